@@ -1,0 +1,1 @@
+//! The pure loop: folds a task's log and says the next step.

@@ -1,0 +1,1 @@
+//! What the server finds out about a repository before the model's first call.

@@ -1,0 +1,1 @@
+//! HTTP: one file per resource with its routes, views, errors and OpenAPI.

@@ -1,0 +1,1 @@
+//! The one composition root: builds every room from the settings and runs them.

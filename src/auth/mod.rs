@@ -1,0 +1,1 @@
+//! Who is asking: a Principal from an API key or a JWT.

@@ -1,0 +1,1 @@
+//! Runs checks, parses their logs into tests, scans diffs.

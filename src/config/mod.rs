@@ -1,0 +1,1 @@
+//! Typed settings from a TOML file and the environment.

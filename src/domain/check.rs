@@ -1,0 +1,154 @@
+//! Checks, their results, and the verdict that they give.
+
+use super::BlobHash;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    #[default]
+    Test,
+    Measure,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckSource {
+    /// Named by the task.
+    Task,
+    /// Named by the repository's configuration for the service or its environment.
+    Repository,
+    /// Found by the analysis.
+    Detected,
+}
+
+/// A command whose exit code says whether the work holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Check {
+    pub name: String,
+    /// Run by `bash -c`, or `sh -c` where there is no bash.
+    pub command: String,
+    /// Below the working copy; absent: its root.
+    pub workdir: Option<String>,
+    pub required: bool,
+    /// Absent: what is left of `limits.validation_seconds`.
+    pub timeout_seconds: Option<u32>,
+    pub network: bool,
+    pub kind: CheckKind,
+    /// For `measure`: a regular expression whose first group is the figure; absent: the duration.
+    pub metric: Option<String>,
+    /// For `measure`: the part by which the final may be worse than the base, such as 0.1.
+    pub max_regression: Option<f64>,
+    pub source: CheckSource,
+}
+
+impl Check {
+    /// A required test command with nothing else set.
+    pub fn command(command: impl Into<String>, source: CheckSource) -> Self {
+        let command = command.into();
+        Self {
+            name: command.clone(),
+            command,
+            workdir: None,
+            required: true,
+            timeout_seconds: None,
+            network: false,
+            kind: CheckKind::Test,
+            metric: None,
+            max_regression: None,
+            source,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOutcome {
+    Pass,
+    Fail,
+    CouldNotRun,
+}
+
+/// One test's outcome as parsed from a check's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TestStatus {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// The named tests of one run of a check. `None` in [`CheckRun::tests`] means that the log could
+/// not be parsed, which is different from an empty list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct TestResult {
+    pub name: String,
+    pub status: TestStatus,
+}
+
+/// One run of one check on one tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckRun {
+    pub outcome: CheckOutcome,
+    /// Absent where the command was killed or never started.
+    pub exit_code: Option<i32>,
+    pub duration_ms: u64,
+    /// Names of the failing tests, sorted; empty where the log names none.
+    pub failing: Vec<String>,
+    /// Every named test, sorted by name; absent where the log could not be parsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<Vec<TestResult>>,
+    /// For `could_not_run`: which thing was missing or which limit struck, and the mend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The last 16 KiB of the output.
+    pub log: String,
+    /// The whole output, where it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_blob: Option<BlobHash>,
+}
+
+/// A check with what it gave on the base and on the final tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckResult {
+    pub name: String,
+    pub command: String,
+    pub source: CheckSource,
+    pub baseline: Option<CheckRun>,
+    #[serde(rename = "final")]
+    pub final_run: Option<CheckRun>,
+    /// The last 16 KiB of the final run's output.
+    pub log: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Verified,
+    Unverified,
+    NoChange,
+    BrokenBefore,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    TestsWeakened,
+    Secret,
+    Binary,
+    Large,
+    Flaky,
+}
+
+/// Something that a person should look at before the patch is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    pub kind: FindingKind,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}

@@ -1,0 +1,257 @@
+//! The events of a task's log: all that is known of it.
+//!
+//! An event has public `data`, which is the contract with everyone who reads a stream, and
+//! sometimes a private part, which the fold needs and nobody may read. An event that has been
+//! written is never changed; a new field needs a default so that older rows still read.
+
+use super::{
+    ApprovalId, BlobHash, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
+    approval::{ApprovalKind, Decision},
+    brief::Language,
+    check::{Check, CheckResult, Finding, Verdict},
+    item::Reply,
+    limits::LimitsPatch,
+    memory::RecalledMemory,
+    plan::{PlanStep, Planning},
+    task::{Control, OnBusy, TaskResult},
+    tool::{ToolOutcome, ToolSpec},
+    usage::TokenUsage,
+};
+use serde::{Deserialize, Serialize};
+
+/// One row of a task's log, as the public sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Event {
+    /// From 1 per task, without gaps.
+    pub seq: Seq,
+    pub task: TaskId,
+    /// From 1; a message, retry or resume starts the next.
+    pub run: u32,
+    /// The number of the model call that it belongs to, from 1 over all runs; 0 before the first.
+    pub turn: u32,
+    pub at: Timestamp,
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub data: EventData,
+}
+
+/// An event with its private part: a whole row of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub event: Event,
+    pub private: Option<Private>,
+}
+
+/// What started a `recovered` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveredAfter {
+    Crash,
+    Drain,
+    HostLoss,
+}
+
+/// Which limit a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    Turns,
+    WallTime,
+    Tokens,
+    Cost,
+}
+
+/// How the prompt cache did at one call: what could have been read from it and what was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheUse {
+    /// Tokens of the previous call's prompt, which this one repeats.
+    pub expected_tokens: u64,
+    pub read_tokens: u64,
+}
+
+/// Kind and data of an event. The words of `kind` and the fields of `data` are the contract.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data")]
+pub enum EventData {
+    #[serde(rename = "task.created")]
+    TaskCreated { spec: Box<TaskSpec>, author: String },
+    #[serde(rename = "task.status")]
+    TaskStatus { status: Status, waiting_for: Option<WaitingFor>, error: Option<TaskError> },
+    #[serde(rename = "task.phase")]
+    TaskPhase { phase: Phase },
+    /// Somebody asked for a cancel, pause, resume or retry.
+    #[serde(rename = "task.control")]
+    TaskControl { action: Control, author: String },
+    /// Title, labels, priority or limits were changed.
+    #[serde(rename = "task.updated")]
+    TaskUpdated {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limits: Option<LimitsPatch>,
+        author: String,
+    },
+    /// What the run gave; stands before the `task.status` that ends it.
+    #[serde(rename = "task.result")]
+    TaskResult { result: Box<TaskResult> },
+    #[serde(rename = "brief.ready")]
+    BriefReady {
+        commit: Option<Oid>,
+        languages: Vec<Language>,
+        conventions: Vec<String>,
+        checks: Vec<Check>,
+        files: u32,
+    },
+    #[serde(rename = "plan.updated")]
+    PlanUpdated { planning: Planning },
+    #[serde(rename = "message.user")]
+    MessageUser { text: String, author: String, on_busy: OnBusy },
+    #[serde(rename = "message.assistant")]
+    MessageAssistant { text: String, author: String },
+    /// The server's own words to the model.
+    #[serde(rename = "message.developer")]
+    MessageDeveloper { text: String },
+    #[serde(rename = "reasoning")]
+    Reasoning { summary: String },
+    #[serde(rename = "tool.started")]
+    ToolStarted { call: CallId, tool: String, arguments: serde_json::Value },
+    #[serde(rename = "tool.completed")]
+    ToolCompleted {
+        call: CallId,
+        tool: String,
+        outcome: ToolOutcome,
+        output: String,
+        exit_code: Option<i32>,
+        duration_ms: u64,
+    },
+    #[serde(rename = "model.started")]
+    ModelStarted {
+        model: String,
+        /// The seqs of the inputs that this call is the first to show: the request, messages,
+        /// the server's own words.
+        absorbed: Vec<Seq>,
+    },
+    #[serde(rename = "model.retried")]
+    ModelRetried { attempt: u32, reason: String, delay_ms: u64 },
+    #[serde(rename = "model.completed")]
+    ModelCompleted { model: String, usage: TokenUsage, cache: CacheUse, cost_usd: Option<f64>, duration_ms: u64 },
+    #[serde(rename = "checks.started")]
+    ChecksStarted { cycle: u32, checks: Vec<String> },
+    #[serde(rename = "checks.completed")]
+    ChecksCompleted {
+        verdict: Verdict,
+        reason: Option<String>,
+        checks: Vec<CheckResult>,
+        findings: Vec<Finding>,
+        tree: Option<Oid>,
+    },
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested { approval: ApprovalId, kind: ApprovalKind, deadline: Timestamp },
+    #[serde(rename = "approval.resolved")]
+    ApprovalResolved {
+        approval: ApprovalId,
+        decision: Decision,
+        author: String,
+        /// The plan as a person edited it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        plan: Vec<PlanStep>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    #[serde(rename = "compaction")]
+    Compaction { tokens_before: u64, tokens_after: u64 },
+    /// The working copy after the calls of `turn`, as a git tree.
+    #[serde(rename = "checkpoint")]
+    Checkpoint { turn: u32, tree: Oid },
+    #[serde(rename = "limit.warned")]
+    LimitWarned { limit: LimitKind, used: f64, limit_value: f64 },
+    #[serde(rename = "recovered")]
+    Recovered { after: RecoveredAfter, interrupted: Vec<CallId> },
+    #[serde(rename = "memory.used")]
+    MemoryUsed { memories: Vec<RecalledMemory> },
+}
+
+impl EventData {
+    /// The event's kind, as in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TaskCreated { .. } => "task.created",
+            Self::TaskStatus { .. } => "task.status",
+            Self::TaskPhase { .. } => "task.phase",
+            Self::TaskControl { .. } => "task.control",
+            Self::TaskUpdated { .. } => "task.updated",
+            Self::TaskResult { .. } => "task.result",
+            Self::BriefReady { .. } => "brief.ready",
+            Self::PlanUpdated { .. } => "plan.updated",
+            Self::MessageUser { .. } => "message.user",
+            Self::MessageAssistant { .. } => "message.assistant",
+            Self::MessageDeveloper { .. } => "message.developer",
+            Self::Reasoning { .. } => "reasoning",
+            Self::ToolStarted { .. } => "tool.started",
+            Self::ToolCompleted { .. } => "tool.completed",
+            Self::ModelStarted { .. } => "model.started",
+            Self::ModelRetried { .. } => "model.retried",
+            Self::ModelCompleted { .. } => "model.completed",
+            Self::ChecksStarted { .. } => "checks.started",
+            Self::ChecksCompleted { .. } => "checks.completed",
+            Self::ApprovalRequested { .. } => "approval.requested",
+            Self::ApprovalResolved { .. } => "approval.resolved",
+            Self::Compaction { .. } => "compaction",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::LimitWarned { .. } => "limit.warned",
+            Self::Recovered { .. } => "recovered",
+            Self::MemoryUsed { .. } => "memory.used",
+        }
+    }
+}
+
+/// The fixed head of a task's prompt, pinned at its start so that an upgrade in mid-task breaks
+/// no prefix. The contents lie in blobs, shared by all tasks that have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptHead {
+    pub instructions: BlobHash,
+    pub tools: BlobHash,
+}
+
+/// What [`PromptHead::tools`] holds.
+pub type ToolSpecs = Vec<ToolSpec>;
+
+/// A working copy as its difference from the base tree, all of whose contents are blobs of the
+/// team: enough to restore it on any host that can fetch the base.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeDelta {
+    /// Sorted by path.
+    pub changed: Vec<DeltaEntry>,
+    /// Paths of the base that are gone, sorted.
+    pub deleted: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaEntry {
+    pub path: String,
+    /// As git writes it: 0o100644, 0o100755, 0o120000.
+    pub mode: u32,
+    /// The git blob id of the content.
+    pub oid: Oid,
+    /// The same content in the team's blobs.
+    pub content: BlobHash,
+}
+
+/// The part of a row that only the fold reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Private {
+    /// Of `brief.ready`.
+    Brief { head: PromptHead, text: String, base_tree: Oid },
+    /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
+    Memory { text: String },
+    /// Of `model.completed`.
+    Reply(Reply),
+    /// Of `tool.completed`: the whole output, where more was given than the event holds, and
+    /// whether files may have changed.
+    Output { blob: Option<BlobHash>, changed_files: bool },
+    /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
+    Checkpoint { delta: BlobHash },
+    /// Of `checks.completed`: the patch that was checked, as a blob.
+    Patch { blob: BlobHash },
+}

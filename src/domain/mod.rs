@@ -1,0 +1,29 @@
+//! The pure nouns of Journeyman and their legal transitions.
+//!
+//! No async, no clock, no randomness, no I/O: a value here is made from other values. Start
+//! with [`event`] (what a task is made of) and [`task`] (what the outside sees of it).
+
+pub mod approval;
+pub mod brief;
+pub mod check;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod item;
+pub mod limits;
+pub mod memory;
+pub mod plan;
+pub mod principal;
+pub mod task;
+pub mod time;
+pub mod tool;
+pub mod usage;
+
+pub use error::{ErrorCode, TaskError};
+pub use event::{Event, EventData, Private};
+pub use ids::*;
+pub use item::Item;
+pub use limits::Limits;
+pub use principal::{Principal, Role, Scope};
+pub use task::{Mode, Phase, Status, TaskSpec, WaitingFor};
+pub use time::Timestamp;

@@ -1,0 +1,32 @@
+//! Tools as a model sees them, and their calls.
+
+use super::CallId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A tool's description for the model. `parameters` is a JSON Schema whose keys are sorted, as
+/// text: it is part of the prompt's prefix and never serialised again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    pub name: String,
+    pub description: String,
+    pub parameters: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    Ok,
+    Error,
+    Denied,
+    Interrupted,
+    TimedOut,
+}
+
+/// One call that a model asked for. `arguments` is the model's own text, which may be no JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    pub call: CallId,
+    pub tool: String,
+    pub arguments: String,
+}

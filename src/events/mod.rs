@@ -1,0 +1,1 @@
+//! The tail of the log: after a cursor, then follow.

@@ -1,0 +1,1 @@
+//! What workers do with what they claim, and the reconcilers.

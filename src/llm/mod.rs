@@ -1,0 +1,1 @@
+//! Speaks to models over their three wires.

@@ -1,0 +1,1 @@
+//! Recall of what users and teams have taught the service.

@@ -1,0 +1,1 @@
+//! Claim, lease, heartbeat, fencing, fairness. Knows nothing of agents.

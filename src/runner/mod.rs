@@ -1,0 +1,1 @@
+//! Drives one task: performs the agent's steps and appends what happened.

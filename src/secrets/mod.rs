@@ -1,0 +1,1 @@
+//! Sealing at rest and redaction of outgoing text.

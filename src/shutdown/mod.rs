@@ -1,0 +1,1 @@
+//! Cancellation and drain.

@@ -1,0 +1,1 @@
+//! Sandboxes, repositories, checkpoints; the execd client.
