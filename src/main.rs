@@ -1,3 +1,9 @@
 //! The `journeyman` command.
 
-fn main() {}
+use clap::Parser;
+use journeyman::cli::{self, Exit};
+
+#[tokio::main]
+async fn main() -> Exit {
+    cli::main(cli::Arguments::parse()).await
+}

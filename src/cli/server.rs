@@ -1,0 +1,55 @@
+//! The commands that are about a server of this machine, and the one seam to `app`: everything
+//! that `cli` asks of the composition root is asked here.
+
+use super::{
+    Exit,
+    arguments::{Admin, Healthcheck, Model, Serve, SettingsArguments},
+    exit,
+};
+use anyhow::bail;
+use std::{net::SocketAddr, time::Duration};
+
+pub(super) async fn serve(_settings: SettingsArguments, _serve: Serve) -> anyhow::Result<Exit> {
+    bail!("serve is not built in yet")
+}
+
+pub(super) async fn doctor(_settings: SettingsArguments) -> anyhow::Result<Exit> {
+    bail!("doctor is not built in yet")
+}
+
+pub(super) fn openapi() -> anyhow::Result<Exit> {
+    bail!("openapi is not built in yet")
+}
+
+pub(super) async fn model(_model: Model) -> anyhow::Result<Exit> {
+    bail!("model is not built in yet")
+}
+
+pub(super) async fn admin(_settings: SettingsArguments, _admin: Admin) -> anyhow::Result<Exit> {
+    bail!("admin is not built in yet")
+}
+
+/// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.
+pub(super) async fn healthcheck(check: Healthcheck) -> anyhow::Result<Exit> {
+    let url = format!("http://{}/healthz", reachable(check.listen));
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    let answer = client.get(&url).send().await;
+    let problem = match answer {
+        Ok(answer) if answer.status().is_success() => return Ok(Exit::Done),
+        Ok(answer) => anyhow::anyhow!("the server answers {}", answer.status()),
+        Err(error) => anyhow::Error::new(error.without_url()).context("the server does not answer"),
+    };
+    exit::complain(&problem);
+    Ok(Exit::Failed)
+}
+
+/// An address to connect to for one that is listened on: `0.0.0.0` and `::` mean this machine.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
+}
