@@ -1,4 +1,6 @@
 //! The one integration binary.
+#![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+#![expect(clippy::disallowed_methods, reason = "tests start processes, read the environment and measure")]
 
 mod agent;
 mod analysis;
@@ -6,6 +8,7 @@ mod api;
 mod architecture;
 mod checks;
 mod cli;
+mod config;
 mod crash;
 mod domain;
 mod execd;
@@ -16,6 +19,8 @@ mod postgres;
 mod queue;
 mod repository;
 mod scripted;
+mod secrets;
+mod shutdown;
 mod store;
 mod tools;
 mod workspace;

@@ -1,0 +1,166 @@
+//! Takes secrets out of text on its way out.
+//!
+//! One pass per pattern set, without allocation where there is nothing to hide. Both sets start
+//! with literals, which is what keeps the search fast over large outputs, and repeat without upper
+//! bounds, which would blow up the automaton.
+
+use super::Secret;
+use base64::{Engine, engine::general_purpose as base64_of};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::bytes::{Captures, Regex};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc, sync::LazyLock};
+
+/// What stands in a secret's place.
+pub const REDACTED: &str = "***";
+
+/// Shorter known values are left alone: replacing them would garble ordinary text.
+pub const MIN_KNOWN_BYTES: usize = 8;
+
+/// Credentials as they look wherever they come from. Group 1 is what stays.
+/// Sources: the prefixes are those that GitHub, GitLab, `OpenAI`, Anthropic, AWS, Google, Slack and
+/// Standard Webhooks document; userinfo is RFC 3986, 3.2.1; the header is RFC 9110, 11.6.2.
+static SHAPES: LazyLock<Regex> = LazyLock::new(|| {
+    let shapes = [
+        // https://user:password@host, and a token alone in the user's place
+        r#"(://[^\s/@:"'<>]*:)[^\s/@"'<>]+@"#,
+        r#"(://)[^\s/@:"'<>]{20,}@"#,
+        r#"((?:uthorization|UTHORIZATION)["']?\s*[:=]\s*["']?(?:[Bb]earer|BEARER|[Bb]asic|[Tt]oken)\s+)[A-Za-z0-9._~+/=-]{8,}"#,
+        r#"((?:x-api-key|X-Api-Key|X-API-Key|X-API-KEY)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{8,}"#,
+        r"\bsk-[A-Za-z0-9_-]{16,}",
+        r"\bgh[pousr]_[A-Za-z0-9]{20,}",
+        r"\bgithub_pat_[A-Za-z0-9_]{20,}",
+        r"\bglpat-[A-Za-z0-9_-]{20,}",
+        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+        r"\bAIza[0-9A-Za-z_-]{35}",
+        r"\bxox[abeoprs]-[0-9A-Za-z-]{10,}",
+        r"\bwhsec_[A-Za-z0-9+/=]{24,}",
+        r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]+",
+    ];
+    let pattern = format!("(?-u){}", shapes.join("|"));
+    Regex::new(&pattern).expect("a constant pattern, compiled by every test")
+});
+
+/// Takes known values and credential shapes out of text. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    known: Option<Arc<Known>>,
+}
+
+struct Known {
+    values: BTreeSet<String>,
+    pattern: Regex,
+}
+
+impl Redactor {
+    /// Hides each value of at least [`MIN_KNOWN_BYTES`], also in its base64, percent-encoded and
+    /// JSON forms.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Self {
+        Self::default().with(values)
+    }
+
+    /// A redactor that hides these values as well.
+    #[must_use]
+    pub fn with<'a>(&self, values: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut all = self.known.as_ref().map(|known| known.values.clone()).unwrap_or_default();
+        for value in values {
+            let value = value.expose().trim();
+            if value.len() >= MIN_KNOWN_BYTES {
+                all.extend(forms(value));
+            }
+        }
+        if all.is_empty() {
+            return Self::default();
+        }
+        // Longest first: of two values that begin alike the whole of the longer one goes.
+        let mut literals: Vec<String> = all.iter().map(|value| regex::escape(value)).collect();
+        literals.sort_by_key(|literal| std::cmp::Reverse(literal.len()));
+        let pattern = regex::bytes::RegexBuilder::new(&literals.join("|"))
+            .size_limit(64 << 20)
+            .build()
+            .expect("escaped literals are a pattern, and secrets are short");
+        Self { known: Some(Arc::new(Known { values: all, pattern })) }
+    }
+
+    /// Hides known values and everything that looks like a credential: for logs, errors and what
+    /// people read.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        into_text(text, self.redact_bytes(text.as_bytes()))
+    }
+
+    /// As [`Self::redact`] for text that may not be UTF-8.
+    pub fn redact_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.known_bytes(text) {
+            Cow::Borrowed(text) => SHAPES.replace_all(text, hide),
+            Cow::Owned(text) => match SHAPES.replace_all(&text, hide) {
+                Cow::Owned(hidden) => Cow::Owned(hidden),
+                Cow::Borrowed(_) => Cow::Owned(text),
+            },
+        }
+    }
+
+    /// Hides known values only: for text that must otherwise stay what it is, such as a file's
+    /// content on its way to a model or a patch.
+    pub fn redact_known<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        into_text(text, self.known_bytes(text.as_bytes()))
+    }
+
+    /// As [`Self::redact_known`] for text that may not be UTF-8.
+    pub fn redact_known_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        self.known_bytes(text)
+    }
+
+    fn known_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.known {
+            Some(known) => known.pattern.replace_all(text, REDACTED.as_bytes()),
+            None => Cow::Borrowed(text),
+        }
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.known.as_ref().map_or(0, |known| known.values.len());
+        f.debug_struct("Redactor").field("known_values", &values).finish()
+    }
+}
+
+/// A value with the other spellings in which it commonly leaves.
+fn forms(value: &str) -> impl Iterator<Item = String> {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    [
+        value.to_owned(),
+        json.trim_matches('"').to_owned(),
+        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+        base64_of::STANDARD_NO_PAD.encode(value),
+        base64_of::URL_SAFE_NO_PAD.encode(value),
+    ]
+    .into_iter()
+    .filter(|form| form.len() >= MIN_KNOWN_BYTES)
+}
+
+fn hide(found: &Captures<'_>) -> Vec<u8> {
+    let whole = &found[0];
+    // `sk-` also begins names of packages and files; keys have digits in them.
+    if whole.starts_with(b"sk-") && !whole.iter().any(u8::is_ascii_digit) {
+        return whole.to_vec();
+    }
+    let kept = found.iter().skip(1).flatten().next().map_or(&[][..], |kept| kept.as_bytes());
+    let mut hidden = [kept, REDACTED.as_bytes()].concat();
+    if kept.starts_with(b"://") {
+        hidden.push(b'@');
+    }
+    hidden
+}
+
+fn into_text<'a>(original: &'a str, redacted: Cow<'a, [u8]>) -> Cow<'a, str> {
+    match redacted {
+        Cow::Borrowed(_) => Cow::Borrowed(original),
+        // Whole values or ASCII runs were replaced by ASCII: still UTF-8, but for a known value
+        // that was itself cut out of the middle of a character, which cannot be.
+        Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        }),
+    }
+}
