@@ -1,0 +1,406 @@
+//! The log of a task: append under the lock of its head row, read after a cursor.
+//!
+//! One transaction carries what has ended, what starts next, the task's visible state and its place
+//! in the queue. Seqs are given out under the head's lock, so that they have no gaps and commit in
+//! order; a worker's append carries its epoch and changes nothing once another has taken the task.
+
+use super::{Store, StoreError, TeamTx};
+use crate::domain::{
+    Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, WaitingFor, event::Record,
+    task::LOG_VERSION, task::TaskDetail,
+};
+use sqlx::{PgConnection, Row, postgres::PgRow};
+use time::OffsetDateTime;
+
+/// An event before it has its seq and time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    pub run: u32,
+    pub turn: u32,
+    pub data: EventData,
+    pub private: Option<Private>,
+}
+
+/// What becomes of the task's row in `tasks`; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct TaskChange<'a> {
+    pub status: Option<(Status, Option<WaitingFor>)>,
+    pub phase: Option<Phase>,
+    pub detail: Option<&'a TaskDetail>,
+    pub run: Option<u32>,
+    pub cancel_requested: Option<bool>,
+}
+
+/// What becomes of the task's place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobChange {
+    Keep,
+    /// The task rests: its job goes, and with it the lease.
+    Remove,
+    /// The task is given back to whoever claims it next.
+    Release,
+}
+
+/// The lease under which a worker writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub team: TeamId,
+    pub task: TaskId,
+    pub epoch: i64,
+}
+
+/// What an append gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The first and last seq that the events got, and their time.
+    At { first: Seq, last: Seq, at: Timestamp },
+    /// Somebody else wrote since `only_after`; nothing was appended.
+    Moved,
+    /// Another worker has the task; nothing was appended.
+    Fenced,
+}
+
+struct Columns {
+    runs: Vec<i32>,
+    turns: Vec<i32>,
+    kinds: Vec<&'static str>,
+    data: Vec<String>,
+    private: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn of(events: &[NewEvent]) -> Result<Self, StoreError> {
+        let mut columns =
+            Self { runs: Vec::new(), turns: Vec::new(), kinds: Vec::new(), data: Vec::new(), private: Vec::new() };
+        for event in events {
+            columns.runs.push(event.run as i32);
+            columns.turns.push(event.turn as i32);
+            columns.kinds.push(event.data.kind());
+            columns.data.push(encode_data(&event.data)?);
+            columns.private.push(event.private.as_ref().map(encode).transpose()?);
+        }
+        Ok(columns)
+    }
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::corrupt("task_events", "private", "a new row"))
+}
+
+/// `{"kind": …, "data": {…}}` without its envelope: what the column `data` holds.
+fn encode_data(data: &EventData) -> Result<String, StoreError> {
+    let mut value = serde_json::to_value(data).map_err(|_| StoreError::corrupt("task_events", "data", "a new row"))?;
+    encode(&value["data"].take())
+}
+
+/// Appends a worker's events: one statement, one commit.
+///
+/// With `only_after`, nothing is written unless that is still the last seq: for events that end or
+/// park a run, which a message that arrived meanwhile makes untrue.
+pub async fn append(
+    store: &Store,
+    lease: Lease,
+    only_after: Option<Seq>,
+    events: &[NewEvent],
+    change: &TaskChange<'_>,
+    job: JobChange,
+) -> Result<Appended, StoreError> {
+    let columns = Columns::of(events)?;
+    let (status, waiting_for) =
+        change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
+    let ended = change.status.is_some_and(|(s, _)| s.is_end());
+    let started = change.status.is_some_and(|(s, _)| s == Status::Running);
+    let verdict = change
+        .detail
+        .and_then(|d| d.result.as_ref())
+        .and_then(|r| r.verdict)
+        .and_then(|v| serde_json::to_value(v).ok())
+        .and_then(|v| v.as_str().map(str::to_owned));
+    let detail = change.detail.map(encode).transpose()?;
+    let row = sqlx::query(
+        "WITH head AS (
+            UPDATE task_heads SET last_seq = last_seq + $4
+            WHERE task = $2 AND epoch = $3 AND ($5::bigint IS NULL OR last_seq = $5)
+            RETURNING last_seq, clock_timestamp() AS at
+         ), added AS (
+            INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
+            SELECT $1, $2, head.last_seq - $4 + e.place, e.run, e.turn, head.at, e.kind, e.data, e.private
+            FROM head, unnest($6::int[], $7::int[], $8::text[], $9::text[], $10::text[])
+                WITH ORDINALITY AS e (run, turn, kind, data, private, place)
+         ), changed AS (
+            UPDATE tasks SET
+                last_seq = head.last_seq,
+                updated_at = head.at,
+                status = coalesce($11, tasks.status),
+                waiting_for = CASE WHEN $11 IS NULL THEN tasks.waiting_for ELSE $12 END,
+                phase = coalesce($13, tasks.phase),
+                detail = coalesce($14, tasks.detail),
+                verdict = CASE WHEN $14 IS NULL THEN tasks.verdict ELSE $15 END,
+                run = coalesce($16, tasks.run),
+                cancel_requested = coalesce($17, tasks.cancel_requested),
+                started_at = CASE WHEN $18 THEN coalesce(tasks.started_at, head.at) ELSE tasks.started_at END,
+                finished_at = CASE WHEN $11 IS NULL THEN tasks.finished_at WHEN $19 THEN head.at END
+            FROM head WHERE tasks.team = $1 AND tasks.id = $2
+         ), removed AS (
+            DELETE FROM jobs USING head WHERE $20 = 'remove' AND jobs.id = $2
+         ), released AS (
+            UPDATE jobs SET lease_replica = NULL, lease_host = NULL, lease_until = NULL, ready_at = head.at
+            FROM head WHERE $20 = 'release' AND jobs.id = $2
+         )
+         SELECT last_seq, at FROM head",
+    )
+    .bind(lease.team.0)
+    .bind(lease.task.0)
+    .bind(lease.epoch)
+    .bind(events.len() as i64)
+    .bind(only_after)
+    .bind(&columns.runs)
+    .bind(&columns.turns)
+    .bind(&columns.kinds)
+    .bind(&columns.data)
+    .bind(&columns.private)
+    .bind(status)
+    .bind(waiting_for)
+    .bind(change.phase.map(Phase::as_str))
+    .bind(detail)
+    .bind(verdict)
+    .bind(change.run.map(|run| run as i32))
+    .bind(change.cancel_requested)
+    .bind(started)
+    .bind(ended)
+    .bind(match job {
+        JobChange::Keep => "keep",
+        JobChange::Remove => "remove",
+        JobChange::Release => "release",
+    })
+    .fetch_optional(store.across())
+    .await?;
+    match row {
+        Some(row) => {
+            let last: Seq = row.try_get("last_seq")?;
+            let at: OffsetDateTime = row.try_get("at")?;
+            Ok(Appended::At { first: last - events.len() as Seq + 1, last, at: at.into() })
+        }
+        None => why_not(store, lease).await,
+    }
+}
+
+async fn why_not(store: &Store, lease: Lease) -> Result<Appended, StoreError> {
+    let epoch: Option<i64> = sqlx::query_scalar("SELECT epoch FROM task_heads WHERE task = $1")
+        .bind(lease.task.0)
+        .fetch_optional(store.across())
+        .await?;
+    Ok(if epoch == Some(lease.epoch) { Appended::Moved } else { Appended::Fenced })
+}
+
+/// A task's row and head, locked until the transaction ends: what a use case decides from before
+/// it appends. Absent where the team has no such task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Locked {
+    pub last_seq: Seq,
+    pub status: Status,
+    pub waiting_for: Option<WaitingFor>,
+    pub run: u32,
+    pub created_by: crate::domain::UserId,
+    pub priority: i16,
+    pub spec: String,
+}
+
+/// Locks a task for a use case of its team.
+pub async fn lock(tx: &mut TeamTx, task: TaskId) -> Result<Option<Locked>, StoreError> {
+    let row = sqlx::query(
+        "SELECT h.last_seq, t.status, t.waiting_for, t.run, t.created_by, t.priority, t.spec
+         FROM task_heads h JOIN tasks t ON t.team = h.team AND t.id = h.task WHERE h.task = $1 FOR UPDATE OF h",
+    )
+    .bind(task.0)
+    .fetch_optional(tx.connection())
+    .await?;
+    row.map(|row| {
+        let status: String = row.try_get("status")?;
+        let waiting: Option<String> = row.try_get("waiting_for")?;
+        Ok(Locked {
+            last_seq: row.try_get("last_seq")?,
+            status: status.parse().map_err(|_| StoreError::corrupt("tasks", "status", task))?,
+            waiting_for: waiting
+                .map(|w| w.parse().map_err(|_| StoreError::corrupt("tasks", "waiting_for", task)))
+                .transpose()?,
+            run: row.try_get::<i32, _>("run")? as u32,
+            created_by: row.try_get::<uuid::Uuid, _>("created_by")?.into(),
+            priority: row.try_get("priority")?,
+            spec: row.try_get("spec")?,
+        })
+    })
+    .transpose()
+}
+
+/// Appends events of a use case to a task that [`lock`] has locked, and changes its row.
+/// Returns the last seq.
+pub async fn append_locked(
+    tx: &mut TeamTx,
+    team: TeamId,
+    task: TaskId,
+    events: &[NewEvent],
+    change: &TaskChange<'_>,
+) -> Result<Seq, StoreError> {
+    let columns = Columns::of(events)?;
+    let (status, waiting_for) =
+        change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
+    let ended = change.status.is_some_and(|(s, _)| s.is_end());
+    let connection: &mut PgConnection = tx.connection();
+    let last = sqlx::query_scalar(
+        "WITH head AS (
+            UPDATE task_heads SET last_seq = last_seq + $3 WHERE task = $2 RETURNING last_seq, clock_timestamp() AS at
+         ), added AS (
+            INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
+            SELECT $1, $2, head.last_seq - $3 + e.place, e.run, e.turn, head.at, e.kind, e.data, e.private
+            FROM head, unnest($4::int[], $5::int[], $6::text[], $7::text[], $8::text[])
+                WITH ORDINALITY AS e (run, turn, kind, data, private, place)
+         ), changed AS (
+            UPDATE tasks SET
+                last_seq = head.last_seq,
+                updated_at = head.at,
+                status = coalesce($9, tasks.status),
+                waiting_for = CASE WHEN $9 IS NULL THEN tasks.waiting_for ELSE $10 END,
+                run = coalesce($11, tasks.run),
+                cancel_requested = coalesce($12, tasks.cancel_requested),
+                finished_at = CASE WHEN $9 IS NULL THEN tasks.finished_at WHEN $13 THEN head.at END
+            FROM head WHERE tasks.team = $1 AND tasks.id = $2
+         )
+         SELECT last_seq FROM head",
+    )
+    .bind(team.0)
+    .bind(task.0)
+    .bind(events.len() as i64)
+    .bind(&columns.runs)
+    .bind(&columns.turns)
+    .bind(&columns.kinds)
+    .bind(&columns.data)
+    .bind(&columns.private)
+    .bind(status)
+    .bind(waiting_for)
+    .bind(change.run.map(|run| run as i32))
+    .bind(change.cancel_requested)
+    .bind(ended)
+    .fetch_one(connection)
+    .await?;
+    Ok(last)
+}
+
+/// The events after `after`, at most `limit`, for a worker: with their private parts.
+pub async fn records(store: &Store, task: TaskId, after: Seq, limit: u32) -> Result<Vec<Record>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, run, turn, at, kind, data, private FROM task_events
+         WHERE task = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(task.0)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(store.across())
+    .await?;
+    rows.iter().map(|row| record(task, row)).collect()
+}
+
+fn record(task: TaskId, row: &PgRow) -> Result<Record, StoreError> {
+    let raw = raw_event(row)?;
+    let corrupt = |column| StoreError::corrupt("task_events", column, format!("{task}/{}", raw.seq));
+    let data = format!(r#"{{"kind":"{}","data":{}}}"#, raw.kind, raw.data);
+    let data: EventData = serde_json::from_str(&data).map_err(|_| corrupt("data"))?;
+    let private: Option<String> = row.try_get("private")?;
+    let private = private.map(|text| serde_json::from_str(&text).map_err(|_| corrupt("private"))).transpose()?;
+    Ok(Record { event: Event { seq: raw.seq, task, run: raw.run, turn: raw.turn, at: raw.at, data }, private })
+}
+
+/// An event as it is stored, its data as JSON text.
+#[derive(Clone, Debug)]
+pub struct RawEvent {
+    pub seq: Seq,
+    pub run: u32,
+    pub turn: u32,
+    pub at: Timestamp,
+    pub kind: String,
+    pub data: String,
+}
+
+impl RawEvent {
+    /// The event's JSON as CONTRACT has it, without taking `data` apart.
+    pub fn json(&self, task: TaskId) -> String {
+        format!(
+            r#"{{"seq":{},"task":"{task}","run":{},"turn":{},"at":"{}","kind":"{}","data":{}}}"#,
+            self.seq, self.run, self.turn, self.at, self.kind, self.data
+        )
+    }
+}
+
+fn raw_event(row: &PgRow) -> Result<RawEvent, StoreError> {
+    Ok(RawEvent {
+        seq: row.try_get("seq")?,
+        run: row.try_get::<i32, _>("run")? as u32,
+        turn: row.try_get::<i32, _>("turn")? as u32,
+        at: row.try_get::<OffsetDateTime, _>("at")?.into(),
+        kind: row.try_get("kind")?,
+        data: row.try_get("data")?,
+    })
+}
+
+/// The events after `after`, at most `limit`, for a member of the transaction's team.
+pub async fn page(tx: &mut TeamTx, task: TaskId, after: Seq, limit: u32) -> Result<Vec<RawEvent>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, run, turn, at, kind, data FROM task_events WHERE task = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(task.0)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    rows.iter().map(raw_event).collect()
+}
+
+/// The same for the process itself, which has checked who watches.
+pub async fn follow(store: &Store, task: TaskId, after: Seq, limit: u32) -> Result<Vec<RawEvent>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, run, turn, at, kind, data FROM task_events WHERE task = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(task.0)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(store.across())
+    .await?;
+    rows.iter().map(raw_event).collect()
+}
+
+/// What the tailer found.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// Every transaction before this one had ended: where the next look starts.
+    pub horizon: String,
+    /// Tasks with rows at or after the previous horizon, and their last seqs.
+    pub tasks: Vec<(TeamId, TaskId, Seq)>,
+}
+
+/// Looks for rows written by transactions at or after `horizon` (none: only the present horizon is
+/// read). Rows are seen again until the horizon has passed them: nothing is lost to a slow
+/// transaction, and nothing waits for one.
+pub async fn tail(store: &Store, horizon: Option<&str>) -> Result<Tail, StoreError> {
+    // One statement, so that rows and horizon come from one snapshot.
+    let rows = sqlx::query(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, e.team, e.task, e.last_seq
+         FROM (SELECT 1) one LEFT JOIN (
+            SELECT team, task, max(seq) AS last_seq FROM task_events WHERE xid >= $1::text::xid8 GROUP BY team, task
+         ) e ON true",
+    )
+    .bind(horizon)
+    .fetch_all(store.across())
+    .await?;
+    let mut tail = Tail { horizon: String::new(), tasks: Vec::with_capacity(rows.len()) };
+    for row in &rows {
+        tail.horizon = row.try_get("horizon")?;
+        if let Some(task) = row.try_get::<Option<uuid::Uuid>, _>("task")? {
+            let team: uuid::Uuid = row.try_get("team")?;
+            tail.tasks.push((team.into(), task.into(), row.try_get("last_seq")?));
+        }
+    }
+    Ok(tail)
+}
+
+/// The version of the log that [`append`] writes.
+pub const VERSION: i32 = LOG_VERSION;
