@@ -1,1 +1,22 @@
-//! Speaks to models over their three wires.
+//! Speaks to models over their three wires: OpenAI Responses (stateless), Chat Completions and
+//! Anthropic Messages.
+//!
+//! A [`Conversation`] holds the request's bytes as they grow: every item is serialised once, when
+//! it is pushed, so that a request is always a prefix of the next. A [`Client`] sends it, reads
+//! the stream, retries, and tells errors apart. This room never decides what to say to a model,
+//! never runs a tool, never stores anything, and never lets a provider key into an error, a log
+//! or a `Debug` text. Start with [`client`], then [`conversation`].
+
+pub mod client;
+pub mod conversation;
+mod decode;
+mod encode;
+pub mod error;
+mod fields;
+mod model;
+pub mod sse;
+
+pub use client::{Call, Client, ClientSettings, Completed, Live};
+pub use conversation::Conversation;
+pub use error::ModelError;
+pub use model::{ApiKey, DeveloperRole, Model, ReplyLimits, Retries, Timeouts};

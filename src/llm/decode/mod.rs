@@ -1,0 +1,1 @@
+//! A reply from the pieces of its stream, wire by wire.
