@@ -8,7 +8,10 @@
 
 pub mod arguments;
 mod exit;
+pub mod screen;
 mod server;
+pub mod story;
+pub mod view;
 
 pub use arguments::Arguments;
 pub use exit::Exit;
