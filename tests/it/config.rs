@@ -1,1 +1,317 @@
 //! Tests of config.
+
+use journeyman::{
+    config::{
+        CallRole, Environment, Settings,
+        settings::{JwtKey, PrivateHost, WorkspaceBackend},
+    },
+    domain::item::Wire,
+    telemetry::LogFormat,
+};
+use std::{path::PathBuf, time::Duration};
+
+const HOME: (&str, &str) = ("HOME", "/home/ada");
+
+fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
+    let environment = Environment::new([HOME]).as_root(false);
+    let environment = variables.iter().fold(environment, |environment, (name, value)| environment.with(name, value));
+    Settings::load(None, &environment).map_err(|error| error.to_string())
+}
+
+fn load_file(toml: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), toml).unwrap();
+    let environment = Environment::new([HOME]).with("JOURNEYMAN_CONFIG", file.path().to_str().unwrap());
+    let environment = variables.iter().fold(environment, |environment, (name, value)| environment.with(name, value));
+    Settings::load(None, &environment)
+        .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "FILE"))
+}
+
+#[test]
+fn an_empty_environment_gives_the_documented_defaults() {
+    let settings = load(&[]).unwrap();
+    assert_eq!(settings.data_dir, PathBuf::from("/home/ada/.local/share/journeyman"));
+    assert!(settings.database.url.is_none());
+    assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.http.trusted_proxies, []);
+    assert_eq!(settings.workspace.backend, WorkspaceBackend::Bubblewrap);
+    assert_eq!(settings.worker.tasks, 256);
+    assert_eq!(settings.worker.lease_ttl, Duration::from_secs(15));
+    assert!(settings.models.all.is_empty() && settings.models.default.is_none());
+    assert!(settings.auth.jwt.is_none() && settings.auth.bootstrap_key.is_none());
+    assert!(settings.network.allow_local_repos.is_empty() && settings.network.private_hosts.is_empty());
+    assert_eq!(settings.log.format, LogFormat::Human);
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_data_directory_depends_on_who_starts() {
+    let of = |environment: Environment| Settings::load(None, &environment).map(|settings| settings.data_dir);
+    assert_eq!(of(Environment::new([HOME]).as_root(true)).unwrap(), PathBuf::from("/var/lib/journeyman"));
+    let xdg = Environment::new([HOME, ("XDG_DATA_HOME", "/data")]);
+    assert_eq!(of(xdg).unwrap(), PathBuf::from("/data/journeyman"));
+    let error = of(Environment::default()).unwrap_err().to_string();
+    assert_eq!(error, "neither HOME nor XDG_DATA_HOME is set: set JOURNEYMAN_DATA_DIR");
+}
+
+#[test]
+fn every_variable_of_the_contract_is_read() {
+    let settings = load(&[
+        ("DATABASE_URL", "postgres://u:p@h/d"),
+        ("JOURNEYMAN_DATA_DIR", "/data"),
+        ("JOURNEYMAN_LISTEN", "0.0.0.0:0"),
+        ("JOURNEYMAN_PUBLIC_URL", "https://jm.example.com"),
+        ("JOURNEYMAN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+        ("JOURNEYMAN_WORKSPACE", "docker"),
+        ("JOURNEYMAN_WORKERS", "7"),
+        ("JOURNEYMAN_BOOTSTRAP_KEY", "0123456789abcdef"),
+        ("JOURNEYMAN_JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("JOURNEYMAN_JWT_ISSUER", "me"),
+        ("JOURNEYMAN_JWT_AUDIENCE", "you"),
+        ("JOURNEYMAN_JWT_NEW_TEAMS", "true"),
+        ("JOURNEYMAN_SECRET_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("JOURNEYMAN_ALLOW_LOCAL_REPOS", "/srv/a:/srv/b"),
+        ("JOURNEYMAN_PRIVATE_HOSTS", "git.internal,10.1.0.0/16"),
+        ("HTTPS_PROXY", "http://proxy:3128"),
+        ("NO_PROXY", "localhost"),
+        ("JOURNEYMAN_CA_FILE", "/etc/ca.pem"),
+    ])
+    .unwrap();
+    assert_eq!(settings.database.url.unwrap().expose(), "postgres://u:p@h/d");
+    assert_eq!(settings.data_dir, PathBuf::from("/data"));
+    assert_eq!(settings.http.listen.to_string(), "0.0.0.0:0");
+    assert_eq!(settings.http.public_url.unwrap().as_str(), "https://jm.example.com/");
+    assert_eq!(settings.http.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()]);
+    assert_eq!(settings.workspace.backend, WorkspaceBackend::Docker);
+    assert_eq!(settings.worker.tasks, 7);
+    let jwt = settings.auth.jwt.unwrap();
+    assert!(matches!(jwt.key, JwtKey::Shared(secret) if secret.expose().len() == 32));
+    assert_eq!((jwt.issuer.as_deref(), jwt.audience.as_deref(), jwt.new_teams), (Some("me"), Some("you"), true));
+    assert_eq!(settings.auth.secret_key.unwrap().0, [0; 32]);
+    assert_eq!(settings.network.allow_local_repos, [PathBuf::from("/srv/a"), PathBuf::from("/srv/b")]);
+    assert_eq!(
+        settings.network.private_hosts,
+        [PrivateHost::Name("git.internal".to_owned()), PrivateHost::Network("10.1.0.0/16".parse().unwrap())]
+    );
+    assert_eq!(settings.network.https_proxy.unwrap().as_str(), "http://proxy:3128/");
+    assert_eq!(settings.network.no_proxy.as_deref(), Some("localhost"));
+    assert_eq!(settings.network.ca_file, Some(PathBuf::from("/etc/ca.pem")));
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let toml = "listen = \"127.0.0.1:1\"\nworkers = 3\nlog_format = \"json\"\nallow_local_repos = [\"/a\", \"/b\"]\n";
+    let settings = load_file(toml, &[("JOURNEYMAN_WORKERS", "4")]).unwrap();
+    assert_eq!(settings.http.listen.port(), 1);
+    assert_eq!(settings.worker.tasks, 4);
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.network.allow_local_repos.len(), 2);
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let settings = load_file("workers = 3", &[]).unwrap();
+    assert_eq!(settings.worker.tasks, 3);
+    assert!(load(&[]).unwrap().database.url.is_none());
+    let environment = Environment::new([HOME, ("DATABASE_URL", ""), ("HTTPS_PROXY", "")]);
+    assert!(Settings::load(None, &environment).unwrap().database.url.is_none());
+}
+
+#[test]
+fn any_variable_may_come_from_a_file_without_its_last_newline() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "postgres://u:p@h/d\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let settings = load(&[("DATABASE_URL_FILE", path)]).unwrap();
+    assert_eq!(settings.database.url.unwrap().expose(), "postgres://u:p@h/d");
+
+    let both = load(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "postgres://x@y/z")]).unwrap_err();
+    assert_eq!(both, "DATABASE_URL and DATABASE_URL_FILE are both set: take one of them away");
+
+    let absent = load(&[("JOURNEYMAN_WORKERS_FILE", "/no/such/file")]).unwrap_err();
+    assert!(absent.starts_with("JOURNEYMAN_WORKERS_FILE: /no/such/file cannot be read"), "{absent}");
+
+    std::fs::write(file.path(), "many\n").unwrap();
+    let wrong = load(&[("JOURNEYMAN_WORKERS_FILE", path)]).unwrap_err();
+    let expected = format!("{path} (JOURNEYMAN_WORKERS_FILE): \"many\" must be a whole number from 1 to 100000");
+    assert_eq!(wrong, expected);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_the_nearest() {
+    assert_eq!(load_file("lisen = 1", &[]).unwrap_err(), "unknown key `lisen` in FILE: did you mean `listen`?");
+    let error = load_file("zzzzzzzzzzzz = 1", &[]).unwrap_err();
+    assert!(error.starts_with("unknown key `zzzzzzzzzzzz` in FILE: take it away"), "{error}");
+    let table = load_file("[listen]\nport = 1", &[]).unwrap_err();
+    assert!(table.starts_with("`listen` in FILE: must be a text"), "{table}");
+}
+
+#[test]
+fn an_unknown_variable_of_ours_is_only_warned_of() {
+    let settings = load(&[("JOURNEYMAN_WORKER", "3"), ("JOURNEYMAN_URL", "http://x")]).unwrap();
+    let warning = "JOURNEYMAN_WORKER is no setting and changes nothing: did you mean JOURNEYMAN_WORKERS?";
+    assert_eq!(settings.warnings, [warning]);
+}
+
+#[test]
+fn every_wrong_value_is_told_with_its_variable_and_the_mend() {
+    for (name, value, expected) in [
+        ("DATABASE_URL", "mysql://x", "must be like postgres://user:password@host:5432/database"),
+        ("JOURNEYMAN_LISTEN", "8080x", "\"8080x\" is no address with a port: write for example 127.0.0.1:8080"),
+        ("JOURNEYMAN_PUBLIC_URL", "ftp://x", "must be a URL that begins with http:// or https://"),
+        (
+            "JOURNEYMAN_TRUSTED_PROXIES",
+            "10.0.0.0/33",
+            "\"10.0.0.0/33\" is no address or network: write for example 10.0.0.0/8",
+        ),
+        ("JOURNEYMAN_WORKSPACE", "chroot", "\"chroot\" must be bubblewrap, docker or kubernetes"),
+        ("JOURNEYMAN_WORKERS", "0", "\"0\" must be a whole number from 1 to 100000"),
+        ("JOURNEYMAN_MODEL_API", "grpc", "\"grpc\" must be responses, chat or messages"),
+        ("JOURNEYMAN_BOOTSTRAP_KEY", "short", "must be at least 16 visible ASCII characters without blanks"),
+        ("JOURNEYMAN_JWT_NEW_TEAMS", "maybe", "\"maybe\" must be true or false"),
+        ("JOURNEYMAN_SECRET_KEY", "AAAA", "must be 32 bytes in base64: make one with `openssl rand -base64 32`"),
+        ("JOURNEYMAN_ALLOW_LOCAL_REPOS", "a", "\"a\" must be an absolute path"),
+        (
+            "JOURNEYMAN_PRIVATE_HOSTS",
+            "http://x",
+            "\"http://x\" is no host or network: write for example git.internal or 10.0.0.0/8",
+        ),
+        ("JOURNEYMAN_LEASE_TTL_SECONDS", "0", "\"0\" must be a number of seconds from 0.5 to 3600"),
+        ("JOURNEYMAN_LOG_FORMAT", "xml", "must be human or json"),
+    ] {
+        assert_eq!(load(&[(name, value)]).unwrap_err(), format!("{name}: {expected}"));
+    }
+    let jwt = load(&[("JOURNEYMAN_JWT_SECRET", "x"), ("JOURNEYMAN_JWKS", "/x")]).unwrap_err();
+    assert_eq!(jwt, "JOURNEYMAN_JWT_SECRET and JOURNEYMAN_JWKS are both set: take one of them away");
+}
+
+#[test]
+fn no_error_and_no_debug_shows_a_secret() {
+    let error = load(&[("JOURNEYMAN_SECRET_KEY", "hunter2")]).unwrap_err();
+    assert!(!error.contains("hunter2"), "{error}");
+    let settings = load(&[
+        ("DATABASE_URL", "postgres://u:hunter2x@h/d"),
+        ("JOURNEYMAN_JWT_SECRET", "hunter2-hunter2"),
+        ("JOURNEYMAN_BOOTSTRAP_KEY", "hunter2-hunter2-hunter2"),
+        ("OPENAI_API_KEY", "hunter2hunter2"),
+    ])
+    .unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let redacted = settings.redactor().redact("hunter2x hunter2-hunter2 hunter2hunter2").into_owned();
+    assert_eq!(redacted, "*** *** ***");
+}
+
+#[test]
+fn a_providers_own_key_chooses_its_model() {
+    let settings = load(&[("OPENAI_API_KEY", "key-one")]).unwrap();
+    let model = &settings.models.all[0];
+    assert_eq!(settings.models.default.as_deref(), Some(model.name()));
+    assert_eq!((model.model.wire, model.model.url.as_str()), (Wire::Responses, "https://api.openai.com/v1"));
+    assert_eq!(model.key.as_ref().unwrap().expose(), "key-one");
+
+    let settings = load(&[("ANTHROPIC_API_KEY", "key-two"), ("JOURNEYMAN_MODEL", "claude-x")]).unwrap();
+    let model = settings.models.get("claude-x").unwrap();
+    assert_eq!((model.model.wire, model.model.url.as_str()), (Wire::Messages, "https://api.anthropic.com/v1"));
+
+    let settings = load(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")]).unwrap();
+    assert_eq!(settings.models.all[0].model.url.as_str(), "http://127.0.0.1:9/v1");
+    let settings = load(&[("ANTHROPIC_API_KEY", "k"), ("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")]).unwrap();
+    assert_eq!(settings.models.all[0].model.url.as_str(), "http://127.0.0.1:9/v1");
+}
+
+#[test]
+fn one_model_is_described_by_variables_and_gets_no_other_hosts_key() {
+    let settings = load(&[
+        ("JOURNEYMAN_MODEL", "qwen3-coder"),
+        ("JOURNEYMAN_MODEL_URL", "http://127.0.0.1:8000/v1"),
+        ("OPENAI_API_KEY", "for-openai-alone"),
+    ])
+    .unwrap();
+    let model = settings.models.get("qwen3-coder").unwrap();
+    assert_eq!((model.model.wire, &model.key), (Wire::Chat, &None));
+    assert_eq!(settings.models.default.as_deref(), Some("qwen3-coder"));
+    assert_eq!(settings.models.all.len(), 1);
+
+    let settings = load(&[
+        ("JOURNEYMAN_MODEL_URL", "http://h/v1"),
+        ("JOURNEYMAN_MODEL_API", "messages"),
+        ("JOURNEYMAN_MODEL_KEY", " k \n"),
+    ])
+    .unwrap();
+    let model = settings.models.get("default").unwrap();
+    assert_eq!((model.model.wire, model.key.as_ref().unwrap().expose()), (Wire::Messages, "k"));
+
+    let error = load(&[("JOURNEYMAN_MODEL", "x")]).unwrap_err();
+    assert!(error.contains("set JOURNEYMAN_MODEL_URL"), "{error}");
+}
+
+#[test]
+fn the_file_names_many_models_and_a_variable_chooses_among_them() {
+    let toml = r#"
+        [[models]]
+        name = "small"
+        url = "http://127.0.0.1:8000/v1"
+        api = "responses"
+        model = "vendor/small-1"
+        window = 32000
+        max_output_tokens = 4000
+        headers = { x-team = "a" }
+        prices = { input = 1.0, cached_input = 0.1, output = 2.0 }
+        fallback = "large"
+        tools = ["shell", "edit"]
+        roles = ["review"]
+
+        [[models]]
+        name = "large"
+        url = "https://api.anthropic.com/v1"
+        key_env = "MY_KEY"
+    "#;
+    let settings = load_file(toml, &[("MY_KEY", "k2")]).unwrap();
+    assert_eq!(settings.models.default.as_deref(), Some("small"));
+    let small = settings.models.get("small").unwrap();
+    assert_eq!((small.model.wire, small.model.model_id.as_str()), (Wire::Responses, "vendor/small-1"));
+    assert_eq!((small.model.window_tokens, small.model.max_output_tokens), (32_000, 4_000));
+    assert_eq!(
+        (small.model.fallback.as_deref(), small.roles.as_slice()),
+        (Some("large"), [CallRole::Review].as_slice())
+    );
+    assert_eq!(small.tools, ["shell", "edit"]);
+    let large = settings.models.get("large").unwrap();
+    assert_eq!((large.model.wire, large.model.window_tokens), (Wire::Messages, 128_000));
+    assert_eq!(large.key.as_ref().unwrap().expose(), "k2");
+
+    let chosen = load_file(toml, &[("MY_KEY", "k2"), ("JOURNEYMAN_MODEL", "large")]).unwrap();
+    assert_eq!((chosen.models.default.as_deref(), chosen.models.all.len()), (Some("large"), 2));
+}
+
+#[test]
+fn what_is_wrong_with_a_model_is_told_with_its_name() {
+    let model = |rest: &str| load_file(&format!("[[models]]\nname = \"m\"\nurl = \"http://h/v1\"\n{rest}"), &[]);
+    for (rest, expected) in [
+        ("windw = 1", "unknown key `windw`: did you mean `window`?"),
+        ("wire = \"chat\"", "unknown key `wire`: did you mean `api`?"),
+        ("key_fil = \"x\"", "unknown key `key_fil`: did you mean `key_file`?"),
+        ("api = \"grpc\"", "`api`: \"grpc\" must be responses, chat or messages"),
+        ("key_env = \"NOPE\"", "`key_env` names NOPE, which is not set"),
+        ("key = \"a\"\nkey_file = \"/b\"", "give one of `key`, `key_env` and `key_file`"),
+        ("roles = [\"boss\"]", "`roles`: \"boss\" must be review or learning"),
+        ("model = 3", "`model` must be a text"),
+    ] {
+        assert_eq!(model(rest).unwrap_err(), format!("`models` in FILE: model \"m\": {expected}"));
+    }
+    let lost = model("fallback = \"x\"").unwrap_err();
+    assert_eq!(lost, "model \"m\": `fallback` names \"x\", which is none of m");
+    assert!(model("window = \"big\"").unwrap_err().contains("model \"m\": "));
+    let twice = "[[models]]\nname = \"m\"\nurl = \"http://h/v1\"\n".repeat(2);
+    assert_eq!(load_file(&twice, &[]).unwrap_err(), "`models` in FILE: two models have the name \"m\"");
+    assert!(load_file("[[models]]\nurl = \"http://h\"", &[]).unwrap_err().contains("has no `name`"));
+    assert!(load_file("models = 3", &[]).unwrap_err().contains("write each model as [[models]]"));
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_is_not_there_is_told() {
+    assert!(load_file("listen = = 1", &[]).unwrap_err().starts_with("FILE is not valid TOML: "));
+    let error = load(&[("JOURNEYMAN_CONFIG", "/no/such.toml")]).unwrap_err();
+    assert!(error.starts_with("settings: /no/such.toml cannot be read"), "{error}");
+}

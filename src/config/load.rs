@@ -1,0 +1,224 @@
+//! Every variable by its name, with its default.
+
+use super::{
+    ConfigError, Environment, Origin,
+    models::Models,
+    parse,
+    settings::{
+        AuthSettings, DatabaseSettings, HttpSettings, JwtKey, JwtSettings, LogSettings, NetworkSettings,
+        RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings, WorkspaceBackend,
+        WorkspaceSettings,
+    },
+    source::{Source, text},
+};
+use crate::{
+    secrets::{Redactor, Secret},
+    telemetry::LogFormat,
+};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use percent_encoding::percent_decode_str;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use url::Url;
+
+/// Variables with our prefix that commands read and that are no settings of the service.
+pub const CLIENT_VARIABLES: [&str; 3] = ["JOURNEYMAN_CONFIG", "JOURNEYMAN_URL", "JOURNEYMAN_KEY"];
+
+const MIB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Settings {
+    /// Reads `file` (absent: what `JOURNEYMAN_CONFIG` names, if anything) and lays the environment
+    /// over it. Fails on the first thing that is wrong, by name.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let named = environment.get("JOURNEYMAN_CONFIG").map(PathBuf::from);
+        let source = Source::read(environment, file.or(named.as_deref()))?;
+        let mut settings = Self {
+            data_dir: data_dir(&source)?,
+            database: database(&source)?,
+            http: http(&source)?,
+            auth: auth(&source)?,
+            worker: worker(&source)?,
+            workspace: workspace(&source)?,
+            models: Models::read(&source)?,
+            network: network(&source)?,
+            retention: retention(&source)?,
+            log: log(&source)?,
+            warnings: Vec::new(),
+        };
+        source.refuse_unknown_keys()?;
+        settings.warnings = source.unknown_variables(&CLIENT_VARIABLES);
+        settings.warnings.extend(settings.doubts());
+        Ok(settings)
+    }
+
+    /// Hides every secret that these settings hold from whatever goes out.
+    pub fn redactor(&self) -> Redactor {
+        let jwt = self.auth.jwt.as_ref().and_then(|jwt| match &jwt.key {
+            JwtKey::Shared(secret) => Some(secret.clone()),
+            JwtKey::JwksUrl(_) | JwtKey::JwksFile(_) => None,
+        });
+        let password = self.database.url.as_ref().and_then(|url| {
+            let url = Url::parse(url.expose()).ok()?;
+            let password = percent_decode_str(url.password()?).decode_utf8_lossy().into_owned();
+            Some(Secret::new(password))
+        });
+        let sealing = self.auth.secret_key.as_ref().map(|key| Secret::new(BASE64.encode(key.0)));
+        let proxy = self.network.https_proxy.as_ref().and_then(|url| url.password()).map(Secret::new);
+        let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy];
+        let models = self.models.all.iter().filter_map(|model| model.key.as_ref());
+        Redactor::new(own.iter().flatten().chain(models))
+    }
+
+    fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Some(JwtSettings { key: JwtKey::Shared(secret), .. }) = &self.auth.jwt
+            && secret.expose().len() < 32
+        {
+            doubts.push("JOURNEYMAN_JWT_SECRET is shorter than 32 bytes: such a key can be guessed".to_owned());
+        }
+        doubts
+    }
+}
+
+fn data_dir(source: &Source<'_>) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = source.parsed("data_dir", parse::path)? {
+        return std::path::absolute(&path).map_err(|error| ConfigError::Invalid {
+            origin: Origin::Variable("JOURNEYMAN_DATA_DIR".to_owned()),
+            message: error.to_string(),
+        });
+    }
+    let environment = source.environment();
+    if environment.is_root() {
+        return Ok(PathBuf::from("/var/lib/journeyman"));
+    }
+    let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("journeyman"))
+        .ok_or_else(|| {
+            ConfigError::Missing("neither HOME nor XDG_DATA_HOME is set: set JOURNEYMAN_DATA_DIR".to_owned())
+        })
+}
+
+fn database(source: &Source<'_>) -> Result<DatabaseSettings, ConfigError> {
+    let url = source.named("database_url", "DATABASE_URL")?;
+    Ok(DatabaseSettings {
+        url: url.map(|given| text(given, parse::database_url)).transpose()?,
+        postgres_bin: source.parsed("postgres_bin", parse::absolute_path)?,
+        connections: source.parsed("database_connections", parse::number(4, 1_000))?.unwrap_or(20) as u32,
+    })
+}
+
+fn http(source: &Source<'_>) -> Result<HttpSettings, ConfigError> {
+    Ok(HttpSettings {
+        listen: source.parsed("listen", parse::address)?.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        public_url: source.parsed("public_url", parse::http_url)?,
+        trusted_proxies: source.list("trusted_proxies", ',', parse::network)?,
+        metrics_listen: source.parsed("metrics_listen", parse::address)?,
+    })
+}
+
+fn auth(source: &Source<'_>) -> Result<AuthSettings, ConfigError> {
+    Ok(AuthSettings {
+        bootstrap_key: source.parsed("bootstrap_key", parse::api_key)?,
+        jwt: jwt(source)?,
+        secret_key: source.parsed("secret_key", parse::key_32)?.map(SecretKey),
+    })
+}
+
+fn jwt(source: &Source<'_>) -> Result<Option<JwtSettings>, ConfigError> {
+    let secret = source.secret("jwt_secret")?;
+    let jwks = source.parsed("jwks", |text| {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            parse::http_url(text).map(JwtKey::JwksUrl)
+        } else {
+            Ok(JwtKey::JwksFile(PathBuf::from(text.strip_prefix("file://").unwrap_or(text))))
+        }
+    })?;
+    let issuer = source.parsed("jwt_issuer", |text| Ok(text.to_owned()))?;
+    let audience = source.parsed("jwt_audience", |text| Ok(text.to_owned()))?;
+    let new_teams = source.parsed("jwt_new_teams", parse::truth)?.unwrap_or(false);
+    let key = match (secret, jwks) {
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::Missing(
+                "JOURNEYMAN_JWT_SECRET and JOURNEYMAN_JWKS are both set: take one of them away".to_owned(),
+            ));
+        }
+        (Some(secret), None) => JwtKey::Shared(secret),
+        (None, Some(jwks)) => jwks,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(JwtSettings { key, issuer, audience, new_teams }))
+}
+
+fn worker(source: &Source<'_>) -> Result<WorkerSettings, ConfigError> {
+    Ok(WorkerSettings {
+        tasks: source.parsed("workers", parse::number(1, 100_000))?.unwrap_or(256) as u32,
+        lease_ttl: source.parsed("lease_ttl_seconds", parse::seconds(0.5, 3_600.0))?.unwrap_or(Duration::from_secs(15)),
+    })
+}
+
+fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
+    let backend = source.parsed("workspace", |text| match text {
+        "bubblewrap" => Ok(WorkspaceBackend::Bubblewrap),
+        "docker" => Ok(WorkspaceBackend::Docker),
+        "kubernetes" => Ok(WorkspaceBackend::Kubernetes),
+        _ => Err(format!("\"{text}\" must be bubblewrap, docker or kubernetes")),
+    })?;
+    let cpus = source.parsed("sandbox_cpus", |text| match text.parse::<f64>() {
+        Ok(cpus) if (0.05..=1024.0).contains(&cpus) => Ok(cpus),
+        _ => Err(format!("\"{text}\" must be a number of processors from 0.05 to 1024")),
+    })?;
+    Ok(WorkspaceSettings {
+        backend: backend.unwrap_or(WorkspaceBackend::Bubblewrap),
+        execd: source.parsed("execd", parse::absolute_path)?,
+        toolchains: source.list("toolchains", ':', parse::absolute_path)?,
+        uid_base: source.parsed("sandbox_uid_base", parse::number(1_000, 4_000_000_000))?.unwrap_or(200_000) as u32,
+        limits: SandboxLimitSettings {
+            memory_bytes: source.parsed("sandbox_memory_mib", parse::number(64, 16 << 20))?.unwrap_or(4_096) * MIB,
+            processes: source.parsed("sandbox_processes", parse::number(16, 1 << 20))?.unwrap_or(1_024) as u32,
+            cpus: cpus.unwrap_or(2.0),
+            disk_bytes: source.parsed("sandbox_disk_mib", parse::number(16, 16 << 20))?.unwrap_or(10_240) * MIB,
+        },
+        repository_limit_bytes: source.parsed("repository_limit_mib", parse::number(1, 16 << 20))?.unwrap_or(2_048)
+            * MIB,
+    })
+}
+
+fn network(source: &Source<'_>) -> Result<NetworkSettings, ConfigError> {
+    let proxy = match source.named("https_proxy", "HTTPS_PROXY")? {
+        Some(given) => Some(given),
+        None => source.variable("https_proxy")?,
+    };
+    let no_proxy = match source.named("no_proxy", "NO_PROXY")? {
+        Some(given) => Some(given),
+        None => source.variable("no_proxy")?,
+    };
+    Ok(NetworkSettings {
+        allow_local_repos: source.list("allow_local_repos", ':', parse::absolute_path)?,
+        private_hosts: source.list("private_hosts", ',', parse::private_host)?,
+        https_proxy: proxy.map(|given| text(given, parse::http_url)).transpose()?,
+        no_proxy: no_proxy.map(|given| text(given, |text| Ok(text.to_owned()))).transpose()?,
+        ca_file: source.parsed("ca_file", parse::absolute_path)?,
+    })
+}
+
+fn retention(source: &Source<'_>) -> Result<RetentionSettings, ConfigError> {
+    let days = |days: u64| DAY * days as u32;
+    Ok(RetentionSettings {
+        tasks: source.parsed("task_retention_days", parse::number(1, 36_500))?.map(days),
+        workspaces: source.parsed("workspace_retention_days", parse::number(0, 36_500))?.map_or(DAY * 3, days),
+    })
+}
+
+fn log(source: &Source<'_>) -> Result<LogSettings, ConfigError> {
+    let format = source.parsed("log_format", |text| text.parse::<LogFormat>().map_err(|error| error.to_string()))?;
+    Ok(LogSettings {
+        format: format.unwrap_or_default(),
+        filter: source.parsed("log", |text| Ok(text.to_owned()))?.unwrap_or_else(|| "info".to_owned()),
+    })
+}

@@ -1,0 +1,160 @@
+//! The settings by owner. What a comment names is the variable; README has the whole table.
+
+use super::models::Models;
+use crate::{secrets::Secret, telemetry::LogFormat};
+use ipnet::IpNet;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use url::Url;
+
+/// Everything that can be set, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Absolute; may not exist yet.
+    pub data_dir: PathBuf,
+    pub database: DatabaseSettings,
+    pub http: HttpSettings,
+    pub auth: AuthSettings,
+    pub worker: WorkerSettings,
+    pub workspace: WorkspaceSettings,
+    pub models: Models,
+    pub network: NetworkSettings,
+    pub retention: RetentionSettings,
+    pub log: LogSettings,
+    /// Lines for the log: what is not wrong but hardly meant.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// `DATABASE_URL`; absent: a private cluster.
+    pub url: Option<Secret>,
+    /// Where `initdb` and `postgres` are; absent: found.
+    pub postgres_bin: Option<PathBuf>,
+    /// Connections of one replica, all pools together.
+    pub connections: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    pub public_url: Option<Url>,
+    /// Whose `Forwarded` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Absent: `/metrics` is served beside the API.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// The first admin's key of an empty database; absent: made and printed once.
+    pub bootstrap_key: Option<Secret>,
+    /// Absent: no JWTs are taken.
+    pub jwt: Option<JwtSettings>,
+    /// Seals stored secrets; absent: made in the data directory.
+    pub secret_key: Option<SecretKey>,
+}
+
+#[derive(Clone, Debug)]
+pub struct JwtSettings {
+    pub key: JwtKey,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    /// Whether a token's unknown team is made.
+    pub new_teams: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum JwtKey {
+    /// HS256.
+    Shared(Secret),
+    /// RS256, ES256, `EdDSA`; fetched.
+    JwksUrl(Url),
+    /// The same, from a file.
+    JwksFile(PathBuf),
+}
+
+/// 32 bytes that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(pub [u8; 32]);
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretKey(***)")
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Tasks that this replica runs at once.
+    pub tasks: u32,
+    /// After how long without a heartbeat a task is another worker's.
+    pub lease_ttl: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkspaceBackend {
+    Bubblewrap,
+    Docker,
+    Kubernetes,
+}
+
+#[derive(Clone, Debug)]
+pub struct WorkspaceSettings {
+    pub backend: WorkspaceBackend,
+    /// Absent: beside this executable.
+    pub execd: Option<PathBuf>,
+    /// Directories of toolchains that every workspace sees, read-only.
+    pub toolchains: Vec<PathBuf>,
+    /// The first of the unprivileged user ids that tasks get, when started as root.
+    pub uid_base: u32,
+    pub limits: SandboxLimitSettings,
+    /// Repositories larger than this are refused.
+    pub repository_limit_bytes: u64,
+}
+
+/// What one task's sandbox may use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SandboxLimitSettings {
+    pub memory_bytes: u64,
+    pub processes: u32,
+    pub cpus: f64,
+    /// The working copy and everything else that a task writes.
+    pub disk_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrivateHost {
+    /// Lower case; `*.` in front means everything below.
+    Name(String),
+    Network(IpNet),
+}
+
+/// What may be reached, and how.
+#[derive(Clone, Debug)]
+pub struct NetworkSettings {
+    /// Directories below which `file://` repositories are allowed.
+    pub allow_local_repos: Vec<PathBuf>,
+    /// Hosts and networks in private ranges that git, models and webhooks may reach.
+    pub private_hosts: Vec<PrivateHost>,
+    pub https_proxy: Option<Url>,
+    /// Hosts that are reached without the proxy, as the variable has them.
+    pub no_proxy: Option<String>,
+    /// PEM certificates that are trusted besides the usual ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionSettings {
+    /// How long ended tasks are kept; absent: for ever.
+    pub tasks: Option<Duration>,
+    /// How long the working copies of resting tasks are kept on disk.
+    pub workspaces: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// Directives such as `info,journeyman=debug`.
+    pub filter: String,
+}
