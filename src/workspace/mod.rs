@@ -12,7 +12,10 @@ pub mod capabilities;
 pub mod client;
 pub mod error;
 pub mod limits;
+pub mod objects;
+pub mod repository;
 pub mod sandbox;
+pub mod source;
 
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
