@@ -1,1 +1,3 @@
 //! The pure loop: folds a task's log and says the next step.
+
+pub mod verdict;

@@ -1,1 +1,19 @@
-//! Runs checks, parses their logs into tests, scans diffs.
+//! Runs checks on a clean copy, parses their logs into tests, scans patches.
+//!
+//! Decides nothing: the verdict is `agent::verdict`'s. Never claims more of a log than it says: a
+//! log whose summary does not agree with the tests that it names is not parsed. Start with
+//! [`run()`], then [`parse()`].
+
+mod judge;
+mod parse;
+mod report;
+mod run;
+mod scan;
+mod weaken;
+
+pub use judge::{Output, judge};
+pub use parse::parse;
+pub use report::failure_report;
+pub use run::{Ran, run};
+pub use scan::scan;
+pub use weaken::{ChangedFile, is_test_path, test_change};

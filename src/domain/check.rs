@@ -87,6 +87,45 @@ pub struct TestResult {
     pub status: TestStatus,
 }
 
+/// How many tests one run reported, named or not. Every failing test is always named: a log whose
+/// summary counts more failures than it names is not parsed at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TestCounts {
+    /// Absent where the runner does not say (plain `go test`).
+    pub passed: Option<u32>,
+    pub failed: u32,
+    pub skipped: u32,
+    /// Every test that ran (passed or failed) is in [`CheckRun::tests`] by name. False for quiet
+    /// runners, which name failures alone.
+    pub all_named: bool,
+}
+
+/// What a log says of its tests: what [`CheckRun`] keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestReport {
+    /// Sorted by name; of tests that share a name the worst stands.
+    pub tests: Vec<TestResult>,
+    pub counts: TestCounts,
+}
+
+/// Why a check could not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    CommandMissing,
+    DependencyMissing,
+    NetworkBlocked,
+    MemoryLimit,
+    ProcessLimit,
+    DiskLimit,
+    OutputLimit,
+    TimeLimit,
+    /// Killed by a signal that the service did not send.
+    Killed,
+    /// The workspace broke: the service's own failure.
+    Workspace,
+}
+
 /// One run of one check on one tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckRun {
@@ -99,6 +138,12 @@ pub struct CheckRun {
     /// Every named test, sorted by name; absent where the log could not be parsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<Vec<TestResult>>,
+    /// Present exactly where `tests` was parsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<TestCounts>,
+    /// For `could_not_run`: what was in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
     /// For `could_not_run`: which thing was missing or which limit struck, and the mend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -151,4 +196,36 @@ pub struct Finding {
     pub path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+}
+
+/// How a patch weakened a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weakening {
+    Removed,
+    Emptied,
+    Skipped,
+}
+
+/// A test of the base that the patch weakened, as its file's text shows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct WeakenedTest {
+    pub path: String,
+    pub name: String,
+    pub how: Weakening,
+}
+
+/// What a patch does to tests, as its text shows: what the verdict needs besides the runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestChange {
+    /// The final tree is the base's.
+    pub empty_patch: bool,
+    /// The base has files that are tests by their paths.
+    pub base_has_tests: bool,
+    /// The base's test files that the patch changed, moved or removed, sorted: what is put back.
+    pub touched: Vec<String>,
+    /// Test files that the patch adds, sorted.
+    pub added: Vec<String>,
+    /// Sorted.
+    pub weakened: Vec<WeakenedTest>,
 }

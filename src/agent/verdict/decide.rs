@@ -1,0 +1,166 @@
+//! The rules of the verdict, in their order; the first that matches wins.
+
+use super::{
+    ComparedCheck, Decided, Decision, VerdictInput,
+    compare::{Lost, Standing, fails_in_part, lost, proves_nothing, regression, standing},
+    words,
+};
+use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Verdict};
+
+/// Decides the verdict, or asks for the rerun that it needs first.
+///
+/// 0. An empty patch where the task named no checks → `no_change`, whatever detected checks say:
+///    they speak of the base alone.
+/// 1. What passed on the base fails → `failed`. A check that passed on the base as a whole and
+///    fails now has regressed even if only new tests fail: the patch made it red.
+/// 2. All pass, but tests that ran on the base were removed, emptied or skipped → the base's test
+///    files are put back and the checks run again; not passing → `failed` with the finding
+///    `tests_weakened`, unless a person approved. Tests that cannot be put back, because they
+///    stand in the code's own files, count as not passing.
+/// 3. All pass → `verified`.
+/// 4. Nothing to check with, nothing could run, no test but the patch's own ran, or a check that
+///    was asked for could not run → `unverified`.
+/// 5. Each failing check's failing tests are a proper subset of its baseline's → `broken_before`.
+/// 6. A check named by the task fails → `failed`.
+/// 7. Else `broken_before`.
+///
+/// Only required checks decide. A detected check that could run neither on the base nor on the
+/// final tree is set aside if another check ran.
+pub fn decide(input: VerdictInput<'_>) -> Decision {
+    let VerdictInput { checks, change, weakening_approved, .. } = input;
+    if change.empty_patch && checks.iter().all(|check| check.check.source != CheckSource::Task) {
+        return decided(Verdict::NoChange, "the patch is empty: nothing was changed", Vec::new());
+    }
+    let required = Required::of(checks, change.empty_patch);
+
+    let regressions: Vec<_> = required.failing.iter().filter_map(|check| Some((*check, regression(check)?))).collect();
+    if !regressions.is_empty() {
+        return decided(Verdict::Failed, words::regressed(&regressions), weakening_findings(&input));
+    }
+    if required.all_pass() {
+        let mut reason = words::verified(&required.passing, &required.set_aside);
+        if !weakening_approved && weakens(&required.passing, &input) {
+            if !input.reran && !change.touched.is_empty() {
+                return Decision::NeedsRerun { put_back: change.touched.clone() };
+            }
+            if let Some(why) = rerun_fails(&required.passing, input.reran) {
+                let findings = vec![weakening_finding(&input, &why)];
+                return decided(Verdict::Failed, words::weakened(&why, input.reran), findings);
+            }
+            if input.reran {
+                reason.push_str(words::ALSO_WITH_BASE_TESTS);
+            }
+        }
+        let own = |check: &&ComparedCheck| proves_nothing(check, change.base_has_tests, !change.added.is_empty());
+        if required.passing.iter().all(own) {
+            return decided(Verdict::Unverified, words::own_tests_only(&required.passing), Vec::new());
+        }
+        return decided(Verdict::Verified, reason, Vec::new());
+    }
+    if required.failing.is_empty() {
+        return decided(Verdict::Unverified, words::could_not_run(checks, &required), Vec::new());
+    }
+    if required.failing.iter().all(|check| fails_in_part(check)) {
+        return decided(Verdict::BrokenBefore, words::fewer_fail(&required.failing), weakening_findings(&input));
+    }
+    let named: Vec<_> =
+        required.failing.iter().copied().filter(|check| check.check.source == CheckSource::Task).collect();
+    if !named.is_empty() {
+        return decided(Verdict::Failed, words::named_fails(&named), weakening_findings(&input));
+    }
+    decided(Verdict::BrokenBefore, words::broken_before(&required.failing), weakening_findings(&input))
+}
+
+/// The checks that decide, by their standing, each in the order given.
+#[derive(Debug, Default)]
+pub(super) struct Required<'a> {
+    pub(super) passing: Vec<&'a ComparedCheck>,
+    pub(super) failing: Vec<&'a ComparedCheck>,
+    pub(super) could_not_run: Vec<&'a ComparedCheck>,
+    pub(super) set_aside: Vec<&'a ComparedCheck>,
+}
+
+impl<'a> Required<'a> {
+    fn of(checks: &'a [ComparedCheck], empty_patch: bool) -> Self {
+        let mut required = Self::default();
+        for check in checks.iter().filter(|check| check.check.required) {
+            match standing(check, empty_patch) {
+                Standing::Passes => required.passing.push(check),
+                Standing::Fails => required.failing.push(check),
+                Standing::CouldNotRun => required.could_not_run.push(check),
+                Standing::SetAside => required.set_aside.push(check),
+            }
+        }
+        required
+    }
+
+    fn all_pass(&self) -> bool {
+        !self.passing.is_empty() && self.failing.is_empty() && self.could_not_run.is_empty()
+    }
+}
+
+/// The patch's text shows weakened tests, or the runs show that fewer run.
+fn weakens(passing: &[&ComparedCheck], input: &VerdictInput<'_>) -> bool {
+    !input.change.weakened.is_empty() || passing.iter().any(|check| final_lost(check).is_some())
+}
+
+fn final_lost(check: &ComparedCheck) -> Option<Lost> {
+    lost(check, check.final_run.as_ref()?, false)
+}
+
+/// The first check that does not pass with the base's tests, and how.
+fn rerun_fails(passing: &[&ComparedCheck], reran: bool) -> Option<NotPassing> {
+    passing.iter().find_map(|check| {
+        let name = check.check.name.clone();
+        let run = if reran { check.rerun.as_ref() } else { check.final_run.as_ref() };
+        let Some(run) = run else {
+            return Some(NotPassing { check: name, how: How::NotRun });
+        };
+        let how = match run.outcome {
+            CheckOutcome::Pass => How::Lost(lost(check, run, true)?),
+            CheckOutcome::Fail => How::Fails(run.clone()),
+            CheckOutcome::CouldNotRun => How::CouldNotRun(run.clone()),
+        };
+        Some(NotPassing { check: name, how })
+    })
+}
+
+/// Why the base's tests do not pass on the patch.
+#[derive(Debug)]
+pub(super) struct NotPassing {
+    pub(super) check: String,
+    pub(super) how: How,
+}
+
+#[derive(Debug)]
+pub(super) enum How {
+    NotRun,
+    Fails(CheckRun),
+    CouldNotRun(CheckRun),
+    Lost(Lost),
+}
+
+fn weakening_finding(input: &VerdictInput<'_>, why: &NotPassing) -> Finding {
+    let path = input.change.weakened.first().map(|test| test.path.clone()).or(input.change.touched.first().cloned());
+    let message = words::weakening(&input.change.weakened).unwrap_or_else(|| words::not_passing(why));
+    Finding { kind: FindingKind::TestsWeakened, message, path, line: None }
+}
+
+/// Said beside a verdict that other rules gave: a person should look at it too.
+fn weakening_findings(input: &VerdictInput<'_>) -> Vec<Finding> {
+    let weakened = &input.change.weakened;
+    words::weakening(weakened)
+        .filter(|_| !input.weakening_approved)
+        .map(|message| Finding {
+            kind: FindingKind::TestsWeakened,
+            message,
+            path: weakened.first().map(|test| test.path.clone()),
+            line: None,
+        })
+        .into_iter()
+        .collect()
+}
+
+fn decided(verdict: Verdict, reason: impl Into<String>, findings: Vec<Finding>) -> Decision {
+    Decision::Decided(Decided { verdict, reason: reason.into(), findings })
+}

@@ -1,0 +1,52 @@
+//! The verdict on a patch: decided from exit codes, parsed tests and the patch's own text, never
+//! from a model's words. Pure. Start with [`decide`], then [`compare`].
+
+mod compare;
+mod decide;
+mod words;
+
+pub use decide::decide;
+
+use crate::domain::check::{Check, CheckRun, Finding, TestChange, Verdict};
+
+/// One check with what it gave on each tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparedCheck {
+    pub check: Check,
+    /// On the base alone; absent where there is no base or it was not run.
+    pub baseline: Option<CheckRun>,
+    /// On base + patch; absent where it was not run (the time for validation was used up).
+    pub final_run: Option<CheckRun>,
+    /// On base + patch with the base's test files put back; absent before [`Decision::NeedsRerun`].
+    pub rerun: Option<CheckRun>,
+}
+
+/// What a verdict is decided from.
+#[derive(Clone, Copy, Debug)]
+pub struct VerdictInput<'a> {
+    pub checks: &'a [ComparedCheck],
+    pub change: &'a TestChange,
+    /// The rerun was asked for and done: a check without one then counts as not passing.
+    pub reran: bool,
+    /// A person approved that the patch weakens tests.
+    pub weakening_approved: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Decided(Decided),
+    /// Put these files of the base back over the final tree, run the checks again, and decide
+    /// with [`VerdictInput::reran`]. Never empty, never asked for twice.
+    NeedsRerun {
+        put_back: Vec<String>,
+    },
+}
+
+/// A verdict with its reason in words for people, and what they should look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub verdict: Verdict,
+    pub reason: String,
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,40 @@
+//! Runs one check in an open workspace.
+
+use super::{Output, judge};
+use crate::{
+    domain::check::{Check, CheckRun},
+    workspace::{RunCommand, Workspace, WorkspaceError},
+};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A check's run with its output.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    pub run: CheckRun,
+    /// As much as the workspace kept (1 MiB: the two ends), for a blob.
+    pub output: Vec<u8>,
+}
+
+/// Runs a check, for at most `budget` or its own timeout. An error is the workspace's; whatever
+/// the command does is an outcome.
+pub async fn run(
+    workspace: &Workspace,
+    check: &Check,
+    budget: Duration,
+    live: Option<mpsc::Sender<Bytes>>,
+) -> Result<Ran, WorkspaceError> {
+    let own = check.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+    let mut command = RunCommand::new(&check.command, own.map_or(budget, |own| own.min(budget)));
+    command.workdir.clone_from(&check.workdir);
+    let result = workspace.run(command, live).await?;
+    let output = Output {
+        outcome: result.outcome,
+        output: &result.output,
+        omitted_bytes: result.omitted_bytes,
+        duration: result.duration,
+        reports: &[],
+    };
+    Ok(Ran { run: judge(check, &output), output: result.output })
+}
