@@ -1,8 +1,14 @@
 //! Sends a conversation to its model and brings back the reply.
 
-use super::{Conversation, Model, ModelError};
+use super::{Conversation, Model, ModelError, Timeouts, decode::Decoded, error, retry::Backoff, transport};
 use crate::domain::{item::Reply, usage::TokenUsage};
-use std::time::Duration;
+use bytes::Bytes;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How connections are made, the same for all models.
 #[derive(Clone, Debug, Default)]
@@ -55,16 +61,22 @@ pub struct Completed {
 /// The one client of all models: its connections are kept alive and shared. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    settings: ClientSettings,
+    settings: Arc<ClientSettings>,
+    /// One HTTP client for each connect timeout in use, because that is a client's property.
+    http: Arc<Mutex<HashMap<u64, reqwest::Client>>>,
 }
 
 impl Client {
+    /// A client; an error where the proxy's address or a certificate is unsound.
     pub fn new(settings: ClientSettings) -> Result<Self, ModelError> {
-        Ok(Self { settings })
+        let client = Self { settings: Arc::new(settings), http: Arc::default() };
+        client.http(Timeouts::default().connect_ms)?;
+        Ok(client)
     }
 
-    /// Asks the model for its next reply, trying again as the model's settings allow. Cancel
-    /// safe: dropping the future closes the connection, so the provider stops too.
+    /// Asks the model for its next reply, trying again as the model's settings allow; every retry
+    /// is told through `live` first. Cancel safe: dropping the future closes the connection, so
+    /// that the provider stops too.
     pub async fn call(
         &self,
         model: &Model,
@@ -72,8 +84,86 @@ impl Client {
         call: Call<'_>,
         mut live: impl FnMut(Live) + Send,
     ) -> Result<Completed, ModelError> {
-        live(Live::Reset);
-        let _ = (&self.settings, model, conversation, call);
-        Err(ModelError::CutOff)
+        if conversation.wire() != model.wire {
+            return Err(ModelError::rejected("the conversation was made for another wire than the model's"));
+        }
+        let started = Instant::now();
+        let secrets = error::secrets(model.key.as_ref(), model.headers.values());
+        let scrubbed = |error: ModelError| error.scrubbed(&secrets);
+        let http = self.http(model.timeouts.connect_ms).map_err(scrubbed)?;
+        let headers = transport::headers(model).map_err(scrubbed)?;
+        let url = model.endpoint();
+        let body = Bytes::from(conversation.body(call.cache_key, call.max_output_tokens));
+        let total = Duration::from_millis(model.timeouts.total_ms);
+        let mut backoff = Backoff::new(model.retries, call);
+        loop {
+            let request = http.post(url.clone()).headers(headers.clone()).body(body.clone());
+            let mut shown = false;
+            let mut show = |piece: Live| {
+                shown = true;
+                live(piece);
+            };
+            let tried = timeout(total, transport::attempt(model, request, call.turn, &mut show)).await;
+            let error = match tried {
+                Ok(Ok(decoded)) => return Ok(completed(decoded, body.len(), started.elapsed())),
+                Ok(Err(error)) => error,
+                Err(_) => ModelError::unavailable(format!("no whole reply within {} s", total.as_secs())),
+            };
+            let error = error.scrubbed(&secrets);
+            if shown {
+                live(Live::Reset);
+            }
+            let reason = error.to_string();
+            let (attempt, delay) = backoff.next(error)?;
+            tracing::warn!(model.name = model.name, model.attempt = attempt, model.delay = ?delay, "retrying a model call: {reason}");
+            live(Live::Retry { attempt, reason, delay });
+            sleep(delay).await;
+        }
     }
+
+    fn http(&self, connect_ms: u64) -> Result<reqwest::Client, ModelError> {
+        let mut clients = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&connect_ms) {
+            return Ok(client.clone());
+        }
+        let client = build(&self.settings, Duration::from_millis(connect_ms))?;
+        clients.insert(connect_ms, client.clone());
+        Ok(client)
+    }
+}
+
+fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client, ModelError> {
+    let unsound = |what: &'static str| {
+        move |error: reqwest::Error| ModelError::rejected(format!("{what}: {}", error.without_url()))
+    };
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("journeyman/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect)
+        .pool_idle_timeout(Duration::from_secs(60))
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    if let Some(proxy) = &settings.proxy {
+        let except = settings.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+        builder =
+            builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(unsound("the proxy's address"))?.no_proxy(except));
+    }
+    if let Some(pem) = &settings.ca_pem {
+        let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(unsound("the certificate file"))?;
+        builder = builder.tls_certs_merge(authorities);
+    }
+    builder.build().map_err(unsound("the HTTP client"))
+}
+
+fn completed(decoded: Decoded, request_bytes: usize, duration: Duration) -> Completed {
+    let Decoded { reply, usage } = decoded;
+    let written = reply.text.len() + reply.reasoning.len();
+    let called: usize = reply.calls.iter().map(|call| call.tool.len() + call.arguments.len()).sum();
+    let estimate = TokenUsage {
+        input_tokens: request_bytes as u64 / 4,
+        cached_input_tokens: 0,
+        output_tokens: (written + called) as u64 / 4 + 1,
+    };
+    Completed { usage: usage.unwrap_or(estimate), usage_reported: usage.is_some(), reply, duration }
 }

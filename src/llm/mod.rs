@@ -14,7 +14,10 @@ mod encode;
 pub mod error;
 mod fields;
 mod model;
+mod retry;
 pub mod sse;
+mod transport;
+mod usage;
 
 pub use client::{Call, Client, ClientSettings, Completed, Live};
 pub use conversation::Conversation;

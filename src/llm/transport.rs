@@ -1,0 +1,229 @@
+//! One try of a call over HTTP.
+
+use super::{
+    Live, Model, ModelError,
+    decode::{self, Decode, Decoded, Progress},
+    error,
+    sse::SseDecoder,
+};
+use crate::domain::item::Wire;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a reply whose completion mark has come may go on without a byte: counts may follow.
+const AFTER_END: Duration = Duration::from_secs(2);
+/// How long to wait for the end of a body that is complete, so that its connection can be used again.
+const LINGER: Duration = Duration::from_millis(10);
+/// So much of an error's body is read.
+const ERROR_BYTES: usize = 64 << 10;
+/// The version of the Messages wire that this speaks.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// The headers of every request to `model`.
+pub(super) fn headers(model: &Model) -> Result<HeaderMap, ModelError> {
+    let unsound = |name: &str| ModelError::rejected(format!("the setting of header {name} is no valid header"));
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+    if let Some(key) = &model.key {
+        let (name, value) = match model.wire {
+            Wire::Messages => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
+            Wire::Responses | Wire::Chat => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+        };
+        let mut value = HeaderValue::from_str(&value).map_err(|_| unsound(name.as_str()))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if model.wire == Wire::Messages {
+        headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+    }
+    for (name, value) in &model.headers {
+        let parsed = HeaderName::try_from(name).map_err(|_| unsound(name))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unsound(name))?;
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}
+
+/// Sends `request` and reads the reply of model call number `turn`.
+pub(super) async fn attempt(
+    model: &Model,
+    request: reqwest::RequestBuilder,
+    turn: u32,
+    live: &mut (dyn FnMut(Live) + Send),
+) -> Result<Decoded, ModelError> {
+    let wait = |ms| Duration::from_millis(ms);
+    let timeouts = model.timeouts;
+    let first_byte = Instant::now() + wait(timeouts.connect_ms) + wait(timeouts.first_byte_ms);
+    let late = || ModelError::unavailable(format!("no reply within {} s", timeouts.first_byte_ms.div_ceil(1_000)));
+    let mut response = timeout_at(first_byte, request.send()).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
+    let status = response.status();
+    if !status.is_success() {
+        let headers = response.headers().clone();
+        let body = error_body(&mut response, wait(timeouts.idle_ms.min(10_000))).await;
+        return Err(error::from_status(status, &headers, &body));
+    }
+    let mut body = Body::new(model, turn);
+    let mut piece = match timeout_at(first_byte, response.chunk()).await {
+        Err(_) => return Err(late()),
+        Ok(Err(_)) => return Err(ModelError::CutOff),
+        Ok(Ok(piece)) => piece,
+    };
+    while let Some(bytes) = piece {
+        body.take(&bytes, live)?;
+        let progress = body.decoder.progress();
+        let idle = match progress {
+            Progress::Running => wait(timeouts.idle_ms),
+            Progress::Ended => AFTER_END.min(wait(timeouts.idle_ms)),
+            Progress::Done => LINGER,
+        };
+        piece = match timeout(idle, response.chunk()).await {
+            Ok(Ok(piece)) => piece,
+            _ if progress != Progress::Running => None,
+            Ok(Err(_)) => return Err(ModelError::CutOff),
+            Err(_) => {
+                return Err(ModelError::unavailable(format!(
+                    "the reply stood still for {} s",
+                    timeouts.idle_ms.div_ceil(1_000)
+                )));
+            }
+        };
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    body.finish(live)
+}
+
+/// The start of an error's body; what cannot be read is left out.
+async fn error_body(response: &mut reqwest::Response, idle: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Ok(Some(piece))) = timeout(idle, response.chunk()).await {
+        body.extend_from_slice(&piece);
+        if body.len() >= ERROR_BYTES {
+            body.truncate(ERROR_BYTES);
+            break;
+        }
+    }
+    body
+}
+
+/// A failure to send or to get an answer, in words without the address.
+fn broken(error: &reqwest::Error) -> ModelError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_connect() {
+        let why = if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() };
+        return ModelError::unavailable(format!("cannot connect: {why}"));
+    }
+    if error.is_builder() {
+        return ModelError::rejected(format!("the request cannot be made: {cause}"));
+    }
+    ModelError::unavailable(format!("the connection broke before the reply: {cause}"))
+}
+
+/// A reply's body as it comes. Whether it is a stream, one JSON text or a page is told by its
+/// first character, because content types cannot be relied on.
+struct Body {
+    decoder: Box<dyn Decode>,
+    sse: SseDecoder,
+    limit_bytes: usize,
+    taken: usize,
+    form: Form,
+    events: u64,
+    /// The body of [`Form::Json`] and the start of [`Form::Page`].
+    held: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Unknown,
+    Stream,
+    Json,
+    Page,
+}
+
+impl Body {
+    fn new(model: &Model, turn: u32) -> Self {
+        Self {
+            decoder: decode::decoder(model.wire, turn, model.limits),
+            sse: SseDecoder::new(model.limits.bytes),
+            limit_bytes: model.limits.bytes,
+            taken: 0,
+            form: Form::Unknown,
+            events: 0,
+            held: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, bytes: &Bytes, live: &mut (dyn FnMut(Live) + Send)) -> Result<(), ModelError> {
+        self.taken += bytes.len();
+        if self.taken > self.limit_bytes {
+            return Err(ModelError::nonsense(format!("more than {} bytes", self.limit_bytes)));
+        }
+        if self.form == Form::Unknown {
+            self.form = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+                None => Form::Unknown,
+                Some(b'{' | b'[') => Form::Json,
+                Some(b'<') => Form::Page,
+                Some(_) => Form::Stream,
+            };
+        }
+        match self.form {
+            Form::Unknown => Ok(()),
+            Form::Stream => {
+                let (decoder, events) = (&mut self.decoder, &mut self.events);
+                let mut outcome = Ok(());
+                let mut each = |event: super::sse::SseEvent| {
+                    *events += 1;
+                    if outcome.is_ok() {
+                        outcome = decoder.event(&event.data, live);
+                    }
+                };
+                self.sse.push(bytes, &mut each).map_err(|e| ModelError::nonsense(e.to_string()))?;
+                outcome
+            }
+            Form::Json => {
+                self.held.extend_from_slice(bytes);
+                Ok(())
+            }
+            Form::Page => {
+                let room = 200_usize.saturating_sub(self.held.len()).min(bytes.len());
+                self.held.extend_from_slice(&bytes[..room]);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(mut self, live: &mut (dyn FnMut(Live) + Send)) -> Result<Decoded, ModelError> {
+        match self.form {
+            Form::Unknown => return Err(ModelError::CutOff),
+            Form::Page => {
+                return Err(ModelError::nonsense(format!("a page: {}", String::from_utf8_lossy(&self.held))));
+            }
+            Form::Json => {
+                let body = String::from_utf8_lossy(&self.held);
+                match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
+                    Err(error) if error.is_eof() => return Err(ModelError::CutOff),
+                    Err(error) => return Err(ModelError::nonsense(format!("an answer that is no JSON: {error}"))),
+                    Ok(_) => self.decoder.whole(&body)?,
+                }
+            }
+            Form::Stream => {
+                if let Some(event) = self.sse.finish() {
+                    self.events += 1;
+                    self.decoder.event(&event.data, live)?;
+                }
+                if self.events == 0 {
+                    return Err(ModelError::nonsense("an answer that is neither a stream nor JSON"));
+                }
+            }
+        }
+        self.decoder.finish()
+    }
+}
