@@ -7,11 +7,18 @@
 //! Start with [`main`].
 
 pub mod arguments;
+pub mod checkout;
+pub mod client;
 mod exit;
+mod output;
+mod run;
 pub mod screen;
 mod server;
 pub mod story;
+pub mod table;
+mod task;
 pub mod view;
+mod watch;
 
 pub use arguments::Arguments;
 pub use exit::Exit;
@@ -30,7 +37,8 @@ pub async fn main(arguments: Arguments) -> Exit {
         Command::Model(model) => server::model(model).await,
         Command::Admin(admin) => server::admin(arguments.settings, admin).await,
         Command::Healthcheck(check) => server::healthcheck(check).await,
-        Command::Run(_) | Command::Task(_) => Err(anyhow::anyhow!("not built in yet")),
+        Command::Run(run) => run::run(arguments.settings, *run).await,
+        Command::Task(task) => task::task(task).await,
     };
     done.unwrap_or_else(|error| exit::complain(&error))
 }

@@ -3,7 +3,8 @@
 
 use super::{
     Exit,
-    arguments::{Admin, Healthcheck, Model, Serve, SettingsArguments},
+    arguments::{Admin, Healthcheck, Model, Serve, ServerArguments, SettingsArguments},
+    client::Api,
     exit,
 };
 use anyhow::bail;
@@ -27,6 +28,24 @@ pub(super) async fn model(_model: Model) -> anyhow::Result<Exit> {
 
 pub(super) async fn admin(_settings: SettingsArguments, _admin: Admin) -> anyhow::Result<Exit> {
     bail!("admin is not built in yet")
+}
+
+/// A server to speak to: somebody's, or one that lives as long as this value.
+pub(super) struct Connection {
+    pub(super) api: Api,
+}
+
+impl Connection {
+    /// Stops the embedded server, where this is one.
+    pub(super) async fn close(self) {}
+}
+
+/// The server that was named; else the one that holds the data directory; else an embedded one.
+pub(super) async fn connect(_settings: &SettingsArguments, server: &ServerArguments) -> anyhow::Result<Connection> {
+    if let Some(url) = &server.url {
+        return Ok(Connection { api: Api::new(url, server.key.clone())? });
+    }
+    bail!("an embedded server is not built in yet: set JOURNEYMAN_URL and JOURNEYMAN_KEY")
 }
 
 /// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.

@@ -16,12 +16,13 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// `no_color`: the value of `NO_COLOR`, which counts when it is not empty (no-color.org).
-    /// `term`: the value of `TERM`.
-    pub fn new(color: ColorArgument, no_color: Option<&str>, term: Option<&str>) -> Self {
-        let terminal = io::stdout().is_terminal() && term != Some("dumb");
+    /// A screen on stdout. `NO_COLOR` counts when it is not empty (no-color.org).
+    #[expect(clippy::disallowed_methods, reason = "NO_COLOR and TERM belong to the terminal, not to the settings")]
+    pub fn new(color: ColorArgument) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colours = match color {
-            ColorArgument::Auto => terminal && no_color.is_none_or(str::is_empty),
+            ColorArgument::Auto => terminal && !no_color,
             ColorArgument::Always => true,
             ColorArgument::Never => false,
         };

@@ -8,11 +8,12 @@ mod calls;
 mod checks;
 mod diff;
 mod ending;
-mod plan;
+mod planning;
 mod words;
 
 pub use diff::{FileEdit, apply_patch, patch, replaced};
 pub use ending::{Ending, ending};
+pub use planning::whole as plan;
 pub use words::{count, duration};
 
 use super::{
@@ -76,7 +77,7 @@ impl Story {
                 .map(|memory| Line::at(INDENT).with("✦ ", Tone::Accent).plain(clean(&memory.text)).hang(2))
                 .collect(),
             EventData::PlanUpdated { planning } => {
-                let lines = plan::changes(self.plan.as_ref(), planning, INDENT);
+                let lines = planning::changes(self.plan.as_ref(), planning, INDENT);
                 self.plan = Some(planning.clone());
                 lines
             }

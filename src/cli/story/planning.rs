@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The whole plan: approaches, steps, criteria.
-pub(super) fn whole(planning: &Planning, indent: usize) -> Vec<Line> {
+pub fn whole(planning: &Planning, indent: usize) -> Vec<Line> {
     let origin = match planning.origin {
         PlanOrigin::Model => "",
         PlanOrigin::Server => "  (from the model's own words)",
