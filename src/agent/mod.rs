@@ -1,3 +1,18 @@
-//! The pure loop: folds a task's log and says the next step.
+//! The pure loop: a task's log is folded into a [`Session`], and [`next_step`] says what follows.
+//!
+//! No I/O, no clock, no randomness: the same log gives the same step on any machine. Prompts are
+//! the Markdown files in `prompts`. Start with [`step`].
 
+mod budget;
+mod fold;
+mod gate;
+mod outcome;
+pub mod prompt;
+mod session;
+mod step;
 pub mod verdict;
+
+pub use budget::{ModelFacts, wall_left};
+pub use outcome::task_result;
+pub use session::{Briefed, Checked, CheckpointRef, Input, PendingCall, PlanApproval, Session};
+pub use step::{End, Step, next_step, refines, started};

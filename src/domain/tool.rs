@@ -30,3 +30,27 @@ pub struct ToolCall {
     pub tool: String,
     pub arguments: String,
 }
+
+/// What a tool can do to the working copy, which decides what may run beside it, what is run again
+/// after a crash, and what needs a plan first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ToolEffect {
+    /// Reads alone: may run in parallel with its like and be run again.
+    Reads,
+    /// Changes the plan, not the files.
+    Plans,
+    /// Changes files and nothing else.
+    Edits,
+    /// May do anything within the workspace.
+    Runs,
+}
+
+/// The effect of a tool by its name; an unknown tool is only answered, so it reads.
+pub fn effect(tool: &str) -> ToolEffect {
+    match tool {
+        "shell" | "write_stdin" => ToolEffect::Runs,
+        "apply_patch" | "edit" => ToolEffect::Edits,
+        "update_plan" => ToolEffect::Plans,
+        _ => ToolEffect::Reads,
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run may still spend, decided before it is spent.
+
+use super::{session::Session, step::End};
+use crate::domain::{
+    ErrorCode, Timestamp,
+    usage::{Prices, TokenUsage},
+};
+use std::time::Duration;
+
+/// Below this a reply is of no use, and the call is not made.
+const OUTPUT_TOKENS_MIN: u64 = 64;
+
+/// What the loop has to know of the task's model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelFacts {
+    pub window_tokens: u64,
+    pub max_output_tokens: u64,
+    pub prices: Option<Prices>,
+}
+
+/// The end for a run whose time is up.
+pub(super) fn wall(session: &Session, now: Timestamp) -> Option<End> {
+    let limit = session.spec.limits.wall_seconds;
+    (session.ran(now) >= Duration::from_secs(u64::from(limit))).then(|| {
+        End::failed(
+            ErrorCode::LimitWallTime,
+            format!("the run took longer than limits.wall_seconds ({limit}); resume it with a higher limit"),
+        )
+    })
+}
+
+/// The time that is left to a run.
+pub fn wall_left(session: &Session, now: Timestamp) -> Duration {
+    Duration::from_secs(u64::from(session.spec.limits.wall_seconds)).saturating_sub(session.ran(now))
+}
+
+/// How many tokens the next reply may have, or the end where the next call would pass a limit.
+/// The prompt is taken to be what the last call had, in and out: a floor that needs no tokeniser.
+pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, End> {
+    let limits = &session.spec.limits;
+    let used = &session.used;
+    if used.model_calls >= limits.turns {
+        let text = format!("the run made {} model calls (limits.turns); resume it with a higher limit", limits.turns);
+        return Err(End::failed(ErrorCode::LimitTurns, text));
+    }
+    let left = limits.tokens.saturating_sub(used.tokens).saturating_sub(session.context_tokens);
+    if left < OUTPUT_TOKENS_MIN {
+        let text = format!(
+            "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
+            used.tokens, limits.tokens
+        );
+        return Err(End::failed(ErrorCode::LimitTokens, text));
+    }
+    let mut output = model.max_output_tokens.min(left);
+    if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
+        let prompt = prices.cost_usd(TokenUsage { input_tokens: session.context_tokens, ..TokenUsage::default() });
+        let left = cap - used.cost_usd - prompt;
+        let affordable =
+            if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
+        if left <= 0.0 || affordable < OUTPUT_TOKENS_MIN {
+            let text = format!(
+                "the run cost ${:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit",
+                used.cost_usd
+            );
+            return Err(End::failed(ErrorCode::LimitCost, text));
+        }
+        output = output.min(affordable);
+    }
+    Ok(output)
+}

@@ -1,0 +1,249 @@
+//! How each event changes the session. One arm for each kind; nothing is decided here.
+
+use super::session::{
+    Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse, Session,
+};
+use crate::domain::{
+    Event, EventData, Item, Phase, Private, Status,
+    item::Reply,
+    task::{Control, OnBusy},
+    tool::{ToolEffect, ToolOutcome, effect},
+    usage::TokenUsage,
+};
+use std::collections::BTreeMap;
+
+pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Private>) {
+    if matches!(event.data, EventData::TaskControl { action: Control::Retry, .. }) {
+        rewind(session);
+    }
+    if event.run > session.run {
+        next_run(session, event.run);
+    }
+    session.last_seq = event.seq;
+    match &event.data {
+        EventData::TaskCreated { .. }
+        | EventData::Reasoning { .. }
+        | EventData::MessageAssistant { .. }
+        | EventData::ModelRetried { .. }
+        | EventData::LimitWarned { .. }
+        | EventData::Compaction { .. }
+        | EventData::ChecksStarted { .. } => {}
+        EventData::TaskStatus { status, waiting_for, error } => {
+            if let Some(since) = session.running_since.take() {
+                session.used.ran += event.at.since(since);
+            }
+            if *status == Status::Running {
+                session.running_since = Some(event.at);
+                session.error = None;
+            }
+            session.status = *status;
+            session.waiting_for = *waiting_for;
+            if error.is_some() {
+                session.error.clone_from(error);
+            }
+        }
+        EventData::TaskPhase { phase } => {
+            session.phase = *phase;
+            session.used.refinements += u32::from(*phase == Phase::Refinement);
+        }
+        EventData::TaskControl { action, .. } => control(session, *action),
+        EventData::TaskUpdated { title, limits, .. } => {
+            if let Some(title) = title {
+                session.spec.title.clone_from(title);
+            }
+            if let Some(limits) = limits {
+                session.spec.limits = session.spec.limits.patched(*limits);
+            }
+        }
+        EventData::TaskResult { result } => session.result = Some((**result).clone()),
+        EventData::BriefReady { commit, checks, .. } => {
+            if let Some(Private::Brief { head, text, base_tree }) = private {
+                session.briefed = Some(Briefed {
+                    text: text.clone(),
+                    head: head.clone(),
+                    commit: commit.clone(),
+                    base_tree: base_tree.clone(),
+                    checks: checks.clone(),
+                });
+            }
+        }
+        EventData::MemoryUsed { memories } => {
+            session.recalled.clone_from(memories);
+            session.memory = Some(match private {
+                Some(Private::Memory { text }) => text.clone(),
+                _ => String::new(),
+            });
+        }
+        EventData::PlanUpdated { planning } => session.planning = Some(planning.clone()),
+        EventData::MessageUser { text, on_busy, .. } => {
+            let input = Input {
+                item: Item::User { text: text.clone() },
+                queued_in_run: (*on_busy == OnBusy::Queue && session.status == Status::Running).then_some(session.run),
+                interrupts: *on_busy == OnBusy::Interrupt && session.status == Status::Running,
+            };
+            session.run_start.said.insert(event.seq, input.clone());
+            session.inputs.insert(event.seq, input);
+        }
+        EventData::MessageDeveloper { text } => {
+            let item = Item::Developer { text: text.clone() };
+            session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false });
+        }
+        EventData::ModelStarted { absorbed, .. } => model_started(session, absorbed),
+        EventData::ModelCompleted { usage, cost_usd, .. } => {
+            if let Some(Private::Reply(reply)) = private {
+                model_completed(session, reply, *usage, *cost_usd);
+            }
+        }
+        EventData::ToolStarted { call, .. } => {
+            if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call) {
+                pending.started = true;
+                session.dirty |= matches!(effect(&pending.call.tool), ToolEffect::Edits | ToolEffect::Runs);
+            }
+        }
+        EventData::ToolCompleted { call, output, outcome, .. } => {
+            if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call && !p.completed) {
+                pending.completed = true;
+                if *outcome == ToolOutcome::Denied && effect(&pending.call.tool) != ToolEffect::Plans {
+                    session.used.refusals += 1;
+                }
+                session.items.push(Item::Result { call: call.clone(), output: output.clone() });
+            }
+        }
+        EventData::ChecksCompleted { verdict, reason, checks, findings, .. } => {
+            session.used.cycles += 1;
+            session.checked = Some(Checked {
+                verdict: *verdict,
+                reason: reason.clone(),
+                checks: checks.clone(),
+                findings: findings.clone(),
+                patch: match private {
+                    Some(Private::Patch { blob }) => Some(blob.clone()),
+                    _ => None,
+                },
+            });
+        }
+        EventData::ApprovalRequested { approval, .. } => {
+            session.plan_approval = Some(PlanApproval { id: *approval, decision: None });
+            let planning = |c: &&PendingCall| !c.completed && effect(&c.call.tool) == ToolEffect::Plans;
+            session.plan_call = session.calls.iter().find(planning).map(|c| c.call.call.clone());
+        }
+        EventData::ApprovalResolved { approval, decision, plan, note, .. } => {
+            if let Some(pending) = session.plan_approval.as_mut().filter(|p| p.id == *approval) {
+                pending.decision = Some((*decision, plan.clone(), note.clone()));
+            }
+        }
+        EventData::Checkpoint { tree, .. } => {
+            session.dirty = false;
+            if let Some(Private::Checkpoint { delta }) = private {
+                session.checkpoint = Some(CheckpointRef { tree: tree.clone(), delta: delta.clone() });
+            }
+        }
+        EventData::Recovered { .. } => session.calling = false,
+    }
+}
+
+fn next_run(session: &mut Session, run: u32) {
+    session.run = run;
+    session.used = RunUse::default();
+    session.running_since = None;
+    session.checked = None;
+    session.result = None;
+    session.cancel = false;
+    session.pause = false;
+    for input in session.inputs.values_mut() {
+        input.queued_in_run = None;
+        input.interrupts = false;
+    }
+    // Words that came before this run and were not shown belong to it.
+    session.run_start = RunStart {
+        opened: session.opened,
+        items: session.items.len(),
+        checkpoint: session.checkpoint.clone(),
+        planning: session.planning.clone(),
+        said: session
+            .inputs
+            .iter()
+            .filter(|(_, i)| matches!(i.item, Item::User { .. }))
+            .map(|(s, i)| (*s, i.clone()))
+            .collect(),
+    };
+}
+
+fn control(session: &mut Session, action: Control) {
+    match action {
+        Control::Cancel => session.cancel = true,
+        Control::Pause => session.pause = true,
+        Control::Resume => session.pause = false,
+        // Done before the run's number changed.
+        Control::Retry => {}
+    }
+}
+
+/// A retry: the conversation and the working copy of the last run's start, and what people said
+/// since, as if it had been said at once.
+fn rewind(session: &mut Session) {
+    let start = std::mem::take(&mut session.run_start);
+    session.opened = start.opened;
+    session.items.truncate(start.items);
+    session.checkpoint.clone_from(&start.checkpoint);
+    session.planning.clone_from(&start.planning);
+    session.inputs = start.said.iter().map(|(seq, input)| (*seq, input.clone())).collect::<BTreeMap<_, _>>();
+    session.run_start = start;
+    session.calls.clear();
+    session.calling = false;
+    session.last_words = None;
+    session.plan_approval = None;
+    session.dirty = false;
+    session.relay = true;
+}
+
+fn model_started(session: &mut Session, absorbed: &[i64]) {
+    if !session.opened {
+        session.opened = true;
+        session.items.extend(super::prompt::opening(session));
+    }
+    for seq in absorbed {
+        if let Some(input) = session.inputs.remove(seq) {
+            session.items.push(input.item);
+        }
+    }
+    session.calling = true;
+    session.checked = None;
+    session.last_words = None;
+    session.used.model_calls += 1;
+    session.usage.model_calls += 1;
+}
+
+fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost_usd: Option<f64>) {
+    session.calling = false;
+    session.turn += 1;
+    session.usage.turns += 1;
+    session.usage.input_tokens += usage.input_tokens;
+    session.usage.cached_input_tokens += usage.cached_input_tokens;
+    session.usage.output_tokens += usage.output_tokens;
+    session.used.tokens += usage.total();
+    session.context_tokens = usage.total();
+    match cost_usd {
+        Some(cost) if !session.unpriced => {
+            session.used.cost_usd += cost;
+            session.usage.cost_usd = Some(session.usage.cost_usd.unwrap_or(0.0) + cost);
+        }
+        _ => {
+            session.unpriced = true;
+            session.usage.cost_usd = None;
+        }
+    }
+    session.calls =
+        reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
+    if !reply.text.trim().is_empty() {
+        session.last_said.clone_from(&reply.text);
+    }
+    if reply.calls.is_empty() {
+        let idle = reply.cut || reply.text.trim().is_empty();
+        session.used.nudges = if idle { session.used.nudges + 1 } else { 0 };
+        session.last_words = Some(LastWords { text: reply.text.clone(), cut: reply.cut });
+    } else {
+        session.used.nudges = 0;
+    }
+    session.items.push(Item::Reply(reply.clone()));
+}

@@ -1,0 +1,112 @@
+//! What the model reads from the server: instructions, the opening of a conversation, and the
+//! server's own words in its course. Texts lie beside this file as Markdown.
+
+use super::session::Session;
+use crate::domain::{
+    Item,
+    plan::{Planning, StepStatus},
+    task::{Mode, NetworkMode},
+};
+use std::fmt::Write;
+
+/// The instructions that new tasks start with; a task keeps those it started with.
+pub const INSTRUCTIONS: &str = include_str!("prompts/instructions.md");
+
+/// Characters of the model's own words that become a plan's step.
+const STEP_CHARS_MAX: usize = 200;
+
+/// Brief, memory and facts of the task, most shared first.
+pub(super) fn opening(session: &Session) -> Vec<Item> {
+    let mut items = Vec::new();
+    if let Some(briefed) = session.briefed.as_ref().filter(|b| !b.text.is_empty()) {
+        items.push(Item::Developer { text: briefed.text.clone() });
+    }
+    if let Some(memory) = session.memory.as_ref().filter(|m| !m.is_empty()) {
+        items.push(Item::Developer { text: memory.clone() });
+    }
+    items.push(Item::Developer { text: facts(session) });
+    items
+}
+
+fn facts(session: &Session) -> String {
+    let spec = &session.spec;
+    let mut text = String::from("# This task\n");
+    text.push_str(match spec.mode {
+        Mode::Auto => "A change or a question: judge by the request.\n",
+        Mode::Change => "A change is wanted.\n",
+        Mode::Answer => "A question: answer it and change nothing; edits are refused.\n",
+        Mode::Plan => {
+            "A plan is wanted and nothing else: call `update_plan`, then say it in words; edits are refused.\n"
+        }
+    });
+    match spec.network.mode {
+        NetworkMode::Off => text.push_str("Network: none.\n"),
+        NetworkMode::Allowlist => {
+            let _ = writeln!(text, "Network: only {}.", spec.network.hosts.join(", "));
+        }
+        NetworkMode::Open => text.push_str("Network: open.\n"),
+    }
+    let checks = session.checks();
+    if checks.is_empty() {
+        text.push_str("Checks: none are known; say how your work can be checked.\n");
+    } else {
+        text.push_str("Checks that the server will run on base plus patch when you finish:\n");
+        for check in checks {
+            let _ = writeln!(text, "- `{}`", check.command);
+        }
+    }
+    text
+}
+
+/// The recalled memories as the prompt has them; empty where there are none.
+pub fn memory_text<'a>(memories: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for memory in memories {
+        if text.is_empty() {
+            text.push_str("# What is remembered of this user and repository\nPreferences and facts from earlier work. The request outranks them.\n");
+        }
+        let _ = writeln!(text, "- {}", memory.replace('\n', " "));
+    }
+    text
+}
+
+pub(super) const PLAN_FIRST: &str = "denied: plan first. Call update_plan with your steps (and approaches and criteria), \
+    in the same reply before the edit if you like, then make the edit again.";
+pub(super) const NO_EDITS_ANSWER: &str = "denied: this task is a question. Answer it in words; files stay as they are.";
+pub(super) const NO_EDITS_PLAN: &str =
+    "denied: this task wants a plan alone. Call update_plan, then describe the plan in words.";
+pub(super) const CUT_OFF: &str =
+    "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
+pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
+pub(super) const INTERRUPTED: &str = "interrupted: outcome unknown. A person's message or the end of the run cut this call off. \
+    Look at the state of the files before you repeat it.";
+pub(super) const NOT_RUN: &str =
+    "interrupted before it began: this call was not run, its outcome is not unknown but none.";
+
+/// What a call is answered whose outcome a crash hides.
+pub fn crash_text(after: crate::domain::event::RecoveredAfter) -> String {
+    use crate::domain::event::RecoveredAfter;
+    let why = match after {
+        RecoveredAfter::Crash => "the server was restarted",
+        RecoveredAfter::Drain => "the server was drained",
+        RecoveredAfter::HostLoss => "the workspace was lost and laid anew from its last checkpoint",
+    };
+    format!(
+        "interrupted: {why} while this call ran; outcome unknown. It may have had none, some or all of its effect. \
+         Look at the state of the files before you repeat it."
+    )
+}
+
+/// The answer to `update_plan`.
+pub fn plan_recorded(planning: &Planning) -> String {
+    let done = planning.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
+    format!("Plan recorded: {done} of {} steps completed.", planning.steps.len())
+}
+
+/// A step from the model's own words, for a plan that it would not write.
+pub(super) fn own_words(session: &Session) -> String {
+    let said = session.last_said.trim();
+    let words = if said.is_empty() { session.spec.request.trim() } else { said };
+    let line = words.lines().find(|l| !l.trim().is_empty()).unwrap_or("Do what was asked");
+    line.chars().take(STEP_CHARS_MAX).collect()
+}

@@ -1,0 +1,280 @@
+//! What a task's log says so far: the state from which the next step follows.
+//!
+//! A session is made by folding ([`Session::apply`]) and by nothing else, so that any worker that
+//! reads the log has the same one.
+
+use crate::domain::{
+    ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
+    TaskSpec, Timestamp, WaitingFor,
+    approval::Decision,
+    check::{Check, CheckResult, Finding, Verdict},
+    event::PromptHead,
+    memory::RecalledMemory,
+    plan::{PlanStep, Planning},
+    task::{TaskDetail, TaskResult},
+    tool::ToolCall,
+    usage::Usage,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// One call of the last reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    pub call: ToolCall,
+    pub started: bool,
+    pub completed: bool,
+}
+
+/// The brief as the prompt has it, with what was pinned for the task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Briefed {
+    pub text: String,
+    pub head: PromptHead,
+    pub commit: Option<Oid>,
+    pub base_tree: Oid,
+    /// Detected checks; the task's own come before them.
+    pub checks: Vec<Check>,
+}
+
+/// The newest checkpoint: a tree and the blob with its difference from the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointRef {
+    pub tree: Oid,
+    pub delta: BlobHash,
+}
+
+/// A reply without tool calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastWords {
+    pub text: String,
+    pub cut: bool,
+}
+
+/// What the last validation gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub checks: Vec<CheckResult>,
+    pub findings: Vec<Finding>,
+    pub patch: Option<BlobHash>,
+}
+
+/// A plan that was put to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanApproval {
+    pub id: ApprovalId,
+    pub decision: Option<(Decision, Vec<PlanStep>, Option<String>)>,
+}
+
+/// What one run has used up; starts anew with each run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunUse {
+    pub model_calls: u32,
+    pub tokens: u64,
+    pub cost_usd: f64,
+    /// Running time of earlier stretches, without waiting.
+    pub ran: Duration,
+    pub refinements: u32,
+    pub cycles: u32,
+    /// Replies in a row that neither called a tool nor ended the work.
+    pub nudges: u32,
+    /// Edits refused for want of a plan.
+    pub refusals: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub task: TaskId,
+    pub spec: TaskSpec,
+    pub last_seq: Seq,
+    pub run: u32,
+    /// Model calls that were answered, over all runs.
+    pub turn: u32,
+    pub status: Status,
+    pub waiting_for: Option<WaitingFor>,
+    pub phase: Phase,
+    pub briefed: Option<Briefed>,
+    /// The recalled memories' text as the prompt has it; empty where there are none.
+    pub memory: Option<String>,
+    pub recalled: Vec<RecalledMemory>,
+    pub planning: Option<Planning>,
+    /// Inputs that no model call has shown yet.
+    pub inputs: BTreeMap<Seq, Input>,
+    pub calls: Vec<PendingCall>,
+    /// A model call was started and not answered.
+    pub calling: bool,
+    pub last_words: Option<LastWords>,
+    pub checkpoint: Option<CheckpointRef>,
+    /// Calls that may have changed files have ended since the last look at the working copy.
+    pub dirty: bool,
+    pub checked: Option<Checked>,
+    pub plan_approval: Option<PlanApproval>,
+    /// The call whose plan was put to people.
+    pub plan_call: Option<CallId>,
+    /// The newest words of the model, with calls or without.
+    pub last_said: String,
+    pub cancel: bool,
+    pub pause: bool,
+    /// The working copy is to be laid anew from the checkpoint.
+    pub relay: bool,
+    pub used: RunUse,
+    pub usage: Usage,
+    /// A model without a price was used: the cost is unknown.
+    pub unpriced: bool,
+    /// Tokens of the last call, in and out: what the next call's prompt repeats.
+    pub context_tokens: u64,
+    pub running_since: Option<Timestamp>,
+    pub error: Option<TaskError>,
+    pub result: Option<TaskResult>,
+    /// The prompt's opening (brief, memory, facts) is among the items.
+    pub(super) opened: bool,
+    /// Items that the driver has not taken yet.
+    pub(super) items: Vec<Item>,
+    pub(super) run_start: RunStart,
+}
+
+/// An input waiting for a model call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub item: Item,
+    /// To be shown only when the present run has ended.
+    pub queued_in_run: Option<u32>,
+    /// What runs is cut off for it.
+    pub interrupts: bool,
+}
+
+/// Where a retry goes back to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunStart {
+    pub opened: bool,
+    pub items: usize,
+    pub checkpoint: Option<CheckpointRef>,
+    pub planning: Option<Planning>,
+    /// People's words of this run, shown or not.
+    pub said: BTreeMap<Seq, Input>,
+}
+
+impl Session {
+    /// Starts from a task's first event.
+    ///
+    /// # Errors
+    /// Answers false in the option where the first event is no `task.created`.
+    pub fn start(event: &Event) -> Option<Self> {
+        let EventData::TaskCreated { spec, .. } = &event.data else { return None };
+        let request = Input { item: Item::User { text: spec.request.clone() }, queued_in_run: None, interrupts: false };
+        Some(Self {
+            task: event.task,
+            spec: (**spec).clone(),
+            last_seq: event.seq,
+            run: event.run,
+            turn: 0,
+            status: Status::Queued,
+            waiting_for: None,
+            phase: Phase::Analysis,
+            briefed: None,
+            memory: None,
+            recalled: Vec::new(),
+            planning: None,
+            inputs: BTreeMap::from([(event.seq, request.clone())]),
+            calls: Vec::new(),
+            calling: false,
+            last_words: None,
+            checkpoint: None,
+            dirty: false,
+            checked: None,
+            plan_approval: None,
+            plan_call: None,
+            last_said: String::new(),
+            cancel: false,
+            pause: false,
+            relay: false,
+            used: RunUse::default(),
+            usage: Usage { cost_usd: Some(0.0), ..Usage::default() },
+            unpriced: false,
+            context_tokens: 0,
+            running_since: None,
+            error: None,
+            result: None,
+            opened: false,
+            items: Vec::new(),
+            run_start: RunStart { said: BTreeMap::from([(event.seq, request)]), ..RunStart::default() },
+        })
+    }
+
+    /// The number that an event written now carries as its turn.
+    pub fn turn_of(&self, data: &EventData) -> u32 {
+        match data {
+            EventData::ModelStarted { .. } | EventData::ModelCompleted { .. } | EventData::ModelRetried { .. } => {
+                self.turn + 1
+            }
+            _ => self.turn,
+        }
+    }
+
+    /// The items added since this was last asked: what the prompt grows by.
+    pub fn take_items(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.items)
+    }
+
+    /// The task's own checks, or else the detected ones.
+    pub fn checks(&self) -> &[Check] {
+        if self.spec.checks.is_empty() {
+            self.briefed.as_ref().map_or(&[], |b| b.checks.as_slice())
+        } else {
+            &self.spec.checks
+        }
+    }
+
+    /// Whether the working copy differs from the base, as far as has been looked.
+    pub fn changed(&self) -> bool {
+        match (&self.checkpoint, &self.briefed) {
+            (Some(checkpoint), Some(briefed)) => checkpoint.tree != briefed.base_tree,
+            _ => false,
+        }
+    }
+
+    /// The working copy was looked at and had not changed: nothing is written of it.
+    pub fn looked(&mut self) {
+        self.dirty = false;
+    }
+
+    /// Somebody's words that interrupt what runs now.
+    pub fn interrupted(&self) -> bool {
+        self.inputs.values().any(|input| input.interrupts)
+    }
+
+    /// How long the present run has been running.
+    pub fn ran(&self, now: Timestamp) -> Duration {
+        self.used.ran + self.running_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// What the task's row shows besides its columns.
+    pub fn detail(&self) -> TaskDetail {
+        TaskDetail {
+            commit: self.briefed.as_ref().and_then(|b| b.commit.clone()),
+            planning: self.planning.clone(),
+            usage: self.usage,
+            result: self.result.clone(),
+            error: self.error.clone(),
+            patch: self.checked.as_ref().and_then(|c| c.patch.clone()),
+        }
+    }
+
+    /// The calls that a crash cut off and that may have changed something.
+    pub fn in_doubt(&self) -> Vec<ToolCall> {
+        use crate::domain::tool::{ToolEffect, effect};
+        self.calls
+            .iter()
+            .filter(|c| {
+                c.started && !c.completed && matches!(effect(&c.call.tool), ToolEffect::Edits | ToolEffect::Runs)
+            })
+            .map(|c| c.call.clone())
+            .collect()
+    }
+
+    /// Folds the log's next event with its private part.
+    pub fn apply(&mut self, event: &Event, private: Option<&Private>) {
+        super::fold::apply(self, event, private);
+    }
+}

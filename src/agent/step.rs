@@ -1,0 +1,241 @@
+//! The next step of a task, from its session and the time: a table read from top to bottom.
+//!
+//! What it answers is an intent: events to be appended and then one thing to do. The driver
+//! appends, does it, appends what came of it, and asks again.
+
+use super::{
+    budget::{self, ModelFacts},
+    gate::{self, Gate},
+    prompt,
+    session::{LastWords, Session},
+};
+use crate::domain::{
+    ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
+    check::Verdict,
+    task::Mode,
+    tool::{ToolCall, ToolEffect, ToolOutcome, effect},
+};
+
+/// Replies in a row without words or calls that are answered with a nudge.
+const NUDGES_MAX: u32 = 3;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing but the events: append them (with the next commit) and ask again.
+    Record(Vec<EventData>),
+    /// Open the repository, pin the prompt's head, make the brief.
+    Analyse,
+    /// Recall the caller's memories.
+    Recall,
+    /// Call the model. The events stand in the log before the call goes out.
+    Call { intent: Vec<EventData>, max_output_tokens: u64 },
+    /// Run these calls: all at once where there are several, for then they only read.
+    RunTools { intent: Vec<EventData>, calls: Vec<ToolCall> },
+    /// Read a plan from this call's arguments and record it.
+    Plan(ToolCall),
+    /// Put the plan to people and wait; the call is answered when they have decided.
+    AskApproval(ToolCall),
+    /// Look at the working copy and record its tree.
+    Checkpoint,
+    /// Validate on a clean copy.
+    RunChecks,
+    /// The run ends so. The closing events go before the status.
+    Finish { closing: Vec<EventData>, end: End },
+    /// The task waits for people; what runs in its workspace ends.
+    Wait(WaitingFor),
+}
+
+/// How a run ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub status: Status,
+    pub error: Option<TaskError>,
+    pub verdict: Option<Verdict>,
+    pub reason: Option<String>,
+}
+
+impl End {
+    pub fn failed(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { status: Status::Failed, error: Some(TaskError::new(code, message)), verdict: None, reason: None }
+    }
+}
+
+/// Decides the next step. Total: every session that is running has one.
+pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
+    if session.cancel {
+        return finish(session, End { status: Status::Cancelled, error: None, verdict: None, reason: None });
+    }
+    if session.pause {
+        return Step::Wait(WaitingFor::Paused);
+    }
+    if session.briefed.is_none() {
+        return Step::Analyse;
+    }
+    if session.memory.is_none() {
+        return Step::Recall;
+    }
+    if let Some(end) = budget::wall(session, now) {
+        return finish(session, end);
+    }
+    if session.interrupted() && session.calls.iter().any(|c| !c.completed) {
+        return Step::Record(give_up_calls(session));
+    }
+    if let Some(step) = next_call(session) {
+        return step;
+    }
+    let shown = session.inputs.values().all(|input| input.queued_in_run.is_some());
+    match &session.last_words {
+        Some(words) if shown && !session.calling => rest(session, words),
+        _ => call_model(session, model),
+    }
+}
+
+/// The first call of the last reply that is not answered yet.
+fn next_call(session: &Session) -> Option<Step> {
+    let first = session.calls.iter().position(|c| !c.completed)?;
+    let pending = &session.calls[first];
+    match gate::gate(session, &pending.call) {
+        Gate::Denied(text) => return Some(Step::Record(refused(&pending.call, pending.started, text))),
+        Gate::PlanFor(planning) => return Some(Step::Record(vec![EventData::PlanUpdated { planning }])),
+        Gate::Open => {}
+    }
+    if effect(&pending.call.tool) == ToolEffect::Plans {
+        return Some(plan(session, &pending.call));
+    }
+    let mut batch = vec![pending];
+    if effect(&pending.call.tool) == ToolEffect::Reads {
+        let others = session.calls[first + 1..].iter();
+        batch.extend(others.take_while(|c| effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
+    }
+    let mut intent = Vec::new();
+    if effect(&pending.call.tool) != ToolEffect::Reads && matches!(session.phase, Phase::Analysis | Phase::Planning) {
+        intent.push(EventData::TaskPhase { phase: Phase::Generation });
+    }
+    intent.extend(batch.iter().filter(|c| !c.started).map(|c| started(&c.call)));
+    Some(Step::RunTools { intent, calls: batch.into_iter().map(|c| c.call.clone()).collect() })
+}
+
+fn plan(session: &Session, call: &ToolCall) -> Step {
+    use crate::domain::task::ApprovalPolicy;
+    let asks = session.spec.approval == ApprovalPolicy::Plan || session.spec.approval == ApprovalPolicy::Always;
+    let asked_for_this = session.plan_call.as_ref() == Some(&call.call);
+    match &session.plan_approval {
+        // The plan of this call waits for its decision.
+        Some(approval) if asked_for_this && approval.decision.is_none() => Step::Wait(WaitingFor::Approval),
+        Some(_) if asked_for_this => Step::Plan(call.clone()),
+        // One plan was approved: later revisions tick steps off.
+        Some(approval) if matches!(approval.decision, Some((crate::domain::approval::Decision::Approve, ..))) => {
+            Step::Plan(call.clone())
+        }
+        _ if asks => Step::AskApproval(call.clone()),
+        _ => Step::Plan(call.clone()),
+    }
+}
+
+/// The event that says a call begins.
+pub fn started(call: &ToolCall) -> EventData {
+    let arguments =
+        serde_json::from_str(&call.arguments).unwrap_or_else(|_| serde_json::Value::String(call.arguments.clone()));
+    EventData::ToolStarted { call: call.call.clone(), tool: call.tool.clone(), arguments }
+}
+
+fn answered(call: &ToolCall, outcome: ToolOutcome, output: &str) -> EventData {
+    EventData::ToolCompleted {
+        call: call.call.clone(),
+        tool: call.tool.clone(),
+        outcome,
+        output: output.to_owned(),
+        exit_code: None,
+        duration_ms: 0,
+    }
+}
+
+fn refused(call: &ToolCall, was_started: bool, text: &str) -> Vec<EventData> {
+    let mut events = Vec::with_capacity(2);
+    if !was_started {
+        events.push(started(call));
+    }
+    events.push(answered(call, ToolOutcome::Denied, text));
+    events
+}
+
+/// Answers every open call, so that none stays without a result.
+fn give_up_calls(session: &Session) -> Vec<EventData> {
+    let mut events = Vec::new();
+    for pending in session.calls.iter().filter(|c| !c.completed) {
+        let text = if pending.started { prompt::INTERRUPTED } else { prompt::NOT_RUN };
+        if !pending.started {
+            events.push(started(&pending.call));
+        }
+        events.push(answered(&pending.call, ToolOutcome::Interrupted, text));
+    }
+    events
+}
+
+fn call_model(session: &Session, model: &ModelFacts) -> Step {
+    match budget::next_call(session, model) {
+        Err(end) => finish(session, end),
+        Ok(max_output_tokens) => {
+            let absorbed =
+                session.inputs.iter().filter(|(_, i)| i.queued_in_run.is_none()).map(|(seq, _)| *seq).collect();
+            let mut intent = Vec::new();
+            if session.phase == Phase::Analysis {
+                intent.push(EventData::TaskPhase { phase: Phase::Planning });
+            }
+            intent.push(EventData::ModelStarted { model: session.spec.model.clone(), absorbed });
+            Step::Call { intent, max_output_tokens }
+        }
+    }
+}
+
+/// The model has said its last words for now.
+fn rest(session: &Session, words: &LastWords) -> Step {
+    if words.cut || words.text.trim().is_empty() {
+        return if session.used.nudges > NUDGES_MAX {
+            let what = if words.cut { "cut off at their maximal length" } else { "empty" };
+            finish(
+                session,
+                End::failed(ErrorCode::Stuck, format!("{} replies in a row were {what}", session.used.nudges)),
+            )
+        } else {
+            let text = if words.cut { prompt::CUT_OFF } else { prompt::EMPTY };
+            Step::Record(vec![EventData::MessageDeveloper { text: text.to_owned() }])
+        };
+    }
+    let done = End { status: Status::Succeeded, error: None, verdict: None, reason: None };
+    match session.spec.mode {
+        Mode::Plan => return finish(session, done),
+        Mode::Answer => {
+            let reason = Some("a question: nothing was to be changed".to_owned());
+            return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
+        }
+        Mode::Auto | Mode::Change => {}
+    }
+    if session.dirty {
+        return Step::Checkpoint;
+    }
+    if let Some(checked) = &session.checked {
+        let (status, error) = if checked.verdict == Verdict::Failed {
+            let why = checked.reason.clone().unwrap_or_else(|| "the checks fail".to_owned());
+            (Status::Failed, Some(TaskError::new(ErrorCode::ChecksFailed, why)))
+        } else {
+            (Status::Succeeded, None)
+        };
+        return finish(session, End { status, error, verdict: Some(checked.verdict), reason: checked.reason.clone() });
+    }
+    if !session.changed() && session.spec.checks.is_empty() {
+        let reason = Some("no file was changed and the task names no checks".to_owned());
+        return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
+    }
+    Step::RunChecks
+}
+
+/// Whether failed checks go back to the model once more.
+pub fn refines(session: &Session, verdict: Verdict) -> bool {
+    verdict == Verdict::Failed && session.used.refinements < session.spec.limits.refinements
+}
+
+fn finish(session: &Session, end: End) -> Step {
+    Step::Finish { closing: give_up_calls(session), end }
+}
