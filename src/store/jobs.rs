@@ -128,16 +128,24 @@ pub async fn claim_tasks(
         .collect()
 }
 
-/// Prolongs all leases of a replica at once; answers which it still holds.
-pub async fn heartbeat(store: &Store, replica: ReplicaId, ttl: Duration) -> Result<Vec<TaskId>, StoreError> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE jobs SET lease_until = now() + $2 * interval '1 millisecond' WHERE lease_replica = $1 RETURNING id",
+/// Prolongs these leases at once; answers which the replica still holds.
+pub async fn heartbeat(
+    store: &Store,
+    replica: ReplicaId,
+    tasks: &[TaskId],
+    ttl: Duration,
+) -> Result<Vec<TaskId>, StoreError> {
+    let ids: Vec<Uuid> = tasks.iter().map(|t| t.0).collect();
+    let held: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE jobs SET lease_until = now() + $3 * interval '1 millisecond'
+         WHERE lease_replica = $1 AND id = ANY($2) RETURNING id",
     )
     .bind(replica.0)
+    .bind(&ids)
     .bind(ttl.as_millis() as i64)
     .fetch_all(store.across())
     .await?;
-    Ok(ids.into_iter().map(TaskId).collect())
+    Ok(held.into_iter().map(TaskId).collect())
 }
 
 /// Lets the leases of earlier processes on the same data directory run out now: whoever holds the
@@ -154,13 +162,16 @@ pub async fn expire_host(store: &Store, host: Uuid, except: ReplicaId) -> Result
     Ok(done.rows_affected())
 }
 
-/// Lets one lease run out now, where a task could not be parked in time.
-pub async fn expire(store: &Store, replica: ReplicaId, task: TaskId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE jobs SET lease_until = now() - interval '1 second' WHERE id = $1 AND lease_replica = $2")
-        .bind(task.0)
-        .bind(replica.0)
-        .execute(store.across())
-        .await?;
+/// Lets one lease run out after `delay`, where a task could not be parked.
+pub async fn expire(store: &Store, replica: ReplicaId, task: TaskId, delay: Duration) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE jobs SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = $1 AND lease_replica = $2",
+    )
+    .bind(task.0)
+    .bind(replica.0)
+    .bind(delay.as_millis() as i64)
+    .execute(store.across())
+    .await?;
     Ok(())
 }
 

@@ -29,6 +29,19 @@ pub struct TaskChange<'a> {
     pub detail: Option<&'a TaskDetail>,
     pub run: Option<u32>,
     pub cancel_requested: Option<bool>,
+    /// A question to people that this append puts.
+    pub approval: Option<NewApproval<'a>>,
+}
+
+/// A question to people, as it is written with the event that tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewApproval<'a> {
+    pub id: crate::domain::ApprovalId,
+    pub kind: &'static str,
+    /// JSON text.
+    pub subject: &'a str,
+    pub deadline: Timestamp,
+    pub default_decision: &'static str,
 }
 
 /// What becomes of the task's place in the queue.
@@ -144,8 +157,12 @@ pub async fn append(
          ), removed AS (
             DELETE FROM jobs USING head WHERE $20 = 'remove' AND jobs.id = $2
          ), released AS (
-            UPDATE jobs SET lease_replica = NULL, lease_host = NULL, lease_until = NULL, ready_at = head.at
+            UPDATE jobs SET lease_replica = NULL, lease_host = NULL, lease_until = NULL, attempts = 0,
+                ready_at = head.at
             FROM head WHERE $20 = 'release' AND jobs.id = $2
+         ), asked AS (
+            INSERT INTO approvals (team, id, task, kind, subject, deadline, default_decision)
+            SELECT $1, $21, $2, $22, $23, $24, $25 FROM head WHERE $21 IS NOT NULL
          )
          SELECT last_seq, at FROM head",
     )
@@ -173,6 +190,11 @@ pub async fn append(
         JobChange::Remove => "remove",
         JobChange::Release => "release",
     })
+    .bind(change.approval.map(|a| a.id.0))
+    .bind(change.approval.map(|a| a.kind))
+    .bind(change.approval.map(|a| a.subject))
+    .bind(change.approval.map(|a| a.deadline.0))
+    .bind(change.approval.map(|a| a.default_decision))
     .fetch_optional(store.across())
     .await?;
     match row {
