@@ -132,6 +132,7 @@ impl Client {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "llm owns the client that speaks to models")]
 fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client, ModelError> {
     let unsound = |what: &'static str| {
         move |error: reqwest::Error| ModelError::rejected(format!("{what}: {}", error.without_url()))
