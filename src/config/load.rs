@@ -108,6 +108,7 @@ fn database(source: &Source<'_>) -> Result<DatabaseSettings, ConfigError> {
     let url = source.named("database_url", "DATABASE_URL")?;
     Ok(DatabaseSettings {
         url: url.map(|given| text(given, parse::database_url)).transpose()?,
+        search_path: std::env::split_paths(source.environment().get("PATH").unwrap_or_default()).collect(),
         postgres_bin: source.parsed("postgres_bin", parse::absolute_path)?,
         connections: source.parsed("database_connections", parse::number(4, 1_000))?.unwrap_or(20) as u32,
     })

@@ -30,6 +30,8 @@ pub struct DatabaseSettings {
     pub url: Option<Secret>,
     /// Where `initdb` and `postgres` are; absent: found.
     pub postgres_bin: Option<PathBuf>,
+    /// `PATH`: where they are looked for first.
+    pub search_path: Vec<PathBuf>,
     /// Connections of one replica, all pools together.
     pub connections: u32,
 }

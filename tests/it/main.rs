@@ -22,5 +22,6 @@ mod scripted;
 mod secrets;
 mod shutdown;
 mod store;
+mod support;
 mod tools;
 mod workspace;

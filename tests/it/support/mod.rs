@@ -1,0 +1,5 @@
+//! What tests of several rooms share: real components, started once.
+
+pub(crate) mod database;
+
+pub(crate) use database::{database, empty_database, store};
