@@ -1,1 +1,51 @@
-fn main() {}
+//! `execd serve` is the first process of a workspace: it runs commands and touches files there on
+//! behalf of the server, which it hears on stdin and answers on stdout. `execd launch` is the
+//! short-lived step before it on the host: it enters the cgroups and becomes bubblewrap.
+//!
+//! `--of` only marks the process, so
+//! that a sweep finds those of its own service.
+//!
+//! It never reads a configuration, an environment variable or the network, holds no secret, and
+//! ends when its stdin does. Start with [`serve`].
+
+mod apply;
+mod calls;
+mod connection;
+mod disk;
+mod entry;
+mod files;
+mod launch;
+mod list;
+mod output;
+mod process;
+mod relay;
+mod run;
+mod search;
+mod seccomp;
+mod serve;
+mod spawn;
+mod walk;
+mod worker;
+
+use std::{io::Write, process::ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["serve", "--of", _] => serve::serve(None),
+        ["serve", "--of", _, "--uid", uid, "--gid", gid] => match (uid.parse(), gid.parse()) {
+            (Ok(uid), Ok(gid)) => serve::serve(Some((uid, gid))),
+            _ => Err("uid and gid are numbers".to_owned()),
+        },
+        ["launch", plan] => Err(launch::launch(plan)),
+        _ => Err("usage: execd serve --of SERVICE [--uid N --gid N] | execd launch PLAN".to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "execd: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

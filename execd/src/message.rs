@@ -5,6 +5,195 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest request, with what is attached to it.
+pub const REQUEST_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// The longest answer's `Data` in all.
+pub const ANSWER_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Calls that may be under way in one workspace.
+pub const CALLS_LIMIT: usize = 64;
+/// The largest file that is read, written or taken into a checkpoint.
+pub const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// The most output that is kept of one command.
+pub const OUTPUT_LIMIT_BYTES: usize = 1024 * 1024;
+/// The most paths that a walk names as left out.
+pub const LEFT_OUT_LIMIT: usize = 1_000;
+/// The most files of a walk.
+pub const WALK_LIMIT_FILES: usize = 500_000;
+
+/// A call. What is attached follows its JSON in the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The first call of a connection.
+    Configure(Configure),
+    Run(Command),
+    Start(Command),
+    /// Attached: what to write.
+    WriteStdin {
+        process: u32,
+        wait_ms: u64,
+    },
+    Kill {
+        process: u32,
+    },
+    Read {
+        path: String,
+        max_bytes: u64,
+    },
+    /// Attached: the contents, one after the other.
+    Apply {
+        changes: Vec<Change>,
+    },
+    Search {
+        pattern: String,
+        path: Option<String>,
+        glob: Option<String>,
+        limit: usize,
+    },
+    List {
+        path: Option<String>,
+        depth: usize,
+        glob: Option<String>,
+        limit: usize,
+    },
+    /// `since`: the generation that the server has; 0: none. Attached, where `tracked`: the
+    /// tracked paths, each ended by NUL; they hold for later walks too.
+    Walk {
+        since: u64,
+        tracked: bool,
+    },
+    /// Accept connections on the workspace's loopback and carry them; port 0 takes a free one.
+    Listen {
+        port: u16,
+    },
+}
+
+/// What holds for the whole sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configure {
+    /// The environment of every command, over execd's own defaults.
+    pub env: Vec<(String, String)>,
+    /// `RLIMIT_NPROC` of commands.
+    pub pids: Option<u64>,
+    /// `RLIMIT_DATA` of each process, where no cgroup bounds them together.
+    pub data_bytes: Option<u64>,
+    /// What the working copy may grow to; also the size of one file.
+    pub disk_bytes: u64,
+    /// What one command may write in all.
+    pub output_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    pub command: String,
+    pub workdir: Option<String>,
+    pub env: Vec<(String, String)>,
+    pub timeout_ms: u64,
+    pub stdin: bool,
+    /// How much of the output is kept: the first and the last halves of it.
+    pub keep_bytes: usize,
+    /// Send output beyond the first half as it comes, too.
+    pub live: bool,
+}
+
+/// What must be at a path for a change to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    Anything,
+    Absent,
+    /// The git blob id (SHA-1, 40 hex digits) of the content.
+    Content(String),
+}
+
+/// One change of an `apply`; `size` bytes of its content are attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    Write { path: String, size: u64, executable: Option<bool>, expect: Expected },
+    Delete { path: String, expect: Expected },
+    Rename { from: String, to: String, size: Option<u64>, expect: Expected },
+}
+
+/// A call's answer; what it gives in bulk came before it as `Data`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Configured,
+    /// Data: the output that was kept.
+    Ran {
+        outcome: RunOutcome,
+        omitted_bytes: u64,
+        omitted_at: u64,
+        duration_us: u64,
+    },
+    Started {
+        process: u32,
+    },
+    /// Data: the output since the last look.
+    Looked {
+        omitted_bytes: u64,
+        omitted_at: u64,
+        exit: Option<RunOutcome>,
+    },
+    Killed,
+    /// Data: the content.
+    Read {
+        mode: u32,
+        size: u64,
+        truncated: bool,
+        oid: Option<String>,
+    },
+    Applied,
+    /// Data: a [`SearchHit`] a line.
+    Found {
+        truncated: bool,
+        files: u64,
+    },
+    /// Data: a [`ListEntry`] a line.
+    Listed {
+        truncated: bool,
+    },
+    /// Data: a [`WalkLine`] a line.
+    Walked {
+        generation: u64,
+    },
+    Listening {
+        port: u16,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    NotFound,
+    /// A precondition does not hold; nothing was changed.
+    Conflict,
+    /// The request is wrong or not allowed.
+    Refused,
+    Io,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// The path or thing it is about; may be empty.
+    pub what: String,
+    pub why: String,
+}
+
+/// A line of a walk's data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalkLine {
+    Changed(WalkEntry),
+    Deleted(String),
+    LeftOut(LeftOut),
+}
+
 /// How a command came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,9 +8,9 @@ pub use execd::message::{EntryKind, LeftOut, LeftOutReason, ListEntry, RunOutcom
 /// Where the working copy is inside every workspace.
 pub const WORKSPACE: &str = "/workspace";
 /// The most output that is kept of a command: the first and the last halves of it.
-pub const OUTPUT_LIMIT_BYTES: usize = 1024 * 1024;
+pub const OUTPUT_LIMIT_BYTES: usize = execd::message::OUTPUT_LIMIT_BYTES;
 /// The largest file that [`super::Workspace::read`] gives and `apply` writes.
-pub const FILE_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+pub const FILE_LIMIT_BYTES: u64 = execd::message::FILE_LIMIT_BYTES;
 /// The longest command: what the kernel takes as one argument.
 pub const COMMAND_LIMIT_BYTES: usize = 128 * 1024 - 1;
 

@@ -1,0 +1,159 @@
+//! What is done for each call: at once, by a command, or on a thread.
+
+use crate::{
+    apply,
+    connection::{Connection, refused},
+    disk::Disk,
+    files, list,
+    relay::Relays,
+    run::Runs,
+    search,
+    walk::Walker,
+    worker::{Cancelled, Finished, Given, Workers},
+};
+use execd::message::{Answer, Configure, Failure, Request, RunOutcome};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Instant,
+};
+
+/// The whole state of a workspace, but for its connection.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    root: PathBuf,
+    configure: Configure,
+    configured: bool,
+    pub(crate) runs: Runs,
+    pub(crate) relays: Relays,
+    pub(crate) workers: Workers,
+    /// Of the calls that are on a thread.
+    threaded: HashMap<u32, Cancelled>,
+    walker: Arc<Mutex<Walker>>,
+    /// Held for writing by an `apply`, so that no walk or search sees half of it.
+    changes: Arc<RwLock<()>>,
+    disk: Disk,
+}
+
+impl Calls {
+    pub(crate) fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self {
+            root: root.to_owned(),
+            configure: Configure::default(),
+            configured: false,
+            runs: Runs::default(),
+            relays: Relays::default(),
+            workers: Workers::start()?,
+            threaded: HashMap::new(),
+            walker: Arc::new(Mutex::new(Walker::new(root))),
+            changes: Arc::default(),
+            disk: Disk::new(root, u64::MAX),
+        })
+    }
+
+    pub(crate) fn output_limit_bytes(&self) -> u64 {
+        self.configure.output_bytes
+    }
+
+    pub(crate) fn request(&mut self, stream: u32, json: &[u8], attached: Vec<u8>, connection: &mut Connection) {
+        let result = match serde_json::from_slice(json) {
+            Ok(request) => self.begin(stream, request, attached),
+            Err(error) => Err(refused(format!("not a request: {error}"))),
+        };
+        match result {
+            Ok(None) => {}
+            Ok(Some(answer)) => connection.answer(stream, Ok(answer)),
+            Err(failure) => connection.answer(stream, Err(failure)),
+        }
+    }
+
+    /// `None`: the answer comes later.
+    fn begin(&mut self, stream: u32, request: Request, attached: Vec<u8>) -> Result<Option<Answer>, Failure> {
+        if !self.configured && !matches!(request, Request::Configure(_)) {
+            return Err(refused("configure comes first"));
+        }
+        let root = self.root.clone();
+        let changes = Arc::clone(&self.changes);
+        match request {
+            Request::Configure(configure) => {
+                self.disk = Disk::new(&self.root, configure.disk_bytes);
+                self.configure = configure;
+                self.configured = true;
+                return Ok(Some(Answer::Configured));
+            }
+            Request::Run(command) => self.runs.run(stream, &command, &self.configure, &self.root)?,
+            Request::Start(command) => return self.runs.start(&command, &self.configure, &self.root).map(Some),
+            Request::WriteStdin { process, wait_ms } => self.runs.write_stdin(stream, process, &attached, wait_ms)?,
+            Request::Kill { process } => return self.runs.kill(process).map(Some),
+            Request::Listen { port } => return self.relays.listen(port).map(Some),
+            Request::Read { path, max_bytes } => self.thread(stream, move |_| files::read(&root, &path, max_bytes)),
+            Request::Apply { changes: asked } => self.thread(stream, move |_| {
+                let _held = changes.write().unwrap_or_else(PoisonError::into_inner);
+                apply::apply(&root, &asked, &attached).map(|()| (Vec::new(), Answer::Applied))
+            }),
+            Request::Search { pattern, path, glob, limit } => self.thread(stream, move |cancelled| {
+                let _held = changes.read().unwrap_or_else(PoisonError::into_inner);
+                search::search(&root, &pattern, path.as_deref(), glob.as_deref(), limit, cancelled)
+            }),
+            Request::List { path, depth, glob, limit } => self.thread(stream, move |cancelled| {
+                let _held = changes.read().unwrap_or_else(PoisonError::into_inner);
+                list::list(&root, path.as_deref(), depth, glob.as_deref(), limit, cancelled)
+            }),
+            Request::Walk { since, tracked } => {
+                let walker = Arc::clone(&self.walker);
+                self.thread(stream, move |cancelled| {
+                    let _held = changes.read().unwrap_or_else(PoisonError::into_inner);
+                    let mut walker = walker.lock().unwrap_or_else(PoisonError::into_inner);
+                    if tracked {
+                        walker.track(&attached)?;
+                    }
+                    walker.walk(since, cancelled)
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    fn thread(&mut self, stream: u32, work: impl FnOnce(&Cancelled) -> Given + Send + 'static) {
+        let cancelled = self.workers.call(stream, work);
+        self.threaded.insert(stream, cancelled);
+    }
+
+    pub(crate) fn cancel(&mut self, stream: u32, connection: &mut Connection) {
+        self.runs.cancel(stream, connection);
+        self.relays.cancel(stream, connection);
+        if let Some(cancelled) = self.threaded.get(&stream) {
+            cancelled.set();
+        }
+    }
+
+    /// Takes what the threads have done.
+    pub(crate) fn collect(&mut self, connection: &mut Connection) {
+        for finished in self.workers.finished() {
+            match finished {
+                Finished::Call { stream, given } => {
+                    self.threaded.remove(&stream);
+                    let result = given.map(|(data, answer)| {
+                        connection.data(stream, &data);
+                        answer
+                    });
+                    connection.answer(stream, result);
+                }
+                Finished::Measured(measure) => {
+                    if self.disk.measured(Instant::now(), measure) {
+                        self.runs.kill_all(RunOutcome::DiskLimit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// From time to time while commands run.
+    pub(crate) fn look_at_disk(&mut self, now: Instant) {
+        if let Some(root) = self.disk.due(now) {
+            self.workers.measure(move || crate::disk::measure(&root));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! All commands of the workspace: calls that wait for theirs to end, background processes, and
+//! looks at these.
+
+use crate::{
+    connection::{Connection, refused},
+    process::Process,
+    spawn::spawn,
+};
+use execd::message::{Answer, Command, Configure, Failure, FailureKind, OUTPUT_LIMIT_BYTES, RunOutcome};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+const BACKGROUND_MAX: usize = 16;
+/// Background processes that have ended and can still be looked at.
+const ENDED_MAX: usize = 32;
+/// Pipes that others still hold after the command's own end: read and forgotten, so that a
+/// daemon that was started does not die of its own words.
+const LEFTOVERS_MAX: usize = 64;
+const WAIT_MAX: Duration = Duration::from_secs(600);
+const TIMEOUT_MAX_MS: u64 = 7 * 24 * 3600 * 1000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RunKey {
+    /// A call, by its stream.
+    Call(u32),
+    /// A background process, by its number.
+    Background(u32),
+}
+
+#[derive(Debug)]
+struct Run {
+    process: Process,
+    live: bool,
+}
+
+#[derive(Debug)]
+struct Look {
+    stream: u32,
+    process: u32,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    runs: BTreeMap<RunKey, Run>,
+    looks: Vec<Look>,
+    pub(crate) leftovers: Vec<OwnedFd>,
+    last_process: u32,
+}
+
+impl Runs {
+    pub(crate) fn run(
+        &mut self,
+        stream: u32,
+        command: &Command,
+        configure: &Configure,
+        root: &Path,
+    ) -> Result<(), Failure> {
+        let process = self.spawn(command, configure, root)?;
+        self.runs.insert(RunKey::Call(stream), Run { process, live: command.live });
+        Ok(())
+    }
+
+    pub(crate) fn start(&mut self, command: &Command, configure: &Configure, root: &Path) -> Result<Answer, Failure> {
+        let background = || self.runs.iter().filter(|(key, _)| matches!(key, RunKey::Background(_)));
+        if background().filter(|(_, run)| !run.process.has_ended()).count() >= BACKGROUND_MAX {
+            return Err(refused(format!("{BACKGROUND_MAX} background processes run already: end one first")));
+        }
+        let mut ended: Vec<RunKey> =
+            background().filter(|(_, run)| run.process.has_ended()).map(|(key, _)| *key).collect();
+        ended.truncate(ended.len().saturating_sub(ENDED_MAX - 1));
+        for key in ended {
+            self.runs.remove(&key);
+        }
+        let process = self.spawn(command, configure, root)?;
+        self.last_process += 1;
+        self.runs.insert(RunKey::Background(self.last_process), Run { process, live: false });
+        Ok(Answer::Started { process: self.last_process })
+    }
+
+    fn spawn(&mut self, command: &Command, configure: &Configure, root: &Path) -> Result<Process, Failure> {
+        if command.keep_bytes > OUTPUT_LIMIT_BYTES || command.timeout_ms > TIMEOUT_MAX_MS {
+            return Err(refused("the command's limits are beyond what is allowed"));
+        }
+        let spawned = match spawn(command, configure, root) {
+            Err(failure) if failure.kind == FailureKind::Refused && failure.why.starts_with("no more processes") => {
+                self.kill_strays();
+                spawn(command, configure, root)?
+            }
+            other => other?,
+        };
+        Ok(Process::new(spawned, command, Instant::now()))
+    }
+
+    /// Ends what no call and no background process answers for, to make room.
+    fn kill_strays(&mut self) {
+        if !rustix::process::getpid().is_init() {
+            return;
+        }
+        let known: Vec<Pid> = self.runs.values().map(|run| run.process.pid).collect();
+        for _ in 0..20 {
+            let mut found = false;
+            for (pid, session) in crate::process::sessions() {
+                if !known.contains(&session) {
+                    found = true;
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+            self.reap();
+            if !found {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Writes to a background process and looks at it, now or when it ends or `wait_ms` passed.
+    pub(crate) fn write_stdin(&mut self, stream: u32, number: u32, text: &[u8], wait_ms: u64) -> Result<(), Failure> {
+        let process = self.background(number)?;
+        if !text.is_empty() && !process.has_ended() && !process.write(text) {
+            return Err(refused(format!(
+                "process {number} does not take input (it has no stdin, or does not read it)"
+            )));
+        }
+        let until = Instant::now() + Duration::from_millis(wait_ms).min(WAIT_MAX);
+        self.looks.push(Look { stream, process: number, until });
+        Ok(())
+    }
+
+    pub(crate) fn kill(&mut self, number: u32) -> Result<Answer, Failure> {
+        self.background(number)?.kill(RunOutcome::Signalled(Signal::KILL.as_raw()), Instant::now());
+        Ok(Answer::Killed)
+    }
+
+    fn background(&mut self, number: u32) -> Result<&mut Process, Failure> {
+        match self.runs.get_mut(&RunKey::Background(number)) {
+            Some(run) => Ok(&mut run.process),
+            None => Err(Failure {
+                kind: FailureKind::NotFound,
+                what: format!("process {number}"),
+                why: "no such background process".to_owned(),
+            }),
+        }
+    }
+
+    /// The server does not wait for this call any more.
+    pub(crate) fn cancel(&mut self, stream: u32, connection: &mut Connection) {
+        if let Some(run) = self.runs.get_mut(&RunKey::Call(stream)) {
+            run.process.kill(RunOutcome::Signalled(Signal::KILL.as_raw()), Instant::now());
+        }
+        self.looks.retain(|look| {
+            if look.stream == stream {
+                connection.answer(stream, Err(refused("the call was given up")));
+            }
+            look.stream != stream
+        });
+    }
+
+    pub(crate) fn kill_all(&mut self, why: RunOutcome) {
+        let now = Instant::now();
+        for run in self.runs.values_mut().filter(|run| !run.process.has_ended()) {
+            run.process.kill(why, now);
+        }
+    }
+
+    /// Takes in every child that has ended; as the first process, other people's too.
+    pub(crate) fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let now = Instant::now();
+            for run in self.runs.values_mut().filter(|run| run.process.pid == pid && !run.process.has_ended()) {
+                run.process.reaped(status, now);
+            }
+        }
+    }
+
+    /// Fds to watch: of each run its output, and its stdin where something waits for it.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (RunKey, &OwnedFd, bool)> {
+        self.runs.iter().flat_map(|(key, run)| {
+            let process = &run.process;
+            let output = process.output.iter().map(|fd| (*key, fd, false));
+            let stdin = process.stdin.iter().filter(|_| !process.to_stdin.is_empty()).map(|fd| (*key, fd, true));
+            output.chain(stdin)
+        })
+    }
+
+    pub(crate) fn readable(&mut self, key: RunKey, output_limit_bytes: u64, connection: &mut Connection) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        let live = run.process.read(Instant::now(), output_limit_bytes);
+        if let RunKey::Call(stream) = key {
+            connection.data(stream, &run.process.kept.take_head());
+            if run.live {
+                connection.live(stream, &live);
+            }
+        }
+    }
+
+    pub(crate) fn writable(&mut self, key: RunKey) {
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.process.flush_stdin();
+        }
+    }
+
+    pub(crate) fn is_anything_running(&self) -> bool {
+        self.runs.values().any(|run| !run.process.has_ended())
+    }
+
+    /// The next moment at which [`Self::advance`] has something to do.
+    pub(crate) fn next_look(&self, now: Instant) -> Option<Instant> {
+        let runs = self.runs.values().filter(|run| run.process.outcome(now).is_none());
+        let runs = runs.map(|run| run.process.next_look());
+        runs.chain(self.looks.iter().map(|look| look.until)).min()
+    }
+
+    /// Kills what is overdue and answers what has ended.
+    pub(crate) fn advance(&mut self, connection: &mut Connection) {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        for (key, run) in &mut self.runs {
+            if run.process.is_overdue(now) {
+                run.process.kill(RunOutcome::TimedOut, now);
+            }
+            if let (RunKey::Call(stream), Some(outcome)) = (*key, run.process.outcome(now)) {
+                over.push((*key, stream, outcome));
+            }
+        }
+        for (key, stream, outcome) in over {
+            let Some(mut run) = self.runs.remove(&key) else { continue };
+            let taken = run.process.kept.take();
+            connection.data(stream, &taken.bytes);
+            let answer = Answer::Ran {
+                outcome,
+                omitted_bytes: taken.omitted_bytes,
+                omitted_at: taken.omitted_at,
+                duration_us: now.saturating_duration_since(run.process.started).as_micros() as u64,
+            };
+            connection.answer(stream, Ok(answer));
+            self.leftovers.extend(run.process.output);
+            let surplus = self.leftovers.len().saturating_sub(LEFTOVERS_MAX);
+            self.leftovers.drain(..surplus);
+        }
+        self.answer_looks(now, connection);
+    }
+
+    fn answer_looks(&mut self, now: Instant, connection: &mut Connection) {
+        let runs = &mut self.runs;
+        self.looks.retain(|look| {
+            let Some(run) = runs.get_mut(&RunKey::Background(look.process)) else {
+                connection.answer(look.stream, Err(refused("the process was forgotten")));
+                return false;
+            };
+            let exit = run.process.outcome(now);
+            if exit.is_none() && now < look.until {
+                return true;
+            }
+            let taken = run.process.kept.take();
+            connection.data(look.stream, &taken.bytes);
+            let (omitted_bytes, omitted_at) = (taken.omitted_bytes, taken.omitted_at);
+            connection.answer(look.stream, Ok(Answer::Looked { omitted_bytes, omitted_at, exit }));
+            false
+        });
+    }
+}

@@ -1,0 +1,126 @@
+//! The system calls that a workspace may not make, as a filter for bubblewrap.
+//!
+//! A short list of what no build or test needs and attacks on the kernel like: namespaces,
+//! mounts, keys, tracing others, BPF, io_uring, modules, kexec, clocks. All of it answers EPERM;
+//! `clone3` answers ENOSYS, because a filter cannot see its flags and libraries then use `clone`.
+
+/// One instruction of classic BPF, as the kernel reads it.
+struct Instruction {
+    code: u16,
+    if_true: u8,
+    if_false: u8,
+    value: u32,
+}
+
+const LOAD_WORD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
+const JUMP_IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+const ALLOW: u32 = 0x7fff_0000;
+const KILL: u32 = 0x8000_0000;
+const ERRNO: u32 = 0x0005_0000;
+
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCHITECTURE: u32 = 4;
+const OFFSET_FIRST_ARGUMENT: u32 = 16;
+
+/// `CLONE_NEW…`: mount, cgroup, uts, ipc, user, pid and net namespaces.
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+/// The x32 calls of an x86-64 kernel; no number of another architecture is that large.
+const FOREIGN_NUMBERS: u32 = 0x4000_0000;
+
+const REFUSED: &[libc::c_long] = &[
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_adjtimex,
+    libc::SYS_bpf,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_fanotify_init,
+    libc::SYS_finit_module,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kexec_file_load,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_mount,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_move_pages,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_nfsservctl,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_quotactl,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_syslog,
+    libc::SYS_umount2,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
+];
+
+/// The filter, as bubblewrap takes it on a file descriptor.
+pub(crate) fn program() -> Vec<u8> {
+    let load = |value| Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value };
+    let jump = |code, value, if_true, if_false| Instruction { code, if_true, if_false, value };
+    let give = |value| Instruction { code: RETURN, if_true: 0, if_false: 0, value };
+    let errno = |number: i32| ERRNO | number.cast_unsigned();
+
+    let mut program = vec![
+        load(OFFSET_ARCHITECTURE),
+        jump(JUMP_IF_EQUAL, ARCHITECTURE, 1, 0),
+        give(KILL),
+        load(OFFSET_NUMBER),
+        jump(JUMP_IF_GREATER_OR_EQUAL, FOREIGN_NUMBERS, 0, 1),
+        give(errno(libc::ENOSYS)),
+        jump(JUMP_IF_EQUAL, libc::SYS_clone3 as u32, 0, 1),
+        give(errno(libc::ENOSYS)),
+    ];
+    for number in REFUSED {
+        program.push(jump(JUMP_IF_EQUAL, *number as u32, 0, 1));
+        program.push(give(errno(libc::EPERM)));
+    }
+    // clone and unshare both have their flags first on the architectures named above.
+    for number in [libc::SYS_clone, libc::SYS_unshare] {
+        program.push(jump(JUMP_IF_EQUAL, number as u32, 0, 4));
+        program.push(load(OFFSET_FIRST_ARGUMENT));
+        program.push(jump(JUMP_IF_ANY_BIT, NEW_NAMESPACES, 0, 1));
+        program.push(give(errno(libc::EPERM)));
+        program.push(give(ALLOW));
+    }
+    program.push(give(ALLOW));
+
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for instruction in program {
+        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+        bytes.extend_from_slice(&[instruction.if_true, instruction.if_false]);
+        bytes.extend_from_slice(&instruction.value.to_ne_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,179 @@
+//! The loop: one thread that waits for everything at once and does nothing that could block.
+
+use crate::{
+    calls::Calls,
+    connection::{Connection, Heard},
+    disk, entry,
+    run::RunKey,
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use std::{
+    io,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
+    path::Path,
+    time::Instant,
+};
+
+const ROOT: &str = "/workspace";
+
+/// What an fd that has something to say is to us.
+#[derive(Clone, Copy)]
+enum Source {
+    Server,
+    ToServer,
+    Children,
+    Threads,
+    Output(RunKey),
+    Stdin(RunKey),
+    Leftover(usize),
+    Listener(usize),
+    Relay(u32),
+}
+
+/// Serves until the server hangs up or says so. As the first process of its namespace it takes
+/// everything that runs there with it.
+pub(crate) fn serve(owner: Option<(u32, u32)>) -> Result<(), String> {
+    let children = child_signals().map_err(|error| format!("signals: {error}"))?;
+    let pipes = entry::enter(owner).map_err(|error| format!("giving up privileges: {error}"))?;
+    let root = Path::new(ROOT);
+    std::env::set_current_dir(root).map_err(|error| format!("{ROOT}: {error}"))?;
+    let mut calls = Calls::new(root).map_err(|error| format!("threads: {error}"))?;
+    let mut connection = Connection::new(pipes.input, pipes.output);
+    entry::silence_stderr().map_err(|error| format!("stderr: {error}"))?;
+    while turn(&children, &mut connection, &mut calls).map_err(|error| error.to_string())? {}
+    calls.runs.kill_all(execd::message::RunOutcome::Signalled(9));
+    Ok(())
+}
+
+/// Waits for something and does what it asks for; `false`: it is over.
+fn turn(children: &OwnedFd, connection: &mut Connection, calls: &mut Calls) -> io::Result<bool> {
+    connection.write()?;
+    let ready = wait(children, connection, calls)?;
+    let mut heard = Vec::new();
+    for source in ready {
+        match source {
+            Source::Server => {
+                if !connection.read(&mut heard)? {
+                    return Ok(false);
+                }
+            }
+            Source::ToServer => {}
+            Source::Children => {
+                let _ = rustix::io::read(children, &mut [0; 1024]);
+            }
+            Source::Threads => calls.collect(connection),
+            Source::Output(key) => calls.runs.readable(key, calls.output_limit_bytes(), connection),
+            Source::Stdin(key) => calls.runs.writable(key),
+            Source::Leftover(index) => drain(&mut calls.runs.leftovers, index),
+            Source::Listener(index) => calls.relays.accept(index, connection),
+            Source::Relay(stream) => {
+                calls.relays.readable(stream, connection);
+                calls.relays.writable(stream, connection);
+            }
+        }
+    }
+    calls.runs.reap();
+    for heard in heard {
+        match heard {
+            Heard::Request { stream, json, attached } => calls.request(stream, &json, attached, connection),
+            Heard::Cancel(stream) => calls.cancel(stream, connection),
+            Heard::Data(stream, bytes) => calls.relays.data(stream, &bytes, connection),
+            Heard::End(stream) => calls.relays.end(stream, connection),
+            Heard::Shutdown => return Ok(false),
+        }
+    }
+    calls.runs.advance(connection);
+    if calls.runs.is_anything_running() {
+        calls.look_at_disk(Instant::now());
+    }
+    Ok(true)
+}
+
+/// Waits until something is ready, or it is time to look again. Leftovers come last first, so
+/// that one can be removed without moving those still to come.
+fn wait(children: &OwnedFd, connection: &Connection, calls: &Calls) -> io::Result<Vec<Source>> {
+    let mut fds = vec![
+        (Source::Server, PollFd::from_borrowed_fd(connection.input(), PollFlags::IN)),
+        (Source::Children, PollFd::new(children, PollFlags::IN)),
+        (Source::Threads, PollFd::from_borrowed_fd(calls.workers.wake(), PollFlags::IN)),
+    ];
+    if connection.wants_to_write() {
+        fds.push((Source::ToServer, PollFd::from_borrowed_fd(connection.output(), PollFlags::OUT)));
+    }
+    for (key, fd, stdin) in calls.runs.watched() {
+        let (source, flags) =
+            if stdin { (Source::Stdin(key), PollFlags::OUT) } else { (Source::Output(key), PollFlags::IN) };
+        fds.push((source, PollFd::new(fd, flags)));
+    }
+    for (index, fd) in calls.runs.leftovers.iter().enumerate().rev() {
+        fds.push((Source::Leftover(index), PollFd::new(fd, PollFlags::IN)));
+    }
+    for (index, listener) in calls.relays.listeners().enumerate() {
+        fds.push((Source::Listener(index), PollFd::new(listener, PollFlags::IN)));
+    }
+    for (stream, socket, read, write) in calls.relays.watched(connection) {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::OUT, write);
+        if !flags.is_empty() {
+            fds.push((Source::Relay(stream), PollFd::from_borrowed_fd(socket.as_fd(), flags)));
+        }
+    }
+    let timeout = timeout(calls);
+    let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = fds.into_iter().unzip();
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) => {
+            let ready = sources.into_iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+            Ok(ready.map(|(source, _)| source).collect())
+        }
+        Err(Errno::INTR) => Ok(Vec::new()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// `None`: nothing happens by itself.
+fn timeout(calls: &Calls) -> Option<Timespec> {
+    let now = Instant::now();
+    let look = calls.runs.next_look(now).map(|at| at.saturating_duration_since(now));
+    let disk = calls.runs.is_anything_running().then_some(disk::LOOK_EVERY);
+    let wait = look.into_iter().chain(disk).min()?;
+    Some(Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() })
+}
+
+/// Reads on what nobody waits for any more, until its writers are gone.
+fn drain(leftovers: &mut Vec<OwnedFd>, index: usize) {
+    if let Some(fd) = leftovers.get(index)
+        && !matches!(rustix::io::read(fd, &mut [0; 16 * 1024]), Ok(1..) | Err(Errno::AGAIN | Errno::INTR))
+    {
+        leftovers.swap_remove(index);
+    }
+}
+
+/// An fd that is readable when a child has ended; the signal itself is held back in this process.
+fn child_signals() -> io::Result<OwnedFd> {
+    #[expect(unsafe_code, reason = "rustix has no signalfd: four plain calls on a set that lives here")]
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Undoes, in a child that is about to become a command, what [`child_signals`] holds back.
+pub(crate) fn unblock_signals() -> io::Result<()> {
+    #[expect(unsafe_code, reason = "rustix has no sigprocmask: two plain calls on a set that lives here")]
+    let result = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,360 @@
+//! The walk for a checkpoint: which files the working copy holds, by git's blob ids.
+//!
+//! What was hashed once is not read again while its size, times, inode and mode stand. Symbolic
+//! links are never followed. Left out, unless tracked:
+//! - what `.gitignore` files and `.git/info/exclude` ignore (the user's own git settings do not
+//!   count, nor do `.ignore` files);
+//! - junk, by [`is_junk`]: what tools make beside sources and no project keeps;
+//! - directories with a `.git` of their own, and everything named `.git` whatever its case.
+
+use crate::{
+    apply::TEMPORARY_PREFIX,
+    connection::refused,
+    files::{git_mode, open_regular},
+    worker::{Cancelled, Given},
+};
+use execd::message::{
+    Answer, FILE_LIMIT_BYTES, Failure, LEFT_OUT_LIMIT, LeftOut, LeftOutReason, WALK_LIMIT_FILES, WalkEntry, WalkLine,
+};
+use ignore::WalkBuilder;
+use sha1::{Digest, Sha1};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ffi::OsStr,
+    fs::Metadata,
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A file that changed this shortly before it was hashed may change again without a new time.
+const RACY: Duration = Duration::from_millis(50);
+
+/// Directories that are junk wherever they are.
+const JUNK_DIRECTORIES: &[&str] = &[
+    ".eggs",
+    ".gradle",
+    ".hypothesis",
+    ".mypy_cache",
+    ".next",
+    ".nox",
+    ".nuxt",
+    ".parcel-cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".svelte-kit",
+    ".tox",
+    ".turbo",
+    ".venv",
+    "__pycache__",
+    "node_modules",
+];
+/// A directory that holds one of these is made by a tool and can be made again.
+const JUNK_MARKS: &[&str] = &["CACHEDIR.TAG", "pyvenv.cfg"];
+/// `target` is junk beside one of these.
+const TARGET_OWNERS: &[&str] = &["Cargo.toml", "pom.xml", "build.sbt"];
+/// Files that are junk wherever they are, by the end of their name.
+const JUNK_FILES: &[&str] = &[".pyc", ".pyo", ".DS_Store", ".swp"];
+
+/// Whether `path` is what tools leave behind. Only names and marks are looked at.
+pub(crate) fn is_junk(path: &Path, is_directory: bool) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    if !is_directory {
+        let name = name.as_bytes();
+        return name.starts_with(TEMPORARY_PREFIX.as_bytes())
+            || JUNK_FILES.iter().any(|end| name.ends_with(end.as_bytes()));
+    }
+    let has = |directory: &Path, names: &[&str]| names.iter().any(|name| directory.join(name).is_file());
+    JUNK_DIRECTORIES.iter().any(|junk| name == *junk)
+        || name.as_bytes().ends_with(b".egg-info")
+        || has(path, JUNK_MARKS)
+        || (name == "target" && path.parent().is_some_and(|parent| has(parent, TARGET_OWNERS)))
+}
+
+pub(crate) fn is_git(name: &OsStr) -> bool {
+    name.as_bytes().eq_ignore_ascii_case(b".git")
+}
+
+/// Walks `root` with what is ignored and junk left out, in no particular order. `repository` is
+/// asked for each directory with a `.git` of its own: whether to go into it.
+pub(crate) fn visible(root: &Path, repository: impl Fn(&Path) -> bool + Send + Sync + 'static) -> WalkBuilder {
+    let mut builder = WalkBuilder::new(root);
+    builder
+        .hidden(false)
+        .parents(false)
+        .ignore(false)
+        .git_global(false)
+        .git_ignore(true)
+        .git_exclude(true)
+        .require_git(false)
+        .follow_links(false);
+    builder.filter_entry(move |entry| {
+        let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+        let path = entry.path();
+        if entry.depth() == 0 {
+            return true;
+        }
+        if is_git(entry.file_name()) || is_junk(path, is_directory) {
+            return false;
+        }
+        !is_directory || path.join(".git").symlink_metadata().is_err() || repository(path)
+    });
+    builder
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signature {
+    size: u64,
+    inode: u64,
+    mode: u32,
+    mtime_ns: i128,
+    ctime_ns: i128,
+}
+
+#[derive(Debug)]
+struct Known {
+    signature: Signature,
+    racy: bool,
+    mode: u32,
+    oid: [u8; 20],
+    size: u64,
+    /// The walk that first saw it so.
+    changed: u64,
+    /// The last walk that saw it.
+    seen: u64,
+}
+
+/// What earlier walks know.
+#[derive(Debug)]
+pub(crate) struct Walker {
+    root: PathBuf,
+    generation: u64,
+    files: HashMap<String, Known>,
+    /// Gone since the walk of that number.
+    deleted: BTreeMap<String, u64>,
+    tracked: HashSet<String>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Walker {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            generation: 0,
+            files: HashMap::new(),
+            deleted: BTreeMap::new(),
+            tracked: HashSet::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Takes the tracked paths, each ended by NUL.
+    pub(crate) fn track(&mut self, paths: &[u8]) -> Result<(), Failure> {
+        let text = std::str::from_utf8(paths).map_err(|_| refused("tracked paths are not UTF-8"))?;
+        self.tracked = text.split_terminator('\0').filter(|path| is_plain(path)).map(str::to_owned).collect();
+        Ok(())
+    }
+
+    /// The call `walk`: what changed since the walk `since`.
+    pub(crate) fn walk(&mut self, since: u64, cancelled: &Cancelled) -> Given {
+        if since > self.generation {
+            return Err(refused("no such walk was made"));
+        }
+        self.generation += 1;
+        self.left_out.clear();
+        self.walk_visible(cancelled)?;
+        self.walk_tracked(cancelled)?;
+
+        let generation = self.generation;
+        let gone: Vec<String> =
+            self.files.iter().filter(|(_, known)| known.seen < generation).map(|(path, _)| path.clone()).collect();
+        for path in gone {
+            self.files.remove(&path);
+            self.deleted.insert(path, generation);
+        }
+        self.deleted.retain(|_, at| *at > since);
+        self.lines(since).map(|data| (data, Answer::Walked { generation }))
+    }
+
+    fn walk_visible(&mut self, cancelled: &Cancelled) -> Result<(), Failure> {
+        let repositories = Arc::new(Mutex::new(Vec::new()));
+        let found = Arc::clone(&repositories);
+        let repository = move |path: &Path| {
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            if found.len() < LEFT_OUT_LIMIT {
+                found.push(path.to_owned());
+            }
+            false
+        };
+        for (count, entry) in visible(&self.root, repository).build().enumerate() {
+            if count.is_multiple_of(64) {
+                cancelled.check()?;
+            }
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    if let Some(path) = error_path(&error) {
+                        self.leave_out(&path, LeftOutReason::Unreadable);
+                    }
+                    continue;
+                }
+            };
+            if entry.depth() == 0 {
+                continue;
+            }
+            if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            self.see(entry.path())?;
+        }
+        for path in std::mem::take(&mut *repositories.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.leave_out(&path, LeftOutReason::Repository);
+        }
+        Ok(())
+    }
+
+    /// Tracked files that the walk did not come by because they are ignored or junk.
+    fn walk_tracked(&mut self, cancelled: &Cancelled) -> Result<(), Failure> {
+        let unseen: Vec<String> = self
+            .tracked
+            .iter()
+            .filter(|path| self.files.get(*path).is_none_or(|known| known.seen < self.generation))
+            .cloned()
+            .collect();
+        for (count, path) in unseen.into_iter().enumerate() {
+            if count.is_multiple_of(64) {
+                cancelled.check()?;
+            }
+            // Below a link or a file it is not what the base had there: it is gone.
+            let below_link = Path::new(&path).ancestors().skip(1).any(|parent| {
+                !parent.as_os_str().is_empty() && !self.root.join(parent).symlink_metadata().is_ok_and(|at| at.is_dir())
+            });
+            if !below_link {
+                self.see(&self.root.join(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, path: &Path) -> Result<(), Failure> {
+        let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
+        if metadata.is_dir() {
+            return Ok(());
+        }
+        if !metadata.is_file() && !metadata.is_symlink() {
+            self.leave_out(path, LeftOutReason::Special);
+            return Ok(());
+        }
+        let relative = path.strip_prefix(&self.root).unwrap_or(path);
+        let Some(relative) = relative.to_str().map(str::to_owned) else {
+            self.leave_out(path, LeftOutReason::Name);
+            return Ok(());
+        };
+        let generation = self.generation;
+        let signature = Signature::of(&metadata);
+        if let Some(known) = self.files.get_mut(&relative)
+            && known.signature == signature
+            && !known.racy
+        {
+            known.seen = generation;
+            return Ok(());
+        }
+        if metadata.len() > FILE_LIMIT_BYTES {
+            self.keep(&relative);
+            self.leave_out(path, LeftOutReason::TooLarge);
+            return Ok(());
+        }
+        let Ok((oid, size)) = hash(path, &metadata) else {
+            self.keep(&relative);
+            self.leave_out(path, LeftOutReason::Unreadable);
+            return Ok(());
+        };
+        let mode = if metadata.is_symlink() { 0o120_000 } else { git_mode(metadata.mode()) };
+        let before = self.files.get(&relative);
+        let changed = match before {
+            Some(known) if known.oid == oid && known.mode == mode => known.changed,
+            _ => generation,
+        };
+        if before.is_none() && self.files.len() >= WALK_LIMIT_FILES {
+            return Err(refused(format!("the working copy holds more than {WALK_LIMIT_FILES} files")));
+        }
+        self.deleted.remove(&relative);
+        let racy = signature.is_racy();
+        self.files.insert(relative, Known { signature, racy, mode, oid, size, changed, seen: generation });
+        Ok(())
+    }
+
+    /// What was known of a file that cannot be looked at now stands.
+    fn keep(&mut self, relative: &str) {
+        if let Some(known) = self.files.get_mut(relative) {
+            known.seen = self.generation;
+        }
+    }
+
+    fn leave_out(&mut self, path: &Path, why: LeftOutReason) {
+        if self.left_out.len() < LEFT_OUT_LIMIT {
+            let relative = path.strip_prefix(&self.root).unwrap_or(path);
+            self.left_out.push(LeftOut { path: relative.to_string_lossy().into_owned(), why });
+        }
+    }
+
+    fn lines(&self, since: u64) -> Result<Vec<u8>, Failure> {
+        let changed = self.files.iter().filter(|(_, known)| known.changed > since).map(|(path, known)| {
+            let oid = known.oid.iter().map(|byte| format!("{byte:02x}")).collect();
+            WalkLine::Changed(WalkEntry { path: path.clone(), mode: known.mode, oid, size: known.size })
+        });
+        let deleted = self.deleted.keys().cloned().map(WalkLine::Deleted);
+        let left_out = self.left_out.iter().cloned().map(WalkLine::LeftOut);
+        crate::list::lines(changed.chain(deleted).chain(left_out))
+    }
+}
+
+impl Signature {
+    fn of(metadata: &Metadata) -> Self {
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Self {
+            size: metadata.len(),
+            inode: metadata.ino(),
+            mode: metadata.mode(),
+            mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn is_racy(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.ctime_ns + RACY.as_nanos() as i128 > now.as_nanos() as i128
+    }
+}
+
+/// The blob id and the size of what was read.
+fn hash(path: &Path, metadata: &Metadata) -> io::Result<([u8; 20], u64)> {
+    let content = if metadata.is_symlink() {
+        std::fs::read_link(path)?.into_os_string().as_bytes().to_vec()
+    } else {
+        let (file, metadata) = open_regular(path)?;
+        let mut content = Vec::with_capacity(metadata.len().min(FILE_LIMIT_BYTES) as usize);
+        file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut content)?;
+        content
+    };
+    let mut hash = Sha1::new();
+    hash.update(format!("blob {}\0", content.len()));
+    hash.update(&content);
+    Ok((hash.finalize().into(), content.len() as u64))
+}
+
+fn error_path(error: &ignore::Error) -> Option<PathBuf> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path.clone()),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => error_path(err),
+        _ => None,
+    }
+}
+
+/// A relative path without anything to resolve in it, and not git's own.
+fn is_plain(path: &str) -> bool {
+    !path.is_empty()
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !is_git(OsStr::new(part)))
+}

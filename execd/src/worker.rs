@@ -1,0 +1,171 @@
+//! Threads for the calls that touch many files, so that the loop of [`crate::serve`] never waits
+//! for a disk. One thread is there from the start: a workspace that has used up its processes
+//! can still be read.
+
+use crate::{connection::refused, disk::Measure};
+use execd::message::{Answer, Failure, FailureKind};
+use rustix::event::{EventfdFlags, eventfd};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+const THREADS_MAX: usize = 4;
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Set when nobody waits for a job any more; long jobs look at it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// For the long jobs' loops: an error once the call was given up.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.0.load(Ordering::Relaxed) { Err(refused("the call was given up")) } else { Ok(()) }
+    }
+}
+
+/// What a call gives: bulk data, then the answer.
+pub(crate) type Given = Result<(Vec<u8>, Answer), Failure>;
+
+type Work = Box<dyn FnOnce(&Cancelled) -> Given + Send>;
+
+enum Job {
+    Call { stream: u32, cancelled: Cancelled, work: Work },
+    Measure(Box<dyn FnOnce() -> Measure + Send>),
+}
+
+/// What a thread has done.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    Call { stream: u32, given: Given },
+    Measured(Measure),
+}
+
+#[derive(Debug)]
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work_came: Condvar,
+    finished: Mutex<Vec<Finished>>,
+    wake: OwnedFd,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    idle: usize,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    pub(crate) fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work_came: Condvar::new(),
+            finished: Mutex::default(),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        });
+        let mut workers = Self { shared, threads: 0 };
+        workers.add_thread()?;
+        Ok(workers)
+    }
+
+    /// Readable when there is something in [`Self::finished`].
+    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
+        self.shared.wake.as_fd()
+    }
+
+    pub(crate) fn call(&mut self, stream: u32, work: impl FnOnce(&Cancelled) -> Given + Send + 'static) -> Cancelled {
+        let cancelled = Cancelled::default();
+        self.queue(Job::Call { stream, cancelled: cancelled.clone(), work: Box::new(work) });
+        cancelled
+    }
+
+    pub(crate) fn measure(&mut self, work: impl FnOnce() -> Measure + Send + 'static) {
+        self.queue(Job::Measure(Box::new(work)));
+    }
+
+    pub(crate) fn finished(&self) -> Vec<Finished> {
+        let _ = rustix::io::read(&self.shared.wake, &mut [0; 8]);
+        std::mem::take(&mut lock(&self.shared.finished))
+    }
+
+    fn queue(&mut self, job: Job) {
+        let busy = {
+            let mut queue = lock(&self.shared.queue);
+            queue.jobs.push_back(job);
+            queue.jobs.len() > queue.idle
+        };
+        self.shared.work_came.notify_one();
+        if busy && self.threads < THREADS_MAX {
+            // Where no thread can be had, the first one comes to it in time.
+            let _ = self.add_thread();
+        }
+    }
+
+    fn add_thread(&mut self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work())?;
+        self.threads += 1;
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        loop {
+            let job = self.next_job();
+            let finished = match job {
+                Job::Call { stream, cancelled, work } => {
+                    let given = catch_unwind(AssertUnwindSafe(|| work(&cancelled))).unwrap_or_else(|_| {
+                        Err(Failure {
+                            kind: FailureKind::Io,
+                            what: "execd".to_owned(),
+                            why: "a bug: the call panicked".to_owned(),
+                        })
+                    });
+                    Finished::Call { stream, given }
+                }
+                Job::Measure(work) => Finished::Measured(work()),
+            };
+            lock(&self.finished).push(finished);
+            let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn next_job(&self) -> Job {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return job;
+            }
+            queue.idle += 1;
+            queue = self.work_came.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
