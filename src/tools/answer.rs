@@ -1,0 +1,44 @@
+//! What a tool call gives back.
+
+use crate::domain::tool::ToolOutcome;
+use std::time::Duration;
+
+/// The answer to one call, whole: the recorder passes `output` through [`super::cut`] and keeps
+/// the bytes themselves where that left something out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolAnswer {
+    pub outcome: ToolOutcome,
+    /// At most about 1 MiB; may hold any bytes.
+    pub output: Vec<u8>,
+    /// Of `shell` and `write_stdin` alone, once the process has ended by itself.
+    pub exit_code: Option<i32>,
+    /// Files of the working copy were changed or, after a command, may have been.
+    pub changed_files: bool,
+    pub duration: Duration,
+}
+
+impl ToolAnswer {
+    /// The call was not performed, or failed before it had any effect; `text` says how to mend it.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Self { outcome: ToolOutcome::Error, ..Self::said(text) }
+    }
+
+    /// The call was cut off by the end of the sandbox or of the service, and nobody knows how far
+    /// it came. It is never run again by itself.
+    pub fn interrupted() -> Self {
+        let text = "interrupted, outcome unknown: the workspace or the service stopped while this ran. What it did \
+                    until then may be there or not: look before you do it again.";
+        Self { outcome: ToolOutcome::Interrupted, changed_files: true, ..Self::said(text) }
+    }
+
+    /// The call went well and changed nothing.
+    pub fn said(text: impl Into<String>) -> Self {
+        Self {
+            outcome: ToolOutcome::Ok,
+            output: text.into().into_bytes(),
+            exit_code: None,
+            changed_files: false,
+            duration: Duration::ZERO,
+        }
+    }
+}
