@@ -40,12 +40,11 @@ pub(super) async fn run(settings: SettingsArguments, run: Run) -> anyhow::Result
     let source = source(&run).await?;
     let mut interrupts = Interrupts::new()?;
     let mut output = Output::new(run.output.json, run.output.color);
-    output.lines(&head(&source));
-
     let connection = tokio::select! {
         connection = server::connect(&settings, &run.server) => connection?,
         () = interrupts.next() => return Ok(Exit::Interrupted),
     };
+    output.lines(&head(&source));
     let done = with_server(&run, request, &source, &connection, &mut output, &mut interrupts).await;
     output.close();
     connection.close().await;

@@ -6,9 +6,13 @@ use super::{
     arguments::{Admin, Healthcheck, Model, Serve, ServerArguments, SettingsArguments},
     client::Api,
     exit,
+    watch::Interrupts,
 };
-use anyhow::bail;
-use std::{net::SocketAddr, time::Duration};
+use crate::scripted;
+use anyhow::{Context, bail};
+use std::{io::Write, net::SocketAddr, time::Duration};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub(super) async fn serve(_settings: SettingsArguments, _serve: Serve) -> anyhow::Result<Exit> {
     bail!("serve is not built in yet")
@@ -22,8 +26,30 @@ pub(super) fn openapi() -> anyhow::Result<Exit> {
     bail!("openapi is not built in yet")
 }
 
-pub(super) async fn model(_model: Model) -> anyhow::Result<Exit> {
-    bail!("model is not built in yet")
+/// Plays a script until Ctrl-C or SIGTERM. The first line on stdout has the model's base URL.
+pub(super) async fn model(model: Model) -> anyhow::Result<Exit> {
+    let script = scripted::Script::load(&model.script)?;
+    let listener =
+        TcpListener::bind(model.listen).await.with_context(|| format!("cannot listen on {}", model.listen))?;
+    let url = format!("http://{}/v1", listener.local_addr()?);
+    let shown = model.script.display();
+    writeln!(std::io::stdout(), "scripted model (it plays {shown} and does not think) at {url}")?;
+    let shutdown = CancellationToken::new();
+    let mut interrupts = Interrupts::new()?;
+    let mut serving = std::pin::pin!(scripted::serve(script, listener, shutdown.clone()));
+    tokio::select! {
+        done = &mut serving => done?,
+        () = interrupts.next() => {
+            shutdown.cancel();
+            // Streams under way are cut after a second, or at once by a second Ctrl-C.
+            tokio::select! {
+                done = &mut serving => done?,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = interrupts.next() => {}
+            }
+        }
+    }
+    Ok(Exit::Done)
 }
 
 pub(super) async fn admin(_settings: SettingsArguments, _admin: Admin) -> anyhow::Result<Exit> {

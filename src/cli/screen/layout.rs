@@ -79,18 +79,15 @@ fn wrap(spans: &[Span], room: usize, hang: usize) -> Vec<Vec<Span>> {
     let mut used = 0;
     for span in spans {
         for word in span.text.split_inclusive(' ') {
-            let limit = if rows.len() == 1 { room } else { room.saturating_sub(hang).max(8) };
-            if used > 0 && used + width(word.trim_end()) > limit {
-                rows.push(Vec::new());
-                used = 0;
-            }
-            for piece in pieces(word, room.saturating_sub(hang).max(8)) {
-                let columns = width(piece);
-                if used > 0 && used + width(piece.trim_end()) > limit {
+            for (at, piece) in pieces(word, room.saturating_sub(hang).max(8)).into_iter().enumerate() {
+                let limit = if rows.len() == 1 { room } else { room.saturating_sub(hang).max(8) };
+                // A word goes to the next row whole, its pieces where they have to.
+                let needed = if at == 0 { width(word.trim_end()).min(limit) } else { width(piece.trim_end()) };
+                if used > 0 && used + needed > limit {
                     rows.push(Vec::new());
                     used = 0;
                 }
-                used += columns;
+                used += width(piece);
                 if let Some(row) = rows.last_mut() {
                     push(row, piece, span.tone);
                 }
