@@ -37,7 +37,7 @@ pub enum Command {
     Openapi,
     /// Serve a scripted model, for demos and tests
     Model(Model),
-    /// Ask the server at JOURNEYMAN_LISTEN whether it is alive
+    #[command(about = "Ask the server at JOURNEYMAN_LISTEN whether it is alive")]
     Healthcheck(Healthcheck),
 }
 
@@ -63,10 +63,10 @@ pub struct Serve {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerArguments {
     /// Base URL of the server
-    #[arg(long, env = "JOURNEYMAN_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "JOURNEYMAN_URL", value_name = "URL")]
     pub url: Option<String>,
     /// API key or JWT
-    #[arg(long, env = "JOURNEYMAN_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = "JOURNEYMAN_KEY", value_name = "KEY", hide_env_values = true)]
     pub key: Option<String>,
 }
 
@@ -74,12 +74,13 @@ pub struct ServerArguments {
 #[derive(Args, Clone, Debug, Default)]
 pub struct OutputArguments {
     /// One JSON object per line instead of text for people
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
-    /// Colours and live progress: where stdout is a terminal and NO_COLOR is unset, or always or never
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help = COLOR_HELP)]
     pub color: ColorArgument,
 }
+
+const COLOR_HELP: &str = "Colours and live progress: on a terminal unless NO_COLOR is set, always or never";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorArgument {
@@ -150,24 +151,9 @@ pub struct Task {
     #[command(subcommand)]
     pub command: TaskCommand,
     #[command(flatten)]
-    pub shared: TaskShared,
-}
-
-/// What every `task` command takes, before or after its own arguments.
-#[derive(Args, Clone, Debug)]
-pub struct TaskShared {
-    /// Base URL of the server
-    #[arg(long, global = true, env = "JOURNEYMAN_URL", value_name = "URL")]
-    pub url: Option<String>,
-    /// API key or JWT
-    #[arg(long, global = true, env = "JOURNEYMAN_KEY", value_name = "KEY", hide_env_values = true)]
-    pub key: Option<String>,
-    /// One JSON object per line instead of text for people
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Colours and live progress: where stdout is a terminal and NO_COLOR is unset, or always or never
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: ColorArgument,
+    pub server: ServerArguments,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -76,16 +76,14 @@ pub(super) async fn connect(_settings: &SettingsArguments, server: &ServerArgume
 
 /// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.
 pub(super) async fn healthcheck(check: Healthcheck) -> anyhow::Result<Exit> {
-    let url = format!("http://{}/healthz", reachable(check.listen));
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
-    let answer = client.get(&url).send().await;
-    let problem = match answer {
-        Ok(answer) if answer.status().is_success() => return Ok(Exit::Done),
-        Ok(answer) => anyhow::anyhow!("the server answers {}", answer.status()),
-        Err(error) => anyhow::Error::new(error.without_url()).context("the server does not answer"),
-    };
-    exit::complain(&problem);
-    Ok(Exit::Failed)
+    let api = Api::new(&format!("http://{}", reachable(check.listen)), None)?;
+    match api.healthy().await {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => {
+            exit::complain(&error.into());
+            Ok(Exit::Failed)
+        }
+    }
 }
 
 /// An address to connect to for one that is listened on: `0.0.0.0` and `::` mean this machine.

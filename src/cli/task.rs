@@ -2,7 +2,7 @@
 
 use super::{
     Exit,
-    arguments::{OnBusyArgument, Task, TaskCommand, TaskShared},
+    arguments::{OnBusyArgument, Task, TaskCommand},
     client::{Api, ApiError, read_task},
     output::Output,
     run::read_text,
@@ -15,15 +15,15 @@ use super::{
 use anyhow::bail;
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
-    let Task { command, shared } = task;
-    let Some(url) = &shared.url else {
+    let Task { command, server, output: shape } = task;
+    let Some(url) = &server.url else {
         bail!("which server? Set JOURNEYMAN_URL (and JOURNEYMAN_KEY), or give --url and --key");
     };
-    let api = Api::new(url, shared.key.clone())?;
-    let mut output = Output::new(shared.json, shared.color);
+    let api = Api::new(url, server.key)?;
+    let mut output = Output::new(shape.json, shape.color);
     match command {
         TaskCommand::List { status, query, limit } => list(&api, &mut output, &status, query, limit).await,
         TaskCommand::Show { task } => show(&api, &mut output, &task).await,
@@ -46,7 +46,7 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
             let body = json!({ "decision": "answer", "answers": answers });
             decide(&api, &mut output, &task, approval, body, "answered").await
         }
-        TaskCommand::Patch { task, from_turn, to_turn } => patch(&api, &shared, &task, from_turn, to_turn).await,
+        TaskCommand::Patch { task, from_turn, to_turn } => patch(&api, &mut output, &task, from_turn, to_turn).await,
         TaskCommand::Fork { task, from_seq, request, model } => {
             let mut body = json!({});
             for (name, value) in [
@@ -177,18 +177,15 @@ fn with_note(mut body: Value, note: Option<String>) -> Value {
 }
 
 /// The patch alone on stdout, byte for byte.
-async fn patch(api: &Api, shared: &TaskShared, task: &str, from: Option<u32>, to: Option<u32>) -> anyhow::Result<Exit> {
+async fn patch(api: &Api, output: &mut Output, task: &str, from: Option<u32>, to: Option<u32>) -> anyhow::Result<Exit> {
     let mut query = Vec::new();
     query.extend(from.map(|turn| ("from_turn", turn.to_string())));
     query.extend(to.map(|turn| ("to_turn", turn.to_string())));
     let patch = api.patch(path_word(task)?, &query).await?;
-    if shared.json {
-        Output::new(true, shared.color).json(&json!({ "patch": patch }));
-        return Ok(Exit::Done);
-    }
-    use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() {
-        Output::new(false, shared.color).lines(&story::patch(&patch, 0));
+    if output.is_json() {
+        output.json(&json!({ "patch": patch }));
+    } else if std::io::stdout().is_terminal() {
+        output.lines(&story::patch(&patch, 0));
     } else {
         // A reader that went away wants no more.
         let _ = std::io::stdout().lock().write_all(patch.as_bytes());

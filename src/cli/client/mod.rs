@@ -16,6 +16,7 @@ use serde_json::Value;
 use std::{fmt::Write, time::Duration};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Uploads take as long as the line needs for 256 MiB.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -93,6 +94,11 @@ impl Api {
 
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whether the server answers `GET /healthz` with 200, asked once.
+    pub async fn healthy(&self) -> Result<(), ApiError> {
+        self.send(self.request(Method::GET, "/healthz", &[]).timeout(HEALTH_TIMEOUT)).await.map(drop)
     }
 
     /// The answer to a GET, as JSON. Tried again while the server is passing busy.
@@ -237,7 +243,7 @@ async fn refusal(response: Response) -> ApiError {
         .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_lowercase());
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let of = |field: &str| error.get(field).and_then(Value::as_str).unwrap_or_default();
-        detail.push_str(&format!("; {}: {}", of("pointer"), of("detail")));
+        let _ = write!(detail, "; {}: {}", of("pointer"), of("detail"));
     }
     if status == StatusCode::UNAUTHORIZED {
         detail.push_str(" (the key comes from JOURNEYMAN_KEY or --key)");
