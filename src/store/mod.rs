@@ -7,7 +7,9 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod approvals;
+pub mod baselines;
 pub mod blobs;
+pub mod deadlines;
 pub mod idempotency;
 pub mod jobs;
 pub mod log;
