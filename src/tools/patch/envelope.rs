@@ -135,8 +135,7 @@ fn is_end(line: &str) -> bool {
 /// Takes a closing fence or heredoc word off a patch that lacks its end mark.
 fn drop_wrapping(lines: &mut Vec<Numbered<'_>>) {
     while let Some((_, last)) = lines.last() {
-        let last = last.trim();
-        if last.is_empty() || last.starts_with("```") || last == "EOF" || last == "PATCH" {
+        if last.is_empty() || last.starts_with("```") || matches!(last.trim_end(), "EOF" | "PATCH") {
             lines.pop();
         } else {
             break;
