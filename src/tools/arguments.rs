@@ -4,6 +4,7 @@
 //! line breaks inside strings. Each of these has one reading only, so it is mended; everything
 //! else goes back with its place.
 
+use super::cut::{ceil, floor};
 use serde_json::{Map, Value};
 
 /// The arguments as an object; the error says where the text stops being JSON and what to do.
@@ -106,9 +107,9 @@ fn mended(text: &str) -> String {
 fn invalid(text: &str, error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let at = text.floor_char_boundary(start.saturating_add(column.saturating_sub(1)));
-    let before = &text[text.floor_char_boundary(at.saturating_sub(40))..at];
-    let after = &text[at..text.ceil_char_boundary(at.saturating_add(40))];
+    let at = floor(text, start.saturating_add(column.saturating_sub(1)));
+    let before = &text[floor(text, at.saturating_sub(40))..at];
+    let after = &text[at..ceil(text, at.saturating_add(40))];
     let mend = if error.is_eof() {
         "the text ends before the JSON does; if your reply was cut off, send less in one call"
     } else if error.to_string().contains("escape") {

@@ -56,15 +56,25 @@ pub(super) fn grouped(number: usize) -> String {
     text
 }
 
+/// The last border between characters at or before `at`.
+pub(super) fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The first border between characters at or after `at`.
+pub(super) fn ceil(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
 /// At most `limit` bytes of `text` in whole characters, ending after a line where one ends in
 /// the last quarter.
 fn head_end(text: &str, limit: usize) -> usize {
-    let end = text.floor_char_boundary(limit);
+    let end = floor(text, limit);
     text[..end].rfind('\n').map(|at| at + 1).filter(|at| *at >= limit / 4 * 3).unwrap_or(end)
 }
 
 fn tail_start(text: &str, limit: usize) -> usize {
-    let start = text.ceil_char_boundary(text.len() - limit);
+    let start = ceil(text, text.len() - limit);
     text[start..].find('\n').map(|at| start + at + 1).filter(|at| text.len() - at >= limit / 4 * 3).unwrap_or(start)
 }
 

@@ -111,10 +111,7 @@ fn candidates(text: &Text<'_>, hunk: &Hunk) -> Result<(Reading, Vec<Place>), Mis
             best = Some((level, reading, places));
         }
     }
-    let (_, reading, places) = match best {
-        Some(best) => best,
-        None => return Err(no_place(text, hunk)),
-    };
+    let Some((_, reading, places)) = best else { return Err(no_place(text, hunk)) };
     let places = at_end(text, hunk, places)?;
     Ok((reading, in_context(text, hunk, places)?))
 }
@@ -210,7 +207,7 @@ fn at_end(text: &Text<'_>, hunk: &Hunk, places: Vec<Place>) -> Result<Vec<Place>
         return Ok(places);
     }
     let blank_after = |place: &&Place| text.lines[place.end..].iter().all(|line| line.text.trim().is_empty());
-    match places.iter().filter(blank_after).next_back() {
+    match places.iter().rfind(blank_after) {
         Some(last) => Ok(vec![*last]),
         None => Err(Misfit::NotAtEnd { found: starts(&places) }),
     }

@@ -105,7 +105,7 @@ fn occurrences(text: &str, old: &str) -> Vec<usize> {
     let mut from = 0;
     while let Some(at) = text.get(from..).and_then(|rest| rest.find(old)) {
         starts.push(from + at);
-        from = text.ceil_char_boundary(from + at + 1);
+        from += at + text[from + at..].chars().next().map_or(1, char::len_utf8);
     }
     starts
 }

@@ -35,7 +35,7 @@ pub(super) fn parse(lines: &[Numbered<'_>]) -> Result<Draft, SyntaxError> {
         let (head, after) = read_head(&rest[start..])?;
         let (hunks, after) = read_hunks(after);
         rest = after;
-        draft.push(head.line, section(head, hunks)?);
+        draft.push(head.line, section(&head, hunks)?);
     }
     match rest.iter().find(|(_, line)| !line.trim().is_empty()) {
         Some((number, line)) => Err(SyntaxError::new(*number, format!("`{line}` belongs to no file of the diff"))),
@@ -128,7 +128,9 @@ fn read_hunks<'a, 'b>(lines: &'a [Numbered<'b>]) -> (Vec<Hunk>, &'a [Numbered<'b
 
 fn closed(raw: Vec<Hunk>) -> Vec<Hunk> {
     let mut hunks = Vec::with_capacity(raw.len());
-    raw.into_iter().for_each(|hunk| sections::finish(&mut hunks, hunk));
+    for hunk in raw {
+        sections::finish(&mut hunks, hunk);
+    }
     hunks
 }
 
@@ -142,7 +144,7 @@ fn ends_file(lines: &[Numbered<'_>], counted: bool) -> bool {
     at(0).starts_with("--- ") && at(1).starts_with("+++ ") && (!counted || at(2).starts_with("@@ -"))
 }
 
-fn section(head: Head<'_>, hunks: Vec<Hunk>) -> Result<Section, SyntaxError> {
+fn section(head: &Head<'_>, hunks: Vec<Hunk>) -> Result<Section, SyntaxError> {
     let (old, new) = stripped(head.old.or(head.named), head.new.or(head.named));
     let missing = || SyntaxError::new(head.line, "the diff does not say which file it is about");
     if head.added || old == Some("/dev/null") {
