@@ -1,11 +1,18 @@
 //! From what a command gave to a check's outcome.
+//!
+//! `could_not_run` is for what the workspace lacks and for limits. Whether the patch is to blame
+//! for it (it deleted the module that is now missing) is not decided here: the verdict compares
+//! with the base.
 
-use super::parse;
+use super::parse::{clean, parse_cut, pattern};
 use crate::{
-    domain::check::{Check, CheckOutcome, CheckRun},
+    domain::check::{Check, CheckKind, CheckOutcome, CheckRun, Obstacle, TestReport, TestStatus},
     workspace::RunOutcome,
 };
 use std::time::Duration;
+
+/// What a check keeps of its output in the task itself.
+pub const LOG_TAIL_BYTES: usize = 16 * 1024;
 
 /// What a check's command gave.
 #[derive(Clone, Debug)]
@@ -13,25 +20,220 @@ pub struct Output<'a> {
     pub outcome: RunOutcome,
     /// stdout and stderr in order; where bytes were left out, the two ends.
     pub output: &'a [u8],
+    /// How many bytes were left out.
     pub omitted_bytes: u64,
+    /// Where in `output` they are missing.
+    pub omitted_at: usize,
     pub duration: Duration,
     /// Contents of the report files that it wrote.
     pub reports: &'a [Vec<u8>],
 }
 
 /// Judges one run of `check`.
+///
+/// Exit code 0 passes, unless the log names failing tests all the same (`pytest | tee log`).
 pub fn judge(check: &Check, output: &Output<'_>) -> CheckRun {
-    let report = parse(&check.command, output.output, output.reports);
-    CheckRun {
+    let gap = (output.omitted_bytes > 0).then_some(output.omitted_at);
+    let report = match check.kind {
+        CheckKind::Test => parse_cut(&check.command, output.output, gap, output.reports),
+        CheckKind::Measure => None,
+    };
+    let failing: Vec<String> = report.as_ref().map(failing).unwrap_or_default();
+    let text = clean(output.output);
+    let mut run = CheckRun {
         outcome: CheckOutcome::Fail,
-        exit_code: None,
+        exit_code: match output.outcome {
+            RunOutcome::Exited(code) => Some(code),
+            _ => None,
+        },
         duration_ms: u64::try_from(output.duration.as_millis()).unwrap_or(u64::MAX),
-        failing: Vec::new(),
         counts: report.as_ref().map(|report| report.counts),
-        tests: report.map(|report| report.tests),
+        failing,
         obstacle: None,
         reason: None,
-        log: String::new(),
+        log: tail(&text, LOG_TAIL_BYTES).to_owned(),
         log_blob: None,
+        tests: None,
+    };
+    let nothing_ran = report.as_ref().is_none_or(|report| no_test_ran(report, &text));
+    run.tests = report.map(|report| report.tests);
+    match obstacle(output, &text, nothing_ran) {
+        Some((obstacle, reason)) => {
+            run.outcome = CheckOutcome::CouldNotRun;
+            run.obstacle = Some(obstacle);
+            run.reason = Some(reason);
+            run.failing.clear();
+            run.tests = None;
+            run.counts = None;
+        }
+        None if output.outcome == RunOutcome::Exited(0) && run.failing.is_empty() => run.outcome = CheckOutcome::Pass,
+        None if output.outcome == RunOutcome::Exited(0) => {
+            run.reason = Some("the command ended with exit code 0, but its log names failing tests".to_owned());
+        }
+        None => {
+            if let RunOutcome::Signalled(signal) = output.outcome {
+                run.reason = Some(format!("the command was ended by signal {signal}"));
+            }
+        }
     }
+    run
+}
+
+fn failing(report: &TestReport) -> Vec<String> {
+    let failing = report.tests.iter().filter(|test| test.status == TestStatus::Failed);
+    failing.map(|test| test.name.clone()).collect()
+}
+
+/// Nothing passed, and whatever failed is a file or package that could not even be loaded.
+fn no_test_ran(report: &TestReport, text: &str) -> bool {
+    // Plain `go test` does not count passes, but names the packages that passed.
+    let passed = report.counts.passed.unwrap_or_else(|| u32::from(text.contains("ok  \t")));
+    let mut failing = report.tests.iter().filter(|test| test.status == TestStatus::Failed);
+    passed == 0 && failing.all(|test| could_not_load(&test.name))
+}
+
+/// unittest, pytest and the JavaScript runners name the file, Go names the package.
+fn could_not_load(name: &str) -> bool {
+    let inside = name.contains("::") || name.contains(" > ") || name.contains(" › ");
+    let file = [".py", ".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs"].iter().any(|end| name.ends_with(end));
+    let package = name.contains('/') && ![".Test", ".Example", ".Fuzz"].iter().any(|mark| name.contains(mark));
+    name.contains("_FailedTest") || (!inside && (file || package))
+}
+
+pattern!(NOT_FOUND, r"(?m)^(?:\S*/)?(?:ba|da|z|k)?sh: (?:line )?(?:\d+: )?(.+?): (?:command )?not found\r?$");
+pattern!(NOT_FOUND_IN, r"(?m)^\S+: line \d+: (.+?): command not found$");
+pattern!(
+    NOT_EXECUTABLE,
+    r"(?m)^.*?(?:line )?\d*:? ?(\S+): (Permission denied|No such file or directory|cannot execute.*)$"
+);
+pattern!(MAKE_MISSING, r"(?m)^make(?:\[\d+\])?: (\S+): No such file or directory$");
+pattern!(MAKE_RULE, r"(?m)^make(?:\[\d+\])?: \*\*\* No rule to make target [`'](.+?)'(?:\.  Stop\.)?");
+pattern!(MAKE_NO_FILE, r"(?m)^make: \*\*\* No targets specified and no makefile found");
+pattern!(NPM_SCRIPT, r#"(?mi)^npm (?:ERR!|error) Missing script: "(.+?)""#);
+pattern!(
+    MODULE,
+    r#"(?m)(?:No module named '?([\w.]+)'?|Cannot find (?:module|package) '([^'./][^']*)'|cannot load such file -- (\S+)|no required module provides package ([^\s;:]+)|cannot find module providing package ([^\s;:]+)|missing go\.sum entry for module providing package ([^\s;:]+)|no matching package (?:named )?`([^`]+)`|Could not find artifact (\S+))"#
+);
+pattern!(
+    NETWORK,
+    r"(?mi)(Temporary failure in name resolution|Could not resolve host|Name or service not known|Network is unreachable|getaddrinfo (?:EAI_AGAIN|ENOTFOUND)|dial tcp: lookup|failed to lookup address information|No address associated with hostname|UnknownHostException)"
+);
+pattern!(
+    MEMORY,
+    r"(?m)(Cannot allocate memory|JavaScript heap out of memory|runtime: out of memory|std::bad_alloc|java\.lang\.OutOfMemoryError|^MemoryError|signal: 9, SIGKILL)"
+);
+pattern!(
+    PROCESSES,
+    r"(?m)(fork: (?:retry: )?Resource temporarily unavailable|can't start new thread|pthread_create failed|unable to create native thread|spawn \S+ EAGAIN)"
+);
+pattern!(DISK, r"(?m)(No space left on device|Disk quota exceeded|ENOSPC)");
+
+/// What kept the check from running, with the mend; absent where it ran.
+fn obstacle(output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obstacle, String)> {
+    let seconds = output.duration.as_secs_f64();
+    match output.outcome {
+        RunOutcome::TimedOut => Some((
+            Obstacle::TimeLimit,
+            format!(
+                "it had not ended after {seconds:.0} s and was stopped; raise the check's timeout_seconds or limits.validation_seconds"
+            ),
+        )),
+        RunOutcome::OutputLimit => {
+            Some((Obstacle::OutputLimit, "it wrote more than a command may write; make it quieter".to_owned()))
+        }
+        RunOutcome::DiskLimit => Some((
+            Obstacle::DiskLimit,
+            "the working copy grew beyond its disk limit; make it write less or raise the limit".to_owned(),
+        )),
+        RunOutcome::Exited(0) => None,
+        RunOutcome::Signalled(9) => Some(memory()),
+        RunOutcome::Exited(137) if nothing_ran => Some(memory()),
+        // The code's own faults: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGPIPE, SIGSYS.
+        RunOutcome::Signalled(4..=8 | 11 | 13 | 31) => None,
+        RunOutcome::Signalled(25) => Some(disk()),
+        RunOutcome::Signalled(signal) => {
+            Some((Obstacle::Killed, format!("it was killed by signal {signal} from outside; run it again")))
+        }
+        RunOutcome::Exited(code) if nothing_ran => lacks(code, text),
+        RunOutcome::Exited(_) => None,
+    }
+}
+
+/// What a log says is missing, where no test ran.
+fn lacks(code: i32, text: &str) -> Option<(Obstacle, String)> {
+    let command = |name: &str| {
+        let name = short(name);
+        let mend = "install it by the environment's image or setup, or name another check";
+        Some((Obstacle::CommandMissing, format!("the command `{name}` is missing in the workspace; {mend}")))
+    };
+    let found = |pattern: &regex::Regex| {
+        let found = pattern.captures(text)?;
+        found.iter().skip(1).flatten().next().map(|name| name.as_str().trim().to_owned())
+    };
+    if code == 127 || text.contains("Error 127") {
+        if let Some(name) = found(&NOT_FOUND).or_else(|| found(&NOT_FOUND_IN)).or_else(|| found(&MAKE_MISSING)) {
+            return command(&name);
+        }
+        if let Some(name) = found(&NOT_EXECUTABLE) {
+            return command(&name);
+        }
+    }
+    if code == 126 {
+        let name = found(&NOT_EXECUTABLE).unwrap_or_else(|| "of the check".to_owned());
+        let mend = "make it executable (git update-index --chmod=+x)";
+        return Some((Obstacle::CommandMissing, format!("the command `{}` cannot be executed; {mend}", short(&name))));
+    }
+    if let Some(target) = found(&MAKE_RULE) {
+        let reason = format!("the Makefile has no rule for `{}`; name a target that it has", short(&target));
+        return Some((Obstacle::CommandMissing, reason));
+    }
+    if MAKE_NO_FILE.is_match(text) {
+        return Some((Obstacle::CommandMissing, "there is no Makefile; name another check".to_owned()));
+    }
+    if let Some(script) = found(&NPM_SCRIPT) {
+        let reason = format!("package.json has no script `{}`; name one that it has", short(&script));
+        return Some((Obstacle::CommandMissing, reason));
+    }
+    // Before dependencies: a download that fails is often told as a module that is missing.
+    if let Some(words) = NETWORK.find(text) {
+        let mend = "allow the hosts by the task's network, or install what it loads by the environment's setup";
+        return Some((
+            Obstacle::NetworkBlocked,
+            format!("it needs the network, which is off ({}); {mend}", words.as_str()),
+        ));
+    }
+    if let Some(module) = found(&MODULE) {
+        let mend = "install it by the environment's setup, or let the repository bring it";
+        return Some((Obstacle::DependencyMissing, format!("the dependency `{}` is missing; {mend}", short(&module))));
+    }
+    if MEMORY.is_match(text) {
+        return Some(memory());
+    }
+    if PROCESSES.is_match(text) {
+        let reason = "it reached the limit of processes; raise the limit or let it start fewer".to_owned();
+        return Some((Obstacle::ProcessLimit, reason));
+    }
+    DISK.is_match(text).then(disk)
+}
+
+fn memory() -> (Obstacle, String) {
+    (Obstacle::MemoryLimit, "it was killed at the memory limit; raise the limit or let it use less".to_owned())
+}
+
+fn disk() -> (Obstacle, String) {
+    (Obstacle::DiskLimit, "the disk limit was reached; raise the limit or let it write less".to_owned())
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(100).collect()
+}
+
+/// The last `limit` bytes, from the start of a line where that loses little.
+fn tail(text: &str, limit: usize) -> &str {
+    let Some(mut start) = text.len().checked_sub(limit).filter(|start| *start > 0) else { return text };
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let line = text[start..].find('\n').filter(|at| *at < 512).map_or(start, |at| start + at + 1);
+    &text[line..]
 }

@@ -11,7 +11,7 @@ mod run;
 mod scan;
 mod weaken;
 
-pub use judge::{Output, judge};
+pub use judge::{LOG_TAIL_BYTES, Output, judge};
 pub use parse::parse;
 pub use report::failure_report;
 pub use run::{Ran, run};

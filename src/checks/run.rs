@@ -9,6 +9,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// What makes runners name their tests without changing what they run or how they end. A command
+/// or configuration that says otherwise wins.
+const TALKATIVE: &[(&str, &str)] = &[("PYTEST_ADDOPTS", "-rpfEsxX")];
+
 /// A check's run with its output.
 #[derive(Clone, Debug)]
 pub struct Ran {
@@ -27,12 +31,14 @@ pub async fn run(
 ) -> Result<Ran, WorkspaceError> {
     let own = check.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     let mut command = RunCommand::new(&check.command, own.map_or(budget, |own| own.min(budget)));
+    command.env = TALKATIVE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     command.workdir.clone_from(&check.workdir);
     let result = workspace.run(command, live).await?;
     let output = Output {
         outcome: result.outcome,
         output: &result.output,
         omitted_bytes: result.omitted_bytes,
+        omitted_at: result.omitted_at,
         duration: result.duration,
         reports: &[],
     };
