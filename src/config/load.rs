@@ -85,7 +85,7 @@ impl Settings {
 }
 
 fn data_dir(source: &Source<'_>) -> Result<PathBuf, ConfigError> {
-    if let Some(path) = source.parsed("data_dir", parse::path)? {
+    if let Some(path) = source.parsed("data_dir", parse::some_path)? {
         return std::path::absolute(&path).map_err(|error| ConfigError::Invalid {
             origin: Origin::Variable("JOURNEYMAN_DATA_DIR".to_owned()),
             message: error.to_string(),

@@ -121,7 +121,7 @@ impl Provider {
     }
 
     fn key(&self, source: &Source<'_>) -> Result<Option<Secret>, ConfigError> {
-        source.variable(self.key)?.map(|given| text(given, secret)).transpose()
+        source.variable(self.key)?.map(|given| text(given, parse::secret)).transpose()
     }
 
     /// Where the provider's own variable says, else its public address.
@@ -139,10 +139,6 @@ impl Provider {
     }
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
-    Ok(Secret::new(text.trim()))
-}
-
 /// The default's name; a model that variables describe is added first.
 fn choose(source: &Source<'_>, all: &mut Vec<ModelSettings>) -> Result<Option<String>, ConfigError> {
     let name = source.parsed("model", |text| Ok(text.to_owned()))?;
@@ -150,7 +146,7 @@ fn choose(source: &Source<'_>, all: &mut Vec<ModelSettings>) -> Result<Option<St
         text.parse::<Wire>().map_err(|_| format!("\"{text}\" must be responses, chat or messages"))
     })?;
     let url = source.parsed("model_url", parse::http_url)?;
-    let key = source.parsed("model_key", secret)?;
+    let key = source.parsed("model_key", parse::secret)?;
     let described = wire.is_some() || url.is_some() || key.is_some();
     if let (Some(name), false) = (&name, described)
         && all.iter().any(|model| model.name() == name)

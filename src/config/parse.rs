@@ -49,8 +49,14 @@ pub(super) fn database_url(text: &str) -> Result<Secret, String> {
     }
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    Ok(PathBuf::from(text))
+pub(super) fn some_path(text: &str) -> Result<PathBuf, String> {
+    if text.contains('\0') { Err("must not hold a NUL byte".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A key, without the blanks around it that come with files.
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("must not be blank".to_owned()) } else { Ok(Secret::new(text)) }
 }
 
 pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {

@@ -24,7 +24,7 @@ use tokio::{net::UnixStream, process::Child, time::timeout};
 /// How long a server may replay its log before it is given up.
 const START_LIMIT: Duration = Duration::from_secs(600);
 /// How long an orderly stop may take before the server is told to leave everything.
-const STOP_LIMIT: Duration = Duration::from_millis(2_000);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// The log is emptied at a start when it has grown beyond this.
 const LOG_LIMIT_BYTES: u64 = 16 << 20;
 const LOOK: Duration = Duration::from_millis(5);
@@ -184,7 +184,8 @@ fn said_in(log: &Path, from: u64) -> PostgresError {
         Ok(())
     });
     if read.is_err() || said.trim().is_empty() {
-        said = "it ended without a word".to_owned();
+        said.clear();
+        said.push_str("it ended without a word");
     }
     if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
         return PostgresError::DiskFull { path: log.parent().unwrap_or(log).to_owned() };

@@ -68,7 +68,8 @@ pub(super) fn forget(dir: &Path, memory: &Path) {
 /// a remembered name may be a stranger's by now.
 fn is_private(dir: &Path, owner: u32) -> bool {
     fs::symlink_metadata(dir).is_ok_and(|metadata| {
-        metadata.is_dir() && metadata.uid() == owner && metadata.permissions().mode() & 0o077 == 0
+        let for_others = metadata.permissions().mode() & 0o077;
+        metadata.is_dir() && metadata.uid() == owner && for_others == 0
     })
 }
 

@@ -9,25 +9,13 @@
 
 pub mod calls;
 pub mod capabilities;
-pub mod checkpoint;
 pub mod client;
 pub mod error;
-mod git;
-mod index;
 pub mod limits;
-mod materialize;
-mod mirror;
 pub mod objects;
-pub mod patch;
-mod remote;
 pub mod repository;
 pub mod sandbox;
-mod snapshot;
-mod snapshot_format;
 pub mod source;
-mod tar;
-pub mod tree;
-mod upload;
 
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};

@@ -1,0 +1,50 @@
+# What people type. Everything also works by cargo alone; this installs what is missing first.
+
+export CARGO_BUILD_JOBS ?= $(shell scripts/jobs.sh)
+export CARGO_TERM_COLOR ?= auto
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test ci format-check lint openapi openapi-check bench doctor test-llama
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: ## Install what is missing (PostgreSQL, bubblewrap, git, python3, a C compiler)
+	@scripts/setup.sh
+
+build: setup ## Build the release programs: target/release/{journeyman,execd}
+	$(CARGO) build --release --workspace --bins
+
+demo: setup ## Play the main job from a request to a verified patch
+	demo/run.sh
+
+test: setup ## Run every test, on real components
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+ci: setup format-check lint openapi-check test ## What continuous integration runs
+
+format-check:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+openapi: ## Write openapi.yaml anew from the code
+	$(CARGO) run --quiet --bin journeyman -- openapi > openapi.yaml.new
+	mv openapi.yaml.new openapi.yaml
+
+openapi-check:
+	$(CARGO) run --quiet --bin journeyman -- openapi | diff -u openapi.yaml - \
+		|| { echo "openapi.yaml is not what the code says: run \`make openapi\`" >&2; exit 1; }
+
+bench: setup ## Measure, each figure against a floor of the same run (docs/BENCHMARKS.md)
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) run --release --example bench
+
+doctor: setup ## Try everything that the main job needs on this machine
+	$(CARGO) run --release --quiet --bin journeyman -- doctor
+
+test-llama: setup ## Speak to a real model server (llama.cpp, built on first use: about 20 minutes)
+	scripts/test-llama.sh

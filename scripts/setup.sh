@@ -1,0 +1,89 @@
+#!/bin/sh
+# Installs what Journeyman's build, tests and demo need from Debian's packages, and says what it
+# does. Changes nothing where nothing is missing. Needs root or sudo only to install.
+# Usage: setup.sh [--check]     --check: only says what is missing, exit 1 if anything is
+set -eu
+
+oldest_postgres=15
+oldest_rust=1.91
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# The newest PostgreSQL on this machine, as the service looks for it.
+postgres_major() {
+    {
+        for program in "$(command -v postgres 2>/dev/null || true)" /usr/lib/postgresql/*/bin/postgres; do
+            [ -x "$program" ] || continue
+            "$program" --version 2>/dev/null | sed -n 's/^postgres (PostgreSQL) \([0-9]*\).*/\1/p'
+        done
+        echo 0
+    } | sort -n | tail -n 1
+}
+
+missing=
+need() { missing="$missing $1"; }
+
+command -v git >/dev/null || need git
+command -v bwrap >/dev/null || need bubblewrap
+command -v python3 >/dev/null || need python3
+command -v cc >/dev/null || need gcc
+[ -e /usr/include/stdio.h ] || need libc6-dev
+command -v make >/dev/null || need make
+[ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
+postgres=
+[ "$(postgres_major)" -ge "$oldest_postgres" ] || postgres=wanted
+
+# Rust comes last: no package of Debian 12 has it new enough.
+check_rust() {
+    if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+        fail "Rust $oldest_rust or newer is needed (Debian's own is older): install it from https://rustup.rs"
+    fi
+    rust=$(rustc --version | sed -n 's/^rustc \([0-9]*\.[0-9]*\).*/\1/p')
+    lower=$(printf '%s\n%s\n' "$rust" "$oldest_rust" | sort -V | head -n 1)
+    [ "$lower" = "$oldest_rust" ] || fail "Rust $oldest_rust or newer is needed, this is $rust: run \`rustup update stable\`"
+}
+
+if [ -z "$missing$postgres" ]; then
+    check_rust
+    exit 0
+fi
+what="$missing${postgres:+ postgresql ($oldest_postgres or newer)}"
+if [ "${1:-}" = --check ]; then
+    fail "missing:$what"
+fi
+command -v apt-get >/dev/null || fail "missing:$what. This is no Debian: install them with this system's own packages"
+
+# As root what is in $1 is run as it is; else by sudo.
+install="apt-get install -y --no-install-recommends"
+if [ "$(id -u)" = 0 ]; then
+    as_root() { sh -c "$1"; }
+elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    as_root() { sudo sh -c "$1"; }
+else
+    line="apt-get update"
+    [ -z "$missing" ] || line="$line && $install$missing"
+    # Without a cluster of its own: journeyman makes a private one.
+    [ -z "$postgres" ] || line="$line && $install postgresql-common && sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && $install postgresql"
+    fail "missing:$what. Have this run as root:
+  $line"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+say "updating the list of packages"
+as_root "apt-get update -q"
+if [ -n "$missing" ]; then
+    say "installing$missing"
+    as_root "$install$missing"
+fi
+if [ -n "$postgres" ]; then
+    # The package would make and start a cluster of its own, which nobody here needs.
+    say "installing PostgreSQL's programs, without making or starting a cluster"
+    as_root "$install postgresql-common"
+    as_root "sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf"
+    newest=$(apt-cache search --names-only '^postgresql-[0-9]+$' | sed -n 's/^postgresql-\([0-9]*\) .*/\1/p' | sort -n | tail -n 1)
+    [ "${newest:-0}" -ge "$oldest_postgres" ] || fail "this system's packages have no PostgreSQL $oldest_postgres or newer"
+    as_root "$install postgresql-$newest"
+fi
+check_rust
+say "done"
