@@ -140,7 +140,7 @@ fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("journeyman/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(connect)
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
         .redirect(reqwest::redirect::Policy::none())

@@ -113,6 +113,22 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     }
 }
 
+/// Codes and types of errors that another try does not mend.
+const FINAL: [&str; 12] = [
+    "invalid_request_error",
+    "invalid_prompt",
+    "authentication_error",
+    "invalid_api_key",
+    "permission_error",
+    "not_found_error",
+    "model_not_found",
+    "billing_error",
+    "content_filter",
+    "cyber_policy",
+    "usage_not_included",
+    "unsupported_value",
+];
+
 /// Reads an error object that came within a reply.
 pub(super) fn from_object(error: &Value) -> ModelError {
     let said = Said::of_object(error);
@@ -120,20 +136,6 @@ pub(super) fn from_object(error: &Value) -> ModelError {
     if said.is_context_too_long() {
         return ModelError::ContextTooLong;
     }
-    const FINAL: [&str; 12] = [
-        "invalid_request_error",
-        "invalid_prompt",
-        "authentication_error",
-        "invalid_api_key",
-        "permission_error",
-        "not_found_error",
-        "model_not_found",
-        "billing_error",
-        "content_filter",
-        "cyber_policy",
-        "usage_not_included",
-        "unsupported_value",
-    ];
     let status = said.words.iter().find_map(|word| word.parse::<u16>().ok());
     let final_status = status.is_some_and(|s| (400..500).contains(&s) && !matches!(s, 408 | 409 | 425 | 429));
     if said.quota_is_spent() || final_status || said.words.iter().any(|word| FINAL.contains(&word.as_str())) {

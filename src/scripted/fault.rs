@@ -131,12 +131,11 @@ impl FromStr for Fault {
         let unknown = || UnknownFault(text.to_owned());
         let mut parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
         let first = parts.next().ok_or_else(unknown)?;
-        let mut fault = match first.strip_prefix("status=").unwrap_or(first).parse::<u16>() {
-            Ok(status) => Self { status, ..Self::of(FaultKind::Status) },
-            Err(_) => {
-                let word = serde_json::Value::String(first.to_owned());
-                Self::of(serde_json::from_value(word).map_err(|_| unknown())?)
-            }
+        let mut fault = if let Ok(status) = first.strip_prefix("status=").unwrap_or(first).parse::<u16>() {
+            Self { status, ..Self::of(FaultKind::Status) }
+        } else {
+            let word = serde_json::Value::String(first.to_owned());
+            Self::of(serde_json::from_value(word).map_err(|_| unknown())?)
         };
         for part in parts {
             let (name, value) = part.split_once('=').ok_or_else(unknown)?;

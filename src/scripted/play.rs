@@ -148,14 +148,15 @@ fn fill(text: &str, chosen: &Chosen<'_>, request: &Request) -> String {
             "calls" => out.push_str(&request.items.iter().filter_map(Seen::output).count().to_string()),
             "scenario" => out.push_str(&chosen.scenario),
             "last_output" => out.push_str(request.items.iter().rev().find_map(Seen::output).unwrap_or_default()),
-            name => match chosen.captured.iter().rev().find(|(captured, _)| captured == name) {
-                Some((_, value)) => out.push_str(value),
-                None => {
+            name => {
+                let captured = chosen.captured.iter().rev().find(|(captured, _)| captured == name);
+                let Some((_, value)) = captured else {
                     out.push_str("{{");
                     rest = after;
                     continue;
-                }
-            },
+                };
+                out.push_str(value);
+            }
         }
         rest = behind;
     }

@@ -158,9 +158,8 @@ impl Seen {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Input { text, .. } | Self::Said(text) | Self::Thought(text) => text.len(),
+            Self::Input { text, .. } | Self::Output { text, .. } | Self::Said(text) | Self::Thought(text) => text.len(),
             Self::Call { tool, arguments, .. } => tool.len() + arguments.len(),
-            Self::Output { text, .. } => text.len(),
         }
     }
 }
@@ -205,11 +204,16 @@ impl Request {
             match wire {
                 Wire::Responses => request.item(element)?,
                 Wire::Chat => request.chat_message(element)?,
-                Wire::Messages => request.message(element)?,
+                Wire::Messages => request.message(&element)?,
             }
         }
         request.unsound = request.unsound.take().or_else(|| request.unpaired());
         Ok(request)
+    }
+
+    /// What one side said.
+    fn text(&mut self, assistant: bool, text: String) {
+        self.items.push(if assistant { Seen::Said(text) } else { Seen::Input { role: "user".to_owned(), text } });
     }
 
     fn input(&mut self, role: String, text: String) {
@@ -277,7 +281,7 @@ impl Request {
         Ok(())
     }
 
-    fn message(&mut self, message: Element<'_>) -> Result<(), String> {
+    fn message(&mut self, message: &Element<'_>) -> Result<(), String> {
         let assistant = match message.role.as_deref() {
             Some("user") => false,
             Some("assistant") => true,
@@ -291,12 +295,7 @@ impl Request {
         }
         let content = message.content.ok_or("messages: content is missing")?;
         if content.get().starts_with('"') {
-            let text = text_of(content);
-            if assistant {
-                self.items.push(Seen::Said(text))
-            } else {
-                self.input("user".to_owned(), text)
-            }
+            self.text(assistant, text_of(content));
             return Ok(());
         }
         let blocks: Vec<Element<'_>> = serde_json::from_str(content.get()).map_err(|e| format!("messages: {e}"))?;
@@ -312,7 +311,7 @@ impl Request {
                         self.unsound.get_or_insert("messages: text blocks must hold a visible character".to_owned());
                     }
                     texts = true;
-                    if assistant { self.items.push(Seen::Said(text)) } else { self.input("user".to_owned(), text) }
+                    self.text(assistant, text);
                 }
                 ("tool_use", true) => self.items.push(Seen::Call {
                     id: block.id.unwrap_or_default(),

@@ -95,12 +95,12 @@ impl Range {
 
 impl Words {
     /// Each occurs in one of the texts.
-    fn all_in<'a>(&self, texts: impl Iterator<Item = &'a str> + Clone) -> bool {
+    fn all_in<'a, I: Iterator<Item = &'a str>>(&self, texts: impl Fn() -> I) -> bool {
         let words = match self {
             Self::One(word) => std::slice::from_ref(word),
             Self::All(words) => words,
         };
-        words.iter().all(|word| texts.clone().any(|text| text.contains(word.as_str())))
+        words.iter().all(|word| texts().any(|text| text.contains(word.as_str())))
     }
 }
 
@@ -128,15 +128,15 @@ impl When {
         let texts = || items.iter().filter_map(Seen::input);
         let news = || request.news().iter().filter_map(Seen::input);
         let outputs = || items.iter().filter_map(Seen::output);
-        let last_output = || outputs().last().into_iter();
+        let last_output = || outputs().next_back().into_iter();
         let words = |wanted: &Option<Words>, holds: &dyn Fn(&Words) -> bool| wanted.as_ref().is_none_or(holds);
         let plain = self.turn.is_none_or(|range| range.holds(request.turn(start)))
             && self.calls.is_none_or(|range| range.holds(outputs().count() as u32))
-            && words(&self.contains, &|w| w.all_in(texts()))
-            && words(&self.last_contains, &|w| w.all_in(news()))
-            && words(&self.instructions_contain, &|w| w.all_in(std::iter::once(request.instructions.as_str())))
-            && words(&self.last_output_contains, &|w| w.all_in(last_output()))
-            && words(&self.outputs_contain, &|w| w.all_in(outputs()))
+            && words(&self.contains, &|w| w.all_in(texts))
+            && words(&self.last_contains, &|w| w.all_in(news))
+            && words(&self.instructions_contain, &|w| w.all_in(|| std::iter::once(request.instructions.as_str())))
+            && words(&self.last_output_contains, &|w| w.all_in(last_output))
+            && words(&self.outputs_contain, &|w| w.all_in(outputs))
             && self.last_tool.as_deref().is_none_or(|tool| request.last_tool() == Some(tool))
             && self.offers.as_ref().is_none_or(|tool| request.tools.contains(tool))
             && self.tools.is_none_or(|any| any != request.tools.is_empty())

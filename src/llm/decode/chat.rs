@@ -272,10 +272,10 @@ impl Decode for Decoder {
         if !self.reasoning_details.is_empty() {
             extras.set("reasoning_details", &self.reasoning_details);
         }
-        let said = !self.text.is_empty() || !calls.calls.is_empty();
-        let message = encode::chat::assistant(&self.text, &calls.calls, &extras, &call_extras);
+        let said = !self.text.is_empty() || !calls.list.is_empty();
+        let message = encode::chat::assistant(&self.text, &calls.list, &extras, &call_extras);
         let raw = if said { vec![String::from_utf8_lossy(&message).into_owned()] } else { Vec::new() };
-        let (text, reasoning, calls) = (self.text, self.reasoning, calls.calls);
+        let (text, reasoning, calls) = (self.text, self.reasoning, calls.list);
         let reply = Reply { wire: Wire::Chat, raw, text, reasoning, calls, cut };
         Ok(Decoded { reply, usage: self.usage })
     }

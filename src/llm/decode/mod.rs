@@ -73,17 +73,17 @@ fn parse<'a, T: serde::Deserialize<'a>>(data: &'a str) -> Result<T, ModelError> 
 struct Calls {
     turn: u32,
     limits: ReplyLimits,
-    calls: Vec<ToolCall>,
+    list: Vec<ToolCall>,
 }
 
 impl Calls {
     fn new(turn: u32, limits: ReplyLimits) -> Self {
-        Self { turn, limits, calls: Vec::new() }
+        Self { turn, limits, list: Vec::new() }
     }
 
     /// Adds a whole call under the next of our own ids.
     fn add(&mut self, tool: &str, arguments: String) -> Result<&ToolCall, ModelError> {
-        let index = self.calls.len();
+        let index = self.list.len();
         if index >= self.limits.calls {
             return Err(ModelError::nonsense(format!("more than {} tool calls", self.limits.calls)));
         }
@@ -91,8 +91,8 @@ impl Calls {
             return Err(ModelError::nonsense(format!("arguments of more than {} bytes", self.limits.argument_bytes)));
         }
         let tool = sound_name(tool).ok_or_else(|| ModelError::nonsense("a tool call without a name"))?;
-        self.calls.push(ToolCall { call: CallId::new(self.turn, index), tool, arguments });
-        Ok(&self.calls[index])
+        self.list.push(ToolCall { call: CallId::new(self.turn, index), tool, arguments });
+        Ok(&self.list[index])
     }
 }
 

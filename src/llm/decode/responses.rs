@@ -103,7 +103,7 @@ impl Decode for Decoder {
                 }
             }
             "response.completed" | "response.incomplete" | "response.failed" | "response.done" => {
-                let response = event.response.map(RawValue::get).unwrap_or("{}");
+                let response = event.response.map_or("{}", RawValue::get);
                 self.end(parse(response)?)?;
             }
             "error" => return Err(error::from_object(&parse(data)?)),
@@ -192,7 +192,7 @@ impl Decode for Decoder {
         }
         raw.truncate(raw.len() - unled);
         let usage = last.usage.as_ref().and_then(usage::read);
-        let reply = Reply { wire: Wire::Responses, raw, text, reasoning, calls: calls.calls, cut };
+        let reply = Reply { wire: Wire::Responses, raw, text, reasoning, calls: calls.list, cut };
         Ok(Decoded { reply, usage })
     }
 }

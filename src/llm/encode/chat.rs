@@ -30,9 +30,9 @@ pub(in crate::llm) fn message(out: &mut Vec<u8>, role: &str, text: &str) {
 pub(in crate::llm) fn assistant(text: &str, calls: &[ToolCall], extras: &Fields, call_extras: &[Fields]) -> Vec<u8> {
     let mut out = br#"{"role":"assistant","content":"#.to_vec();
     if text.is_empty() {
-        out.extend_from_slice(b"null")
+        out.extend_from_slice(b"null");
     } else {
-        json(&mut out, text)
+        json(&mut out, text);
     }
     fields(&mut out, extras);
     if !calls.is_empty() {
