@@ -108,15 +108,12 @@ fn stage_all(root: &Path, changes: &[Change], mut attached: &[u8], staged: &mut 
                 };
                 let target = staged.name(root, to)?;
                 check(to, &target, &Expected::Absent)?;
-                match content {
-                    Some(content) => {
-                        staged.write(to, &target, &content, mode(Some(&existing), None), false)?;
-                        staged.steps.push(Step::Delete { target: source });
-                    }
-                    None => {
-                        staged.make_parents(to, &target)?;
-                        staged.steps.push(Step::Move { from: source, to: target });
-                    }
+                if let Some(content) = content {
+                    staged.write(to, &target, &content, mode(Some(&existing), None), false)?;
+                    staged.steps.push(Step::Delete { target: source });
+                } else {
+                    staged.make_parents(to, &target)?;
+                    staged.steps.push(Step::Move { from: source, to: target });
                 }
             }
         }
@@ -202,11 +199,10 @@ fn check(path: &str, target: &Path, expect: &Expected) -> Result<Option<fs::Meta
         return Err(failure(FailureKind::Refused, path, "is a directory"));
     }
     match expect {
-        Expected::Anything => {}
         Expected::Absent if existing.is_some() => {
             return Err(failure(FailureKind::Conflict, path, "exists already"));
         }
-        Expected::Absent => {}
+        Expected::Anything | Expected::Absent => {}
         Expected::Content(oid) => {
             if existing.is_none() {
                 return Err(failure(FailureKind::Conflict, path, "does not exist"));

@@ -13,7 +13,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 /// Above this no live pieces are queued.
 const LIVE_QUEUE_BYTES: usize = 64 * 1024;
 
@@ -141,7 +141,9 @@ impl Connection {
             }
             Kind::End => heard.push(Heard::End(stream)),
             Kind::Cancel => {
-                self.incoming.remove(&stream);
+                if self.incoming.remove(&stream).is_some() {
+                    self.answer(stream, Err(refused("the call was given up")));
+                }
                 heard.push(Heard::Cancel(stream));
             }
             Kind::Hello | Kind::Done | Kind::Failed | Kind::Accept | Kind::Live => {
@@ -271,9 +273,7 @@ impl Connection {
     }
 
     pub(crate) fn wants_to_write(&self) -> bool {
-        self.written < self.writing.len()
-            || !self.control.is_empty()
-            || self.outgoing.values().any(|outgoing| outgoing.has_frame())
+        self.written < self.writing.len() || !self.control.is_empty() || self.outgoing.values().any(Outgoing::has_frame)
     }
 
     /// Writes as much as the pipe takes.

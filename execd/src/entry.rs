@@ -5,7 +5,7 @@ use rustix::{
     fs::{Mode, OFlags, fcntl_setfl},
     io::fcntl_dupfd_cloexec,
     process::{DumpableBehavior, Signal},
-    thread::CapabilitySet,
+    thread::{CapabilitySet, CapabilitySets},
 };
 use std::{io, os::fd::OwnedFd};
 
@@ -60,5 +60,7 @@ fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(())
 }

@@ -41,7 +41,8 @@ fn prepare(plan: &Plan) -> Result<(Command, Vec<OwnedFd>), String> {
     let mut arguments = Vec::new();
     for (inside, content) in &plan.files {
         let fd = in_memory(content.as_bytes())?;
-        arguments.extend(["--ro-bind-data".to_owned(), fd.as_raw_fd().to_string(), inside.clone()]);
+        arguments.extend(["--perms", "0444", "--ro-bind-data"].map(str::to_owned));
+        arguments.extend([fd.as_raw_fd().to_string(), inside.clone()]);
         open.push(fd);
     }
     let filter = in_memory(&crate::seccomp::program())?;

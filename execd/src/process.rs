@@ -17,7 +17,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
 /// A killed command that does not end (it waits for a disk) is answered for after this.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 const STDIN_LIMIT_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Process {
     pub(crate) fn read(&mut self, now: Instant, limit_bytes: u64) -> Vec<u8> {
         let mut live = Vec::new();
         let mut bytes = [0; READ_BYTES];
-        for _ in 0..4 {
+        for _ in 0..16 {
             let Some(output) = &self.output else { break };
             match rustix::io::read(output, &mut bytes) {
                 Ok(0) => self.output = None,

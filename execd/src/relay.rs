@@ -12,7 +12,7 @@ use std::{
 
 const LISTENERS_MAX: usize = 16;
 const CONNECTIONS_MAX: usize = 128;
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 /// What a connection may have waiting for the server before it is read on.
 const QUEUE_BYTES: usize = 64 * 1024;
 
@@ -29,7 +29,7 @@ struct Relay {
 #[derive(Debug, Default)]
 pub(crate) struct Relays {
     listeners: Vec<(TcpListener, u16)>,
-    relays: HashMap<u32, Relay>,
+    open: HashMap<u32, Relay>,
     last_stream: u32,
 }
 
@@ -55,7 +55,7 @@ impl Relays {
 
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &TcpListener> {
         // Those that wait in the kernel's queue wait there until there is room.
-        let room = self.relays.len() < CONNECTIONS_MAX;
+        let room = self.open.len() < CONNECTIONS_MAX;
         self.listeners.iter().filter(move |_| room).map(|(listener, _)| listener)
     }
 
@@ -64,7 +64,7 @@ impl Relays {
         &'a self,
         connection: &'a Connection,
     ) -> impl Iterator<Item = (u32, &'a TcpStream, bool, bool)> {
-        self.relays.iter().map(|(stream, relay)| {
+        self.open.iter().map(|(stream, relay)| {
             let read = !relay.socket_ended && connection.queued(*stream) < QUEUE_BYTES;
             (*stream, &relay.socket, read, !relay.to_socket.is_empty())
         })
@@ -79,11 +79,11 @@ impl Relays {
         self.last_stream = self.last_stream.wrapping_add(2).max(2);
         connection.accept(self.last_stream, *port);
         let relay = Relay { socket, to_socket: Vec::new(), server_ended: false, socket_ended: false };
-        self.relays.insert(self.last_stream, relay);
+        self.open.insert(self.last_stream, relay);
     }
 
     pub(crate) fn readable(&mut self, stream: u32, connection: &mut Connection) {
-        let Some(relay) = self.relays.get_mut(&stream).filter(|relay| !relay.socket_ended) else { return };
+        let Some(relay) = self.open.get_mut(&stream).filter(|relay| !relay.socket_ended) else { return };
         let mut bytes = [0; READ_BYTES];
         match rustix::io::read(&relay.socket, &mut bytes) {
             Ok(0) => {
@@ -93,7 +93,7 @@ impl Relays {
             Ok(count) => connection.data(stream, &bytes[..count]),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => {
-                self.relays.remove(&stream);
+                self.open.remove(&stream);
                 connection.cut(stream);
             }
         }
@@ -101,21 +101,21 @@ impl Relays {
     }
 
     pub(crate) fn data(&mut self, stream: u32, bytes: &[u8], connection: &mut Connection) {
-        if let Some(relay) = self.relays.get_mut(&stream) {
+        if let Some(relay) = self.open.get_mut(&stream) {
             relay.to_socket.extend_from_slice(bytes);
             self.writable(stream, connection);
         }
     }
 
     pub(crate) fn end(&mut self, stream: u32, connection: &mut Connection) {
-        if let Some(relay) = self.relays.get_mut(&stream) {
+        if let Some(relay) = self.open.get_mut(&stream) {
             relay.server_ended = true;
             self.settle(stream, connection);
         }
     }
 
     pub(crate) fn writable(&mut self, stream: u32, connection: &mut Connection) {
-        let Some(relay) = self.relays.get_mut(&stream) else { return };
+        let Some(relay) = self.open.get_mut(&stream) else { return };
         while !relay.to_socket.is_empty() {
             match relay.socket.write(&relay.to_socket) {
                 Ok(count) if count > 0 => {
@@ -125,7 +125,7 @@ impl Relays {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => {
-                    self.relays.remove(&stream);
+                    self.open.remove(&stream);
                     connection.cut(stream);
                     return;
                 }
@@ -136,18 +136,18 @@ impl Relays {
 
     /// Passes the server's end on, and forgets what both have ended.
     fn settle(&mut self, stream: u32, connection: &mut Connection) {
-        let Some(relay) = self.relays.get(&stream) else { return };
+        let Some(relay) = self.open.get(&stream) else { return };
         if relay.server_ended && relay.to_socket.is_empty() {
             let _ = relay.socket.shutdown(Shutdown::Write);
             if relay.socket_ended {
-                self.relays.remove(&stream);
+                self.open.remove(&stream);
                 connection.forget(stream);
             }
         }
     }
 
     pub(crate) fn cancel(&mut self, stream: u32, connection: &mut Connection) {
-        if self.relays.remove(&stream).is_some() {
+        if self.open.remove(&stream).is_some() {
             connection.forget(stream);
             connection.cut(stream);
         }

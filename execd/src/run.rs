@@ -47,7 +47,7 @@ struct Look {
 
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
-    runs: BTreeMap<RunKey, Run>,
+    all: BTreeMap<RunKey, Run>,
     looks: Vec<Look>,
     pub(crate) leftovers: Vec<OwnedFd>,
     last_process: u32,
@@ -62,12 +62,12 @@ impl Runs {
         root: &Path,
     ) -> Result<(), Failure> {
         let process = self.spawn(command, configure, root)?;
-        self.runs.insert(RunKey::Call(stream), Run { process, live: command.live });
+        self.all.insert(RunKey::Call(stream), Run { process, live: command.live });
         Ok(())
     }
 
     pub(crate) fn start(&mut self, command: &Command, configure: &Configure, root: &Path) -> Result<Answer, Failure> {
-        let background = || self.runs.iter().filter(|(key, _)| matches!(key, RunKey::Background(_)));
+        let background = || self.all.iter().filter(|(key, _)| matches!(key, RunKey::Background(_)));
         if background().filter(|(_, run)| !run.process.has_ended()).count() >= BACKGROUND_MAX {
             return Err(refused(format!("{BACKGROUND_MAX} background processes run already: end one first")));
         }
@@ -75,11 +75,11 @@ impl Runs {
             background().filter(|(_, run)| run.process.has_ended()).map(|(key, _)| *key).collect();
         ended.truncate(ended.len().saturating_sub(ENDED_MAX - 1));
         for key in ended {
-            self.runs.remove(&key);
+            self.all.remove(&key);
         }
         let process = self.spawn(command, configure, root)?;
         self.last_process += 1;
-        self.runs.insert(RunKey::Background(self.last_process), Run { process, live: false });
+        self.all.insert(RunKey::Background(self.last_process), Run { process, live: false });
         Ok(Answer::Started { process: self.last_process })
     }
 
@@ -102,7 +102,7 @@ impl Runs {
         if !rustix::process::getpid().is_init() {
             return;
         }
-        let known: Vec<Pid> = self.runs.values().map(|run| run.process.pid).collect();
+        let known: Vec<Pid> = self.all.values().map(|run| run.process.pid).collect();
         for _ in 0..20 {
             let mut found = false;
             for (pid, session) in crate::process::sessions() {
@@ -138,7 +138,7 @@ impl Runs {
     }
 
     fn background(&mut self, number: u32) -> Result<&mut Process, Failure> {
-        match self.runs.get_mut(&RunKey::Background(number)) {
+        match self.all.get_mut(&RunKey::Background(number)) {
             Some(run) => Ok(&mut run.process),
             None => Err(Failure {
                 kind: FailureKind::NotFound,
@@ -150,7 +150,7 @@ impl Runs {
 
     /// The server does not wait for this call any more.
     pub(crate) fn cancel(&mut self, stream: u32, connection: &mut Connection) {
-        if let Some(run) = self.runs.get_mut(&RunKey::Call(stream)) {
+        if let Some(run) = self.all.get_mut(&RunKey::Call(stream)) {
             run.process.kill(RunOutcome::Signalled(Signal::KILL.as_raw()), Instant::now());
         }
         self.looks.retain(|look| {
@@ -163,7 +163,7 @@ impl Runs {
 
     pub(crate) fn kill_all(&mut self, why: RunOutcome) {
         let now = Instant::now();
-        for run in self.runs.values_mut().filter(|run| !run.process.has_ended()) {
+        for run in self.all.values_mut().filter(|run| !run.process.has_ended()) {
             run.process.kill(why, now);
         }
     }
@@ -172,7 +172,7 @@ impl Runs {
     pub(crate) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let now = Instant::now();
-            for run in self.runs.values_mut().filter(|run| run.process.pid == pid && !run.process.has_ended()) {
+            for run in self.all.values_mut().filter(|run| run.process.pid == pid && !run.process.has_ended()) {
                 run.process.reaped(status, now);
             }
         }
@@ -180,7 +180,7 @@ impl Runs {
 
     /// Fds to watch: of each run its output, and its stdin where something waits for it.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (RunKey, &OwnedFd, bool)> {
-        self.runs.iter().flat_map(|(key, run)| {
+        self.all.iter().flat_map(|(key, run)| {
             let process = &run.process;
             let output = process.output.iter().map(|fd| (*key, fd, false));
             let stdin = process.stdin.iter().filter(|_| !process.to_stdin.is_empty()).map(|fd| (*key, fd, true));
@@ -189,7 +189,7 @@ impl Runs {
     }
 
     pub(crate) fn readable(&mut self, key: RunKey, output_limit_bytes: u64, connection: &mut Connection) {
-        let Some(run) = self.runs.get_mut(&key) else { return };
+        let Some(run) = self.all.get_mut(&key) else { return };
         let live = run.process.read(Instant::now(), output_limit_bytes);
         if let RunKey::Call(stream) = key {
             connection.data(stream, &run.process.kept.take_head());
@@ -200,18 +200,18 @@ impl Runs {
     }
 
     pub(crate) fn writable(&mut self, key: RunKey) {
-        if let Some(run) = self.runs.get_mut(&key) {
+        if let Some(run) = self.all.get_mut(&key) {
             run.process.flush_stdin();
         }
     }
 
     pub(crate) fn is_anything_running(&self) -> bool {
-        self.runs.values().any(|run| !run.process.has_ended())
+        self.all.values().any(|run| !run.process.has_ended())
     }
 
     /// The next moment at which [`Self::advance`] has something to do.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Instant> {
-        let runs = self.runs.values().filter(|run| run.process.outcome(now).is_none());
+        let runs = self.all.values().filter(|run| run.process.outcome(now).is_none());
         let runs = runs.map(|run| run.process.next_look());
         runs.chain(self.looks.iter().map(|look| look.until)).min()
     }
@@ -220,7 +220,7 @@ impl Runs {
     pub(crate) fn advance(&mut self, connection: &mut Connection) {
         let now = Instant::now();
         let mut over = Vec::new();
-        for (key, run) in &mut self.runs {
+        for (key, run) in &mut self.all {
             if run.process.is_overdue(now) {
                 run.process.kill(RunOutcome::TimedOut, now);
             }
@@ -229,7 +229,7 @@ impl Runs {
             }
         }
         for (key, stream, outcome) in over {
-            let Some(mut run) = self.runs.remove(&key) else { continue };
+            let Some(mut run) = self.all.remove(&key) else { continue };
             let taken = run.process.kept.take();
             connection.data(stream, &taken.bytes);
             let answer = Answer::Ran {
@@ -247,7 +247,7 @@ impl Runs {
     }
 
     fn answer_looks(&mut self, now: Instant, connection: &mut Connection) {
-        let runs = &mut self.runs;
+        let runs = &mut self.all;
         self.looks.retain(|look| {
             let Some(run) = runs.get_mut(&RunKey::Background(look.process)) else {
                 connection.answer(look.stream, Err(refused("the process was forgotten")));

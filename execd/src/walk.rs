@@ -174,7 +174,8 @@ impl Walker {
             self.files.remove(&path);
             self.deleted.insert(path, generation);
         }
-        self.deleted.retain(|_, at| *at > since);
+        // Who knows nothing has nothing to forget.
+        self.deleted.retain(|_, at| since > 0 && *at > since);
         self.lines(since).map(|data| (data, Answer::Walked { generation }))
     }
 

@@ -1,88 +1,293 @@
 //! The client of one workspace's execd.
 //!
 //! Every method can be dropped at any point: a dropped run kills its process group, a dropped
-//! walk is as if it had not been made. Whatever execd sends that is out of bounds makes the
-//! workspace [`WorkspaceError::Gone`].
+//! walk is as if it had not been made, a dropped `apply` may have been made or not. Whatever
+//! execd sends that is out of bounds makes the workspace [`WorkspaceError::Gone`].
 
 use super::{
     FileChange, FileContent, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand, RunResult, SearchHits,
     SearchQuery, Walk, WorkspaceError,
+    calls::{COMMAND_LIMIT_BYTES, Expect, FILE_LIMIT_BYTES, OUTPUT_LIMIT_BYTES},
+    link::{Answered, Link, RelayedStream, Wanted},
+    walked,
 };
 use bytes::Bytes;
+use execd::message::{ANSWER_LIMIT_BYTES, Answer, Change, Command, Configure, Expected, Request};
+use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+/// How long execd may take for anything but a command.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What it may take beyond a command's own timeout: killing, draining, a busy machine.
+const RUN_PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(600);
+/// The most bytes of one listed entry or hit, as JSON.
+const LINE_LIMIT_BYTES: usize = 32 * 1024;
 
 /// One open workspace. Cheap to clone; when the last clone is dropped, the sandbox ends.
 #[derive(Clone, Debug)]
 pub struct Workspace {
-    _inner: Arc<()>,
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    link: Arc<Link>,
+    ended: watch::Receiver<bool>,
+    walks: tokio::sync::Mutex<Walks>,
+}
+
+#[derive(Debug)]
+struct Walks {
+    /// The last walk that was wholly received; 0: none.
+    generation: u64,
+    /// Sent with the first walk and then let go.
+    tracked: Option<Arc<[String]>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.link.shut_down();
+    }
 }
 
 impl Workspace {
+    pub(super) fn new(link: Arc<Link>, ended: watch::Receiver<bool>, tracked: Arc<[String]>) -> Self {
+        let walks = Walks { generation: 0, tracked: Some(tracked) };
+        Self { handle: Arc::new(Handle { link, ended, walks: tokio::sync::Mutex::new(walks) }) }
+    }
+
+    pub(super) async fn configure(&self, configure: Configure) -> Result<(), WorkspaceError> {
+        match self.call(Request::Configure(configure), &[], 0, None, PATIENCE).await? {
+            (_, Answer::Configured) => Ok(()),
+            _ => Err(self.broken()),
+        }
+    }
+
     /// Runs a command to its end. Pieces of output go to `live` as they come, as many as it
     /// takes without waiting.
-    pub async fn run(&self, _run: RunCommand, _live: Option<mpsc::Sender<Bytes>>) -> Result<RunResult, WorkspaceError> {
-        gone().await
+    pub async fn run(&self, run: RunCommand, live: Option<mpsc::Sender<Bytes>>) -> Result<RunResult, WorkspaceError> {
+        let keep_bytes = run.output_limit_bytes.min(OUTPUT_LIMIT_BYTES);
+        let patience = run.timeout.saturating_add(RUN_PATIENCE);
+        let command = command(run, live.is_some())?;
+        match self.call(Request::Run(command), &[], keep_bytes, live, patience).await? {
+            (output, Answer::Ran { outcome, omitted_bytes, omitted_at, duration_us }) => Ok(RunResult {
+                outcome,
+                omitted_at: (omitted_at as usize).min(output.len()),
+                output,
+                omitted_bytes,
+                duration: Duration::from_micros(duration_us),
+            }),
+            _ => Err(self.broken()),
+        }
     }
 
     /// Starts a command in the background. Its timeout holds there too.
-    pub async fn start_process(&self, _run: RunCommand) -> Result<ProcessId, WorkspaceError> {
-        gone().await
+    pub async fn start_process(&self, run: RunCommand) -> Result<ProcessId, WorkspaceError> {
+        match self.call(Request::Start(command(run, false)?), &[], 0, None, PATIENCE).await? {
+            (_, Answer::Started { process }) => Ok(process),
+            _ => Err(self.broken()),
+        }
     }
 
     /// Writes `text` to a background process and gives its output since the last look: at once
     /// where it has ended, else after `wait` (at most 10 minutes).
     pub async fn write_stdin(
         &self,
-        _process: ProcessId,
-        _text: &[u8],
-        _wait: Duration,
+        process: ProcessId,
+        text: &[u8],
+        wait: Duration,
     ) -> Result<ProcessOutput, WorkspaceError> {
-        gone().await
+        let wait = wait.min(WAIT_MAX);
+        let request = Request::WriteStdin { process, wait_ms: wait.as_millis() as u64 };
+        match self.call(request, text, OUTPUT_LIMIT_BYTES, None, wait + PATIENCE).await? {
+            (output, Answer::Looked { omitted_bytes, omitted_at, exit }) => {
+                Ok(ProcessOutput { omitted_at: (omitted_at as usize).min(output.len()), output, omitted_bytes, exit })
+            }
+            _ => Err(self.broken()),
+        }
     }
 
     /// Kills a background process with its group; its output can still be looked at.
-    pub async fn kill(&self, _process: ProcessId) -> Result<(), WorkspaceError> {
-        gone().await
+    pub async fn kill(&self, process: ProcessId) -> Result<(), WorkspaceError> {
+        match self.call(Request::Kill { process }, &[], 0, None, PATIENCE).await? {
+            (_, Answer::Killed) => Ok(()),
+            _ => Err(self.broken()),
+        }
     }
 
-    /// Reads a file: below the working copy, or absolute anywhere in the sandbox but `/proc`,
-    /// `/sys` and `/dev`.
-    pub async fn read(&self, _path: &str, _max_bytes: u64) -> Result<FileContent, WorkspaceError> {
-        gone().await
+    /// Reads a file, at most [`FILE_LIMIT_BYTES`] of it: below the working copy, or absolute
+    /// anywhere in the sandbox but `/proc`, `/sys` and `/dev`.
+    pub async fn read(&self, path: &str, max_bytes: u64) -> Result<FileContent, WorkspaceError> {
+        let max_bytes = max_bytes.min(FILE_LIMIT_BYTES);
+        let request = Request::Read { path: path.to_owned(), max_bytes };
+        match self.call(request, &[], max_bytes as usize, None, PATIENCE).await? {
+            (bytes, Answer::Read { mode, size, truncated, oid }) => {
+                let oid = oid.map(|oid| oid.parse()).transpose().map_err(|_| self.broken())?;
+                let mode = if mode == 0o100_755 { mode } else { 0o100_644 };
+                Ok(FileContent { bytes, mode, size, truncated, oid })
+            }
+            _ => Err(self.broken()),
+        }
     }
 
     /// Makes all of the changes or none. Refuses to write through a link that leaves the working
-    /// copy.
-    pub async fn apply(&self, _changes: Vec<FileChange>) -> Result<(), WorkspaceError> {
-        gone().await
+    /// copy, and a path that two of the changes name.
+    pub async fn apply(&self, changes: Vec<FileChange>) -> Result<(), WorkspaceError> {
+        let mut attached = Vec::new();
+        let changes = changes.into_iter().map(|change| wire_change(change, &mut attached)).collect();
+        match self.call(Request::Apply { changes }, &attached, 0, None, PATIENCE).await? {
+            (_, Answer::Applied) => Ok(()),
+            _ => Err(self.broken()),
+        }
     }
 
-    pub async fn search(&self, _query: SearchQuery) -> Result<SearchHits, WorkspaceError> {
-        gone().await
+    pub async fn search(&self, query: SearchQuery) -> Result<SearchHits, WorkspaceError> {
+        let SearchQuery { pattern, path, glob, limit } = query;
+        let request = Request::Search { pattern, path, glob, limit };
+        match self.call(request, &[], ANSWER_LIMIT_BYTES, None, PATIENCE).await? {
+            (data, Answer::Found { truncated, files }) => {
+                Ok(SearchHits { hits: self.lines(&data, limit)?, truncated, files_searched: files })
+            }
+            _ => Err(self.broken()),
+        }
     }
 
-    pub async fn list(&self, _query: ListQuery) -> Result<Listing, WorkspaceError> {
-        gone().await
+    pub async fn list(&self, query: ListQuery) -> Result<Listing, WorkspaceError> {
+        let ListQuery { path, depth, glob, limit } = query;
+        let request = Request::List { path, depth, glob, limit };
+        match self.call(request, &[], ANSWER_LIMIT_BYTES, None, PATIENCE).await? {
+            (data, Answer::Listed { truncated }) => Ok(Listing { entries: self.lines(&data, limit)?, truncated }),
+            _ => Err(self.broken()),
+        }
     }
 
-    /// What changed in the working copy since the last walk.
+    /// What changed in the working copy since the last walk. Two at once go one after the other.
     pub async fn walk(&self) -> Result<Walk, WorkspaceError> {
-        gone().await
+        let mut walks = self.handle.walks.lock().await;
+        let tracked = walks.tracked.as_deref().map(walked::tracked_bytes);
+        let request = Request::Walk { since: walks.generation, tracked: tracked.is_some() };
+        let attached = tracked.unwrap_or_default();
+        let (data, answer) = self.call(request, &attached, ANSWER_LIMIT_BYTES, None, PATIENCE).await?;
+        let Answer::Walked { generation } = answer else { return Err(self.broken()) };
+        let first = walks.generation == 0;
+        if generation <= walks.generation {
+            return Err(self.broken());
+        }
+        let walk = walked::parse(data, first).await.ok_or_else(|| self.broken())?;
+        walks.generation = generation;
+        walks.tracked = None;
+        Ok(walk)
+    }
+
+    /// Lets the workspace's loopback be connected to at `port` (0: a free one, which is given);
+    /// the connections come by [`Self::accept`].
+    pub async fn listen(&self, port: u16) -> Result<u16, WorkspaceError> {
+        match self.call(Request::Listen { port }, &[], 0, None, PATIENCE).await? {
+            (_, Answer::Listening { port }) => Ok(port),
+            _ => Err(self.broken()),
+        }
+    }
+
+    /// The next connection that something in the workspace makes to a port that is listened on.
+    pub async fn accept(&self) -> Result<RelayedStream, WorkspaceError> {
+        RelayedStream::accept(&self.handle.link).await
     }
 
     /// Ends the sandbox; no process of it is left when this returns, within a second.
     pub async fn close(&self) {
-        std::future::ready(()).await;
+        self.handle.link.shut_down();
+        self.closed().await;
     }
 
-    /// Waits until execd is gone, for whatever reason.
+    /// Waits until the sandbox has ended, for whatever reason, and nothing of it is left.
     pub async fn closed(&self) {
-        std::future::ready(()).await;
+        let mut ended = self.handle.ended.clone();
+        // An error means that the keeping task is gone, and the sandbox with it.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    async fn call(
+        &self,
+        request: Request,
+        attached: &[u8],
+        data_limit_bytes: usize,
+        live: Option<mpsc::Sender<Bytes>>,
+        patience: Duration,
+    ) -> Answered {
+        let call = self.handle.link.call(&request, attached, Wanted { data_limit_bytes, live });
+        match timeout(patience, call).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                self.handle.link.end("it does not answer");
+                self.handle.link.shut_down();
+                Err(self.handle.link.gone())
+            }
+        }
+    }
+
+    /// Lines of JSON, at most `limit` of them.
+    fn lines<T: DeserializeOwned>(&self, data: &[u8], limit: usize) -> Result<Vec<T>, WorkspaceError> {
+        let lines = data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut values = Vec::new();
+        for line in lines {
+            if values.len() == limit || line.len() > LINE_LIMIT_BYTES {
+                return Err(self.broken());
+            }
+            values.push(serde_json::from_slice(line).map_err(|_| self.broken())?);
+        }
+        Ok(values)
+    }
+
+    /// Ends the workspace because it answered what makes no sense.
+    fn broken(&self) -> WorkspaceError {
+        self.handle.link.end("it answered what makes no sense");
+        self.handle.link.shut_down();
+        self.handle.link.gone()
     }
 }
 
-async fn gone<T>() -> Result<T, WorkspaceError> {
-    std::future::ready(()).await;
-    Err(WorkspaceError::Gone { why: "not built yet".to_owned() })
+fn command(run: RunCommand, live: bool) -> Result<Command, WorkspaceError> {
+    let refused = |why: &str| Err(WorkspaceError::Refused { why: why.to_owned() });
+    if run.command.len() > COMMAND_LIMIT_BYTES {
+        return refused("the command is longer than 128 KiB: write it to a file and run that");
+    }
+    if run.command.contains('\0') {
+        return refused("the command holds a NUL byte");
+    }
+    Ok(Command {
+        command: run.command,
+        workdir: run.workdir,
+        env: run.env,
+        timeout_ms: run.timeout.as_millis() as u64,
+        stdin: run.stdin,
+        keep_bytes: run.output_limit_bytes.min(OUTPUT_LIMIT_BYTES),
+        live,
+    })
+}
+
+/// A change as execd takes it; its content goes to `attached`.
+fn wire_change(change: FileChange, attached: &mut Vec<u8>) -> Change {
+    let expected = |expect| match expect {
+        Expect::Anything => Expected::Anything,
+        Expect::Absent => Expected::Absent,
+        Expect::Content(oid) => Expected::Content(oid.as_str().to_owned()),
+    };
+    let mut attach = |content: Vec<u8>| {
+        attached.extend_from_slice(&content);
+        content.len() as u64
+    };
+    match change {
+        FileChange::Write { path, content, executable, expect } => {
+            Change::Write { path, size: attach(content), executable, expect: expected(expect) }
+        }
+        FileChange::Delete { path, expect } => Change::Delete { path, expect: expected(expect) },
+        FileChange::Rename { from, to, content, expect } => {
+            Change::Rename { from, to, size: content.map(attach), expect: expected(expect) }
+        }
+    }
 }

@@ -7,19 +7,27 @@
 //! Start with [`sandbox`], then [`client`]; the limits that hold on this machine are told by
 //! [`Capabilities`].
 
+mod bubblewrap;
 pub mod calls;
 pub mod capabilities;
+mod cgroup;
 pub mod client;
+mod directories;
 pub mod error;
+mod keeper;
 pub mod limits;
+mod link;
 pub mod objects;
 pub mod repository;
 pub mod sandbox;
 pub mod source;
+mod strays;
+mod walked;
 
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
 pub use client::Workspace;
 pub use error::WorkspaceError;
 pub use limits::SandboxLimits;
+pub use link::RelayedStream;
 pub use sandbox::{OpenSandbox, SandboxSettings, Sandboxes, Swept, TaskDirectory};

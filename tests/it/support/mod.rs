@@ -3,3 +3,4 @@
 pub(crate) mod database;
 
 pub(crate) use database::{database, empty_database, store};
+pub(crate) mod sandbox;

@@ -1,0 +1,145 @@
+//! The directories of tasks, and the uids that own them.
+//!
+//! As root each task has a uid of its own for as long as its directory exists: the directory's
+//! owner is where that is remembered. Others on the host cannot enter.
+
+use super::{TaskDirectory, WorkspaceError};
+use crate::domain::TaskId;
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+const UIDS: u32 = 65_536;
+
+#[derive(Debug)]
+pub(super) struct Directories {
+    root: PathBuf,
+    uid_base: Option<u32>,
+    uids: Mutex<HashMap<TaskId, u32>>,
+}
+
+impl Directories {
+    /// `uid_base`: the first of the uids to give; `None`: all belongs to the server's own user.
+    pub(super) fn new(data_dir: &Path, uid_base: Option<u32>) -> Result<Self, WorkspaceError> {
+        let root = data_dir.join("workspaces");
+        let made =
+            fs::create_dir_all(&root).and_then(|()| fs::set_permissions(&root, fs::Permissions::from_mode(0o700)));
+        made.map_err(|error| failed("the directory of workspaces", &error))?;
+        let directories = Self { root, uid_base, uids: Mutex::default() };
+        if let Some(base) = uid_base {
+            if base == 0 || base.checked_add(UIDS).is_none() {
+                return Err(WorkspaceError::Setup {
+                    what: "the uids for tasks are out of range".to_owned(),
+                    mend: "choose another first uid".to_owned(),
+                });
+            }
+            for task in directories.all()? {
+                let owner = fs::symlink_metadata(&directories.of(task).0).map(|metadata| metadata.uid());
+                if let Some(uid) = owner.ok().filter(|uid| (base..base + UIDS).contains(uid)) {
+                    directories.uids().insert(task, uid);
+                }
+            }
+        }
+        Ok(directories)
+    }
+
+    pub(super) fn of(&self, task: TaskId) -> TaskDirectory {
+        TaskDirectory(self.root.join(task.to_string()))
+    }
+
+    /// The task's own uid and gid, chosen and written down at the first call.
+    pub(super) fn owner(&self, task: TaskId) -> Option<(u32, u32)> {
+        let base = self.uid_base?;
+        let mut uids = self.uids();
+        if let Some(uid) = uids.get(&task) {
+            return Some((*uid, *uid));
+        }
+        let taken: std::collections::HashSet<u32> = uids.values().copied().collect();
+        // With more tasks than uids, some share one; they are apart by their namespaces still.
+        let uid = (base..base + UIDS).find(|uid| !taken.contains(uid)).unwrap_or(base);
+        uids.insert(task, uid);
+        drop(uids);
+        if let Err(error) = self.make(task, uid) {
+            tracing::warn!(%error, task.id = %task, "the directory of a task could not be made");
+        }
+        Some((uid, uid))
+    }
+
+    fn make(&self, task: TaskId, uid: u32) -> io::Result<()> {
+        let path = self.of(task).0;
+        fs::create_dir_all(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        chown(&path, Some(uid), Some(uid))
+    }
+
+    /// Makes an empty directory of a task.
+    pub(super) fn prepare(&self, task: TaskId, path: &Path) -> Result<(), WorkspaceError> {
+        let owner = self.owner(task);
+        let made = fs::create_dir_all(path).and_then(|()| match owner {
+            Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        });
+        made.map_err(|error| failed("a task's directory", &error))
+    }
+
+    /// The tasks that have a directory.
+    pub(super) fn all(&self) -> Result<Vec<TaskId>, WorkspaceError> {
+        let entries = fs::read_dir(&self.root).map_err(|error| failed("the directory of workspaces", &error))?;
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    pub(super) fn remove(&self, task: TaskId) -> Result<(), WorkspaceError> {
+        let path = self.of(task).0;
+        remove_tree(&path).map_err(|error| failed("removing a task's directory", &error))?;
+        self.uids().remove(&task);
+        Ok(())
+    }
+
+    fn uids(&self) -> MutexGuard<'_, HashMap<TaskId, u32>> {
+        self.uids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a tree that others made; links are not followed. Directories that their owner may not
+/// enter are opened up first.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    for _ in 0..64 {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if !open_up(path)? {
+                    return Err(error);
+                }
+            }
+            result => return result,
+        }
+    }
+    Err(io::Error::other("it does not become empty"))
+}
+
+/// Gives the owner every right on the directories below `path`; `false`: there was nothing to do.
+fn open_up(path: &Path) -> io::Result<bool> {
+    let mut changed = false;
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let metadata = fs::symlink_metadata(&directory)?;
+        if metadata.mode() & 0o700 != 0o700 {
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+            changed = true;
+        }
+        for entry in fs::read_dir(&directory)?.flatten() {
+            if entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    Ok(changed)
+}
+
+fn failed(what: &str, error: &io::Error) -> WorkspaceError {
+    WorkspaceError::Io { what: what.to_owned(), why: error.to_string() }
+}
