@@ -32,6 +32,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             if let Some(since) = session.running_since.take() {
                 session.used.ran += event.at.since(since);
             }
+            session.drained = session.status == Status::Running && *status == Status::Queued;
             if *status == Status::Running {
                 session.running_since = Some(event.at);
                 session.error = None;
@@ -55,7 +56,10 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 session.spec.limits = session.spec.limits.patched(*limits);
             }
         }
-        EventData::TaskResult { result } => session.result = Some((**result).clone()),
+        EventData::TaskResult { result } => {
+            session.result = Some((**result).clone());
+            patch(session, private);
+        }
         EventData::BriefReady { commit, checks, .. } => {
             if let Some(Private::Brief { head, text, base_tree }) = private {
                 session.briefed = Some(Briefed {
@@ -116,11 +120,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 reason: reason.clone(),
                 checks: checks.clone(),
                 findings: findings.clone(),
-                patch: match private {
-                    Some(Private::Patch { blob }) => Some(blob.clone()),
-                    _ => None,
-                },
             });
+            patch(session, private);
         }
         EventData::ApprovalRequested { approval, .. } => {
             session.plan_approval = Some(PlanApproval { id: *approval, decision: None });
@@ -139,6 +140,12 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             }
         }
         EventData::Recovered { .. } => session.calling = false,
+    }
+}
+
+fn patch(session: &mut Session, private: Option<&Private>) {
+    if let Some(Private::Patch { blob }) = private {
+        session.patch = Some(blob.clone());
     }
 }
 

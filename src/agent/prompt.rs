@@ -78,7 +78,7 @@ pub(super) const NO_EDITS_PLAN: &str =
 pub(super) const CUT_OFF: &str =
     "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
-pub(super) const INTERRUPTED: &str = "interrupted: outcome unknown. A person's message or the end of the run cut this call off. \
+pub const INTERRUPTED: &str = "interrupted: outcome unknown. A person's message or the end of the run cut this call off. \
     Look at the state of the files before you repeat it.";
 pub(super) const NOT_RUN: &str =
     "interrupted before it began: this call was not run, its outcome is not unknown but none.";

@@ -57,7 +57,6 @@ pub struct Checked {
     pub reason: Option<String>,
     pub checks: Vec<CheckResult>,
     pub findings: Vec<Finding>,
-    pub patch: Option<BlobHash>,
 }
 
 /// A plan that was put to people.
@@ -93,6 +92,8 @@ pub struct Session {
     pub turn: u32,
     pub status: Status,
     pub waiting_for: Option<WaitingFor>,
+    /// A drain gave the run back in its midst.
+    pub drained: bool,
     pub phase: Phase,
     pub briefed: Option<Briefed>,
     /// The recalled memories' text as the prompt has it; empty where there are none.
@@ -109,6 +110,8 @@ pub struct Session {
     /// Calls that may have changed files have ended since the last look at the working copy.
     pub dirty: bool,
     pub checked: Option<Checked>,
+    /// The patch from the base to the newest checkpoint that was asked for.
+    pub patch: Option<BlobHash>,
     pub plan_approval: Option<PlanApproval>,
     /// The call whose plan was put to people.
     pub plan_call: Option<CallId>,
@@ -171,6 +174,7 @@ impl Session {
             turn: 0,
             status: Status::Queued,
             waiting_for: None,
+            drained: false,
             phase: Phase::Analysis,
             briefed: None,
             memory: None,
@@ -183,6 +187,7 @@ impl Session {
             checkpoint: None,
             dirty: false,
             checked: None,
+            patch: None,
             plan_approval: None,
             plan_call: None,
             last_said: String::new(),
@@ -257,7 +262,7 @@ impl Session {
             usage: self.usage,
             result: self.result.clone(),
             error: self.error.clone(),
-            patch: self.checked.as_ref().and_then(|c| c.patch.clone()),
+            patch: self.patch.clone(),
         }
     }
 

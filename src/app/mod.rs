@@ -1,1 +1,16 @@
-//! The one composition root: builds every room from the settings and runs them.
+//! The one composition root: builds every room from the settings, in one place, and runs them.
+//!
+//! Nothing here decides anything about tasks. Start with [`serve`].
+
+mod admin;
+mod build;
+mod doctor;
+mod embedded;
+mod hooks;
+mod serve;
+
+pub use admin::{AdminAction, admin};
+pub use build::{Parts, RunningDatabase};
+pub use doctor::{Line, State, doctor};
+pub use embedded::{Embedded, local_key_of};
+pub use serve::{Role, Server, serve};

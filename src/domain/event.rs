@@ -252,6 +252,6 @@ pub enum Private {
     Output { blob: Option<BlobHash>, changed_files: bool },
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
     Checkpoint { delta: BlobHash },
-    /// Of `checks.completed`: the patch that was checked, as a blob.
+    /// Of `checks.completed` and `task.result`: the patch, as a blob.
     Patch { blob: BlobHash },
 }

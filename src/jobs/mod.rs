@@ -1,1 +1,19 @@
-//! What workers do with what they claim, and the reconcilers.
+//! What workers do: they drive the tasks that they claim, and reconcilers put right what nobody
+//! else does. A reconciler takes no input, may run on every replica, and does nothing where there
+//! is nothing to do.
+
+mod reconcile;
+
+pub use reconcile::{Reconciler, ReconcilerSettings};
+
+use crate::{queue::Queue, runner::Runner, shutdown::Shutdown};
+
+/// Claims tasks and drives them until the shutdown drains.
+pub async fn work(queue: &Queue, runner: &Runner, shutdown: &Shutdown) {
+    queue
+        .work(shutdown, |claimed, lost| {
+            let runner = runner.clone();
+            async move { runner.drive(claimed, lost).await }
+        })
+        .await;
+}

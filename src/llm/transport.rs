@@ -136,7 +136,7 @@ struct Body {
     taken: usize,
     form: Form,
     events: u64,
-    /// The body of [`Form::Json`] and the start of [`Form::Page`].
+    /// The body of [`Form::Json`], and the start of the others.
     held: Vec<u8>,
 }
 
@@ -177,6 +177,7 @@ impl Body {
         match self.form {
             Form::Unknown => Ok(()),
             Form::Stream => {
+                self.hold_start(bytes);
                 let (decoder, events) = (&mut self.decoder, &mut self.events);
                 let mut outcome = Ok(());
                 let mut each = |event: super::sse::SseEvent| {
@@ -193,11 +194,15 @@ impl Body {
                 Ok(())
             }
             Form::Page => {
-                let room = 200_usize.saturating_sub(self.held.len()).min(bytes.len());
-                self.held.extend_from_slice(&bytes[..room]);
+                self.hold_start(bytes);
                 Ok(())
             }
         }
+    }
+
+    fn hold_start(&mut self, bytes: &[u8]) {
+        let room = 200_usize.saturating_sub(self.held.len()).min(bytes.len());
+        self.held.extend_from_slice(&bytes[..room]);
     }
 
     fn finish(mut self, live: &mut (dyn FnMut(Live) + Send)) -> Result<Decoded, ModelError> {
@@ -219,11 +224,18 @@ impl Body {
                     self.events += 1;
                     self.decoder.event(&event.data, live)?;
                 }
-                if self.events == 0 {
+                if self.events == 0 && !begins_as_stream(&self.held) {
                     return Err(ModelError::nonsense("an answer that is neither a stream nor JSON"));
                 }
             }
         }
         self.decoder.finish()
     }
+}
+
+/// Whether `start` is a stream's start, however early it was cut.
+fn begins_as_stream(start: &[u8]) -> bool {
+    let fields: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    let start = start.trim_ascii_start();
+    fields.iter().any(|field| start.starts_with(field) || field.starts_with(start))
 }

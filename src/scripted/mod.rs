@@ -20,4 +20,4 @@ mod wire;
 
 pub use fault::{Fault, FaultKind, UnknownFault};
 pub use script::{Script, ScriptError};
-pub use server::{ScriptedError, router, serve};
+pub use server::{ScriptedError, serve};

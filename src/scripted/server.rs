@@ -24,7 +24,10 @@ use serde_json::json;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::TcpListener, time::timeout};
@@ -44,9 +47,11 @@ pub struct ScriptedError(#[from] pub std::io::Error);
 
 /// Plays `script` to whoever connects, until `shutdown` is cancelled.
 pub async fn serve(script: Script, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ScriptedError> {
-    let router = router(script, shutdown.clone());
+    let server = Server::new(script, shutdown.clone());
+    let router = routes(server.clone());
     // An answer's last bytes must not wait for the acknowledgement of its first.
-    let listener = listener.tap_io(|stream| {
+    let listener = listener.tap_io(move |stream| {
+        server.accepted.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("no TCP_NODELAY: {error}");
         }
@@ -55,10 +60,7 @@ pub async fn serve(script: Script, listener: TcpListener, shutdown: Cancellation
     Ok(())
 }
 
-/// The routes. Answers that hang end with `shutdown`.
-pub fn router(script: Script, shutdown: CancellationToken) -> Router {
-    let log = Log::new(script.log);
-    let server = Arc::new(Server { script, log, cache: Mutex::default(), counted: Mutex::default(), shutdown });
+fn routes(server: Arc<Server>) -> Router {
     let wired = |wire: Wire| {
         post(move |Shared(server): Shared<Arc<Server>>, query, headers, body| async move {
             server.reply(wire, query, headers, body).await
@@ -73,6 +75,7 @@ pub fn router(script: Script, shutdown: CancellationToken) -> Router {
         .route("/v1/messages", wired(Wire::Messages))
         .route("/requests", get(requests).delete(forget))
         .route("/requests/{n}", get(request))
+        .route("/connections", get(connections))
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({"error": {"message": "no such route"}}))))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(axum::middleware::map_response(async |mut response: Response<Body>| {
@@ -88,6 +91,9 @@ struct Server {
     cache: Mutex<PrefixCache>,
     /// How often a fault with `times` has struck, by place and conversation.
     counted: Mutex<HashMap<u64, u32>>,
+    /// Connections since the start.
+    accepted: AtomicU64,
+    /// Answers that hang end with it.
     shutdown: CancellationToken,
 }
 
@@ -98,6 +104,11 @@ struct Asked {
 }
 
 impl Server {
+    fn new(script: Script, shutdown: CancellationToken) -> Arc<Self> {
+        let (log, accepted) = (Log::new(script.log), AtomicU64::new(0));
+        Arc::new(Self { script, log, cache: Mutex::default(), counted: Mutex::default(), accepted, shutdown })
+    }
+
     async fn reply(&self, wire: Wire, Query(asked): Query<Asked>, headers: HeaderMap, body: Bytes) -> Response<Body> {
         let at_us = micros();
         let (answer, mut entry) = self.answer(wire, &asked, &headers, &body);
@@ -272,6 +283,11 @@ async fn request(
         _ => (StatusCode::NOT_FOUND, Json(json!({"error": {"message": "no such request in that state"}})))
             .into_response(),
     }
+}
+
+/// How many connections have been accepted: whether a client keeps its own.
+async fn connections(Shared(server): Shared<Arc<Server>>) -> impl IntoResponse {
+    Json(json!({"accepted": server.accepted.load(Ordering::Relaxed)}))
 }
 
 async fn forget(Shared(server): Shared<Arc<Server>>) -> StatusCode {

@@ -1,1 +1,48 @@
-//! The use cases that api and cli share; every method takes a Principal.
+//! The use cases that api, cli and trackers share: every method takes a `&Principal`, so that
+//! tenancy and roles are asked in one place ([`access`]).
+//!
+//! A use case is one transaction: the state that it decides from is locked, what happened is
+//! appended to the log, and the place in the queue changes with it. Nothing here speaks HTTP,
+//! waits for events or touches a repository: what other rooms must do comes in as [`Hooks`].
+//! Start with [`Service`].
+
+pub mod access;
+mod actions;
+mod api_keys;
+mod approvals;
+mod bytes;
+mod create;
+mod edit;
+mod error;
+mod idempotency;
+pub mod input;
+mod memories;
+mod tasks;
+mod team;
+mod uploads;
+mod views;
+
+pub use crate::store::{
+    log::RawEvent,
+    memories::MemoryFilter,
+    task_views::{TaskFilter, TaskState},
+};
+pub use actions::{Accepted, ActionLimits, NewMessage};
+pub use api_keys::{ApiKeyCreated, ApiKeyView, NewApiKey};
+pub use approvals::{ApprovalView, NewDecision};
+pub use bytes::{BytesOf, Content};
+pub use create::{CheckInput, CheckObject, NetworkInput, NewTask, RepositoryInput};
+pub use edit::{FeedbackView, NewFeedback, Rating, TaskEditInput};
+pub use error::{Error, FieldError};
+pub use hooks::{AskTree, CheckText, Committed, Hooks, Tree, TreeQuestion};
+pub use idempotency::{Answer, Idempotency};
+pub use input::Faults;
+pub use memories::{MemoryEditInput, MemoryHit, NewMemory, SearchInput};
+pub use root::{ModelView, Service, Settings};
+pub use tasks::ConversationItem;
+pub use team::{MeView, MemberView, TeamView, me};
+pub use uploads::{UPLOAD_BYTES_MAX, UploadView};
+pub use views::{TaskJson, TaskSummary};
+
+mod hooks;
+mod root;

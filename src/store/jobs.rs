@@ -20,7 +20,7 @@ pub struct NewJob {
 /// Puts work into the queue, due at once; what is there already becomes due.
 pub async fn put(tx: &mut TeamTx, job: &NewJob) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO jobs (team, id, kind, user_id, priority, log_version) VALUES ($1, $2, $3, $4, $5, $5)
+        "INSERT INTO jobs (team, id, kind, user_id, priority, log_version) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET ready_at = least(jobs.ready_at, now()), priority = EXCLUDED.priority",
     )
     .bind(job.team.0)

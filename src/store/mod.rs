@@ -4,12 +4,22 @@
 //!
 //! Start with [`log`], which everything else serves.
 
+pub mod accounts;
+pub mod api_keys;
+pub mod approvals;
+pub mod baselines;
 pub mod blobs;
+pub mod deadlines;
+pub mod idempotency;
 pub mod jobs;
 pub mod log;
+pub mod memories;
 mod pools;
 pub mod roles;
+pub mod task_edits;
+pub mod task_views;
 pub mod tasks;
+pub mod uploads;
 
 pub use pools::{Settings, Store, TeamTx};
 

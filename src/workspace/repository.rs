@@ -5,11 +5,44 @@
 //! that a workspace could have written. Start with [`Repositories::resolve`], then `mirror` (what
 //! is fetched), `snapshot` (a commit laid out for fast reading) and `materialize`.
 
-use super::source::SourceError;
-use crate::domain::Oid;
-use std::{io, path::PathBuf, time::Duration};
+use super::{
+    materialize::{self, Copy, GitDirectory, Overlaid},
+    mirror::{Mirror, Origin as MirrorOrigin},
+    objects::ObjectId,
+    patch,
+    remote::Found,
+    snapshot::Snapshot,
+    source::SourceError,
+};
+use crate::{
+    domain::{BlobHash, Oid, TeamId, UploadId, event::TreeDelta},
+    net::AddressPolicy,
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-pub use super::source::{RepositoryUrl, validate_ref, validate_url};
+pub use super::{
+    patch::Patch,
+    source::{RepositoryUrl, validate_ref, validate_url},
+};
+
+/// Where a mirror's objects are inside every workspace.
+const INSIDE_OBJECTS: &str = "/run/mirror/objects";
+/// Contents of a delta that are in memory at once while a copy is written.
+const BATCH_BYTES: usize = 8 << 20;
+const READS_AT_ONCE: usize = 8;
+/// Mirrors that are remembered as sound.
+const OPEN_MIRRORS: usize = 1_000;
+/// Working copies that are written at once: they are bound by the processor and the disk.
+const COPIES_AT_ONCE: usize = 4;
 
 /// What the operator sets about repositories.
 #[derive(Clone, Debug)]
@@ -44,7 +77,7 @@ impl RepositorySettings {
 }
 
 /// What went wrong with a repository, by what the caller does about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RepositoryError {
     /// The URL or ref is refused, now that it has been looked at.
     #[error(transparent)]
@@ -63,10 +96,10 @@ pub enum RepositoryError {
     Unusable { reason: String },
     /// A content that a delta names could not be had.
     #[error("a recorded content is missing")]
-    Content(#[source] io::Error),
+    Content(#[source] Arc<io::Error>),
     /// The machine's own trouble (disk full, git missing). `doing` names the step.
     #[error("{doing} failed")]
-    Io { doing: &'static str, source: io::Error },
+    Io { doing: &'static str, source: Arc<io::Error> },
     /// A git command of the server's own failed for no fault of the remote.
     #[error("{doing} failed: {reason}")]
     Git { doing: &'static str, reason: String },
@@ -94,18 +127,349 @@ pub struct BaseEntry {
     pub path: Box<str>,
     /// As git writes it: `0o100644`, `0o100755`, `0o120000`, `0o160000`.
     pub mode: u32,
-    pub oid: super::objects::ObjectId,
+    pub oid: ObjectId,
     /// Of the content; 0 for submodules.
     pub size: u64,
 }
 
-/// Where tasks start from: one commit (or the empty tree), laid out on this host.
+impl BaseEntry {
+    pub(super) fn is(&self, mode: u32, oid: ObjectId) -> bool {
+        self.mode == mode && self.oid == oid
+    }
+}
+
+/// Where tasks start from: one commit (or the empty tree), laid out on this host. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Base {
-    pub mirror: Option<PathBuf>,
     /// Absent: the empty tree.
     pub commit: Option<Oid>,
     pub tree: Oid,
-    /// The branch or tag that led here, for people.
+    /// The full name of the branch or tag that led here (`refs/heads/main`), where one did.
     pub reference: Option<String>,
+    /// The mirror's objects on this host.
+    pub(super) objects: Option<PathBuf>,
+    pub(super) snapshot: Arc<Snapshot>,
+    shallow: Option<Arc<[u8]>>,
+}
+
+impl Base {
+    /// What a workspace must see, read-only, for its git to work: (on the host, inside).
+    pub fn mount(&self) -> Vec<(PathBuf, PathBuf)> {
+        self.objects.iter().map(|objects| (objects.clone(), PathBuf::from(INSIDE_OBJECTS))).collect()
+    }
+
+    /// Every path of the base, sorted; shared by all who ask.
+    pub fn tracked(&self) -> Arc<[String]> {
+        self.snapshot.tracked()
+    }
+
+    /// Every file of the base, sorted by path.
+    pub fn entries(&self) -> Arc<[BaseEntry]> {
+        Arc::clone(&self.snapshot.tree.entries)
+    }
+
+    /// The last commits, newest first, a line each: short id, date, author, subject.
+    pub fn history(&self) -> &str {
+        &self.snapshot.history
+    }
+
+    /// A file of the base (of a link its target); absent where there is none. A short blocking read.
+    pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.snapshot.content(path)
+    }
+}
+
+/// Where a task's repository is, to open it again.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    Url(&'a str),
+    Upload {
+        upload: UploadId,
+        /// The upload's bytes.
+        file: &'a Path,
+    },
+}
+
+/// All repositories of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Repositories {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Arc<RepositorySettings>,
+    policy: AddressPolicy,
+    mirrors: Mutex<HashMap<PathBuf, Arc<Mirror>>>,
+    copying: tokio::sync::Semaphore,
+    empty: Arc<Snapshot>,
+}
+
+impl std::fmt::Debug for Repositories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repositories").field("settings", &self.inner.settings).finish_non_exhaustive()
+    }
+}
+
+impl Repositories {
+    /// Makes nothing on disk yet.
+    pub fn new(settings: RepositorySettings, policy: AddressPolicy) -> Self {
+        let copying = tokio::sync::Semaphore::new(COPIES_AT_ONCE);
+        let (settings, empty) = (Arc::new(settings), Arc::new(Snapshot::empty()));
+        Self { inner: Arc::new(Inner { settings, policy, mirrors: Mutex::default(), copying, empty }) }
+    }
+
+    /// [`validate_url`] with this service's policy and allowed directories.
+    pub fn validate_url(&self, url: &str) -> Result<RepositoryUrl, SourceError> {
+        validate_url(url, &self.inner.policy, &self.inner.settings.allow_local)
+    }
+
+    /// Finds the commit that `reference` (absent: HEAD) is at the remote now and has it here: asks the remote always,
+    /// except for a whole commit id that is here, and fetches only what is missing.
+    pub async fn resolve(&self, team: TeamId, url: &str, reference: Option<&str>) -> Result<Base, RepositoryError> {
+        self.resolve_origin(team, Origin::Url(url), reference).await
+    }
+
+    /// The same for an upload: a git bundle, or a tar.gz, which is one commit on `main`.
+    pub async fn resolve_upload(
+        &self,
+        team: TeamId,
+        upload: UploadId,
+        file: &Path,
+        reference: Option<&str>,
+    ) -> Result<Base, RepositoryError> {
+        self.resolve_origin(team, Origin::Upload { upload, file }, reference).await
+    }
+
+    /// The base without a repository: no file, no commit.
+    pub fn empty(&self) -> Base {
+        let snapshot = Arc::clone(&self.inner.empty);
+        let tree = snapshot.tree.id.to_oid();
+        Base { commit: None, tree, reference: None, objects: None, snapshot, shallow: None }
+    }
+
+    /// The base that a task started from, after a restart or on another host: no network where the mirror has
+    /// the commit. `reference` is what [`Base::reference`] was.
+    pub async fn reopen(
+        &self,
+        team: TeamId,
+        origin: Origin<'_>,
+        commit: &Oid,
+        reference: Option<&str>,
+    ) -> Result<Base, RepositoryError> {
+        let mirror = self.mirror(team, origin)?;
+        let missing = || RepositoryError::NoSuchRef { reference: commit.to_string() };
+        let id = ObjectId::from_oid(commit).ok_or_else(missing)?;
+        self.base(&mirror, id, reference.map(str::to_owned)).await
+    }
+
+    /// Every file of the base, sorted by path.
+    pub async fn entries(&self, base: &Base) -> Result<Arc<[BaseEntry]>, RepositoryError> {
+        std::future::ready(Ok(base.entries())).await
+    }
+
+    /// Writes a fresh working copy of `base` with `delta` laid over it into `directory`, which must not exist or be empty;
+    /// where it fails, nothing of it is left. `contents` gives what the delta names. With `with_git`, git
+    /// inside finds a clean checkout of the base's commit on a branch, and the delta as uncommitted changes.
+    pub async fn materialize<C, F>(
+        &self,
+        base: &Base,
+        delta: &TreeDelta,
+        contents: C,
+        directory: &Path,
+        owner: Option<(u32, u32)>,
+        with_git: bool,
+    ) -> Result<(), RepositoryError>
+    where
+        C: Fn(BlobHash) -> F + Sync,
+        F: Future<Output = io::Result<Bytes>> + Send,
+    {
+        let git = with_git.then(|| GitDirectory {
+            reference: base.reference.clone(),
+            commit: base.commit.as_ref().map(ToString::to_string),
+            objects: INSIDE_OBJECTS.to_owned(),
+            shallow: base.shallow.as_deref().map(<[u8]>::to_vec),
+        });
+        let changed = delta.changed.iter().map(|entry| entry.path.clone());
+        let copy = Arc::new(Copy {
+            directory: directory.to_owned(),
+            snapshot: Arc::clone(&base.snapshot),
+            left_out: changed.chain(delta.deleted.iter().cloned()).collect::<HashSet<_>>(),
+            owner,
+            git,
+        });
+        let result = self.write_copy(&copy, delta, &contents).await;
+        if result.is_err() {
+            // what cannot be removed now, a sweep of the task's directories removes
+            let _ = tokio::fs::remove_dir_all(directory).await;
+        }
+        result
+    }
+
+    /// The content of the file at `path` in `base` with `delta` laid over it; absent where there is none.
+    pub async fn read_at<C, F>(
+        &self,
+        base: &Base,
+        delta: &TreeDelta,
+        path: &str,
+        contents: C,
+    ) -> Result<Option<Bytes>, RepositoryError>
+    where
+        C: Fn(BlobHash) -> F + Sync,
+        F: Future<Output = io::Result<Bytes>> + Send,
+    {
+        if let Ok(at) = delta.changed.binary_search_by(|entry| entry.path.as_str().cmp(path)) {
+            let content = contents(delta.changed[at].content.clone()).await;
+            return content.map(Some).map_err(|error| RepositoryError::Content(Arc::new(error)));
+        }
+        if delta.deleted.binary_search_by(|deleted| deleted.as_str().cmp(path)).is_ok() {
+            return Ok(None);
+        }
+        let (snapshot, path) = (Arc::clone(&base.snapshot), path.to_owned());
+        let content = blocking("reading a file", move || snapshot.content(&path)).await?;
+        Ok(content.map(Bytes::from))
+    }
+
+    /// Files of the base, in the order of `paths`; absent where there is none.
+    pub async fn read_many(&self, base: &Base, paths: Vec<String>) -> Result<Vec<Option<Bytes>>, RepositoryError> {
+        let snapshot = Arc::clone(&base.snapshot);
+        blocking("reading files", move || {
+            paths.iter().map(|path| Ok(snapshot.content(path)?.map(Bytes::from))).collect()
+        })
+        .await
+    }
+
+    /// The patch from one state to another, both differences from `base`; `git apply` takes it.
+    pub async fn patch<C, F>(
+        &self,
+        base: &Base,
+        from: &TreeDelta,
+        to: &TreeDelta,
+        contents: C,
+    ) -> Result<Patch, RepositoryError>
+    where
+        C: Fn(BlobHash) -> F + Sync,
+        F: Future<Output = io::Result<Bytes>> + Send,
+    {
+        patch::make(&self.inner.settings, base, (from, to), &contents).await
+    }
+
+    async fn resolve_origin(
+        &self,
+        team: TeamId,
+        origin: Origin<'_>,
+        reference: Option<&str>,
+    ) -> Result<Base, RepositoryError> {
+        if let Some(reference) = reference {
+            validate_ref(reference)?;
+        }
+        let mirror = self.mirror(team, origin)?;
+        let here = reference.and_then(|reference| reference.parse().ok()).filter(|commit| mirror.has(*commit));
+        if let Some(commit) = here {
+            return self.base(&mirror, commit, None).await;
+        }
+        match mirror.look_up(reference).await? {
+            Found::Reference { commit, name } => {
+                self.base(&mirror, commit, Some(name).filter(|name| !name.is_empty())).await
+            }
+            Found::CommitId(id) => {
+                let commit = mirror.commit(&id).await?;
+                self.base(&mirror, commit, None).await
+            }
+        }
+    }
+
+    async fn base(
+        &self,
+        mirror: &Arc<Mirror>,
+        commit: ObjectId,
+        reference: Option<String>,
+    ) -> Result<Base, RepositoryError> {
+        let snapshot = mirror.snapshot(commit).await?;
+        Ok(Base {
+            commit: Some(commit.to_oid()),
+            tree: snapshot.tree.id.to_oid(),
+            reference,
+            objects: Some(mirror.objects()),
+            shallow: mirror.shallow().await.map(Arc::from),
+            snapshot,
+        })
+    }
+
+    fn mirror(&self, team: TeamId, origin: Origin<'_>) -> Result<Arc<Mirror>, RepositoryError> {
+        let (name, origin) = match origin {
+            Origin::Url(url) => {
+                let url = self.validate_url(url)?;
+                let name = BlobHash::of(url.to_string().as_bytes()).as_str()[..32].to_owned();
+                (name, MirrorOrigin::Url(url))
+            }
+            Origin::Upload { upload, file } => (format!("upload-{upload}"), MirrorOrigin::Upload(file.to_owned())),
+        };
+        let inner = &self.inner;
+        let directory = inner.settings.data_dir.join("mirrors").join(team.to_string()).join(name);
+        let mut mirrors = inner.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mirror) = mirrors.get(&directory) {
+            return Ok(Arc::clone(mirror));
+        }
+        if mirrors.len() >= OPEN_MIRRORS {
+            // those that nobody is using cost a short look when they are wanted again
+            mirrors.retain(|_, mirror| Arc::strong_count(mirror) > 1);
+        }
+        let mirror = Mirror::new(directory.clone(), origin, Arc::clone(&inner.settings), inner.policy.clone());
+        let mirror = Arc::new(mirror);
+        mirrors.insert(directory, Arc::clone(&mirror));
+        Ok(mirror)
+    }
+
+    async fn write_copy<C, F>(&self, copy: &Arc<Copy>, delta: &TreeDelta, contents: &C) -> Result<(), RepositoryError>
+    where
+        C: Fn(BlobHash) -> F + Sync,
+        F: Future<Output = io::Result<Bytes>> + Send,
+    {
+        let closed = |_| RepositoryError::Git { doing: "writing a working copy", reason: "shut down".to_owned() };
+        let _turn = self.inner.copying.acquire().await.map_err(closed)?;
+        let base = Arc::clone(copy);
+        joined(tokio::task::spawn_blocking(move || materialize::write_base(&base))).await?;
+        // links last, so that no file is written through one
+        let (links, files): (Vec<_>, Vec<_>) =
+            delta.changed.iter().cloned().partition(|entry| entry.mode == super::tree::MODE_LINK);
+        let mut contents = stream::iter(files.into_iter().chain(links))
+            .map(|entry| async move {
+                let content = contents(entry.content.clone()).await;
+                let content = content.map_err(|error| RepositoryError::Content(Arc::new(error)))?;
+                Ok::<_, RepositoryError>(Overlaid { path: entry.path, mode: entry.mode, content })
+            })
+            .buffered(READS_AT_ONCE);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let next = contents.try_next().await?;
+            let ended = next.is_none();
+            if let Some(file) = next {
+                bytes += file.content.len();
+                batch.push(file);
+            }
+            if (ended || bytes > BATCH_BYTES) && !batch.is_empty() {
+                let (copy, files) = (Arc::clone(copy), std::mem::take(&mut batch));
+                bytes = 0;
+                joined(tokio::task::spawn_blocking(move || materialize::write_overlaid(&copy, &files))).await?;
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn joined<T>(task: tokio::task::JoinHandle<Result<T, RepositoryError>>) -> Result<T, RepositoryError> {
+    let cut_off =
+        |error| RepositoryError::Io { doing: "writing a working copy", source: Arc::new(io::Error::other(error)) };
+    task.await.map_err(cut_off)?
+}
+
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, RepositoryError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).and_then(|done| done);
+    done.map_err(super::git::io_error(doing))
 }

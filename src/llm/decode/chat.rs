@@ -105,7 +105,8 @@ impl Decoder {
             if choice.index.unwrap_or_default() > 0 {
                 continue;
             }
-            self.delta(choice.delta.or(choice.message).unwrap_or_default(), live)?;
+            let whole = choice.delta.is_none();
+            self.delta(choice.delta.or(choice.message).unwrap_or_default(), whole, live)?;
             if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
                 match reason.as_str() {
                     "content_filter" => {
@@ -122,7 +123,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn delta(&mut self, delta: Delta, live: &mut (dyn FnMut(Live) + Send)) -> Result<(), ModelError> {
+    /// `whole`: its calls are no pieces, each is one.
+    fn delta(&mut self, delta: Delta, whole: bool, live: &mut (dyn FnMut(Live) + Send)) -> Result<(), ModelError> {
         let (text, thought) = content(delta.content);
         for piece in [Some(text), delta.refusal].into_iter().flatten().filter(|piece| !piece.is_empty()) {
             grow(&mut self.text, &piece, self.limits.text_bytes, "text")?;
@@ -141,12 +143,12 @@ impl Decoder {
             live(Live::Reasoning(thought));
         }
         self.reasoning_details.extend(delta.reasoning_details.unwrap_or_default());
-        delta.tool_calls.unwrap_or_default().into_iter().try_for_each(|piece| self.call(piece, live))
+        delta.tool_calls.unwrap_or_default().into_iter().try_for_each(|piece| self.call(piece, whole, live))
     }
 
     /// One piece of a call. Pieces belong together by `index`; but some servers leave it out, and
     /// some give every parallel call the index 0: there a new id with a name begins a new call.
-    fn call(&mut self, mut piece: Fields, live: &mut (dyn FnMut(Live) + Send)) -> Result<(), ModelError> {
+    fn call(&mut self, mut piece: Fields, whole: bool, live: &mut (dyn FnMut(Live) + Send)) -> Result<(), ModelError> {
         let index: Option<u64> = piece.get("index");
         let id = piece.text("id").unwrap_or_default();
         let function: Fields = piece.get("function").unwrap_or_default();
@@ -163,7 +165,7 @@ impl Decoder {
             Some(_) => self.calls.iter().rposition(|call| call.index == index),
             None => self.calls.iter().rposition(|call| id.is_empty() || call.id == id),
         };
-        let found = found.filter(|at| {
+        let found = found.filter(|_| !whole).filter(|at| {
             let call = &self.calls[*at];
             id.is_empty() || name.is_empty() || call.id == id || call.name.is_empty()
         });

@@ -1,0 +1,85 @@
+//! `/v1/api_keys`: made and shown once, listed, revoked.
+
+use super::{
+    ApiState,
+    body::Body,
+    caller::{Caller, IdempotencyKey, Ids},
+    error::ApiError,
+    page::{Page, Paging},
+    query::Query,
+    reply,
+};
+use crate::{
+    domain::ApiKeyId,
+    service::{ApiKeyCreated, ApiKeyView, NewApiKey},
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, revoke))
+}
+
+/// Makes a key for oneself. Its text is in this answer alone.
+#[utoipa::path(post, path = "/v1/api_keys", tag = "accounts", operation_id = "create_api_key",
+    request_body = NewApiKey,
+    responses((status = 201, description = "The key", body = ApiKeyCreated)))]
+async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    body: Body<NewApiKey>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    Ok(state.service.create_api_key(&caller, body.value, key.as_ref()).await?.into_response())
+}
+
+/// Keys that are not revoked: one's own, of an admin the team's.
+#[utoipa::path(get, path = "/v1/api_keys", tag = "accounts", operation_id = "list_api_keys",
+    params(
+        ("limit" = Option<u32>, Query, description = "From 1 to 100, default 20", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page, newest first", body = Page<ApiKeyView>)))]
+async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(paging): Query<Paging>,
+) -> Result<Response, ApiError> {
+    let name = format!("api_keys {} {}", caller.team, caller.user);
+    let before = paging.position(&state.cursors, &name)?;
+    let rows = state.service.api_keys(&caller, before, paging.rows()).await?;
+    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.id))
+}
+
+/// A key, without its text.
+#[utoipa::path(get, path = "/v1/api_keys/{id}", tag = "accounts", operation_id = "get_api_key",
+    params(("id" = ApiKeyId, Path, description = "The key")),
+    responses((status = 200, description = "The key", body = ApiKeyView)))]
+async fn get(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(ApiKeyId,)>,
+    headers: HeaderMap,
+    Query(()): Query<()>,
+) -> Result<Response, ApiError> {
+    reply::tagged_value(&headers, &state.service.api_key(&caller, id).await?)
+}
+
+/// Revokes a key; it is refused at once here, within seconds by other replicas.
+#[utoipa::path(delete, path = "/v1/api_keys/{id}", tag = "accounts", operation_id = "revoke_api_key",
+    params(("id" = ApiKeyId, Path, description = "The key")),
+    responses((status = 204, description = "It is revoked")))]
+async fn revoke(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(ApiKeyId,)>,
+) -> Result<StatusCode, ApiError> {
+    state.service.revoke_api_key(&caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

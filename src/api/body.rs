@@ -1,0 +1,184 @@
+//! Bodies: JSON read strictly, with a pointer to what is wrong.
+
+use super::error::{ApiError, FieldError};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+/// Bytes of a JSON body, at most.
+pub(crate) const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A JSON object as `T`, with what is needed to recognise the same body again.
+#[derive(Debug)]
+pub(crate) struct Body<T> {
+    pub(crate) value: T,
+    raw: Bytes,
+}
+
+impl<T> Body<T> {
+    /// The body in one spelling: the order of keys and white space do not matter.
+    pub(crate) fn canonical(&self) -> Vec<u8> {
+        canonical(&self.raw)
+    }
+}
+
+impl<S, T> FromRequest<S> for Body<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::unsupported("application/json"));
+        }
+        let raw = bytes(request, state).await?;
+        Ok(Self { value: parse(&raw)?, raw })
+    }
+}
+
+/// As [`Body`], but a request without a body is the default.
+#[derive(Debug)]
+pub(crate) struct OptionalBody<T> {
+    pub(crate) value: T,
+    raw: Bytes,
+}
+
+impl<T> OptionalBody<T> {
+    pub(crate) fn canonical(&self) -> Vec<u8> {
+        canonical(&self.raw)
+    }
+}
+
+impl<S, T> FromRequest<S> for OptionalBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let raw = bytes(request, state).await?;
+        if raw.is_empty() {
+            return Ok(Self { value: T::default(), raw });
+        }
+        if !json {
+            return Err(ApiError::unsupported("application/json"));
+        }
+        Ok(Self { value: parse(&raw)?, raw })
+    }
+}
+
+fn canonical(raw: &[u8]) -> Vec<u8> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(raw) else { return raw.to_vec() };
+    value.sort_all_objects();
+    serde_json::to_vec(&value).unwrap_or_else(|_| raw.to_vec())
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(cause) if cause.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::too_large(JSON_BODY_BYTES_MAX as u64)
+        }
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body broke off"),
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Reads an object as `T`. The pointer of an error is that of the field, also where the field is
+/// missing or unknown.
+pub(crate) fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, ApiError> {
+    refuse_nul(raw)?;
+    let mut json = serde_json::Deserializer::from_slice(raw);
+    let mut track = serde_path_to_error::Track::new();
+    let read = crate::service::input::object(serde_path_to_error::Deserializer::new(&mut json, &mut track));
+    let value = read.map_err(|error: serde_json::Error| field_error(&track.path(), &error))?;
+    json.end().map_err(|error| ApiError::field("", without_place(&error.to_string())))?;
+    Ok(value)
+}
+
+fn field_error(path: &serde_path_to_error::Path, error: &serde_json::Error) -> ApiError {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => push(&mut pointer, &index.to_string()),
+            Segment::Map { key } => push(&mut pointer, key),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let detail = without_place(&error.to_string());
+    for mark in ["missing field `", "unknown field `", "duplicate field `"] {
+        if let Some(name) = detail.strip_prefix(mark).and_then(|rest| rest.split('`').next()) {
+            let mut wanted = String::new();
+            push(&mut wanted, name);
+            if !pointer.ends_with(&wanted) {
+                pointer.push_str(&wanted);
+            }
+        }
+    }
+    if error.is_syntax() || error.is_eof() {
+        return ApiError::field("", format!("the body is not JSON: {detail}"));
+    }
+    ApiError::field(pointer, detail)
+}
+
+/// One step of a JSON pointer (RFC 6901).
+pub(crate) fn push(pointer: &mut String, step: &str) {
+    pointer.push('/');
+    pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+}
+
+fn without_place(message: &str) -> String {
+    message.rfind(" at line ").map_or(message, |at| &message[..at]).to_owned()
+}
+
+/// Postgres holds no NUL in texts, and no name or text needs one.
+fn refuse_nul(raw: &[u8]) -> Result<(), ApiError> {
+    let escaped = raw.windows(6).any(|window| window == b"\\u0000");
+    if !escaped && !raw.contains(&0) {
+        return Ok(());
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(raw) else { return Ok(()) };
+    let mut errors = Vec::new();
+    find_nul(&value, &mut String::new(), &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(errors)) }
+}
+
+fn find_nul(value: &Value, pointer: &mut String, errors: &mut Vec<FieldError>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            errors.push(FieldError::new(pointer.clone(), "may not contain NUL characters"));
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                push(pointer, &index.to_string());
+                find_nul(item, pointer, errors);
+                pointer.truncate(length);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, item) in fields {
+                push(pointer, key);
+                if key.contains('\0') {
+                    errors.push(FieldError::new(pointer.clone(), "may not contain NUL characters"));
+                }
+                find_nul(item, pointer, errors);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,119 @@
+//! What a request brings besides its body: its principal, the ids in its path, its
+//! idempotency key.
+
+use super::{ApiState, error::ApiError};
+use crate::{
+    domain::Principal,
+    service::{Idempotency, access, access::Right},
+};
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderMap, header, request::Parts},
+};
+use std::{ops::Deref, str::FromStr, sync::Arc};
+
+/// Characters of an idempotency key, at most.
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// A caller whose credential holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Arc<Principal>);
+
+impl Caller {
+    /// Refuses early what the service would refuse after reading the body.
+    pub(crate) fn require(&self, right: Right) -> Result<(), ApiError> {
+        Ok(access::require(&self.0, right)?)
+    }
+}
+
+impl Deref for Caller {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        Ok(Self(state.authenticator.authenticate(header).await?))
+    }
+}
+
+/// The ids in a path, in their order; one that does not parse names nothing that exists.
+#[derive(Debug)]
+pub(crate) struct Ids<T>(pub(crate) T);
+
+/// What can be read from the parameters of a path.
+pub(crate) trait FromPath: Sized {
+    fn from_path(values: &[&str]) -> Option<Self>;
+}
+
+impl<A: FromStr> FromPath for (A,) {
+    fn from_path(values: &[&str]) -> Option<Self> {
+        let [a] = values else { return None };
+        Some((a.parse().ok()?,))
+    }
+}
+
+impl<A: FromStr, B: FromStr> FromPath for (A, B) {
+    fn from_path(values: &[&str]) -> Option<Self> {
+        let [a, b] = values else { return None };
+        Some((a.parse().ok()?, b.parse().ok()?))
+    }
+}
+
+impl<S, T> FromRequestParts<S> for Ids<T>
+where
+    S: Send + Sync,
+    T: FromPath,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::not_found())?;
+        let values: Vec<&str> = params.iter().map(|(_, value)| value).collect();
+        T::from_path(&values).map(Self).ok_or_else(ApiError::not_found)
+    }
+}
+
+/// The `Idempotency-Key` of a request, with the route that it is for.
+#[derive(Clone, Debug)]
+pub(crate) struct IdempotencyKey {
+    route: String,
+    key: Option<String>,
+}
+
+impl IdempotencyKey {
+    /// Binds the key to the body that came with it.
+    pub(crate) fn of(self, canonical_body: &[u8]) -> Option<Idempotency> {
+        Some(Idempotency::new(self.route, self.key?, canonical_body))
+    }
+
+    /// The same for a body known by its hash alone.
+    pub(crate) fn of_hash(self, hash: [u8; 32]) -> Option<Idempotency> {
+        Some(Idempotency::with_fingerprint(self.route, self.key?, hash))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let route = format!("{} {}", parts.method, parts.uri.path());
+        Ok(Self { route, key: read_key(&parts.headers)? })
+    }
+}
+
+fn read_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX {
+        let detail = format!("Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters");
+        return Err(ApiError::field("", detail));
+    }
+    Ok(Some(key.to_owned()))
+}

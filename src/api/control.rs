@@ -1,0 +1,153 @@
+//! Steering a task: messages, cancel, pause, resume, retry, feedback.
+
+use super::{
+    ApiState,
+    body::{Body, OptionalBody},
+    caller::{Caller, IdempotencyKey, Ids},
+    error::{ApiError, Problem},
+};
+use crate::{
+    domain::{TaskId, task::Control},
+    service::{Accepted, ActionLimits, FeedbackView, NewFeedback, NewMessage},
+};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(message))
+        .routes(routes!(cancel))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(retry))
+        .routes(routes!(feedback))
+}
+
+/// Gives a task a message. One that rests or has ended wakes as its next run.
+#[utoipa::path(post, path = "/v1/tasks/{id}/messages", tag = "tasks", operation_id = "send_message",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body = NewMessage,
+    responses((status = 202, description = "The message and the change to `queued` are committed", body = Accepted)))]
+async fn message(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: Body<NewMessage>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    Ok(state.service.send_message(&caller, id, body.value, key.as_ref()).await?.into_response())
+}
+
+/// A request that says nothing more.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Ends a task. One that runs is cut off.
+#[utoipa::path(post, path = "/v1/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<Nothing>),
+    responses(
+        (status = 202, description = "It ends", body = Accepted),
+        (status = 409, description = "It has ended; `state` says how", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    ids: Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<Nothing>,
+) -> Result<Response, ApiError> {
+    let Nothing {} = body.value;
+    control(&state, &caller, ids, key.of(&body.canonical()), Control::Cancel, ActionLimits::default()).await
+}
+
+/// Lets a task rest after its present step.
+#[utoipa::path(post, path = "/v1/tasks/{id}/pause", tag = "tasks", operation_id = "pause_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<Nothing>),
+    responses(
+        (status = 202, description = "It will rest", body = Accepted),
+        (status = 409, description = "It is neither queued nor running", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn pause(
+    State(state): State<ApiState>,
+    caller: Caller,
+    ids: Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<Nothing>,
+) -> Result<Response, ApiError> {
+    let Nothing {} = body.value;
+    control(&state, &caller, ids, key.of(&body.canonical()), Control::Pause, ActionLimits::default()).await
+}
+
+/// Lets a paused, failed or cancelled task go on from where it stopped.
+#[utoipa::path(post, path = "/v1/tasks/{id}/resume", tag = "tasks", operation_id = "resume_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<ActionLimits>),
+    responses(
+        (status = 202, description = "It is queued", body = Accepted),
+        (status = 409, description = "It does not rest", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn resume(
+    State(state): State<ApiState>,
+    caller: Caller,
+    ids: Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<ActionLimits>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    control(&state, &caller, ids, key, Control::Resume, body.value).await
+}
+
+/// Starts a new run of an ended task from the start of its last one.
+#[utoipa::path(post, path = "/v1/tasks/{id}/retry", tag = "tasks", operation_id = "retry_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<ActionLimits>),
+    responses(
+        (status = 202, description = "It is queued", body = Accepted),
+        (status = 409, description = "It has not ended", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn retry(
+    State(state): State<ApiState>,
+    caller: Caller,
+    ids: Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<ActionLimits>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    control(&state, &caller, ids, key, Control::Retry, body.value).await
+}
+
+async fn control(
+    state: &ApiState,
+    caller: &Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    key: Option<crate::service::Idempotency>,
+    action: Control,
+    raised: ActionLimits,
+) -> Result<Response, ApiError> {
+    Ok(state.service.control_task(caller, id, action, raised, key.as_ref()).await?.into_response())
+}
+
+/// Says what one thinks of a task's work.
+#[utoipa::path(post, path = "/v1/tasks/{id}/feedback", tag = "tasks", operation_id = "add_feedback",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body = NewFeedback,
+    responses((status = 201, description = "It is kept", body = FeedbackView)))]
+async fn feedback(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: Body<NewFeedback>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    Ok(state.service.add_feedback(&caller, id, body.value, key.as_ref()).await?.into_response())
+}

@@ -1,0 +1,232 @@
+//! Server-sent events (WHATWG HTML, 9.2).
+//!
+//! A stream holds what it is writing and nothing more: a slow reader is waited for, and what it
+//! misses meanwhile it reads from the log afterwards.
+
+use super::{ApiState, caller::Caller, error::ApiError};
+use crate::{
+    domain::{Principal, Seq, TaskId},
+    events::Encoded,
+    service::{self, TaskFilter},
+};
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use futures::{Stream, StreamExt, stream, stream::BoxStream};
+use std::{collections::BTreeSet, convert::Infallible, fmt::Write, sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a browser waits before it connects again.
+const RETRY_MS: u32 = 2_000;
+
+/// Tasks of a board's snapshot.
+const SNAPSHOT_TASKS: u32 = 100;
+
+/// Changes of a team are gathered so long before their tasks are read.
+const TEAM_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two looks whether the key still holds and, for boards, all is well.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// The stream of one task, after `after`.
+pub(super) async fn task(
+    state: &ApiState,
+    caller: &Caller,
+    id: TaskId,
+    after: Seq,
+    follow: bool,
+) -> Result<Response, ApiError> {
+    // Also says 404 and 410 while there can still be a status.
+    let now = state.service.events_from(caller, id, after).await?;
+    let done = !follow && now.status.is_end() && after >= now.last_seq;
+    let watcher = TaskWatcher {
+        state: state.clone(),
+        caller: caller.0.clone(),
+        id,
+        events: state.hub.follow(id, after).boxed(),
+        follow,
+        cursor: after,
+        // The end may have been written before; then its last seq is known already.
+        closes_at: (!follow && now.status.is_end()).then_some(now.last_seq),
+        heartbeat: Instant::now() + HEARTBEAT,
+        recheck: Instant::now() + RECHECK,
+        draining: state.draining.clone(),
+    };
+    let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);
+    let rest = stream::unfold((!done).then_some(watcher), |watcher| async {
+        let mut watcher = watcher?;
+        let piece = watcher.next().await?;
+        let more = !watcher.at_end();
+        Some((Ok(piece), more.then_some(watcher)))
+    });
+    Ok(response(head.chain(rest)))
+}
+
+struct TaskWatcher {
+    state: ApiState,
+    caller: Arc<Principal>,
+    id: TaskId,
+    events: BoxStream<'static, Result<Arc<Encoded>, crate::store::StoreError>>,
+    follow: bool,
+    cursor: Seq,
+    /// The last seq of a task that has ended.
+    closes_at: Option<Seq>,
+    heartbeat: Instant,
+    recheck: Instant,
+    draining: CancellationToken,
+}
+
+impl TaskWatcher {
+    fn at_end(&self) -> bool {
+        self.closes_at.is_some_and(|last| self.cursor >= last)
+    }
+
+    /// The next piece to be written; `None` closes the stream.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return None,
+                event = self.events.next() => {
+                    let event = event?.inspect_err(|error| {
+                        tracing::warn!(%error, task.id = %self.id, "a stream ends because the log cannot be read");
+                    }).ok()?;
+                    if let Some(seq) = event.seq {
+                        self.cursor = seq;
+                        if !self.follow && event.kind == "task.status" {
+                            self.look_for_end().await;
+                        }
+                    }
+                    self.heartbeat = Instant::now() + HEARTBEAT;
+                    return Some(frame(&event));
+                }
+                () = tokio::time::sleep_until(self.heartbeat) => {
+                    self.heartbeat = Instant::now() + HEARTBEAT;
+                    if Instant::now() >= self.recheck {
+                        self.recheck = Instant::now() + RECHECK;
+                        // The task may have been deleted under the stream.
+                        if let Err(service::Error::NotFound) = self.state.service.task_state(&self.caller, self.id).await {
+                            return None;
+                        }
+                    }
+                    return Some(Bytes::from_static(b": heartbeat\n\n"));
+                }
+            }
+        }
+    }
+
+    /// After a change of status: whether the task has ended, and at which seq.
+    async fn look_for_end(&mut self) {
+        if let Ok(state) = self.state.service.task_state(&self.caller, self.id).await {
+            self.closes_at = state.status.is_end().then_some(state.last_seq);
+        }
+    }
+}
+
+/// The stream of a team's tasks: a snapshot, then changes.
+pub(super) async fn team(state: &ApiState, caller: &Caller) -> Result<Response, ApiError> {
+    let changes = state.hub.team_changes(caller.team);
+    let snapshot = snapshot(state, &caller.0).await?;
+    let watcher = TeamWatcher {
+        state: state.clone(),
+        caller: caller.0.clone(),
+        changes,
+        changed: BTreeSet::new(),
+        heartbeat: Instant::now() + HEARTBEAT,
+    };
+    let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n{snapshot}")))]);
+    let rest = stream::unfold(watcher, |mut watcher| async {
+        let piece = watcher.next().await?;
+        Some((Ok(piece), watcher))
+    });
+    Ok(response(head.chain(rest)))
+}
+
+async fn snapshot(state: &ApiState, caller: &Principal) -> Result<String, service::Error> {
+    let tasks = state.service.tasks(caller, &TaskFilter::default(), None, SNAPSHOT_TASKS).await?;
+    let data = serde_json::json!({ "data": tasks });
+    Ok(format!("event: snapshot\ndata: {data}\n\n"))
+}
+
+struct TeamWatcher {
+    state: ApiState,
+    caller: Arc<Principal>,
+    changes: Receiver<(TaskId, Seq)>,
+    changed: BTreeSet<TaskId>,
+    heartbeat: Instant,
+}
+
+impl TeamWatcher {
+    async fn next(&mut self) -> Option<Bytes> {
+        tokio::select! {
+            biased;
+            () = self.state.draining.cancelled() => None,
+            change = self.changes.recv() => match change {
+                Ok((task, _)) => {
+                    self.changed.insert(task);
+                    tokio::time::sleep(TEAM_PAUSE).await;
+                    while let Ok((task, _)) = self.changes.try_recv() {
+                        self.changed.insert(task);
+                    }
+                    self.heartbeat = Instant::now() + HEARTBEAT;
+                    self.tell().await
+                }
+                Err(RecvError::Lagged(_)) => {
+                    // Too far behind to name the changes: the board starts again.
+                    self.changes = self.changes.resubscribe();
+                    snapshot(&self.state, &self.caller).await.ok().map(Bytes::from)
+                }
+                Err(RecvError::Closed) => None,
+            },
+            () = tokio::time::sleep_until(self.heartbeat) => {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                Some(Bytes::from_static(b": heartbeat\n\n"))
+            }
+        }
+    }
+
+    async fn tell(&mut self) -> Option<Bytes> {
+        let mut text = String::new();
+        for id in std::mem::take(&mut self.changed) {
+            match self.state.service.task_summary(&self.caller, id).await {
+                Ok(task) => {
+                    let data = serde_json::to_string(&task).ok()?;
+                    let _ = write!(text, "event: task\ndata: {data}\n\n");
+                }
+                Err(service::Error::NotFound) => {
+                    let _ = write!(text, "event: task.deleted\ndata: {{\"id\":\"{id}\"}}\n\n");
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(Bytes::from(text))
+    }
+}
+
+/// One event. JSON has no line breaks outside of strings and escapes those within, so that one
+/// `data` line holds it.
+fn frame(event: &Encoded) -> Bytes {
+    let mut text = String::with_capacity(event.json.len() + event.kind.len() + 40);
+    if let Some(seq) = event.seq {
+        let _ = writeln!(text, "id: {seq}");
+    }
+    let _ = write!(text, "event: {}\ndata: {}\n\n", event.kind, event.json);
+    Bytes::from(text)
+}
+
+fn response(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

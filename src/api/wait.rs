@@ -1,0 +1,173 @@
+//! Long polls: `Prefer: wait=N` (RFC 7240) holds an answer until it differs.
+//!
+//! Who waits holds no connection of the database: he is woken by the hub and then looks.
+
+use super::{
+    ApiState,
+    caller::Caller,
+    error::ApiError,
+    query::{FromQuery, Pairs},
+    reply,
+};
+use crate::{
+    domain::{Seq, TaskId},
+    service::TaskState,
+};
+use axum::{
+    http::{HeaderMap, HeaderValue},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use std::{str::FromStr, time::Duration};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Instant, timeout_at},
+};
+use utoipa::ToSchema;
+
+const WAIT_SECONDS_MAX: u64 = 60;
+
+/// Changes of a team come in bursts: a list is read again at most this often.
+const LIST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a long poll waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Until {
+    /// Of status, phase, `waiting_for` or verdict.
+    #[default]
+    Change,
+    /// No longer queued or running.
+    Rest,
+    /// Succeeded, failed or cancelled.
+    End,
+}
+
+impl FromStr for Until {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "change" => Ok(Self::Change),
+            "rest" => Ok(Self::Rest),
+            "end" => Ok(Self::End),
+            _ => Err("must be change, rest or end"),
+        }
+    }
+}
+
+/// `?until=` alone.
+pub(crate) struct UntilQuery(pub(crate) Until);
+
+impl FromQuery for UntilQuery {
+    fn from_query(query: &mut Pairs) -> Self {
+        Self(query.one("until").unwrap_or_default())
+    }
+}
+
+/// The tag of a task: its log says all that becomes of it.
+pub(crate) fn task_tag(last_seq: i64) -> String {
+    format!("\"{last_seq}\"")
+}
+
+/// Seconds of the `wait` preference, at most 60; what cannot be read is no preference.
+fn preferred(headers: &HeaderMap) -> Option<u64> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split([',', ';']))
+        .find_map(|one| {
+            let (name, seconds) = one.split_once('=')?;
+            let seconds = seconds.trim().trim_matches('"');
+            if name.trim().eq_ignore_ascii_case("wait") { seconds.parse::<u64>().ok() } else { None }
+        })
+        .map(|seconds| seconds.min(WAIT_SECONDS_MAX))
+}
+
+/// Says that the preference was honoured.
+pub(crate) fn applied(headers: &HeaderMap, mut response: Response) -> Response {
+    if let Some(value) = preferred(headers).and_then(|seconds| HeaderValue::from_str(&format!("wait={seconds}")).ok()) {
+        response.headers_mut().insert("preference-applied", value);
+    }
+    response
+}
+
+fn reached(until: Until, first: &TaskState, now: &TaskState) -> bool {
+    match until {
+        Until::Change => {
+            (now.status, now.phase, now.waiting_for, &now.verdict)
+                != (first.status, first.phase, first.waiting_for, &first.verdict)
+        }
+        Until::Rest => now.status.is_rest(),
+        Until::End => now.status.is_end(),
+    }
+}
+
+/// Returns once the task is what the client waits for, or its time is up.
+pub(crate) async fn task(
+    state: &ApiState,
+    caller: &Caller,
+    id: TaskId,
+    headers: &HeaderMap,
+    until: Until,
+) -> Result<(), ApiError> {
+    let Some(seconds) = preferred(headers) else { return Ok(()) };
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    // Subscribed before the first look: no change falls between.
+    let mut news = state.hub.watch(id);
+    let first = state.service.task_state(caller, id).await?;
+    // The client's copy is old already: there is nothing to wait for.
+    let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &task_tag(first.last_seq));
+    if until == Until::Change && stale {
+        return Ok(());
+    }
+    let mut now = first.clone();
+    while !reached(until, &first, &now) {
+        tokio::select! {
+            () = state.draining.cancelled() => return Ok(()),
+            woken = timeout_at(deadline, news.changed()) => match woken {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => news = state.hub.watch(id),
+                Err(_) => return Ok(()),
+            },
+        }
+        now = state.service.task_state(caller, id).await?;
+    }
+    Ok(())
+}
+
+/// A list that is read until it differs from the client's copy, or his time is up.
+pub(crate) struct ListWait {
+    deadline: Instant,
+    changes: Receiver<(TaskId, Seq)>,
+    /// The tag of the first look.
+    first: Option<String>,
+}
+
+impl ListWait {
+    /// Begun before the first look, so that no change falls between; none where nobody waits.
+    pub(crate) fn begin(state: &ApiState, caller: &Caller, headers: &HeaderMap) -> Option<Self> {
+        let seconds = preferred(headers)?;
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        Some(Self { deadline, changes: state.hub.team_changes(caller.team), first: None })
+    }
+
+    /// Whether the list is to be read again, once something has changed.
+    pub(crate) async fn again(&mut self, state: &ApiState, headers: &HeaderMap, body: &[u8]) -> bool {
+        let tag = reply::tag_of(body);
+        let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &tag);
+        let first = self.first.get_or_insert_with(|| tag.clone());
+        if stale || *first != tag {
+            return false;
+        }
+        tokio::select! {
+            () = state.draining.cancelled() => return false,
+            woken = timeout_at(self.deadline, self.changes.recv()) => match woken {
+                Err(_) | Ok(Err(RecvError::Closed)) => return false,
+                // One that lags looks at the list again.
+                Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
+            },
+        }
+        tokio::time::sleep_until(self.deadline.min(Instant::now() + LIST_PAUSE)).await;
+        true
+    }
+}

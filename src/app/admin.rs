@@ -1,0 +1,64 @@
+//! First users, teams and keys, straight on the database.
+
+use super::build::{Parts, RunningDatabase};
+use crate::{
+    auth, clock,
+    config::Settings,
+    domain::{Role, Scope, Timestamp},
+    postgres::DataDirLock,
+    store::{Store, accounts},
+};
+use anyhow::{Context, bail};
+
+/// What an operator asks for.
+#[derive(Clone, Debug)]
+pub enum AdminAction {
+    AddUser { name: String, team: String, role: Role, email: Option<String> },
+    AddTeam { name: String },
+    ListTeams,
+    AddKey { name: String, user: String, team: String, scopes: Option<Vec<Scope>>, expires_at: Option<Timestamp> },
+}
+
+/// Does it and answers lines for people. With a private cluster the service on the same data
+/// directory must not run: its API does the same.
+pub async fn admin(settings: &Settings, action: AdminAction) -> anyhow::Result<Vec<String>> {
+    let lock = DataDirLock::take(&settings.data_dir)?;
+    let database = RunningDatabase::start(settings, &lock).await?;
+    let parts = Parts::build(settings, lock.dir(), &database.url, true).await?;
+    let done = act(&parts.store, action).await;
+    parts.store.close().await;
+    database.stop().await;
+    done
+}
+
+async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> {
+    match action {
+        AdminAction::AddTeam { name } => {
+            let id = accounts::ensure_team(store, clock::new_id(), &name).await?;
+            Ok(vec![format!("team {name} is {id}")])
+        }
+        AdminAction::ListTeams => {
+            let teams = accounts::all_teams(store, 1_000).await?;
+            Ok(teams.into_iter().map(|team| format!("{}  {}", team.id, team.name)).collect())
+        }
+        AdminAction::AddUser { name, team, role, email } => {
+            let Some(team_id) = accounts::team_by_name(store, &team).await? else {
+                bail!("there is no team {team}: make it with `journeyman admin team add {team}`");
+            };
+            let identity = accounts::Identity { issuer: "local", subject: &name, name: &name, email: email.as_deref() };
+            let user = accounts::ensure_user(store, clock::new_id(), identity).await?;
+            accounts::set_member(store, team_id, user, role).await?;
+            Ok(vec![format!("user {name} is {user}, {} of {team}", role.as_str())])
+        }
+        AdminAction::AddKey { name, user, team, scopes, expires_at } => {
+            let Some(team_id) = accounts::team_by_name(store, &team).await? else {
+                bail!("there is no team {team}: make it with `journeyman admin team add {team}`");
+            };
+            let user_id = accounts::user_by_identity(store, "local", &user).await?.with_context(|| {
+                format!("there is no user {user}: make it with `journeyman admin user add {user} --team {team}`")
+            })?;
+            let (id, key) = auth::issue(store, team_id, user_id, &name, scopes.as_deref(), expires_at).await?;
+            Ok(vec![format!("key {id}, shown this once:"), key.expose().to_owned()])
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! From settings to rooms.
+
+use crate::{
+    auth::JwtSettings,
+    clock,
+    config::{
+        Settings,
+        settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend},
+    },
+    llm,
+    net::{AddressPolicy, Outgoing},
+    postgres::{Cluster, ClusterSettings, DataDirLock},
+    runner::Blobs,
+    secrets::Redactor,
+    store::{self, Store},
+    workspace::{
+        SandboxLimits, SandboxSettings, Sandboxes,
+        repository::{Repositories, RepositorySettings},
+    },
+};
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+/// The database that this process works on: the operator's, or a private cluster of its own.
+#[derive(Debug)]
+pub struct RunningDatabase {
+    pub url: String,
+    pub cluster: Option<Cluster>,
+}
+
+impl RunningDatabase {
+    pub async fn start(settings: &Settings, lock: &DataDirLock) -> anyhow::Result<Self> {
+        if let Some(url) = &settings.database.url {
+            return Ok(Self { url: url.expose().to_owned(), cluster: None });
+        }
+        let cluster = Cluster::start(
+            lock,
+            &ClusterSettings {
+                bin_dir: settings.database.postgres_bin.clone(),
+                search_path: settings.database.search_path.clone(),
+                ..ClusterSettings::default()
+            },
+        )
+        .await?;
+        Ok(Self { url: cluster.url().to_owned(), cluster: Some(cluster) })
+    }
+
+    /// Ends a private cluster in order; the operator's is left alone.
+    pub async fn stop(self) {
+        if let Some(cluster) = self.cluster
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::warn!(error = %error, "the private database did not stop in order: it recovers at the next start");
+        }
+    }
+}
+
+/// The rooms that the API and workers share.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub store: Store,
+    pub redactor: Arc<Redactor>,
+    pub policy: AddressPolicy,
+    pub repositories: Repositories,
+    pub blobs: Blobs,
+    pub objects: PathBuf,
+    pub secret: [u8; 32],
+    pub host: Uuid,
+}
+
+impl Parts {
+    pub async fn build(settings: &Settings, data_dir: &Path, url: &str, migrate: bool) -> anyhow::Result<Self> {
+        let mut database = store::Settings::new(url);
+        database.connections = (settings.database.connections / 2).max(2);
+        let store = Store::connect(&database, migrate).await.context("the database")?;
+        let policy = policy(settings)?;
+        let mut repositories = RepositorySettings::new(data_dir.to_owned());
+        repositories.allow_local.clone_from(&settings.network.allow_local_repos);
+        repositories.size_limit_bytes = settings.workspace.repository_limit_bytes;
+        repositories.outgoing = outgoing(settings);
+        let objects = data_dir.join("objects");
+        fs::create_dir_all(&objects).context("the object store")?;
+        Ok(Self {
+            redactor: Arc::new(settings.redactor()),
+            repositories: Repositories::new(repositories, policy.clone()),
+            policy,
+            blobs: Blobs::new(store.clone(), objects.clone()),
+            objects,
+            secret: secret(settings, data_dir)?,
+            host: host_id(data_dir)?,
+            store,
+        })
+    }
+}
+
+pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {
+    let hosts: Vec<String> = settings
+        .network
+        .private_hosts
+        .iter()
+        .map(|host| match host {
+            PrivateHost::Name(name) => name.clone(),
+            PrivateHost::Network(network) => network.to_string(),
+        })
+        .collect();
+    AddressPolicy::new(&hosts).context("JOURNEYMAN_PRIVATE_HOSTS")
+}
+
+fn outgoing(settings: &Settings) -> Outgoing {
+    Outgoing {
+        proxy: settings.network.https_proxy.clone(),
+        no_proxy: settings.network.no_proxy.clone().unwrap_or_default(),
+        ca_file: settings.network.ca_file.clone(),
+    }
+}
+
+pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::Result<Sandboxes> {
+    if settings.workspace.backend != WorkspaceBackend::Bubblewrap {
+        bail!("this build has the workspace backend bubblewrap alone: set JOURNEYMAN_WORKSPACE=bubblewrap");
+    }
+    let sandboxes = Sandboxes::new(SandboxSettings {
+        data_dir: data_dir.to_owned(),
+        execd: execd(settings)?,
+        toolchains: settings.workspace.toolchains.clone(),
+        uid_base: settings.workspace.uid_base,
+        cgroups: true,
+    })
+    .await?;
+    Ok(sandboxes)
+}
+
+/// The execd beside this executable, or where the settings say.
+fn execd(settings: &Settings) -> anyhow::Result<PathBuf> {
+    let path = match &settings.workspace.execd {
+        Some(path) => path.clone(),
+        None => {
+            let own = std::env::current_exe().context("where this executable is")?;
+            let beside = own.with_file_name("execd");
+            // Test binaries lie one directory deeper.
+            let above = own.parent().and_then(Path::parent).map(|dir| dir.join("execd"));
+            if beside.exists() { beside } else { above.filter(|path| path.exists()).unwrap_or(beside) }
+        }
+    };
+    if !path.exists() {
+        bail!("execd is not at {}: build it (cargo build --workspace --bins) or set JOURNEYMAN_EXECD", path.display());
+    }
+    Ok(path)
+}
+
+pub(super) fn limits(settings: &Settings) -> SandboxLimits {
+    let set = &settings.workspace.limits;
+    SandboxLimits {
+        pids: set.processes,
+        memory_bytes: set.memory_bytes,
+        cpu_percent: (set.cpus * 100.0).round().max(1.0) as u32,
+        disk_bytes: set.disk_bytes,
+        ..SandboxLimits::default()
+    }
+}
+
+pub(super) fn models(settings: &Settings) -> BTreeMap<String, llm::Model> {
+    settings.models.all.iter().map(|m| (m.name().to_owned(), m.model.clone())).collect()
+}
+
+pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {
+    let ca_pem = settings.network.ca_file.as_ref().map(fs::read).transpose().context("JOURNEYMAN_CA_FILE")?;
+    Ok(llm::Client::new(llm::ClientSettings {
+        proxy: settings.network.https_proxy.clone(),
+        no_proxy: settings.network.no_proxy.clone(),
+        ca_pem,
+    })?)
+}
+
+pub(super) fn jwt(settings: &Settings) -> anyhow::Result<Option<JwtSettings>> {
+    let Some(jwt) = &settings.auth.jwt else { return Ok(None) };
+    match &jwt.key {
+        JwtKey::Shared(secret) => Ok(Some(JwtSettings::hs256(
+            secret.expose().as_bytes(),
+            jwt.issuer.as_deref(),
+            jwt.audience.as_deref(),
+            jwt.new_teams,
+        ))),
+        JwtKey::JwksUrl(_) | JwtKey::JwksFile(_) => {
+            bail!("JOURNEYMAN_JWKS is not taken by this build: set JOURNEYMAN_JWT_SECRET (HS256)")
+        }
+    }
+}
+
+/// The key that seals and signs: from the settings, else made once in the data directory.
+fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
+    if let Some(SecretKey(key)) = &settings.auth.secret_key {
+        return Ok(*key);
+    }
+    let text = once(&data_dir.join("secret-key"), || STANDARD.encode(clock::random_bytes::<32>()))?;
+    let key = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    key.with_context(|| format!("{} does not hold 32 bytes in base64", data_dir.join("secret-key").display()))
+}
+
+/// Names the data directory, so that a restarted process knows its own old leases.
+fn host_id(data_dir: &Path) -> anyhow::Result<Uuid> {
+    let text = once(&data_dir.join("host-id"), || clock::new_id::<Uuid>().to_string())?;
+    text.trim().parse().with_context(|| format!("{} does not hold an id", data_dir.join("host-id").display()))
+}
+
+/// A small file, readable by its owner alone, made once. Its directory is locked by this process.
+pub(super) fn once(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        Ok(_) | Err(_) => {
+            let text = make();
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| path.display().to_string())?;
+            writeln!(file, "{text}").with_context(|| path.display().to_string())?;
+            Ok(text)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Tries what the main job needs, for real, and says what is wrong and the mend.
+
+use super::build::{self, RunningDatabase};
+use crate::{
+    clock,
+    config::Settings,
+    domain::TaskId,
+    postgres::DataDirLock,
+    store::{self, Store},
+    workspace::{OpenSandbox, RunCommand, RunOutcome},
+};
+use anyhow::bail;
+use std::{sync::Arc, time::Duration};
+
+/// One line of the doctor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub name: String,
+    pub state: State,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Good,
+    /// It works, but less well than designed.
+    Weaker,
+    /// The main job could not run.
+    Bad,
+}
+
+/// A line for each thing that was tried. The main job can run where none is [`State::Bad`].
+pub async fn doctor(settings: &Settings) -> Vec<Line> {
+    let mut lines = Vec::new();
+    lines.push(line("postgres", postgres(settings).await));
+    match build::sandboxes(settings, &settings.data_dir).await {
+        Ok(sandboxes) => {
+            for capability in &sandboxes.capabilities().lines {
+                lines.push(Line {
+                    name: format!("workspace {}", capability.name),
+                    state: if capability.holds { State::Good } else { State::Weaker },
+                    detail: capability.detail.clone(),
+                });
+            }
+            lines.push(line("workspace", try_sandbox(settings, &sandboxes).await));
+        }
+        Err(error) => lines.push(line("workspace", Err(error))),
+    }
+    if settings.models.all.is_empty() {
+        let mend = "no model is configured: set JOURNEYMAN_MODEL and JOURNEYMAN_MODEL_URL, OPENAI_API_KEY or ANTHROPIC_API_KEY, or [[models]] in the settings' file";
+        lines.push(Line { name: "models".to_owned(), state: State::Bad, detail: mend.to_owned() });
+    }
+    for model in &settings.models.all {
+        lines.push(line(&format!("model {}", model.name()), try_model(&model.model).await));
+    }
+    lines
+}
+
+fn line(name: &str, tried: anyhow::Result<String>) -> Line {
+    match tried {
+        Ok(detail) => Line { name: name.to_owned(), state: State::Good, detail },
+        Err(error) => Line { name: name.to_owned(), state: State::Bad, detail: format!("{error:#}") },
+    }
+}
+
+async fn postgres(settings: &Settings) -> anyhow::Result<String> {
+    let clock = clock::Stopwatch::start();
+    if settings.database.url.is_none()
+        && let Some(address) = crate::postgres::data_dir::read_listen(&settings.data_dir)
+    {
+        return Ok(format!("a service on {address} holds the data directory and its private cluster"));
+    }
+    let lock = DataDirLock::take(&settings.data_dir)?;
+    let database = RunningDatabase::start(settings, &lock).await?;
+    let connected = Store::connect(&store::Settings::new(&database.url), true).await;
+    let private = database.cluster.is_some();
+    if let Ok(store) = &connected {
+        store.close().await;
+    }
+    database.stop().await;
+    connected?;
+    let which = if private { "a private cluster" } else { "DATABASE_URL" };
+    Ok(format!("{which} answers and is migrated ({} ms)", clock.elapsed_ms()))
+}
+
+async fn try_sandbox(settings: &Settings, sandboxes: &crate::workspace::Sandboxes) -> anyhow::Result<String> {
+    let task: TaskId = clock::new_id();
+    let copy = sandboxes.directory(task).copy();
+    tokio::fs::create_dir_all(&copy).await?;
+    if let Some((uid, gid)) = sandboxes.owner_uid(task) {
+        std::os::unix::fs::chown(&copy, Some(uid), Some(gid))?;
+    }
+    let clock = clock::Stopwatch::start();
+    let open = OpenSandbox {
+        task,
+        copy,
+        mirrors: Vec::new(),
+        limits: build::limits(settings),
+        env: Vec::new(),
+        tracked: Arc::from([]),
+        low_priority: false,
+    };
+    let workspace = sandboxes.open(open).await?;
+    let opened = clock.elapsed_ms();
+    let ran = workspace.run(RunCommand::new("git --version", Duration::from_secs(10)), None).await;
+    workspace.close().await;
+    tokio::fs::remove_dir_all(sandboxes.directory(task).path()).await.ok();
+    let ran = ran?;
+    if ran.outcome != RunOutcome::Exited(0) {
+        bail!("git does not run in a workspace: install git on this host");
+    }
+    Ok(format!("a sandbox opens in {opened} ms and runs {}", String::from_utf8_lossy(&ran.output).trim()))
+}
+
+async fn try_model(model: &crate::llm::Model) -> anyhow::Result<String> {
+    let host = model.url.host_str().unwrap_or_default().to_owned();
+    let port = model.url.port_or_known_default().unwrap_or(443);
+    let connecting = tokio::net::TcpStream::connect((host.as_str(), port));
+    match tokio::time::timeout(Duration::from_secs(5), connecting).await {
+        Ok(Ok(_)) => Ok(format!("{host}:{port} answers; whether it takes the key shows at the first call")),
+        Ok(Err(error)) => bail!("{host}:{port} does not answer ({error}): check JOURNEYMAN_MODEL_URL"),
+        Err(_) => bail!("{host}:{port} does not answer within 5 s: check JOURNEYMAN_MODEL_URL and the network"),
+    }
+}

@@ -1,0 +1,58 @@
+//! What the use cases ask of rooms that they may not know: checks of URLs, news of commits, trees.
+
+use super::build::Parts;
+use crate::{
+    config::Settings,
+    events::Hub,
+    queue::Queue,
+    runner::{self, OriginError},
+    service::{Hooks, Tree, TreeQuestion},
+    workspace::repository::{Base, validate_ref, validate_url},
+};
+use std::sync::Arc;
+
+pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue) -> Hooks {
+    let policy = parts.policy.clone();
+    let allow_local = settings.network.allow_local_repos.clone();
+    let trees = parts.clone();
+    Hooks {
+        repository_url: Arc::new(move |url| {
+            validate_url(url, &policy, &allow_local).map(drop).map_err(|error| error.to_string())
+        }),
+        repository_ref: Arc::new(|reference| validate_ref(reference).map_err(|error| error.to_string())),
+        committed: Arc::new(move |team, task, seq| {
+            hub.wrote(team, task, seq);
+            queue.wake();
+        }),
+        tree: Some(Arc::new(move |question| {
+            let parts = trees.clone();
+            Box::pin(async move { answer(&parts, question).await })
+        })),
+    }
+}
+
+async fn answer(parts: &Parts, question: TreeQuestion) -> Result<Option<Vec<u8>>, String> {
+    match question {
+        TreeQuestion::BaseFile { tree, path } => {
+            let base = base(parts, &tree).await?;
+            let found = parts.repositories.read_many(&base, vec![path]).await.map_err(|e| e.public_message())?;
+            Ok(found.into_iter().next().flatten().map(Vec::from))
+        }
+        TreeQuestion::Patch { from, to } => {
+            let base = base(parts, &from).await?;
+            let before = from.delta.unwrap_or_default();
+            let contents = parts.blobs.of_team(from.team);
+            let patch = parts.repositories.patch(&base, &before, &to, contents).await;
+            Ok(Some(patch.map_err(|e| e.public_message())?.text))
+        }
+    }
+}
+
+async fn base(parts: &Parts, tree: &Tree) -> Result<Base, String> {
+    let found =
+        runner::base(&parts.repositories, &parts.blobs, tree.team, tree.repository.as_ref(), tree.commit.as_ref());
+    found.await.map_err(|error| match error {
+        OriginError::Repository(error) => error.public_message(),
+        OriginError::Blob(_) => "the upload cannot be read now".to_owned(),
+    })
+}

@@ -1,0 +1,218 @@
+//! The service as a process: everything started in order, and ended in the opposite one.
+
+use super::{
+    build::{self, Parts, RunningDatabase},
+    embedded, hooks,
+};
+use crate::{
+    api::{self, ApiState},
+    auth::{self, Authenticator},
+    clock,
+    config::Settings,
+    domain::{Limits, task::LOG_VERSION},
+    events::Hub,
+    jobs::{self, Reconciler, ReconcilerSettings},
+    postgres::DataDirLock,
+    queue::{Queue, QueueSettings},
+    runner::{Deps, Failpoint, Runner},
+    service::{self, ModelView, Service},
+    shutdown::Shutdown,
+    telemetry::Metrics,
+};
+use anyhow::Context;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// How often a worker looks for work that no one in its process told it of.
+const QUEUE_POLL: Duration = Duration::from_millis(200);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    All,
+    Api,
+    Worker,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Server {
+    pub address: Option<SocketAddr>,
+    pub shutdown: Shutdown,
+    /// The first admin's key, where this start made it.
+    pub bootstrap_key: Option<String>,
+    pub parts: Parts,
+    lock: DataDirLock,
+    database: RunningDatabase,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// Serves until a signal drains the process.
+pub async fn serve(settings: Settings, role: Role, migrate: bool) -> anyhow::Result<()> {
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals()?;
+    let server = Server::start(&settings, role, migrate, shutdown, None).await?;
+    if let Some(key) = &server.bootstrap_key {
+        announce(key);
+    }
+    server.finished().await
+}
+
+/// The first key is told once, on standard error, which is where an operator's terminal or log is.
+fn announce(key: &str) {
+    tracing::warn!("this database is new: the first admin's API key, shown this once, is {key}");
+}
+
+impl Server {
+    /// Starts everything and returns once requests are answered.
+    pub async fn start(
+        settings: &Settings,
+        role: Role,
+        migrate: bool,
+        shutdown: Shutdown,
+        failpoint: Option<Failpoint>,
+    ) -> anyhow::Result<Self> {
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        let lock = DataDirLock::take(&settings.data_dir)?;
+        let data_dir = lock.dir().to_owned();
+        let database = RunningDatabase::start(settings, &lock).await?;
+        let parts = Parts::build(settings, &data_dir, &database.url, migrate).await?;
+        let chosen = settings.auth.bootstrap_key.as_ref().map(|key| key.expose());
+        let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
+        let hub = Hub::new(parts.store.clone());
+        let tail = (hub.clone(), shutdown.cut());
+        // Not tracked: streams are fed until the very end.
+        tokio::spawn(async move { tail.0.tail(tail.1).await });
+        let queue = queue(settings, &parts);
+        if role != Role::Api {
+            start_worker(settings, &parts, &hub, &queue, &shutdown, failpoint).await?;
+        }
+        let mut server = Self { address: None, shutdown, bootstrap_key, parts, lock, database, serving: None };
+        if role != Role::Worker {
+            embedded::local_key(&server.parts.store, &data_dir).await?;
+            server.listen(settings, hub, &queue).await?;
+        }
+        Ok(server)
+    }
+
+    async fn listen(&mut self, settings: &Settings, hub: Hub, queue: &Queue) -> anyhow::Result<()> {
+        let metrics = Metrics::install();
+        let upkeep = metrics.clone();
+        let cut = self.shutdown.cut();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = cut.cancelled() => return,
+                    () = tokio::time::sleep(METRICS_UPKEEP) => upkeep.run_upkeep(),
+                }
+            }
+        });
+        let authenticator = Authenticator::new(self.parts.store.clone(), build::jwt(settings)?);
+        let service = Service::new(
+            self.parts.store.clone(),
+            authenticator.clone(),
+            service_settings(settings, &self.parts),
+            hooks::hooks(&self.parts, settings, hub.clone(), queue.clone()),
+        );
+        let state = ApiState::new(service, authenticator, hub, metrics, &self.parts.secret, self.shutdown.draining());
+        let listener = TcpListener::bind(settings.http.listen)
+            .await
+            .with_context(|| format!("JOURNEYMAN_LISTEN: cannot listen on {}", settings.http.listen))?;
+        let address = listener.local_addr()?;
+        self.lock.write_listen(address)?;
+        self.address = Some(address);
+        let router = api::router(state, axum::Router::new());
+        let draining = self.shutdown.draining();
+        self.serving = Some(tokio::spawn(api::serve(listener, router, draining)));
+        tracing::info!(address = %address, "listening on http://{address}");
+        Ok(())
+    }
+
+    /// Waits for the drain and ends everything in order.
+    pub async fn finished(self) -> anyhow::Result<()> {
+        let Self { shutdown, parts, lock, database, serving, .. } = self;
+        shutdown.finished().await;
+        if let Some(serving) = serving {
+            // Streams end with the process; what was accepted is committed.
+            serving.abort();
+        }
+        parts.store.close().await;
+        database.stop().await;
+        drop(lock);
+        Ok(())
+    }
+}
+
+fn queue(settings: &Settings, parts: &Parts) -> Queue {
+    Queue::new(
+        parts.store.clone(),
+        QueueSettings {
+            replica: clock::new_id(),
+            host: parts.host,
+            capacity: settings.worker.tasks as usize,
+            lease_ttl: settings.worker.lease_ttl,
+            poll: QUEUE_POLL,
+            log_version: LOG_VERSION,
+        },
+    )
+}
+
+async fn start_worker(
+    settings: &Settings,
+    parts: &Parts,
+    hub: &Hub,
+    queue: &Queue,
+    shutdown: &Shutdown,
+    failpoint: Option<Failpoint>,
+) -> anyhow::Result<()> {
+    let sandboxes = build::sandboxes(settings, &settings.data_dir).await?;
+    let runner = Runner::new(Deps {
+        store: parts.store.clone(),
+        hub: hub.clone(),
+        client: build::client(settings)?,
+        models: build::models(settings),
+        sandboxes: sandboxes.clone(),
+        repositories: parts.repositories.clone(),
+        limits: build::limits(settings),
+        redactor: Arc::clone(&parts.redactor),
+        blobs: parts.blobs.clone(),
+        draining: shutdown.draining(),
+        cut: shutdown.cut(),
+        failpoint,
+    });
+    let reconciler = Reconciler::new(
+        parts.store.clone(),
+        queue.clone(),
+        sandboxes,
+        ReconcilerSettings {
+            deadlines_every: Duration::from_secs(1),
+            sweep_every: Duration::from_secs(60),
+            copies_kept: settings.retention.workspaces,
+        },
+    );
+    let stop = shutdown.draining();
+    shutdown.spawn(async move { reconciler.run(stop).await });
+    let (queue, own) = (queue.clone(), shutdown.clone());
+    shutdown.spawn(async move { jobs::work(&queue, &runner, &own).await });
+    Ok(())
+}
+
+fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
+    let view = |m: &crate::config::ModelSettings| ModelView {
+        name: m.name().to_owned(),
+        wire: m.model.wire,
+        window_tokens: m.model.window_tokens,
+        max_output_tokens: u64::from(m.model.max_output_tokens),
+        prices: m.model.prices,
+        default: settings.models.default.as_deref() == Some(m.name()),
+    };
+    service::Settings {
+        models: settings.models.all.iter().map(view).collect(),
+        limits: Limits::default(),
+        objects: parts.objects.clone(),
+        secret: parts.secret,
+    }
+}

@@ -1,0 +1,82 @@
+//! The reconcilers' loop: deadlines every second, the rest more rarely.
+
+use crate::{
+    queue::Queue,
+    store::{Store, StoreError, deadlines},
+    workspace::Sandboxes,
+};
+use std::{collections::HashSet, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Approvals settled in one round, at most.
+const OVERDUE_MAX: u32 = 100;
+
+#[derive(Clone, Copy, Debug)]
+pub struct ReconcilerSettings {
+    pub deadlines_every: Duration,
+    pub sweep_every: Duration,
+    /// How long the working copies of resting tasks are kept.
+    pub copies_kept: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    store: Store,
+    queue: Queue,
+    sandboxes: Sandboxes,
+    settings: ReconcilerSettings,
+}
+
+impl Reconciler {
+    pub fn new(store: Store, queue: Queue, sandboxes: Sandboxes, settings: ReconcilerSettings) -> Self {
+        Self { store, queue, sandboxes, settings }
+    }
+
+    /// Runs until `stop`; what fails is tried again in the next round.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut deadlines = tokio::time::interval(self.settings.deadlines_every);
+        let mut sweeps = tokio::time::interval(self.settings.sweep_every);
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = deadlines.tick() => self.deadlines().await,
+                _ = sweeps.tick() => self.sweep().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(error = %error, "a reconciler could not do its round");
+            }
+        }
+    }
+
+    /// Lets the defaults of overdue approvals hold.
+    async fn deadlines(&self) -> Result<(), StoreError> {
+        let overdue = deadlines::overdue(&self.store, OVERDUE_MAX).await?;
+        for one in &overdue {
+            deadlines::resolve_by_default(&self.store, *one).await?;
+        }
+        if !overdue.is_empty() {
+            self.queue.wake();
+        }
+        Ok(())
+    }
+
+    /// Removes working copies that nobody wants and what is kept for a while only.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        deadlines::forget_old(&self.store).await?;
+        let kept = i64::try_from(self.settings.copies_kept.as_secs()).unwrap_or(i64::MAX);
+        let mut live: HashSet<_> = deadlines::with_copies(&self.store, kept).await?.into_iter().collect();
+        live.extend(self.queue.held());
+        match self.sandboxes.sweep(&live).await {
+            Ok(swept) if swept.directories_removed + swept.processes_killed > 0 => {
+                tracing::info!(
+                    directories = swept.directories_removed,
+                    processes = swept.processes_killed,
+                    "swept workspaces"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "workspaces could not be swept"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! The steps before the first model call: the repository is opened, the prompt's head pinned, the
+//! brief made, memory recalled.
+
+use super::{
+    drive::Driver,
+    journal::{Flow, Halt, patiently},
+};
+use crate::{
+    agent::{End, prompt},
+    analysis::{self, BriefFile, BriefInput},
+    domain::{
+        ErrorCode, EventData, Private,
+        event::{PromptHead, TreeDelta},
+        task::{RepositorySource, TaskResult},
+    },
+    memory,
+    secrets::Redactor,
+    tools::{self, ToolSet},
+    workspace::repository::Base,
+};
+use std::collections::BTreeMap;
+
+/// A file read for the brief, at most.
+const BRIEF_FILE_BYTES_MAX: u64 = 256 << 10;
+/// Commits of history that the brief is given.
+const HISTORY: usize = 10;
+
+impl Driver {
+    /// Opens the repository and makes the brief; the working copy is laid out meanwhile.
+    pub(super) async fn analyse(&mut self) -> Result<Flow, Halt> {
+        let base = match self.copy.resolve(&self.journal.session, None).await {
+            Ok(base) => base,
+            Err(Halt::Repository(error)) => {
+                let code =
+                    if error.is_remote() { ErrorCode::RepositoryUnreachable } else { ErrorCode::WorkspaceFailed };
+                let text = self.deps.redactor.redact(&error.public_message()).into_owned();
+                return self.finish(Vec::new(), End::failed(code, text)).await;
+            }
+            Err(other) => return Err(other),
+        };
+        self.boundary()?;
+        self.copy.start(base.clone(), TreeDelta::default(), true);
+        let (data, text) = self.brief(&base).await?;
+        let head = self.head().await?;
+        self.journal.record(data, Some(Private::Brief { head, text, base_tree: base.tree.clone() }));
+        Ok(Flow::On)
+    }
+
+    async fn brief(&self, base: &Base) -> Result<(EventData, String), Halt> {
+        let entries = base.entries();
+        let files: Vec<BriefFile<'_>> =
+            entries.iter().map(|entry| BriefFile { path: &entry.path, size: entry.size }).collect();
+        let mut wanted: Vec<String> = analysis::wanted(&files).into_iter().map(str::to_owned).collect();
+        wanted.retain(|path| {
+            let found = entries.binary_search_by(|entry| (*entry.path).cmp(path));
+            found.is_ok_and(|at| entries[at].size <= BRIEF_FILE_BYTES_MAX)
+        });
+        let read = self.deps.repositories.read_many(base, wanted.clone()).await?;
+        let contents: BTreeMap<String, Vec<u8>> =
+            wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect();
+        let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();
+        let brief = analysis::brief(&BriefInput {
+            files: &files,
+            contents: &contents,
+            request: &self.journal.session.spec.request,
+            window_tokens: self.facts().window_tokens,
+            history: &history,
+            programs: None,
+        });
+        let data = EventData::BriefReady {
+            commit: base.commit.clone(),
+            languages: brief.languages,
+            conventions: brief.conventions,
+            checks: brief.checks,
+            files: brief.files,
+        };
+        Ok((data, self.deps.redactor.redact_known(&brief.text).into_owned()))
+    }
+
+    /// Instructions and tools by content: an upgrade in mid-task changes nothing of them.
+    async fn head(&self) -> Result<PromptHead, Halt> {
+        let team = self.claimed.team;
+        let specs = tools::specs(ToolSet::Work);
+        let specs =
+            serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
+        Ok(PromptHead {
+            instructions: self.deps.keep(team, prompt::INSTRUCTIONS.as_bytes()).await?,
+            tools: self.deps.keep(team, specs).await?,
+        })
+    }
+
+    /// Recalls the caller's memories, once. Without a database's answer there is no task to run, so
+    /// it is waited for.
+    pub(super) async fn recall(&mut self) -> Result<(), Halt> {
+        let spec = &self.journal.session.spec;
+        let repository = match &spec.repository {
+            Some(RepositorySource::Git { url, .. }) => Some(url.as_str()),
+            _ => None,
+        };
+        let wanted =
+            memory::Wanted { team: self.claimed.team, user: self.claimed.user, repository, request: &spec.request };
+        let store = &self.deps.store;
+        let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, memory::Budget::default())).await?;
+        self.journal.record(
+            EventData::MemoryUsed { memories: recalled.memories },
+            Some(Private::Memory { text: recalled.text }),
+        );
+        Ok(())
+    }
+}
+
+/// Scrubs what a result quotes of models and logs.
+pub(super) fn redact_result(redactor: &Redactor, result: &mut TaskResult) {
+    for text in [&mut result.summary, &mut result.answer].into_iter().flatten() {
+        if let std::borrow::Cow::Owned(scrubbed) = redactor.redact(text) {
+            *text = scrubbed;
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The task's working copy and the sandbox over it: laid out once, kept while the task runs, looked
+//! at after calls that may have changed it.
+//!
+//! A copy that survived a crash is used as it is; it is laid anew from the last checkpoint only
+//! where it is gone or a retry goes back.
+
+use super::{BlobError, Deps, OriginError, journal::Halt, origin};
+use crate::{
+    agent::Session,
+    domain::{BlobHash, Oid, TaskId, TeamId, event::TreeDelta},
+    store::{StoreError, jobs::Claimed},
+    workspace::{
+        OpenSandbox, Workspace,
+        checkpoint::{Checkpoint, CheckpointError, TreeState},
+        repository::Base,
+    },
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::task::JoinHandle;
+
+pub(super) struct Copy {
+    deps: Arc<Deps>,
+    team: TeamId,
+    task: TaskId,
+    base: Option<Base>,
+    tree: Option<TreeState>,
+    workspace: Option<Workspace>,
+    opening: Option<JoinHandle<Result<Workspace, Halt>>>,
+    /// The open workspace was walked since it was opened.
+    looked: bool,
+}
+
+impl Copy {
+    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed) -> Self {
+        Self {
+            deps,
+            team: claimed.team,
+            task: claimed.task,
+            base: None,
+            tree: None,
+            workspace: None,
+            opening: None,
+            looked: false,
+        }
+    }
+
+    /// Whether the copy of an earlier driver is still here.
+    pub(super) async fn survives(&self) -> bool {
+        tokio::fs::try_exists(self.directory()).await.unwrap_or(false)
+    }
+
+    /// Starts to open the workspace, unless it is open or opening: the base as the session knows
+    /// it, the tree of its newest checkpoint.
+    pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Halt> {
+        if self.workspace.is_some() || self.opening.is_some() {
+            return Ok(());
+        }
+        let base = match self.base.clone() {
+            Some(base) => base,
+            None => self.resolve(session, session.briefed.as_ref().and_then(|b| b.commit.as_ref())).await?,
+        };
+        let delta = match &session.checkpoint {
+            Some(checkpoint) => self.delta(&checkpoint.delta).await?,
+            None => TreeDelta::default(),
+        };
+        let relay = std::mem::take(&mut session.relay);
+        self.start(base, delta, relay);
+        Ok(())
+    }
+
+    /// Starts with a base that was just resolved.
+    pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool) {
+        self.tree = Some(TreeState::from(&base, &delta));
+        self.base = Some(base.clone());
+        self.looked = false;
+        let (deps, team, task, directory) = (Arc::clone(&self.deps), self.team, self.task, self.directory());
+        self.opening = Some(tokio::spawn(async move {
+            let present = tokio::fs::try_exists(&directory).await.map_err(Halt::Disk)?;
+            if relay || !present {
+                lay_out(&deps, team, task, &base, &delta, &directory).await?;
+            }
+            open(&deps, task, &base, directory, false).await
+        }));
+    }
+
+    /// The open workspace; waits where it is opening. [`Copy::prepare`] comes first.
+    pub(super) async fn workspace(&mut self) -> Result<Workspace, Halt> {
+        if let Some(workspace) = &self.workspace {
+            return Ok(workspace.clone());
+        }
+        let Some(opening) = self.opening.as_mut() else {
+            return Err(crate::workspace::WorkspaceError::Gone { why: "it is not open".to_owned() }.into());
+        };
+        let opened = opening.await.map_err(|error| Halt::Disk(io::Error::other(error)));
+        self.opening = None;
+        let workspace = opened??;
+        self.workspace = Some(workspace.clone());
+        Ok(workspace)
+    }
+
+    pub(super) fn looked(&self) -> bool {
+        self.looked
+    }
+
+    /// Looks at the working copy; answers what a checkpoint needs where its tree has changed.
+    pub(super) async fn look(&mut self) -> Result<Option<Checkpoint>, Halt> {
+        let workspace = self.workspace().await?;
+        let walk = match workspace.walk().await {
+            Ok(walk) => walk,
+            Err(error) => {
+                self.close().await;
+                return Err(error.into());
+            }
+        };
+        let Some(tree) = self.tree.as_mut() else { return Ok(None) };
+        let found = tree.absorb(walk, &workspace).await.map_err(unusable)?;
+        self.looked = true;
+        Ok(found)
+    }
+
+    /// The base and the tree as last looked at.
+    pub(super) fn state(&self) -> Option<(&Base, &TreeState)> {
+        self.base.as_ref().zip(self.tree.as_ref())
+    }
+
+    /// Ends the sandbox; nothing of it runs when this returns. The copy stays.
+    pub(super) async fn close(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            if let Ok(Ok(workspace)) = opening.await {
+                workspace.close().await;
+            }
+        }
+        if let Some(workspace) = self.workspace.take() {
+            workspace.close().await;
+        }
+        self.looked = false;
+    }
+
+    /// The difference from the base that a checkpoint recorded.
+    pub(super) async fn delta(&self, blob: &BlobHash) -> Result<TreeDelta, Halt> {
+        let bytes = self.deps.kept(self.team, blob).await?;
+        Ok(serde_json::from_slice(&bytes).map_err(|_| StoreError::corrupt("blobs", "content", &blob.0))?)
+    }
+
+    /// Finds out what the task's ref means now, or opens the commit that is known.
+    pub(super) async fn resolve(&self, session: &Session, commit: Option<&Oid>) -> Result<Base, Halt> {
+        let source = session.spec.repository.as_ref();
+        match origin::base(&self.deps.repositories, &self.deps.blobs, self.team, source, commit).await {
+            Ok(base) => Ok(base),
+            Err(OriginError::Repository(error)) => Err(error.into()),
+            Err(OriginError::Blob(BlobError::Store(error))) => Err(error.into()),
+            Err(OriginError::Blob(BlobError::Disk(error))) => Err(Halt::Disk(error)),
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.deps.sandboxes.directory(self.task).copy()
+    }
+}
+
+/// What a walk said cannot be recorded: the workspace's fault, not the machine's.
+fn unusable(error: CheckpointError) -> Halt {
+    match error {
+        CheckpointError::Workspace(error) => error.into(),
+        other => crate::workspace::WorkspaceError::Refused { why: other.to_string() }.into(),
+    }
+}
+
+/// Lays out a tree in a fresh directory, whole or not at all.
+pub(super) async fn lay_out(
+    deps: &Deps,
+    team: TeamId,
+    task: TaskId,
+    base: &Base,
+    delta: &TreeDelta,
+    directory: &Path,
+) -> Result<(), Halt> {
+    let owner = deps.sandboxes.owner_uid(task);
+    Ok(deps.repositories.materialize(base, delta, deps.blobs.of_team(team), directory, owner, true).await?)
+}
+
+/// Opens a sandbox over a directory.
+pub(super) async fn open(
+    deps: &Deps,
+    task: TaskId,
+    base: &Base,
+    directory: PathBuf,
+    low_priority: bool,
+) -> Result<Workspace, Halt> {
+    let open = OpenSandbox {
+        task,
+        copy: directory,
+        mirrors: base.mount(),
+        limits: deps.limits,
+        env: Vec::new(),
+        tracked: base.tracked(),
+        low_priority,
+    };
+    Ok(deps.sandboxes.open(open).await?)
+}

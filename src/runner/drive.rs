@@ -1,0 +1,297 @@
+//! The driver: one claimed task from where its log stands to where it rests.
+
+use super::{
+    Deps, Runner,
+    copy::Copy,
+    journal::{Flow, Halt, Journal},
+};
+use crate::{
+    agent::{self, End, ModelFacts, Step},
+    clock,
+    domain::{
+        ApprovalId, ErrorCode, EventData, Private, Status, WaitingFor,
+        approval::ApprovalKind,
+        event::RecoveredAfter,
+        plan::Planning,
+        tool::{ToolCall, ToolOutcome},
+    },
+    llm,
+    queue::Done,
+    store::{
+        jobs::Claimed,
+        log::{JobChange, NewApproval},
+    },
+};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Claims without a rest in between after which a task is given up: something in it breaks its
+/// workers.
+const ATTEMPTS_MAX: u32 = 25;
+/// How long a plan waits for people.
+const APPROVAL_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) struct Driver {
+    pub(super) deps: Arc<Deps>,
+    pub(super) claimed: Claimed,
+    pub(super) journal: Journal,
+    pub(super) copy: Copy,
+    pub(super) conversation: Option<llm::Conversation>,
+    lost: CancellationToken,
+    boundaries: u32,
+}
+
+impl Runner {
+    /// Drives a claimed task until it rests, is given back, or cannot go on here. `lost` is
+    /// cancelled when the lease is lost.
+    pub async fn drive(&self, claimed: Claimed, lost: CancellationToken) -> Done {
+        match self.try_drive(claimed, lost).await {
+            Ok(()) | Err(Halt::Fenced) => Done::Settled,
+            Err(Halt::Cut) => Done::Left,
+            Err(error) => {
+                tracing::error!(task.id = %claimed.task, attempt = claimed.attempts, error = %error, "a task cannot go on here");
+                Done::Again
+            }
+        }
+    }
+
+    async fn try_drive(&self, claimed: Claimed, lost: CancellationToken) -> Result<(), Halt> {
+        let deps = Arc::clone(&self.deps);
+        let journal = Journal::open(deps.store.clone(), deps.hub.clone(), &claimed, deps.cut.clone()).await?;
+        let copy = Copy::new(Arc::clone(&deps), &claimed);
+        let mut driver = Driver { deps, claimed, journal, copy, conversation: None, lost, boundaries: 0 };
+        let result = driver.run().await;
+        driver.copy.close().await;
+        result
+    }
+}
+
+impl Driver {
+    async fn run(&mut self) -> Result<(), Halt> {
+        if matches!(self.journal.session.status, Status::Queued | Status::Running) {
+            self.take_up().await?;
+        } else {
+            // A job without work: the task rests already.
+            self.journal.close(JobChange::Remove, None).await?;
+            return Ok(());
+        }
+        if self.claimed.attempts > ATTEMPTS_MAX {
+            let text = format!("{ATTEMPTS_MAX} workers in a row could not go on with this task");
+            return self.finish(Vec::new(), End::failed(ErrorCode::Internal, text)).await.map(drop);
+        }
+        while self.step().await? == Flow::On {}
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Result<Flow, Halt> {
+        self.boundary()?;
+        if self.deps.draining.is_cancelled() {
+            return self.park().await;
+        }
+        self.journal.refresh().await?;
+        match agent::next_step(&self.journal.session, &self.facts(), clock::now()) {
+            Step::Record(events) => self.journal.record_all(events),
+            Step::Plan(call) => self.plan(&call),
+            Step::Analyse => return self.analyse().await,
+            Step::Recall => self.recall().await?,
+            Step::Call { intent, max_output_tokens } => return self.call_model(intent, max_output_tokens).await,
+            Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
+            Step::AskApproval(call) => return self.ask_approval(&call).await,
+            Step::Checkpoint => return self.checkpoint().await,
+            Step::RunChecks => return self.validate().await,
+            Step::Wait(waiting_for) => return self.wait(waiting_for, None).await,
+            Step::Finish { closing, end } => return self.finish(closing, end).await,
+        }
+        Ok(Flow::On)
+    }
+
+    /// A step boundary: where a lost lease, a cut or a failpoint stops the driver.
+    pub(super) fn boundary(&mut self) -> Result<(), Halt> {
+        self.boundaries += 1;
+        if self.lost.is_cancelled() {
+            return Err(Halt::Fenced);
+        }
+        if self.deps.cut.is_cancelled() {
+            return Err(Halt::Cut);
+        }
+        match &self.deps.failpoint {
+            Some(failpoint) if failpoint(self.claimed.task, self.boundaries) == ControlFlow::Break(()) => {
+                Err(Halt::Cut)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins or goes on: what a crash or a drain left is said in the log first.
+    async fn take_up(&mut self) -> Result<(), Halt> {
+        let survived = self.copy.survives().await;
+        let session = &self.journal.session;
+        let had_copy = session.briefed.is_some();
+        if session.status == Status::Queued {
+            let drained = session.drained;
+            self.journal
+                .record(EventData::TaskStatus { status: Status::Running, waiting_for: None, error: None }, None);
+            if drained {
+                let after = if survived || !had_copy { RecoveredAfter::Drain } else { RecoveredAfter::HostLoss };
+                self.journal.record(EventData::Recovered { after, interrupted: Vec::new() }, None);
+            }
+        } else {
+            let after = if survived || !had_copy { RecoveredAfter::Crash } else { RecoveredAfter::HostLoss };
+            let in_doubt = session.in_doubt();
+            let interrupted = in_doubt.iter().map(|c| c.call.clone()).collect();
+            self.journal.record(EventData::Recovered { after, interrupted }, None);
+            for call in in_doubt {
+                self.answer(&call, ToolOutcome::Interrupted, agent::prompt::crash_text(after));
+            }
+        }
+        self.journal.commit().await
+    }
+
+    pub(super) fn answer(&mut self, call: &ToolCall, outcome: ToolOutcome, output: impl Into<String>) {
+        let data = EventData::ToolCompleted {
+            call: call.call.clone(),
+            tool: call.tool.clone(),
+            outcome,
+            output: output.into(),
+            exit_code: None,
+            duration_ms: 0,
+        };
+        self.journal.record(data, None);
+    }
+
+    /// Gives the task back at a step boundary.
+    async fn park(&mut self) -> Result<Flow, Halt> {
+        self.journal.commit().await?;
+        self.copy.close().await;
+        self.journal.record(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }, None);
+        self.journal.close(JobChange::Release, None).await
+    }
+
+    /// Rests until somebody acts; what runs in the workspace ends.
+    async fn wait(&mut self, waiting_for: WaitingFor, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
+        if approval.is_none() {
+            self.journal.commit().await?;
+        }
+        self.copy.close().await;
+        let status = EventData::TaskStatus { status: Status::Waiting, waiting_for: Some(waiting_for), error: None };
+        self.journal.record(status, None);
+        self.journal.close(JobChange::Remove, approval).await
+    }
+
+    async fn ask_approval(&mut self, call: &ToolCall) -> Result<Flow, Halt> {
+        let planning = match self.read_plan(call) {
+            Ok(planning) => planning,
+            Err(text) => {
+                self.begin(call);
+                self.answer(call, ToolOutcome::Error, text);
+                return Ok(Flow::On);
+            }
+        };
+        self.begin(call);
+        self.journal.record(EventData::PlanUpdated { planning: planning.clone() }, None);
+        self.journal.commit().await?;
+        let id: ApprovalId = clock::new_id();
+        let deadline = clock::now().plus(APPROVAL_DEADLINE);
+        let subject = serde_json::json!({ "planning": planning }).to_string();
+        self.journal.record(EventData::ApprovalRequested { approval: id, kind: ApprovalKind::Plan, deadline }, None);
+        let approval = NewApproval { id, kind: "plan", subject: &subject, deadline, default_decision: "deny" };
+        self.wait(WaitingFor::Approval, Some(approval)).await
+    }
+
+    /// The event of a call's beginning, unless it stands in the log.
+    pub(super) fn begin(&mut self, call: &ToolCall) {
+        if self.journal.session.calls.iter().any(|c| c.call.call == call.call && !c.started) {
+            self.journal.record(agent::started(call), None);
+        }
+    }
+
+    /// Ends the run: working copy looked at a last time, patch kept, result and status in one commit.
+    pub(super) async fn finish(&mut self, closing: Vec<EventData>, end: End) -> Result<Flow, Halt> {
+        self.journal.commit().await?;
+        let patch = match self.last_patch().await {
+            Ok(patch) => patch,
+            Err(Halt::Workspace(error)) => {
+                tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
+                None
+            }
+            Err(other) => return Err(other),
+        };
+        self.journal.commit().await?;
+        self.copy.close().await;
+        self.journal.record_all(closing);
+        let (stat, blob) = patch.map_or((None, None), |(stat, blob)| (Some(stat), Some(blob)));
+        let mut result = agent::task_result(&self.journal.session, &end, stat);
+        super::analyse::redact_result(&self.deps.redactor, &mut result);
+        let private = blob.map(|blob| Private::Patch { blob });
+        self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
+        let kept = self.journal.session.inputs.values().any(|input| input.queued_in_run.is_some());
+        self.journal.record(EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error }, None);
+        let again = kept && end.status != Status::Cancelled;
+        if again {
+            self.journal.record_next_run();
+        }
+        self.journal.close(if again { JobChange::Release } else { JobChange::Remove }, None).await
+    }
+
+    pub(super) fn facts(&self) -> ModelFacts {
+        match self.deps.models.get(&self.journal.session.spec.model) {
+            Some(model) => ModelFacts {
+                window_tokens: model.window_tokens,
+                max_output_tokens: u64::from(model.max_output_tokens),
+                prices: model.prices,
+            },
+            None => ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None },
+        }
+    }
+
+    /// Reads and records a plan.
+    fn plan(&mut self, call: &ToolCall) {
+        use crate::domain::approval::Decision;
+        let planned = match self.read_plan(call) {
+            Ok(planning) => planning,
+            Err(text) => {
+                self.begin(call);
+                return self.answer(call, ToolOutcome::Error, text);
+            }
+        };
+        self.begin(call);
+        let session = &self.journal.session;
+        let decided = session
+            .plan_approval
+            .as_ref()
+            .filter(|_| session.plan_call.as_ref() == Some(&call.call))
+            .and_then(|approval| approval.decision.clone());
+        match decided {
+            Some((Decision::Deny, _, note)) => {
+                let note = note.map_or_else(String::new, |note| format!(" They say: {note}"));
+                let text = format!(
+                    "denied: a person refused this plan.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
+                );
+                self.answer(call, ToolOutcome::Denied, text);
+            }
+            Some((_, edited, note)) => {
+                let note = note.map_or_else(String::new, |note| format!(" They say: {note}"));
+                let text = if edited.is_empty() {
+                    format!("The plan was approved.{note}")
+                } else {
+                    let steps: Vec<_> =
+                        edited.iter().enumerate().map(|(i, s)| format!("{}. {}", i + 1, s.step)).collect();
+                    let planning = Planning {
+                        revision: planned.revision,
+                        origin: crate::domain::plan::PlanOrigin::Person,
+                        steps: edited,
+                        ..planned
+                    };
+                    self.journal.record(EventData::PlanUpdated { planning }, None);
+                    format!("The plan was approved with changes.{note} It is now:\n{}", steps.join("\n"))
+                };
+                self.answer(call, ToolOutcome::Ok, text);
+            }
+            None => {
+                let text = agent::prompt::plan_recorded(&planned);
+                self.journal.record(EventData::PlanUpdated { planning: planned }, None);
+                self.answer(call, ToolOutcome::Ok, text);
+            }
+        }
+    }
+}

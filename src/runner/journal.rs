@@ -1,0 +1,320 @@
+//! The driver's hold on a task's log: what has been recorded and not yet committed, and the session
+//! that follows from both.
+//!
+//! Events are folded when they are recorded, at the seqs that they will have if nobody else writes.
+//! Where a commit shows that somebody did (a message, a cancel), the session is folded anew from
+//! the log, which is the truth.
+
+use crate::{
+    agent::Session,
+    clock,
+    domain::{Event, EventData, Private, Seq, Status, TaskId, event::Record},
+    events::Hub,
+    store::{
+        Store, StoreError,
+        jobs::Claimed,
+        log::{self, Appended, JobChange, Lease, NewApproval, NewEvent, TaskChange},
+    },
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Rows read at a time when a log is folded.
+const PAGE: u32 = 1_000;
+/// Between tries while the database is away: at first, and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Why driving stops without an end of the run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    /// Another worker has the task, or it was deleted.
+    #[error("another worker has the task")]
+    Fenced,
+    /// The process is being cut off, or a failpoint says so.
+    #[error("cut off")]
+    Cut,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The working copy or its sandbox; the caller ends the task with `workspace_failed`.
+    #[error(transparent)]
+    Workspace(#[from] crate::workspace::WorkspaceError),
+    #[error(transparent)]
+    Repository(#[from] crate::workspace::repository::RepositoryError),
+    #[error("the object store cannot be written")]
+    Disk(#[source] std::io::Error),
+}
+
+/// Whether the driver goes on with its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    On,
+    /// The task rests: its end or its wait stands in the log.
+    Rest,
+}
+
+pub(super) struct Journal {
+    store: Store,
+    hub: Hub,
+    lease: Lease,
+    pub(super) session: Session,
+    /// The session was folded anew: what the prompt holds has to be made anew too.
+    pub(super) refolded: bool,
+    outbox: Vec<NewEvent>,
+    committed: Seq,
+    /// Stops waiting for a database that is away.
+    stop: CancellationToken,
+}
+
+impl Journal {
+    pub(super) async fn open(store: Store, hub: Hub, claimed: &Claimed, stop: CancellationToken) -> Result<Self, Halt> {
+        let lease = Lease { team: claimed.team, task: claimed.task, epoch: claimed.epoch };
+        let (session, committed) = patiently(&stop, || fold(&store, claimed.task)).await?;
+        Ok(Self { store, hub, lease, session, refolded: false, outbox: Vec::new(), committed, stop })
+    }
+
+    /// Records an event: folded now, written with the next commit.
+    pub(super) fn record(&mut self, data: EventData, private: Option<Private>) {
+        let turn = self.session.turn_of(&data);
+        let run = self.session.run;
+        self.push(NewEvent { run, turn, data, private });
+    }
+
+    /// Records the status that starts the next run, for words that were kept for it.
+    pub(super) fn record_next_run(&mut self) {
+        let data = EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None };
+        let (run, turn) = (self.session.run + 1, self.session.turn);
+        self.push(NewEvent { run, turn, data, private: None });
+    }
+
+    fn push(&mut self, new: NewEvent) {
+        let seq = self.committed + self.outbox.len() as Seq + 1;
+        let event = Event {
+            seq,
+            task: self.lease.task,
+            run: new.run,
+            turn: new.turn,
+            at: clock::now(),
+            data: new.data.clone(),
+        };
+        self.session.apply(&event, new.private.as_ref());
+        self.outbox.push(new);
+    }
+
+    pub(super) fn record_all(&mut self, events: Vec<EventData>) {
+        for data in events {
+            self.record(data, None);
+        }
+    }
+
+    /// Writes what was recorded. Waits out a database that is away.
+    pub(super) async fn commit(&mut self) -> Result<(), Halt> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        self.append(None, JobChange::Keep, None).await?;
+        Ok(())
+    }
+
+    /// Writes what was recorded together with the task's place in the queue, and only if nobody
+    /// wrote since the last commit: for events that end or park a run. Where somebody did, what
+    /// was recorded is dropped and the session is the log's again.
+    pub(super) async fn close(&mut self, job: JobChange, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
+        if self.append(Some(self.committed), job, approval).await? {
+            return Ok(Flow::Rest);
+        }
+        self.outbox.clear();
+        self.refold().await?;
+        Ok(Flow::On)
+    }
+
+    /// Folds what others have written, if there is anything and nothing is recorded.
+    pub(super) async fn refresh(&mut self) -> Result<(), Halt> {
+        if !self.outbox.is_empty() || *self.hub.watch(self.lease.task).borrow() <= self.committed {
+            return Ok(());
+        }
+        let (store, task, after) = (self.store.clone(), self.lease.task, self.committed);
+        let records = patiently(&self.stop, || log::records(&store, task, after, PAGE)).await?;
+        for Record { event, private } in &records {
+            self.session.apply(event, private.as_ref());
+            self.committed = event.seq;
+        }
+        Ok(())
+    }
+
+    /// Returns once somebody has cancelled the task or wants what runs to be cut off.
+    pub(super) async fn cut_short(&self) {
+        use crate::domain::task::{Control, OnBusy};
+        let mut watch = self.hub.watch(self.lease.task);
+        let mut seen = self.committed;
+        loop {
+            if *watch.borrow_and_update() > seen {
+                // A read that fails now is made up for at the next change or step.
+                for record in log::records(&self.store, self.lease.task, seen, PAGE).await.unwrap_or_default() {
+                    seen = record.event.seq;
+                    match record.event.data {
+                        EventData::TaskControl { action: Control::Cancel, .. }
+                        | EventData::MessageUser { on_busy: OnBusy::Interrupt, .. } => return,
+                        _ => {}
+                    }
+                }
+            }
+            if watch.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn append(
+        &mut self,
+        only_after: Option<Seq>,
+        job: JobChange,
+        approval: Option<NewApproval<'_>>,
+    ) -> Result<bool, Halt> {
+        let detail = self.detail_changed().then(|| self.session.detail());
+        let change = TaskChange {
+            status: self.outbox.iter().rev().find_map(|e| match &e.data {
+                EventData::TaskStatus { status, waiting_for, .. } => Some((*status, *waiting_for)),
+                _ => None,
+            }),
+            phase: self.outbox.iter().rev().find_map(|e| match &e.data {
+                EventData::TaskPhase { phase } => Some(*phase),
+                _ => None,
+            }),
+            detail: detail.as_ref(),
+            run: self.outbox.last().map(|e| e.run),
+            cancel_requested: self
+                .outbox
+                .iter()
+                .any(|e| matches!(e.data, EventData::TaskStatus { .. }))
+                .then_some(false),
+            approval,
+        };
+        let mut pause = RETRY_FIRST;
+        let mut only_after = only_after;
+        let appended = loop {
+            match log::append(&self.store, self.lease, only_after, &self.outbox, &change, job).await {
+                Ok(appended) => break appended,
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(task.id = %self.lease.task, error = %error, "waiting for the database");
+                    self.pause(pause).await?;
+                    pause = (pause * 2).min(RETRY_MAX);
+                    if let Some(last) = self.found_written().await? {
+                        self.outbox.clear();
+                        self.settle(last);
+                        return Ok(true);
+                    }
+                    // What was not written goes after what others wrote meanwhile, if it may.
+                    if only_after.is_some() {
+                        only_after = Some(self.committed);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match appended {
+            Appended::Fenced => Err(Halt::Fenced),
+            Appended::Moved => Ok(false),
+            Appended::At { first, last, .. } => {
+                let undisturbed = first == self.committed + 1;
+                self.outbox.clear();
+                self.settle(last);
+                if !undisturbed {
+                    self.refold().await?;
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn settle(&mut self, last: Seq) {
+        self.committed = last;
+        self.hub.wrote(self.lease.team, self.lease.task, last);
+    }
+
+    /// A commit whose answer was lost may have gone through: its rows are looked for.
+    async fn found_written(&self) -> Result<Option<Seq>, Halt> {
+        let (store, task, after) = (self.store.clone(), self.lease.task, self.committed);
+        let rows = patiently(&self.stop, || log::records(&store, task, after, PAGE)).await?;
+        let written = |window: &[Record]| {
+            window.iter().zip(&self.outbox).all(|(row, new)| row.event.data == new.data && row.event.turn == new.turn)
+        };
+        Ok(rows
+            .windows(self.outbox.len().max(1))
+            .find(|window| window.len() == self.outbox.len() && written(window))
+            .and_then(|_| rows.last())
+            .map(|row| row.event.seq))
+    }
+
+    async fn refold(&mut self) -> Result<(), Halt> {
+        let (store, task) = (self.store.clone(), self.lease.task);
+        let (session, committed) = patiently(&self.stop, || fold(&store, task)).await?;
+        self.session = session;
+        self.committed = committed;
+        self.refolded = true;
+        Ok(())
+    }
+
+    /// Whether a recorded event shows in the task's row.
+    fn detail_changed(&self) -> bool {
+        self.outbox.iter().any(|e| {
+            matches!(
+                e.data,
+                EventData::BriefReady { .. }
+                    | EventData::PlanUpdated { .. }
+                    | EventData::ModelStarted { .. }
+                    | EventData::ModelCompleted { .. }
+                    | EventData::ChecksCompleted { .. }
+                    | EventData::TaskResult { .. }
+                    | EventData::TaskStatus { .. }
+            )
+        })
+    }
+
+    async fn pause(&self, span: Duration) -> Result<(), Halt> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Halt::Cut),
+            () = tokio::time::sleep(span) => Ok(()),
+        }
+    }
+}
+
+/// Tries until the database answers or the process is cut off.
+pub(super) async fn patiently<T, F>(stop: &CancellationToken, mut call: impl FnMut() -> F) -> Result<T, Halt>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = RETRY_FIRST;
+    loop {
+        match call().await {
+            Ok(value) => return Ok(value),
+            Err(error) if error.is_transient() => {
+                tokio::select! {
+                    () = stop.cancelled() => return Err(Halt::Cut),
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Reads a log whole. A task that has none was deleted.
+async fn fold(store: &Store, task: TaskId) -> Result<(Session, Seq), StoreError> {
+    let mut session: Option<Session> = None;
+    let mut after = 0;
+    loop {
+        let records = log::records(store, task, after, PAGE).await?;
+        for Record { event, private } in &records {
+            after = event.seq;
+            match &mut session {
+                Some(session) => session.apply(event, private.as_ref()),
+                None => session = Session::start(event),
+            }
+        }
+        if records.len() < PAGE as usize {
+            break;
+        }
+    }
+    session.map(|session| (session, after)).ok_or_else(|| StoreError::corrupt("task_events", "kind", task))
+}

@@ -1,0 +1,183 @@
+//! A call of the model: its intent stands in the log before it goes out, its answer afterwards.
+//! The look at the working copy that earlier calls made due runs beside it.
+
+use super::{
+    drive::Driver,
+    journal::{Flow, Halt},
+    live::Pieces,
+};
+use crate::{
+    agent::{self, End, prompt},
+    clock,
+    domain::{
+        ErrorCode, EventData, Private,
+        event::{CacheUse, ToolSpecs},
+    },
+    llm::{self, Live, ModelError},
+    workspace::WorkspaceError,
+};
+use std::time::Duration;
+
+/// How long a drain waits for a reply that is under way.
+pub(super) const DRAIN_WAITS: Duration = Duration::from_secs(8);
+
+/// What a call came to.
+enum Answer {
+    Reply(Box<llm::Completed>),
+    Error(ModelError),
+    /// Somebody's words, a limit or a drain cut it off.
+    CutShort,
+}
+
+impl Driver {
+    pub(super) async fn call_model(&mut self, intent: Vec<EventData>, max_output_tokens: u64) -> Result<Flow, Halt> {
+        let Some(model) = self.deps.models.get(&self.journal.session.spec.model).cloned() else {
+            let text = format!("the model {} is not configured here", self.journal.session.spec.model);
+            return self.finish(Vec::new(), End::failed(ErrorCode::ModelRejected, text)).await;
+        };
+        let prompt_before = self.journal.session.context_tokens;
+        self.journal.record_all(intent);
+        self.journal.commit().await?;
+        self.boundary()?;
+        let mut conversation = self.conversation(&model).await?;
+        self.prepare_copy().await?;
+
+        let task = self.claimed.task;
+        let cache_key = task.to_string();
+        let call = llm::Call {
+            cache_key: &cache_key,
+            turn: self.journal.session.turn + 1,
+            max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
+        };
+        let mut retries = Vec::new();
+        let mut pieces = Pieces::of_message(&self.deps.hub, &self.deps.redactor, task);
+        let live = |piece: Live| match piece {
+            Live::Text(text) => pieces.push(&text, clock::monotonic()),
+            Live::Reset => pieces.reset(),
+            Live::Retry { attempt, reason, delay } => retries.push((attempt, reason, delay)),
+            Live::Reasoning(_) | Live::Tool(_) => {}
+        };
+        let wall = agent::wall_left(&self.journal.session, clock::now());
+        let deps = std::sync::Arc::clone(&self.deps);
+        let drained = async {
+            deps.draining.cancelled().await;
+            tokio::time::sleep(DRAIN_WAITS).await;
+        };
+        let look = async {
+            if self.journal.session.dirty || !self.copy.looked() { Some(self.copy.look().await) } else { None }
+        };
+        let asked = async {
+            let asking = deps.client.call(&model, &conversation, call, live);
+            tokio::select! {
+                answer = asking => match answer {
+                    Ok(completed) => Answer::Reply(Box::new(completed)),
+                    Err(error) => Answer::Error(error),
+                },
+                () = self.journal.cut_short() => Answer::CutShort,
+                () = tokio::time::sleep(wall) => Answer::CutShort,
+                () = drained => Answer::CutShort,
+                () = deps.cut.cancelled() => Answer::CutShort,
+            }
+        };
+        let (answer, looked) = tokio::join!(asked, look);
+        drop(pieces);
+        for (attempt, reason, delay) in retries {
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms }, None);
+        }
+        match looked {
+            None => {}
+            Some(Ok(found)) => self.record_checkpoint(found).await?,
+            // The sandbox died: the next call that needs it opens it again.
+            Some(Err(Halt::Workspace(WorkspaceError::Gone { why }))) => {
+                tracing::warn!(task.id = %task, "the workspace died: {why}");
+            }
+            Some(Err(Halt::Workspace(error))) => {
+                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await;
+            }
+            Some(Err(Halt::Repository(error))) => {
+                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.public_message())).await;
+            }
+            Some(Err(other)) => return Err(other),
+        }
+        match answer {
+            Answer::Reply(completed) => {
+                self.record_reply(&model, *completed, prompt_before);
+                for item in self.journal.session.take_items() {
+                    conversation.push(&item);
+                }
+                self.conversation = Some(conversation);
+                Ok(Flow::On)
+            }
+            Answer::CutShort => {
+                self.conversation = Some(conversation);
+                self.journal.commit().await?;
+                Ok(Flow::On)
+            }
+            Answer::Error(error) => {
+                self.conversation = Some(conversation);
+                self.finish(Vec::new(), ended_by(&error)).await
+            }
+        }
+    }
+
+    /// The prompt as it stands: what the session has added is pushed, or all of it anew after the
+    /// session was folded anew.
+    async fn conversation(&mut self, model: &llm::Model) -> Result<llm::Conversation, Halt> {
+        let refolded = std::mem::take(&mut self.journal.refolded);
+        let mut conversation = match self.conversation.take().filter(|_| !refolded) {
+            Some(conversation) => conversation,
+            None => self.new_conversation(model).await?,
+        };
+        for item in self.journal.session.take_items() {
+            conversation.push(&item);
+        }
+        Ok(conversation)
+    }
+
+    async fn new_conversation(&self, model: &llm::Model) -> Result<llm::Conversation, Halt> {
+        let Some(briefed) = &self.journal.session.briefed else {
+            return Ok(llm::Conversation::new(model, prompt::INSTRUCTIONS, &ToolSpecs::new()));
+        };
+        let team = self.claimed.team;
+        let instructions = self.deps.kept(team, &briefed.head.instructions).await?;
+        let tools = self.deps.kept(team, &briefed.head.tools).await?;
+        let tools: ToolSpecs = serde_json::from_slice(&tools)
+            .map_err(|_| crate::store::StoreError::corrupt("blobs", "content", &briefed.head.tools.0))?;
+        Ok(llm::Conversation::new(model, &String::from_utf8_lossy(&instructions), &tools))
+    }
+
+    fn record_reply(&mut self, model: &llm::Model, completed: llm::Completed, prompt_before: u64) {
+        let llm::Completed { reply, usage, duration, .. } = completed;
+        let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
+        let cache =
+            CacheUse { expected_tokens: prompt_before.min(usage.input_tokens), read_tokens: usage.cached_input_tokens };
+        let text = self.deps.redactor.redact(&reply.text).into_owned();
+        let reasoning = self.deps.redactor.redact(&reply.reasoning).into_owned();
+        let data = EventData::ModelCompleted {
+            model: model.name.clone(),
+            usage,
+            cache,
+            cost_usd,
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.journal.record(data, Some(Private::Reply(reply)));
+        if !reasoning.trim().is_empty() {
+            self.journal.record(EventData::Reasoning { summary: reasoning }, None);
+        }
+        if !text.trim().is_empty() {
+            self.journal.record(EventData::MessageAssistant { text, author: model.name.clone() }, None);
+        }
+    }
+}
+
+/// How a run ends whose model cannot be had.
+fn ended_by(error: &ModelError) -> End {
+    let code = match error {
+        ModelError::Rejected { .. } | ModelError::ContextTooLong { .. } => ErrorCode::ModelRejected,
+        ModelError::Unavailable { .. } | ModelError::CutOff { .. } | ModelError::Nonsense { .. } => {
+            ErrorCode::ModelUnavailable
+        }
+    };
+    End::failed(code, error.to_string())
+}

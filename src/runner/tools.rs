@@ -1,0 +1,150 @@
+//! Tool calls: begun in the log, run in the workspace, answered in the log.
+
+use super::{
+    drive::Driver,
+    journal::{Flow, Halt},
+    live::Pieces,
+    model::DRAIN_WAITS,
+};
+use crate::{
+    agent::{self, End, prompt},
+    clock,
+    domain::{
+        CallId, ErrorCode, EventData, Private,
+        event::RecoveredAfter,
+        plan::{PlanOrigin, Planning},
+        tool::{ToolCall, ToolEffect, ToolOutcome, effect},
+    },
+    tools::{self, Parsed, ToolAnswer},
+    workspace::{Workspace, WorkspaceError},
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Pieces of output on their way to who watches.
+const LIVE_PIECES_MAX: usize = 64;
+
+/// One call with what it gave; absent where it was cut off.
+type Ran = (ToolCall, Option<Result<ToolAnswer, WorkspaceError>>);
+
+impl Driver {
+    pub(super) async fn run_tools(&mut self, intent: Vec<EventData>, calls: Vec<ToolCall>) -> Result<Flow, Halt> {
+        self.journal.record_all(intent);
+        self.journal.commit().await?;
+        self.boundary()?;
+        self.prepare_copy().await?;
+        let workspace = match self.copy.workspace().await {
+            Ok(workspace) => workspace,
+            Err(Halt::Workspace(error)) => {
+                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await;
+            }
+            Err(Halt::Repository(error)) => {
+                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.public_message())).await;
+            }
+            Err(other) => return Err(other),
+        };
+        let wall = agent::wall_left(&self.journal.session, clock::now());
+        let deps = Arc::clone(&self.deps);
+        let drained = async {
+            deps.draining.cancelled().await;
+            tokio::time::sleep(DRAIN_WAITS).await;
+        };
+        let running = join_all(calls.iter().map(|call| self.run_one(&workspace, call)));
+        let ran: Vec<Ran> = tokio::select! {
+            answers = running => calls.into_iter().zip(answers.into_iter().map(Some)).collect(),
+            () = self.journal.cut_short() => calls.into_iter().map(|c| (c, None)).collect(),
+            () = tokio::time::sleep(wall) => calls.into_iter().map(|c| (c, None)).collect(),
+            () = drained => calls.into_iter().map(|c| (c, None)).collect(),
+            () = deps.cut.cancelled() => return Err(Halt::Cut),
+        };
+        for (call, answer) in ran {
+            match answer {
+                Some(Ok(answer)) => self.record_answer(&call, answer).await?,
+                Some(Err(error)) => {
+                    tracing::warn!(task.id = %self.claimed.task, error = %error, "the workspace died under a call");
+                    self.copy.close().await;
+                    self.answer(&call, ToolOutcome::Interrupted, format!("interrupted: {error}; outcome unknown. The workspace is started again. Look at the state of the files before you repeat the call."));
+                }
+                None => {
+                    let text = prompt::crash_text(RecoveredAfter::Drain);
+                    let text = if self.deps.draining.is_cancelled() { text } else { prompt::INTERRUPTED.to_owned() };
+                    self.answer(&call, ToolOutcome::Interrupted, text);
+                }
+            }
+        }
+        // With no further call open, what was recorded goes with the next call's intent.
+        if self.journal.session.calls.iter().all(|c| c.completed) {
+            Ok(Flow::On)
+        } else {
+            self.journal.commit().await.map(|()| Flow::On)
+        }
+    }
+
+    async fn run_one(&self, workspace: &Workspace, call: &ToolCall) -> Result<ToolAnswer, WorkspaceError> {
+        let parsed = match tools::parse(&call.tool, &call.arguments) {
+            Ok(parsed) => parsed,
+            Err(answer) => return Ok(answer),
+        };
+        if effect(&call.tool) == ToolEffect::Reads {
+            return tools::run(workspace, &parsed, None).await;
+        }
+        let (sender, receiver) = mpsc::channel(LIVE_PIECES_MAX);
+        let running = tools::run(workspace, &parsed, Some(sender));
+        let (answer, ()) = tokio::join!(running, self.show(call.call.clone(), receiver));
+        answer
+    }
+
+    async fn show(&self, call: CallId, mut pieces: mpsc::Receiver<Bytes>) {
+        let mut live = Pieces::of_call(&self.deps.hub, &self.deps.redactor, self.claimed.task, call);
+        while let Some(piece) = pieces.recv().await {
+            live.push(&String::from_utf8_lossy(&piece), clock::monotonic());
+        }
+    }
+
+    /// The output is scrubbed and cut here, once; the whole is kept where it was cut.
+    async fn record_answer(&mut self, call: &ToolCall, answer: ToolAnswer) -> Result<(), Halt> {
+        let scrubbed = self.deps.redactor.redact_known_bytes(&answer.output).into_owned();
+        let (output, was_cut) = tools::cut(&scrubbed);
+        let blob = if was_cut { Some(self.deps.keep(self.claimed.team, scrubbed).await?) } else { None };
+        let data = EventData::ToolCompleted {
+            call: call.call.clone(),
+            tool: call.tool.clone(),
+            outcome: answer.outcome,
+            output,
+            exit_code: answer.exit_code,
+            duration_ms: u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX),
+        };
+        let private = blob.map(|blob| Private::Output { blob: Some(blob), changed_files: answer.changed_files });
+        self.journal.record(data, private);
+        Ok(())
+    }
+
+    /// A plan from a call's arguments, as the next revision of the task's.
+    pub(super) fn read_plan(&self, call: &ToolCall) -> Result<Planning, String> {
+        match tools::parse(&call.tool, &call.arguments) {
+            Err(answer) => Err(String::from_utf8_lossy(&answer.output).into_owned()),
+            Ok(Parsed::UpdatePlan { steps, approaches, criteria, .. }) => {
+                let before = self.journal.session.planning.as_ref();
+                Ok(Planning {
+                    revision: before.map_or(1, |p| p.revision + 1),
+                    origin: PlanOrigin::Model,
+                    // A revision that only ticks steps off keeps what was weighed before.
+                    approaches: if approaches.is_empty() {
+                        before.map(|p| p.approaches.clone()).unwrap_or_default()
+                    } else {
+                        approaches
+                    },
+                    criteria: if criteria.is_empty() {
+                        before.map(|p| p.criteria.clone()).unwrap_or_default()
+                    } else {
+                        criteria
+                    },
+                    steps,
+                })
+            }
+            Ok(_) => Err("not a plan".to_owned()),
+        }
+    }
+}

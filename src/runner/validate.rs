@@ -1,0 +1,342 @@
+//! Validation: the checks on a clean copy of base plus patch, and on the base alone; the verdict
+//! from what they gave; failures back to the model while it may refine.
+
+use super::{
+    copy,
+    drive::Driver,
+    journal::{Flow, Halt, patiently},
+};
+use crate::{
+    agent::{
+        self, End,
+        verdict::{ComparedCheck, Decided, Decision, VerdictInput, decide},
+    },
+    checks::{self, ChangedFile},
+    clock,
+    domain::{
+        BlobHash, ErrorCode, EventData, Phase, Private,
+        check::{Check, CheckResult, CheckRun, TestChange},
+        event::TreeDelta,
+        task::PatchStat,
+    },
+    store::baselines,
+    workspace::{Workspace, checkpoint::Checkpoint, repository::Base},
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Which tree a clean copy holds; names its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tree {
+    Base,
+    Final,
+    /// The final tree with the base's test files put back.
+    PutBack,
+}
+
+impl Tree {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Final => "final",
+            Self::PutBack => "put-back",
+        }
+    }
+}
+
+impl Driver {
+    pub(super) async fn prepare_copy(&mut self) -> Result<(), Halt> {
+        self.copy.prepare(&mut self.journal.session).await
+    }
+
+    /// Looks at the working copy now and records its tree.
+    pub(super) async fn checkpoint(&mut self) -> Result<Flow, Halt> {
+        self.prepare_copy().await?;
+        match self.copy.look().await {
+            Ok(found) => {
+                self.record_checkpoint(found).await?;
+                Ok(Flow::On)
+            }
+            Err(Halt::Workspace(error)) => {
+                self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Stores the contents first, then the event that names them.
+    pub(super) async fn record_checkpoint(&mut self, found: Option<Checkpoint>) -> Result<(), Halt> {
+        let Some(checkpoint) = found else {
+            self.journal.session.looked();
+            return Ok(());
+        };
+        let delta = serde_json::to_vec(&checkpoint.delta)
+            .map_err(|_| crate::store::StoreError::corrupt("task_events", "private", "a checkpoint"))?;
+        let delta = Bytes::from(delta);
+        let hash = BlobHash::of(&delta);
+        let mut contents = checkpoint.new_blobs;
+        contents.push((hash.clone(), delta));
+        self.deps.keep_all(self.claimed.team, &contents).await?;
+        let data = EventData::Checkpoint { turn: self.journal.session.turn, tree: checkpoint.tree };
+        self.journal.record(data, Some(Private::Checkpoint { delta: hash }));
+        Ok(())
+    }
+
+    /// The patch of the working copy as it is at a run's end, stored. Absent where nothing was
+    /// changed.
+    pub(super) async fn last_patch(&mut self) -> Result<Option<(PatchStat, BlobHash)>, Halt> {
+        if self.journal.session.briefed.is_none() {
+            return Ok(None);
+        }
+        if self.journal.session.dirty {
+            self.prepare_copy().await?;
+            let found = self.copy.look().await?;
+            self.record_checkpoint(found).await?;
+        }
+        if !self.journal.session.changed() {
+            return Ok(None);
+        }
+        self.prepare_copy().await?;
+        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
+            return Ok(None);
+        };
+        self.patch(&base, &delta).await.map(Some)
+    }
+
+    async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
+        let contents = self.deps.blobs.of_team(self.claimed.team);
+        let patch = self.deps.repositories.patch(base, &TreeDelta::default(), delta, contents).await?;
+        let blob = self.deps.keep(self.claimed.team, patch.text).await?;
+        Ok((patch.stat, blob))
+    }
+
+    /// Runs the checks and records the verdict; failures go back while refinements are left.
+    pub(super) async fn validate(&mut self) -> Result<Flow, Halt> {
+        self.prepare_copy().await?;
+        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
+            return self
+                .finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, "the working copy is not open"))
+                .await;
+        };
+        let checks = self.journal.session.checks().to_vec();
+        let cycle = self.journal.session.used.cycles + 1;
+        self.journal.record(EventData::TaskPhase { phase: Phase::Validation }, None);
+        let names = checks.iter().map(|c| c.name.clone()).collect();
+        self.journal.record(EventData::ChecksStarted { cycle, checks: names }, None);
+        self.journal.commit().await?;
+        self.boundary()?;
+        let deps = Arc::clone(&self.deps);
+        let judged = tokio::select! {
+            judged = self.judge(&base, &delta, checks) => judged,
+            () = self.journal.cut_short() => return Ok(Flow::On),
+            () = tokio::time::sleep(agent::wall_left(&self.journal.session, clock::now())) => return Ok(Flow::On),
+            () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => return Ok(Flow::On),
+            () = deps.cut.cancelled() => return Err(Halt::Cut),
+        };
+        let (decided, results, patch) = match judged {
+            Ok(judged) => judged,
+            Err(Halt::Workspace(error)) => {
+                return self
+                    .finish(
+                        Vec::new(),
+                        End::failed(ErrorCode::WorkspaceFailed, format!("the checks could not be run: {error}")),
+                    )
+                    .await;
+            }
+            Err(Halt::Repository(error)) => {
+                let text = format!("the checks could not be run: {}", error.public_message());
+                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, text)).await;
+            }
+            Err(other) => return Err(other),
+        };
+        let refines = agent::refines(&self.journal.session, decided.verdict);
+        let report = refines.then(|| checks::failure_report(&results));
+        let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
+        let Decided { verdict, reason, findings } = decided;
+        let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
+        self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob }));
+        if let Some(text) = report {
+            self.journal.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
+            self.journal.record(EventData::MessageDeveloper { text }, None);
+        }
+        self.journal.commit().await?;
+        Ok(Flow::On)
+    }
+
+    async fn judge(
+        &self,
+        base: &Base,
+        delta: &TreeDelta,
+        checks: Vec<Check>,
+    ) -> Result<(Decided, Vec<CheckResult>, Option<(PatchStat, BlobHash)>), Halt> {
+        let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
+        let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
+        let change = self.test_change(base, delta).await?;
+        let baseline = self.run_checks(Tree::Base, base, &TreeDelta::default(), &checks).await?;
+        let finals = if changed { self.run_checks(Tree::Final, base, delta, &checks).await? } else { baseline.clone() };
+        let mut compared: Vec<ComparedCheck> = checks
+            .into_iter()
+            .zip(baseline.into_iter().zip(finals))
+            .map(|(check, (baseline, final_run))| ComparedCheck { check, baseline, final_run, rerun: None })
+            .collect();
+        let decision =
+            decide(VerdictInput { checks: &compared, change: &change, reran: false, weakening_approved: false });
+        let mut decided = match decision {
+            Decision::Decided(decided) => decided,
+            Decision::NeedsRerun { put_back } => {
+                let restored = without(delta, &put_back);
+                let again: Vec<Check> = compared.iter().map(|c| c.check.clone()).collect();
+                let reruns = self.run_checks(Tree::PutBack, base, &restored, &again).await?;
+                for (one, rerun) in compared.iter_mut().zip(reruns) {
+                    one.rerun = rerun;
+                }
+                match decide(VerdictInput {
+                    checks: &compared,
+                    change: &change,
+                    reran: true,
+                    weakening_approved: false,
+                }) {
+                    Decision::Decided(decided) => decided,
+                    Decision::NeedsRerun { .. } => {
+                        return Err(crate::store::StoreError::corrupt("verdict", "rerun", self.claimed.task).into());
+                    }
+                }
+            }
+        };
+        if let Some((_, blob)) = &patch {
+            let text = self.deps.kept(self.claimed.team, blob).await?;
+            decided.findings.extend(checks::scan(&text));
+        }
+        let results = compared
+            .into_iter()
+            .map(|c| CheckResult {
+                name: c.check.name,
+                command: c.check.command,
+                source: c.check.source,
+                log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
+                baseline: c.baseline,
+                final_run: c.final_run,
+            })
+            .collect();
+        Ok((decided, results, patch))
+    }
+
+    /// What the patch does to tests: the base's and the final text of each test file it touches.
+    async fn test_change(&self, base: &Base, delta: &TreeDelta) -> Result<TestChange, Halt> {
+        let entries = base.entries();
+        let touched: Vec<&str> =
+            delta.changed.iter().map(|e| e.path.as_str()).chain(delta.deleted.iter().map(String::as_str)).collect();
+        let tests: Vec<&str> = touched.iter().copied().filter(|path| checks::is_test_path(path)).collect();
+        let wanted: Vec<String> = tests.iter().map(|path| (*path).to_owned()).collect();
+        let read = self.deps.repositories.read_many(base, wanted).await?;
+        let before: BTreeMap<&str, Bytes> =
+            tests.iter().copied().zip(read).filter_map(|(p, c)| Some((p, c?))).collect();
+        let mut after: BTreeMap<&str, Bytes> = BTreeMap::new();
+        for entry in delta.changed.iter().filter(|e| checks::is_test_path(&e.path)) {
+            let content = self.deps.kept(self.claimed.team, &entry.content).await?;
+            after.insert(entry.path.as_str(), content);
+        }
+        let in_base = |path: &str| entries.binary_search_by(|e| (*e.path).cmp(path)).is_ok();
+        let empty: &[u8] = &[];
+        let changed: Vec<ChangedFile<'_>> = touched
+            .iter()
+            .map(|path| ChangedFile {
+                path,
+                before: in_base(path).then(|| before.get(*path).map_or(empty, |c| c.as_ref())),
+                after: if delta.deleted.iter().any(|d| d == path) {
+                    None
+                } else {
+                    Some(after.get(path).map_or(empty, |c| c.as_ref()))
+                },
+            })
+            .collect();
+        Ok(checks::test_change(&changed, entries.iter().map(|e| &*e.path)))
+    }
+
+    /// Runs the checks on one tree, in order, within the time for validation. On the base what was
+    /// run before is not run again. A check that the time did not reach has no run.
+    async fn run_checks(
+        &self,
+        tree: Tree,
+        base: &Base,
+        delta: &TreeDelta,
+        checks: &[Check],
+    ) -> Result<Vec<Option<CheckRun>>, Halt> {
+        let started = clock::Stopwatch::start();
+        let allowed = Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds));
+        let mut runs = Vec::with_capacity(checks.len());
+        let mut workspace: Option<Workspace> = None;
+        let mut failed = None;
+        for check in checks {
+            let key = baseline_key(base, check);
+            if tree == Tree::Base
+                && let Some(run) =
+                    patiently(&self.deps.cut, || baselines::get(&self.deps.store, self.claimed.team, &key)).await?
+            {
+                runs.push(Some(run));
+                continue;
+            }
+            let left = allowed.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                runs.push(None);
+                continue;
+            }
+            let open = match workspace.take() {
+                Some(open) => open,
+                None => self.clean_copy(tree, base, delta).await?,
+            };
+            match self.run_check(&open, check, left).await {
+                Ok(run) => {
+                    if tree == Tree::Base {
+                        patiently(&self.deps.cut, || baselines::put(&self.deps.store, self.claimed.team, &key, &run))
+                            .await?;
+                    }
+                    runs.push(Some(run));
+                }
+                Err(error) => failed = Some(error),
+            }
+            workspace = Some(open);
+            if failed.is_some() {
+                break;
+            }
+        }
+        if let Some(workspace) = workspace {
+            workspace.close().await;
+        }
+        let directory = self.deps.sandboxes.directory(self.claimed.task).clean_copy(tree.name());
+        // What stays is removed before the next clean copy, or with the task.
+        let _ = tokio::fs::remove_dir_all(directory).await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(runs),
+        }
+    }
+
+    async fn run_check(&self, workspace: &Workspace, check: &Check, left: Duration) -> Result<CheckRun, Halt> {
+        let checks::Ran { mut run, output } = checks::run(workspace, check, left, None).await?;
+        let scrubbed = self.deps.redactor.redact_known_bytes(&output).into_owned();
+        run.log = self.deps.redactor.redact_known(&run.log).into_owned();
+        run.log_blob = Some(self.deps.keep(self.claimed.team, scrubbed).await?);
+        Ok(run)
+    }
+
+    async fn clean_copy(&self, tree: Tree, base: &Base, delta: &TreeDelta) -> Result<Workspace, Halt> {
+        let directory = self.deps.sandboxes.directory(self.claimed.task).clean_copy(tree.name());
+        copy::lay_out(&self.deps, self.claimed.team, self.claimed.task, base, delta, &directory).await?;
+        copy::open(&self.deps, self.claimed.task, base, directory, tree == Tree::Base).await
+    }
+}
+
+/// A delta with these paths as the base has them.
+fn without(delta: &TreeDelta, paths: &[String]) -> TreeDelta {
+    TreeDelta {
+        changed: delta.changed.iter().filter(|e| !paths.contains(&e.path)).cloned().collect(),
+        deleted: delta.deleted.iter().filter(|p| !paths.contains(p)).cloned().collect(),
+    }
+}
+
+/// Base tree, command and what else shapes a check's run.
+fn baseline_key(base: &Base, check: &Check) -> String {
+    let shape = serde_json::json!([base.tree, check.command, check.workdir, check.timeout_seconds, check.network]);
+    BlobHash::of(shape.to_string().as_bytes()).0
+}

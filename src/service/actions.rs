@@ -1,0 +1,228 @@
+//! Steering a task: messages, cancel, pause, resume, retry.
+//!
+//! A task that no worker holds is changed here, in the transaction; one that runs gets an event
+//! that its worker reads before its next step. What was accepted is committed.
+
+use super::{
+    Answer, Error, Faults, Idempotency, Service, access, access::Right, create::limits, edit::read_spec, idempotency,
+    input::optional_object,
+};
+use crate::{
+    domain::{
+        EventData, Principal, Seq, Status, TaskId, WaitingFor,
+        limits::LimitsPatch,
+        task::{Control, OnBusy},
+    },
+    store::{
+        TeamTx, jobs,
+        log::{self, Locked, NewEvent, TaskChange},
+        task_edits::{self, TaskEdit},
+        tasks,
+    },
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+const MESSAGE_CHARS_MAX: usize = 200_000;
+
+/// A message to a task.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    #[schema(max_length = 200_000)]
+    pub text: String,
+    /// What becomes of a run that is under way. Default `steer`.
+    pub on_busy: Option<OnBusy>,
+}
+
+/// What resume and retry may raise.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionLimits {
+    #[serde(default, deserialize_with = "optional_object")]
+    pub limits: Option<LimitsPatch>,
+}
+
+/// What was accepted stands in the task's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Accepted {
+    /// The seq of the last event that it appended.
+    pub seq: Seq,
+    /// The task's status after it.
+    pub status: Status,
+}
+
+/// What a use case appends and changes.
+struct Step {
+    events: Vec<EventData>,
+    status: Option<(Status, Option<WaitingFor>)>,
+    next_run: bool,
+    cancel_requested: Option<bool>,
+    queue: Queue,
+}
+
+enum Queue {
+    Keep,
+    /// Due at once.
+    Put,
+    /// No worker may go on with it.
+    Fence,
+}
+
+impl Step {
+    fn note(event: EventData) -> Self {
+        Self { events: vec![event], status: None, next_run: false, cancel_requested: None, queue: Queue::Keep }
+    }
+
+    /// The task's next run, from the queue.
+    fn wake(event: EventData) -> Self {
+        let queued = EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None };
+        Self {
+            events: vec![event, queued],
+            status: Some((Status::Queued, None)),
+            next_run: true,
+            cancel_requested: Some(false),
+            queue: Queue::Put,
+        }
+    }
+
+    /// The task rests or ends here and now.
+    fn stop(event: EventData, status: Status, waiting_for: Option<WaitingFor>) -> Self {
+        Self {
+            events: vec![event, EventData::TaskStatus { status, waiting_for, error: None }],
+            status: Some((status, waiting_for)),
+            next_run: false,
+            cancel_requested: None,
+            queue: Queue::Fence,
+        }
+    }
+}
+
+impl Service {
+    /// Gives a task a message. One that rests or has ended wakes as its next run.
+    pub async fn send_message(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        new: NewMessage,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut faults = Faults::default();
+        faults.text("/text", &new.text, MESSAGE_CHARS_MAX);
+        faults.finish()?;
+        let message = EventData::MessageUser {
+            text: new.text,
+            author: principal.user_name.clone(),
+            on_busy: new.on_busy.unwrap_or(OnBusy::Steer),
+        };
+        self.act(principal, id, key, None, |locked| {
+            Ok(if locked.status.is_rest() { Step::wake(message) } else { Step::note(message) })
+        })
+        .await
+    }
+
+    /// Cancels, pauses, resumes or retries a task.
+    pub async fn control_task(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        action: Control,
+        raised: ActionLimits,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut faults = Faults::default();
+        if let Some(patch) = &raised.limits {
+            limits(patch, &mut faults);
+        }
+        faults.finish()?;
+        let event = EventData::TaskControl { action, author: principal.user_name.clone() };
+        self.act(principal, id, key, raised.limits, |locked| control(action, event, locked)).await
+    }
+
+    /// One transaction: takes the idempotency key, locks the task, decides, appends, commits.
+    async fn act(
+        &self,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&Idempotency>,
+        raised: Option<LimitsPatch>,
+        decide: impl FnOnce(&Locked) -> Result<Step, Error>,
+    ) -> Result<Answer, Error> {
+        let mut tx = self.store().team(principal.team).await?;
+        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            return Ok(done);
+        }
+        let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let mut step = decide(&locked)?;
+        if let Some(raised) = raised {
+            raise(&mut tx, id, &locked, raised).await?;
+            let author = principal.user_name.clone();
+            step.events.insert(0, EventData::TaskUpdated { title: None, limits: Some(raised), author });
+        }
+        let seq = perform(&mut tx, principal, id, &locked, &step).await?;
+        let status = step.status.map_or(locked.status, |(status, _)| status);
+        let answer = Answer::new(202, &Accepted { seq, status })?;
+        let answer = idempotency::commit(tx, principal, key, answer).await?;
+        self.committed(principal.team, id, seq);
+        Ok(answer)
+    }
+}
+
+fn control(action: Control, event: EventData, locked: &Locked) -> Result<Step, Error> {
+    use Status::{Cancelled, Failed, Queued, Running, Succeeded, Waiting};
+    let waiting = locked.waiting_for;
+    Ok(match (action, locked.status) {
+        (Control::Cancel, Queued | Waiting) => Step::stop(event, Cancelled, None),
+        (Control::Cancel, Running) => Step { cancel_requested: Some(true), ..Step::note(event) },
+        (Control::Pause, Queued) => Step::stop(event, Waiting, Some(WaitingFor::Paused)),
+        (Control::Pause, Running) => Step::note(event),
+        (Control::Resume, Waiting) if matches!(waiting, Some(WaitingFor::Paused | WaitingFor::Capacity)) => {
+            Step::wake(event)
+        }
+        (Control::Resume, Failed | Cancelled) | (Control::Retry, Succeeded | Failed | Cancelled) => Step::wake(event),
+        (_, status) => {
+            let what = waiting.map_or_else(String::new, |what| format!(" for {}", what.as_str()));
+            return Err(Error::Conflict {
+                code: "wrong_state",
+                detail: format!("the task is {}{what}: it cannot {}", status.as_str(), action.as_str()),
+                state: Some(status.as_str().to_owned()),
+            });
+        }
+    })
+}
+
+/// Writes raised limits into the task's spec.
+async fn raise(tx: &mut TeamTx, id: TaskId, locked: &Locked, raised: LimitsPatch) -> Result<(), Error> {
+    let mut spec = read_spec(id, locked)?;
+    spec.limits = spec.limits.patched(raised);
+    let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
+    Ok(task_edits::amend(tx, id, &TaskEdit { spec: Some(&spec), ..TaskEdit::default() }).await?)
+}
+
+async fn perform(
+    tx: &mut TeamTx,
+    principal: &Principal,
+    id: TaskId,
+    locked: &Locked,
+    step: &Step,
+) -> Result<Seq, Error> {
+    let run = if step.next_run { locked.run + 1 } else { locked.run };
+    match step.queue {
+        Queue::Keep => {}
+        Queue::Fence => task_edits::fence(tx, id).await?,
+        Queue::Put => {
+            jobs::put(tx, &tasks::run_task(principal.team, id, locked.created_by, locked.priority)).await?;
+        }
+    }
+    let events: Vec<NewEvent> =
+        step.events.iter().map(|data| NewEvent { run, turn: 0, data: data.clone(), private: None }).collect();
+    let change = TaskChange {
+        status: step.status,
+        run: step.next_run.then_some(run),
+        cancel_requested: step.cancel_requested,
+        ..TaskChange::default()
+    };
+    Ok(log::append_locked(tx, principal.team, id, &events, &change).await?)
+}

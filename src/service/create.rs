@@ -1,0 +1,432 @@
+//! Creating a task: what a caller may ask for, and the spec that it becomes.
+
+use super::{
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    idempotency,
+    input::{object, optional_object},
+    views::TaskJson,
+};
+use crate::{
+    clock,
+    domain::{
+        Limits, Mode, Principal, TaskId, TaskSpec, UploadId,
+        check::{Check, CheckKind, CheckSource},
+        limits::LimitsPatch,
+        task::{ApprovalPolicy, NetworkMode, NetworkPolicy, RepositorySource, Source},
+    },
+    store::{TeamTx, task_views, tasks, uploads},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::{collections::BTreeMap, fmt};
+use utoipa::ToSchema;
+
+const REQUEST_CHARS_MAX: usize = 200_000;
+pub(super) const TITLE_CHARS_MAX: usize = 200;
+const TITLE_CHARS_DEFAULT: usize = 80;
+const URL_CHARS_MAX: usize = 2_000;
+const REF_CHARS_MAX: usize = 250;
+const CHECKS_MAX: usize = 50;
+const COMMAND_CHARS_MAX: usize = 10_000;
+const NAME_CHARS_MAX: usize = 200;
+const CHECK_SECONDS_MAX: u32 = 86_400;
+const METRIC_CHARS_MAX: usize = 1_000;
+const HOSTS_MAX: usize = 100;
+const LABELS_MAX: usize = 64;
+const LABEL_KEY_CHARS_MAX: usize = 64;
+const LABEL_VALUE_CHARS_MAX: usize = 256;
+const OUTPUT_SCHEMA_BYTES_MAX: usize = 64 * 1024;
+
+/// A task to be made. Only `request` is required.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    /// What is to be done, in a person's words. At most 200,000 characters.
+    #[schema(max_length = 200_000, example = "Make the failing test in tests/test_dates.py pass")]
+    pub request: String,
+    /// Absent: the request's first line.
+    #[schema(max_length = 200)]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Absent or null: an empty directory.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub repository: Option<RepositoryInput>,
+    /// A name from `GET /v1/models`; absent: the default.
+    pub model: Option<String>,
+    /// The id or name of an environment.
+    pub environment: Option<String>,
+    /// Commands that must pass; found in the repository where none are named.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    pub checks: Option<Vec<CheckInput>>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub limits: Option<LimitsPatch>,
+    #[serde(default)]
+    pub approval: Option<ApprovalPolicy>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub network: Option<NetworkInput>,
+    /// A JSON Schema that `result.structured` shall satisfy. At most 64 KiB.
+    #[schema(value_type = Option<Object>)]
+    pub output_schema: Option<serde_json::Value>,
+    /// From -100 to 100; the higher goes first among one user's tasks.
+    #[schema(minimum = -100, maximum = 100)]
+    pub priority: Option<i32>,
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// The user for whom it is made; at present only oneself, by id or address.
+    pub on_behalf_of: Option<String>,
+}
+
+/// Where the code comes from: either `url` or `upload`.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryInput {
+    #[schema(example = "https://example.org/team/project.git")]
+    pub url: Option<String>,
+    pub upload: Option<UploadId>,
+    /// A branch, tag or commit; absent: the remote's HEAD.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkInput {
+    pub mode: NetworkMode,
+    /// For `allowlist`: names such as `pypi.org` or `*.debian.org`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+/// A check: a command alone, or with what else is known of it.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = CheckObject)]
+pub struct CheckInput(CheckObject);
+
+/// A check in full.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckObject {
+    /// Absent: the command.
+    pub name: Option<String>,
+    /// Run by `bash -c`, or `sh -c` where there is no bash.
+    pub command: String,
+    /// Below the working copy.
+    pub workdir: Option<String>,
+    /// Default true.
+    pub required: Option<bool>,
+    pub timeout_seconds: Option<u32>,
+    /// Default false.
+    pub network: Option<bool>,
+    pub kind: Option<CheckKind>,
+    /// For `measure`: a regular expression whose first group is the figure.
+    pub metric: Option<String>,
+    /// For `measure`: the part by which the final may be worse than the base.
+    pub max_regression: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for CheckInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CheckVisitor;
+        impl<'de> Visitor<'de> for CheckVisitor {
+            type Value = CheckInput;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command or an object with a command")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, command: &str) -> Result<CheckInput, E> {
+                Ok(CheckInput(CheckObject {
+                    name: None,
+                    command: command.to_owned(),
+                    workdir: None,
+                    required: None,
+                    timeout_seconds: None,
+                    network: None,
+                    kind: None,
+                    metric: None,
+                    max_regression: None,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CheckInput, A::Error> {
+                object(MapAccessDeserializer::new(map)).map(CheckInput)
+            }
+        }
+        deserializer.deserialize_any(CheckVisitor)
+    }
+}
+
+impl Service {
+    /// Creates a task: it is committed and in the queue when this returns.
+    pub async fn create_task(
+        &self,
+        principal: &Principal,
+        new: NewTask,
+        source: Source,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let spec = self.spec(principal, new, source)?;
+        let mut tx = self.store().team(principal.team).await?;
+        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            return Ok(done);
+        }
+        check_upload(&mut tx, &spec).await?;
+        let id: TaskId = clock::new_id();
+        let row = tasks::NewTask {
+            team: principal.team,
+            id,
+            created_by: principal.user,
+            author: &principal.user_name,
+            spec: &spec,
+        };
+        tasks::create(&mut tx, &row).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let task = TaskJson::of(principal, &row)?;
+        let last_seq = task.last_seq;
+        let answer =
+            Answer { status: 201, location: Some(format!("/v1/tasks/{id}")), body: task.body, replayed: false };
+        let answer = idempotency::commit(tx, principal, key, answer).await?;
+        self.committed(principal.team, id, last_seq);
+        Ok(answer)
+    }
+
+    /// Checks everything that a caller asks for and fills in every default.
+    fn spec(&self, principal: &Principal, new: NewTask, source: Source) -> Result<TaskSpec, Error> {
+        let mut faults = Faults::default();
+        faults.text("/request", &new.request, REQUEST_CHARS_MAX);
+        if let Some(title) = &new.title {
+            faults.line("/title", title, TITLE_CHARS_MAX);
+        }
+        let repository = new.repository.and_then(|input| self.repository(input, &mut faults));
+        let model = self.model(new.model, &mut faults);
+        if new.environment.is_some() {
+            faults.add("/environment", "there is no such environment");
+        }
+        let checks = checks(new.checks.unwrap_or_default(), &mut faults);
+        let patch = new.limits.unwrap_or_default();
+        limits(&patch, &mut faults);
+        let network = network(new.network, &mut faults);
+        if let Some(schema) = &new.output_schema {
+            output_schema(schema, &mut faults);
+        }
+        let priority = new.priority.unwrap_or(0);
+        check_priority(priority, &mut faults);
+        let labels = new.labels.unwrap_or_default();
+        check_labels(&labels, &mut faults);
+        faults.finish()?;
+        check_behalf(principal, new.on_behalf_of.as_deref())?;
+        if network.mode == NetworkMode::Open {
+            access::require(principal, Right::OpenNetwork)?;
+        }
+        let title = new.title.map_or_else(|| title_of(&new.request), |title| title.trim().to_owned());
+        Ok(TaskSpec {
+            title,
+            request: new.request,
+            mode: new.mode.unwrap_or(Mode::Auto),
+            repository,
+            model,
+            environment: None,
+            checks,
+            limits: self.settings().limits.patched(patch),
+            approval: new.approval.unwrap_or(ApprovalPolicy::Never),
+            network,
+            output_schema: new.output_schema,
+            priority: priority as i16,
+            labels,
+            source,
+        })
+    }
+
+    fn repository(&self, input: RepositoryInput, faults: &mut Faults) -> Option<RepositorySource> {
+        if let Some(reference) = &input.reference {
+            faults.text("/repository/ref", reference, REF_CHARS_MAX);
+            if let Err(why) = (self.hooks().repository_ref)(reference) {
+                faults.add("/repository/ref", why);
+            }
+        }
+        match (input.url, input.upload) {
+            (Some(url), None) => {
+                faults.text("/repository/url", &url, URL_CHARS_MAX);
+                if let Err(why) = (self.hooks().repository_url)(&url) {
+                    faults.add("/repository/url", why);
+                }
+                Some(RepositorySource::Git { url, reference: input.reference })
+            }
+            (None, Some(upload)) => Some(RepositorySource::Upload { upload, reference: input.reference }),
+            _ => {
+                faults.add("/repository", "must have either url or upload");
+                None
+            }
+        }
+    }
+
+    fn model(&self, name: Option<String>, faults: &mut Faults) -> String {
+        let models = self.models();
+        let found = match &name {
+            Some(name) => models.iter().find(|model| model.name == *name),
+            None => models.iter().find(|model| model.default).or_else(|| models.first()),
+        };
+        match (found, name) {
+            (Some(model), _) => return model.name.clone(),
+            (None, Some(_)) => faults.add("/model", "is not one of GET /v1/models"),
+            (None, None) => faults.add("/model", "no model is configured in this service"),
+        }
+        String::new()
+    }
+}
+
+/// An upload must be there, in this team.
+async fn check_upload(tx: &mut TeamTx, spec: &TaskSpec) -> Result<(), Error> {
+    let Some(RepositorySource::Upload { upload, .. }) = &spec.repository else { return Ok(()) };
+    match uploads::get(tx, *upload).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("/repository/upload", "there is no such upload")),
+    }
+}
+
+/// The first line that says something, cut to 80 characters.
+fn title_of(request: &str) -> String {
+    let line = request.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(TITLE_CHARS_DEFAULT) {
+        Some(_) => line.chars().take(TITLE_CHARS_DEFAULT - 1).chain(['…']).collect(),
+        None => line,
+    }
+}
+
+fn checks(inputs: Vec<CheckInput>, faults: &mut Faults) -> Vec<Check> {
+    faults.count("/checks", inputs.len(), CHECKS_MAX);
+    let mut checks: Vec<Check> = Vec::with_capacity(inputs.len());
+    for (index, CheckInput(input)) in inputs.into_iter().enumerate() {
+        let at = |field: &str| format!("/checks/{index}/{field}");
+        faults.text(&at("command"), &input.command, COMMAND_CHARS_MAX);
+        let name = match input.name {
+            Some(name) => {
+                faults.line(&at("name"), &name, NAME_CHARS_MAX);
+                name
+            }
+            None => input.command.clone(),
+        };
+        if checks.iter().any(|check| check.name == name) {
+            faults.add(at("name"), "is used twice");
+        }
+        if let Some(workdir) = &input.workdir {
+            faults.line(&at("workdir"), workdir, URL_CHARS_MAX);
+            if workdir.starts_with('/') || workdir.split('/').any(|part| part == "..") {
+                faults.add(at("workdir"), "must lie below the working copy");
+            }
+        }
+        if input.timeout_seconds.is_some_and(|seconds| !(1..=CHECK_SECONDS_MAX).contains(&seconds)) {
+            faults.add(at("timeout_seconds"), format!("must be from 1 to {CHECK_SECONDS_MAX}"));
+        }
+        if let Some(metric) = &input.metric {
+            faults.text(&at("metric"), metric, METRIC_CHARS_MAX);
+            if let Err(error) = regex::RegexBuilder::new(metric).size_limit(1 << 20).build() {
+                faults.add(at("metric"), format!("is not a regular expression: {error}"));
+            }
+        }
+        if input.max_regression.is_some_and(|part| !part.is_finite() || part < 0.0) {
+            faults.add(at("max_regression"), "must be 0 or more");
+        }
+        checks.push(Check {
+            name,
+            command: input.command,
+            workdir: input.workdir,
+            required: input.required.unwrap_or(true),
+            timeout_seconds: input.timeout_seconds,
+            network: input.network.unwrap_or(false),
+            kind: input.kind.unwrap_or_default(),
+            metric: input.metric,
+            max_regression: input.max_regression,
+            source: CheckSource::Task,
+        });
+    }
+    checks
+}
+
+/// Each limit within 1 and [`Limits::MAX`]; refinements and money may be 0.
+pub(super) fn limits(patch: &LimitsPatch, faults: &mut Faults) {
+    let max = Limits::MAX;
+    let mut whole = |name: &str, value: Option<u64>, least: u64, most: u64| {
+        if value.is_some_and(|value| !(least..=most).contains(&value)) {
+            faults.add(format!("/limits/{name}"), format!("must be from {least} to {most}"));
+        }
+    };
+    whole("turns", patch.turns.map(u64::from), 1, max.turns.into());
+    whole("wall_seconds", patch.wall_seconds.map(u64::from), 1, max.wall_seconds.into());
+    whole("validation_seconds", patch.validation_seconds.map(u64::from), 1, max.validation_seconds.into());
+    whole("tokens", patch.tokens, 1, max.tokens);
+    whole("refinements", patch.refinements.map(u64::from), 0, max.refinements.into());
+    let most = max.cost_usd.unwrap_or(f64::MAX);
+    if patch.cost_usd.is_some_and(|cost| !(cost > 0.0 && cost <= most)) {
+        faults.add("/limits/cost_usd", format!("must be more than 0 and at most {most}"));
+    }
+}
+
+fn network(input: Option<NetworkInput>, faults: &mut Faults) -> NetworkPolicy {
+    let Some(input) = input else { return NetworkPolicy::default() };
+    if input.mode != NetworkMode::Allowlist && !input.hosts.is_empty() {
+        faults.add("/network/hosts", "only the mode allowlist has hosts");
+    }
+    faults.count("/network/hosts", input.hosts.len(), HOSTS_MAX);
+    for (index, host) in input.hosts.iter().enumerate() {
+        if !is_host_pattern(host) {
+            faults.add(format!("/network/hosts/{index}"), "must be a host name such as pypi.org or *.debian.org");
+        }
+    }
+    NetworkPolicy { mode: input.mode, hosts: input.hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
+}
+
+/// A DNS name (RFC 1123), perhaps with `*.` before it; no addresses, ports or paths.
+fn is_host_pattern(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let label = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    name.len() <= 253
+        && name.split('.').all(label)
+        && name.rsplit('.').next().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()))
+}
+
+fn output_schema(schema: &serde_json::Value, faults: &mut Faults) {
+    if !schema.is_object() {
+        faults.add("/output_schema", "must be an object: a JSON Schema");
+    }
+    if serde_json::to_vec(schema).map_or(true, |text| text.len() > OUTPUT_SCHEMA_BYTES_MAX) {
+        faults.add("/output_schema", format!("may have at most {OUTPUT_SCHEMA_BYTES_MAX} bytes"));
+    }
+}
+
+pub(super) fn check_priority(priority: i32, faults: &mut Faults) {
+    if !(-100..=100).contains(&priority) {
+        faults.add("/priority", "must be from -100 to 100");
+    }
+}
+
+pub(super) fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Faults) {
+    faults.count("/labels", labels.len(), LABELS_MAX);
+    for (key, value) in labels {
+        let pointer = format!("/labels/{}", key.replace('~', "~0").replace('/', "~1"));
+        faults.line(&pointer, key, LABEL_KEY_CHARS_MAX);
+        faults.long(&pointer, value, LABEL_VALUE_CHARS_MAX);
+        if value.chars().any(char::is_control) {
+            faults.add(&pointer, "may not contain control characters");
+        }
+    }
+}
+
+fn check_behalf(principal: &Principal, of: Option<&str>) -> Result<(), Error> {
+    let Some(of) = of else { return Ok(()) };
+    let own = of.parse() == Ok(principal.user) || principal.email.as_deref() == Some(of);
+    if own { Ok(()) } else { Err(Error::Forbidden("tasks can only be made in one's own name".into())) }
+}

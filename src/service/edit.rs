@@ -1,0 +1,177 @@
+//! Changing what a task is called and may spend, deleting it, saying what one thought of it.
+
+use super::{
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    create::{TITLE_CHARS_MAX, check_labels, check_priority, limits},
+    idempotency,
+    input::optional_object,
+    views::TaskJson,
+};
+use crate::{
+    clock,
+    domain::{EventData, Principal, Status, TaskId, TaskSpec, Timestamp, limits::LimitsPatch},
+    store::{
+        StoreError, TeamTx,
+        log::{self, Locked, NewEvent, TaskChange},
+        task_edits::{self, TaskEdit},
+        task_views,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+const COMMENT_CHARS_MAX: usize = 10_000;
+
+/// What of a task may be changed; what is absent stays.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskEditInput {
+    pub title: Option<String>,
+    /// All labels: those that are not here are taken away.
+    pub labels: Option<BTreeMap<String, String>>,
+    #[schema(minimum = -100, maximum = 100)]
+    pub priority: Option<i32>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub limits: Option<LimitsPatch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rating {
+    Up,
+    Down,
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewFeedback {
+    pub rating: Rating,
+    pub comment: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FeedbackView {
+    pub id: Uuid,
+    pub task: TaskId,
+    pub rating: Rating,
+    pub comment: Option<String>,
+    pub created_at: Timestamp,
+}
+
+impl Service {
+    /// Changes a task and says so in its log.
+    pub async fn edit_task(&self, principal: &Principal, id: TaskId, input: TaskEditInput) -> Result<TaskJson, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut faults = Faults::default();
+        if let Some(title) = &input.title {
+            faults.line("/title", title, TITLE_CHARS_MAX);
+        }
+        if let Some(labels) = &input.labels {
+            check_labels(labels, &mut faults);
+        }
+        if let Some(priority) = input.priority {
+            check_priority(priority, &mut faults);
+        }
+        if let Some(patch) = &input.limits {
+            limits(patch, &mut faults);
+        }
+        faults.finish()?;
+        let mut tx = self.store().team(principal.team).await?;
+        let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let last_seq = self.amend(&mut tx, principal, id, &locked, &input).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        tx.commit().await?;
+        self.committed(principal.team, id, last_seq);
+        TaskJson::of(principal, &row)
+    }
+
+    async fn amend(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        id: TaskId,
+        locked: &Locked,
+        input: &TaskEditInput,
+    ) -> Result<i64, Error> {
+        let title = input.title.as_deref().map(str::trim);
+        let mut spec: TaskSpec = read_spec(id, locked)?;
+        spec.limits = spec.limits.patched(input.limits.unwrap_or_default());
+        let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
+        let priority = input.priority.map(|priority| priority as i16);
+        let edit = TaskEdit {
+            title,
+            labels: input.labels.as_ref(),
+            priority,
+            spec: input.limits.is_some().then_some(spec.as_str()),
+        };
+        task_edits::amend(tx, id, &edit).await?;
+        if let Some(priority) = priority {
+            task_edits::reprioritise(tx, id, priority).await?;
+        }
+        let updated = EventData::TaskUpdated {
+            title: title.map(str::to_owned),
+            limits: input.limits,
+            author: principal.user_name.clone(),
+        };
+        let event = NewEvent { run: locked.run, turn: 0, data: updated, private: None };
+        Ok(log::append_locked(tx, principal.team, id, &[event], &TaskChange::default()).await?)
+    }
+
+    /// Deletes a task and its log. What others made only an admin deletes.
+    pub async fn delete_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut tx = self.store().team(principal.team).await?;
+        let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        if locked.created_by != principal.user {
+            access::require(principal, Right::DeleteOthersTasks)?;
+        }
+        if locked.status == Status::Running {
+            return Err(Error::Conflict {
+                code: "task_running",
+                detail: "the task is running: cancel it first".into(),
+                state: Some(locked.status.as_str().to_owned()),
+            });
+        }
+        task_edits::delete(&mut tx, id).await?;
+        tx.commit().await?;
+        self.committed(principal.team, id, i64::MAX);
+        Ok(())
+    }
+
+    /// Keeps what a person thought of a task.
+    pub async fn add_feedback(
+        &self,
+        principal: &Principal,
+        task: TaskId,
+        new: NewFeedback,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut faults = Faults::default();
+        if let Some(comment) = &new.comment {
+            faults.long("/comment", comment, COMMENT_CHARS_MAX);
+        }
+        faults.finish()?;
+        let mut tx = self.store().team(principal.team).await?;
+        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            return Ok(done);
+        }
+        task_views::state(&mut tx, task).await?.ok_or(Error::NotFound)?;
+        let id: Uuid = clock::new_id();
+        let rating = match new.rating {
+            Rating::Up => "up",
+            Rating::Down => "down",
+        };
+        let created_at =
+            task_edits::add_feedback(&mut tx, id, task, principal.user, rating, new.comment.as_deref()).await?;
+        let view = FeedbackView { id, task, rating: new.rating, comment: new.comment, created_at };
+        idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await
+    }
+}
+
+pub(super) fn read_spec(id: TaskId, locked: &Locked) -> Result<TaskSpec, Error> {
+    serde_json::from_str(&locked.spec).map_err(|_| StoreError::corrupt("tasks", "spec", id).into())
+}

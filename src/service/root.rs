@@ -1,0 +1,90 @@
+//! The service itself: what all use cases hold.
+
+use super::hooks::Hooks;
+use crate::{
+    auth::Authenticator,
+    domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
+    store::Store,
+};
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc};
+use utoipa::ToSchema;
+
+/// A model that tasks may name.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ModelView {
+    pub name: String,
+    pub wire: Wire,
+    pub window_tokens: u64,
+    pub max_output_tokens: u64,
+    /// Absent where the cost is not known.
+    pub prices: Option<Prices>,
+    /// The one that a task gets which names none.
+    pub default: bool,
+}
+
+/// What an operator decides of the use cases.
+#[derive(Clone)]
+pub struct Settings {
+    /// In the order in which people shall see them; one is the default.
+    pub models: Vec<ModelView>,
+    /// Limits of a task that names none.
+    pub limits: Limits,
+    /// Where contents lie that are too large for the database.
+    pub objects: PathBuf,
+    /// Keys what is kept of an API key until its creation can no longer be repeated.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("models", &self.models).field("objects", &self.objects).finish_non_exhaustive()
+    }
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) store: Store,
+    pub(super) authenticator: Authenticator,
+    pub(super) settings: Settings,
+    pub(super) hooks: Hooks,
+}
+
+impl Service {
+    pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
+        Self { inner: Arc::new(Inner { store, authenticator, settings, hooks }) }
+    }
+
+    /// The models that tasks may name.
+    pub fn models(&self) -> &[ModelView] {
+        &self.inner.settings.models
+    }
+
+    /// Whether the database can be reached and is migrated.
+    pub async fn ready(&self) -> Result<(), super::Error> {
+        Ok(self.inner.store.ready().await?)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(super) fn hooks(&self) -> &Hooks {
+        &self.inner.hooks
+    }
+
+    /// Tells those who wait, after the commit.
+    pub(super) fn committed(&self, team: TeamId, task: TaskId, seq: Seq) {
+        (self.inner.hooks.committed)(team, task, seq);
+    }
+}

@@ -1,0 +1,187 @@
+//! Uploads: an archive or a bundle, streamed to where contents lie, known by its hash.
+
+use super::{Answer, Error, Idempotency, Service, access, access::Right, bytes::object_path, idempotency};
+use crate::{
+    clock,
+    domain::{BlobHash, Principal, Timestamp, UploadId},
+    store::{
+        blobs::INLINE_BYTES_MAX,
+        uploads::{self, NewUpload},
+    },
+};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use tokio::{fs, io::AsyncWriteExt};
+use utoipa::ToSchema;
+
+/// Bytes of an upload, at most.
+pub const UPLOAD_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UploadView {
+    pub id: UploadId,
+    /// `tar_gz` or `bundle`.
+    pub kind: &'static str,
+    pub size: u64,
+    /// SHA-256 of the content, lower-case hex.
+    pub sha256: BlobHash,
+    pub created_at: Timestamp,
+}
+
+/// An upload while it comes in: in memory first, in a file once it is large.
+struct Incoming {
+    objects: PathBuf,
+    head: Vec<u8>,
+    spilled: Option<(PathBuf, fs::File)>,
+    size: u64,
+    hash: Sha256,
+}
+
+impl Incoming {
+    fn new(objects: PathBuf) -> Self {
+        Self { objects, head: Vec::new(), spilled: None, size: 0, hash: Sha256::new() }
+    }
+
+    async fn write(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.size += piece.len() as u64;
+        if self.size > UPLOAD_BYTES_MAX {
+            return Err(Error::TooLarge { limit_bytes: UPLOAD_BYTES_MAX });
+        }
+        self.hash.update(piece);
+        if self.spilled.is_none() && self.head.len() + piece.len() > INLINE_BYTES_MAX {
+            self.spill().await?;
+        }
+        match &mut self.spilled {
+            Some((_, file)) => file.write_all(piece).await.map_err(disk),
+            None => {
+                self.head.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    async fn spill(&mut self) -> Result<(), Error> {
+        let incoming = self.objects.join("incoming");
+        fs::create_dir_all(&incoming).await.map_err(disk)?;
+        let path = incoming.join(clock::new_id::<uuid::Uuid>().to_string());
+        let mut file = fs::File::create(&path).await.map_err(disk)?;
+        file.write_all(&self.head).await.map_err(disk)?;
+        self.spilled = Some((path, file));
+        Ok(())
+    }
+
+    /// By its first bytes: gzip (RFC 1952) or a git bundle (gitformat-bundle).
+    fn kind(&self) -> Option<&'static str> {
+        if self.head.starts_with(&[0x1f, 0x8b]) {
+            Some("tar_gz")
+        } else if self.head.starts_with(b"# v2 git bundle\n") || self.head.starts_with(b"# v3 git bundle\n") {
+            Some("bundle")
+        } else {
+            None
+        }
+    }
+
+    async fn discard(self) {
+        if let Some((path, _)) = self.spilled {
+            // What cannot be removed now is swept with the other leftovers of `incoming`.
+            let _ = fs::remove_file(path).await;
+        }
+    }
+}
+
+fn disk(error: std::io::Error) -> Error {
+    Error::Unavailable(format!("object store: {error}"))
+}
+
+impl Service {
+    /// Takes an upload in; it is kept when this returns.
+    pub async fn create_upload<S, B, E>(
+        &self,
+        principal: &Principal,
+        stream: S,
+        key: impl FnOnce([u8; 32]) -> Option<Idempotency>,
+    ) -> Result<Answer, Error>
+    where
+        S: Stream<Item = Result<B, E>> + Send,
+        B: AsRef<[u8]> + Send,
+        E: Send,
+    {
+        access::require(principal, Right::WriteTasks)?;
+        let mut incoming = Incoming::new(self.settings().objects.clone());
+        let read = receive(&mut incoming, stream).await;
+        let kind = incoming.kind();
+        let kind = match (read, kind) {
+            (Ok(()), Some(kind)) => kind,
+            (Ok(()), None) => {
+                incoming.discard().await;
+                return Err(Error::invalid("", "the body must be a tar.gz or a git bundle"));
+            }
+            (Err(error), _) => {
+                incoming.discard().await;
+                return Err(error);
+            }
+        };
+        let key = key(incoming.hash.clone().finalize().into());
+        self.keep(principal, incoming, kind, key.as_ref()).await
+    }
+
+    async fn keep(
+        &self,
+        principal: &Principal,
+        mut incoming: Incoming,
+        kind: &'static str,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        use std::fmt::Write;
+        let mut hex = String::with_capacity(64);
+        for byte in incoming.hash.clone().finalize() {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        let hash = BlobHash(hex);
+        let mut tx = self.store().team(principal.team).await?;
+        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            incoming.discard().await;
+            return Ok(done);
+        }
+        // The file stands before the row that names it.
+        if let Some((path, mut file)) = incoming.spilled.take() {
+            file.flush().await.map_err(disk)?;
+            file.sync_all().await.map_err(disk)?;
+            let target = object_path(&self.settings().objects, principal.team, &hash);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent).await.map_err(disk)?;
+            }
+            fs::rename(&path, &target).await.map_err(disk)?;
+        }
+        let id: UploadId = clock::new_id();
+        let inline = (incoming.size <= INLINE_BYTES_MAX as u64).then_some(incoming.head.as_slice());
+        let new = NewUpload {
+            team: principal.team,
+            id,
+            user: principal.user,
+            kind,
+            size: incoming.size,
+            hash: &hash,
+            content: inline,
+        };
+        let created_at = uploads::insert(&mut tx, new).await?;
+        let view = UploadView { id, kind, size: incoming.size, sha256: hash, created_at };
+        idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await
+    }
+}
+
+async fn receive<S, B, E>(incoming: &mut Incoming, stream: S) -> Result<(), Error>
+where
+    S: Stream<Item = Result<B, E>> + Send,
+    B: AsRef<[u8]> + Send,
+    E: Send,
+{
+    let mut stream = std::pin::pin!(stream);
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|_| Error::invalid("", "the body broke off"))?;
+        incoming.write(piece.as_ref()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Changes of tasks by use cases, beside what [`super::log`] appends. The task is locked before.
+
+use super::{StoreError, TeamTx};
+use crate::domain::TaskId;
+use std::collections::BTreeMap;
+
+/// What becomes of a task's row; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct TaskEdit<'a> {
+    pub title: Option<&'a str>,
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    pub priority: Option<i16>,
+    /// The whole [`crate::domain::TaskSpec`] as JSON.
+    pub spec: Option<&'a str>,
+}
+
+/// Changes a task's row.
+pub async fn amend(tx: &mut TeamTx, id: TaskId, edit: &TaskEdit<'_>) -> Result<(), StoreError> {
+    let labels =
+        edit.labels.map(serde_json::to_value).transpose().map_err(|_| StoreError::corrupt("tasks", "labels", id))?;
+    sqlx::query(
+        "UPDATE tasks SET title = coalesce($2, title), labels = coalesce($3, labels),
+            priority = coalesce($4, priority), spec = coalesce($5, spec)
+         WHERE team = current_team() AND id = $1",
+    )
+    .bind(id.0)
+    .bind(edit.title)
+    .bind(labels)
+    .bind(edit.priority)
+    .bind(edit.spec)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Changes the priority of a task that waits in the queue.
+pub async fn reprioritise(tx: &mut TeamTx, id: TaskId, priority: i16) -> Result<(), StoreError> {
+    sqlx::query("UPDATE jobs SET priority = $2 WHERE team = current_team() AND id = $1")
+        .bind(id.0)
+        .bind(priority)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Takes a task from whoever holds it: no worker writes to its log under an older lease.
+pub async fn fence(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE task_heads SET epoch = epoch + 1 WHERE team = current_team() AND task = $1")
+        .bind(id.0)
+        .execute(tx.connection())
+        .await?;
+    sqlx::query("DELETE FROM jobs WHERE team = current_team() AND id = $1").bind(id.0).execute(tx.connection()).await?;
+    Ok(())
+}
+
+/// Deletes a task with its log, head, place in the queue, approvals and feedback. Contents that
+/// nothing else refers to are left to the retention.
+pub async fn delete(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM jobs WHERE team = current_team() AND id = $1",
+        "DELETE FROM task_events WHERE team = current_team() AND task = $1",
+        "DELETE FROM tasks WHERE team = current_team() AND id = $1",
+    ] {
+        sqlx::query(statement).bind(id.0).execute(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+/// Keeps what a person thought of a task.
+pub async fn add_feedback(
+    tx: &mut TeamTx,
+    id: uuid::Uuid,
+    task: TaskId,
+    user: crate::domain::UserId,
+    rating: &str,
+    comment: Option<&str>,
+) -> Result<crate::domain::Timestamp, StoreError> {
+    let at: time::OffsetDateTime = sqlx::query_scalar(
+        "INSERT INTO feedback (team, id, task, user_id, rating, comment)
+         VALUES (current_team(), $1, $2, $3, $4, $5) RETURNING created_at",
+    )
+    .bind(id)
+    .bind(task.0)
+    .bind(user.0)
+    .bind(rating)
+    .bind(comment)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(at.into())
+}

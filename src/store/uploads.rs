@@ -1,0 +1,70 @@
+//! Uploaded archives and bundles: rows here, contents among the blobs.
+
+use super::{StoreError, TeamTx};
+use crate::domain::{BlobHash, TeamId, Timestamp, UploadId, UserId};
+use sqlx::Row;
+
+/// An upload's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRow {
+    pub id: UploadId,
+    pub kind: String,
+    pub size: u64,
+    pub hash: BlobHash,
+    pub created_at: Timestamp,
+}
+
+/// An upload to be written down. `content` is absent where it lies in the object store already.
+#[derive(Clone, Copy, Debug)]
+pub struct NewUpload<'a> {
+    pub team: TeamId,
+    pub id: UploadId,
+    pub user: UserId,
+    pub kind: &'a str,
+    pub size: u64,
+    pub hash: &'a BlobHash,
+    pub content: Option<&'a [u8]>,
+}
+
+/// Writes an upload with its content.
+pub async fn insert(tx: &mut TeamTx, new: NewUpload<'_>) -> Result<Timestamp, StoreError> {
+    sqlx::query("INSERT INTO blobs (team, hash, size, content) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+        .bind(new.team.0)
+        .bind(new.hash.as_str())
+        .bind(new.size as i64)
+        .bind(new.content)
+        .execute(tx.connection())
+        .await?;
+    let at: time::OffsetDateTime = sqlx::query_scalar(
+        "INSERT INTO uploads (team, id, user_id, kind, size, hash) VALUES ($1, $2, $3, $4, $5, $6)
+         RETURNING created_at",
+    )
+    .bind(new.team.0)
+    .bind(new.id.0)
+    .bind(new.user.0)
+    .bind(new.kind)
+    .bind(new.size as i64)
+    .bind(new.hash.as_str())
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(at.into())
+}
+
+/// One upload of the transaction's team.
+pub async fn get(tx: &mut TeamTx, id: UploadId) -> Result<Option<UploadRow>, StoreError> {
+    let row =
+        sqlx::query("SELECT id, kind, size, hash, created_at FROM uploads WHERE team = current_team() AND id = $1")
+            .bind(id.0)
+            .fetch_optional(tx.connection())
+            .await?;
+    row.map(|row| {
+        Ok(UploadRow {
+            id: UploadId(row.try_get("id")?),
+            kind: row.try_get("kind")?,
+            size: row.try_get::<i64, _>("size")? as u64,
+            hash: BlobHash(row.try_get("hash")?),
+            created_at: Timestamp(row.try_get("created_at")?),
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,364 @@
+//! A remote (or a bundle, which git treats as one): which commit a ref is there, and fetching it.
+//!
+//! A remote is opened by resolving its host, checking every address, and pinning git to them; a local
+//! one by finding out where it really is. Nothing is followed from there: no redirect, no proxy of the
+//! environment, no submodule.
+
+use super::{
+    git::{Git, GitFailure, io_error},
+    objects::ObjectId,
+    repository::{RepositoryError, RepositorySettings},
+    source::{RepositoryUrl, SourceError, SshUrl},
+};
+use crate::{domain::BlobHash, net::AddressPolicy};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The most that a list of refs may be: a hundred thousand of them.
+const REFS_LIMIT_BYTES: usize = 16 << 20;
+
+/// What a ref is at the remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A branch or tag, or HEAD, which is then named by its branch.
+    Reference { commit: ObjectId, name: String },
+    /// No such name, but it may be a commit's id.
+    CommitId(String),
+}
+
+/// An opened remote.
+pub(super) struct Remote {
+    url: OsString,
+    protocol: &'static str,
+    config: Vec<(String, OsString)>,
+    env: Vec<(&'static str, OsString)>,
+    hidden: Vec<String>,
+    /// A bundle, which has no symbolic HEAD.
+    bundle: bool,
+    /// An empty repository of the server's own, for commands that want one.
+    nowhere: PathBuf,
+    connect_timeout: Duration,
+    fetch_timeout: Duration,
+    size_limit_bytes: u64,
+}
+
+impl Remote {
+    /// Resolves and checks the host, or finds the real place of a local repository.
+    pub(super) async fn open(
+        url: &RepositoryUrl,
+        settings: &RepositorySettings,
+        policy: &AddressPolicy,
+    ) -> Result<Self, RepositoryError> {
+        let mut remote = Self::new(url.to_string().into(), settings);
+        match url {
+            RepositoryUrl::Local(path) => remote.open_local(path, settings).await?,
+            RepositoryUrl::Http(_) => {
+                remote.protocol = "http:https";
+                remote.open_http(url, settings, policy).await?;
+            }
+            RepositoryUrl::Ssh(ssh) => {
+                remote.protocol = "ssh";
+                let port = ssh.port.unwrap_or(22);
+                let addresses = policy.resolve(&ssh.host, port).await.map_err(refused)?;
+                let known_hosts = settings.data_dir.join("known_hosts");
+                remote.env.push(("GIT_SSH_COMMAND", ssh_command(ssh, &addresses, &known_hosts, settings)));
+                remote.env.push(("GIT_SSH_VARIANT", "ssh".into()));
+                remote.hidden.push(known_hosts.display().to_string());
+            }
+        }
+        Ok(remote)
+    }
+
+    /// A bundle file of the server's own.
+    pub(super) fn bundle(path: &Path, settings: &RepositorySettings) -> Self {
+        let mut remote = Self::new(path.into(), settings);
+        remote.protocol = "file";
+        remote.bundle = true;
+        remote.hidden.push(path.display().to_string());
+        remote
+    }
+
+    fn new(url: OsString, settings: &RepositorySettings) -> Self {
+        Self {
+            url,
+            protocol: "",
+            config: Vec::new(),
+            env: Vec::new(),
+            hidden: vec![settings.data_dir.display().to_string()],
+            bundle: false,
+            nowhere: nowhere(settings),
+            connect_timeout: settings.connect_timeout,
+            fetch_timeout: settings.fetch_timeout,
+            size_limit_bytes: settings.size_limit_bytes,
+        }
+    }
+
+    async fn open_http(
+        &mut self,
+        url: &RepositoryUrl,
+        settings: &RepositorySettings,
+        policy: &AddressPolicy,
+    ) -> Result<(), RepositoryError> {
+        let (host, port) = url.host_and_port().ok_or(SourceError::Url("has no host"))?;
+        let outgoing = &settings.outgoing;
+        let mut proxy = String::new();
+        if let Some(through) = outgoing.proxy.as_ref().filter(|_| outgoing.uses_proxy(host)) {
+            // the proxy resolves; what can be seen without resolving is checked here
+            policy.check_host(host).map_err(refused)?;
+            through.as_str().clone_into(&mut proxy);
+            self.hidden.push(proxy.clone());
+        } else {
+            let addresses = policy.resolve(host, port).await.map_err(refused)?;
+            let mut pin = format!("{host}:{port}:");
+            for (index, address) in addresses.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                let _ = match address {
+                    SocketAddr::V4(four) => write!(pin, "{comma}{}", four.ip()),
+                    SocketAddr::V6(six) => write!(pin, "{comma}[{}]", six.ip()),
+                };
+            }
+            // an address needs no pin
+            if host.parse::<std::net::Ipv4Addr>().is_err() && !host.starts_with('[') {
+                self.config.push(("http.curloptResolve".to_owned(), pin.into()));
+            }
+        }
+        self.config.push(("http.proxy".to_owned(), proxy.into()));
+        if let Some(ca_file) = &outgoing.ca_file {
+            self.config.push(("http.sslCAInfo".to_owned(), ca_file.into()));
+            self.config.push(("http.sslCAPath".to_owned(), "/etc/ssl/certs".into()));
+        }
+        Ok(())
+    }
+
+    /// Where the path really is must be below an allowed directory too, and so must git's own directory.
+    /// git is then told to trust exactly that place, whoever owns it.
+    async fn open_local(&mut self, path: &Path, settings: &RepositorySettings) -> Result<(), RepositoryError> {
+        self.protocol = "file";
+        let absent = |_| RepositoryError::Unreachable { reason: "there is no such directory".to_owned() };
+        let refuse = || SourceError::Url("names a local path that the operator has not allowed");
+        let place = tokio::fs::canonicalize(path).await.map_err(absent)?;
+        let mut allowed = Vec::new();
+        for directory in &settings.allow_local {
+            allowed.extend(tokio::fs::canonicalize(directory).await);
+        }
+        let mut trusted = vec![place.clone()];
+        if let Ok(git_directory) = tokio::fs::canonicalize(place.join(".git")).await {
+            if git_directory.is_file() {
+                let pointer = tokio::fs::read_to_string(&git_directory).await.unwrap_or_default();
+                let target = pointer.trim().strip_prefix("gitdir: ").ok_or_else(refuse)?;
+                let target = tokio::fs::canonicalize(place.join(target)).await.map_err(absent)?;
+                if let Ok(common) = tokio::fs::read_to_string(target.join("commondir")).await {
+                    trusted.push(tokio::fs::canonicalize(target.join(common.trim())).await.map_err(absent)?);
+                }
+                trusted.push(target);
+            }
+            trusted.push(git_directory);
+        }
+        if !trusted.iter().all(|path| allowed.iter().any(|directory| path.starts_with(directory))) {
+            return Err(refuse().into());
+        }
+        self.env.push(("GIT_CONFIG_GLOBAL", trust(&trusted, settings).await?.into()));
+        let mut url = OsString::from("file://");
+        url.push(&place);
+        self.url = url;
+        Ok(())
+    }
+
+    /// Asks what `reference` is; absent: HEAD.
+    pub(super) async fn look_up(&self, reference: Option<&str>) -> Result<Found, RepositoryError> {
+        let wanted = reference.unwrap_or("HEAD");
+        let names: Vec<String> = if wanted == "HEAD" || wanted.starts_with("refs/") {
+            vec![wanted.to_owned()]
+        } else {
+            ["refs/heads/", "refs/tags/", "refs/"].map(|prefix| format!("{prefix}{wanted}")).into()
+        };
+        let patterns: Vec<String> = names.iter().flat_map(|name| [name.clone(), format!("{name}^{{}}")]).collect();
+        let refs = self.refs(&patterns).await?;
+        for name in &names {
+            if let Some(commit) = refs.commit(&format!("{name}^{{}}")).or_else(|| refs.commit(name)) {
+                let name = if name == "HEAD" { refs.head.clone().unwrap_or_default() } else { name.clone() };
+                return Ok(Found::Reference { commit, name });
+            }
+        }
+        if (7..=40).contains(&wanted.len()) && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Found::CommitId(wanted.to_ascii_lowercase()));
+        }
+        let all = self.refs(&[]).await?;
+        if all.list.is_empty() {
+            return Err(RepositoryError::Empty);
+        }
+        if self.bundle && wanted == "HEAD" {
+            return all.likely_head().ok_or_else(|| RepositoryError::NoSuchRef { reference: "HEAD".to_owned() });
+        }
+        Err(RepositoryError::NoSuchRef { reference: wanted.to_owned() })
+    }
+
+    async fn refs(&self, patterns: &[String]) -> Result<Refs, RepositoryError> {
+        let fixed = ["ls-remote", "--symref", "--end-of-options"].map(OsString::from);
+        let arguments = fixed.into_iter().chain([self.url.clone()]).chain(patterns.iter().map(OsString::from));
+        let git = self.prepare(Git::new(Some(&self.nowhere), arguments)).timeout(self.connect_timeout);
+        let output = git.output_limit(REFS_LIMIT_BYTES).output().await.map_err(|failure| match failure {
+            GitFailure::TooLarge => RepositoryError::TooLarge { what: "it has too many refs".to_owned() },
+            failure => self.failed("asking for refs", failure, self.connect_timeout),
+        })?;
+        Ok(Refs::parse(&String::from_utf8_lossy(&output)))
+    }
+
+    /// Brings `commit` and its history into the mirror at `repository`.
+    pub(super) async fn fetch(&self, repository: &Path, commit: ObjectId) -> Result<(), RepositoryError> {
+        self.fetch_refs(repository, &[format!("+{commit}:refs/commits/{commit}")]).await
+    }
+
+    /// Brings all branches and tags, for commits that are named by the beginning of their id.
+    pub(super) async fn fetch_all(&self, repository: &Path) -> Result<(), RepositoryError> {
+        let refspecs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"].map(str::to_owned);
+        self.fetch_refs(repository, &refspecs).await
+    }
+
+    async fn fetch_refs(&self, repository: &Path, refspecs: &[String]) -> Result<(), RepositoryError> {
+        let fixed = [
+            "fetch",
+            "--quiet",
+            "--no-progress",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--no-show-forced-updates",
+            "--update-shallow",
+            "--end-of-options",
+        ]
+        .map(OsString::from);
+        let arguments = fixed.into_iter().chain([self.url.clone()]).chain(refspecs.iter().map(OsString::from));
+        let packs = repository.join("objects/pack");
+        let limit = super::git::size_of(&packs).saturating_add(self.size_limit_bytes);
+        let git = self.prepare(Git::new(Some(repository), arguments)).timeout(self.fetch_timeout).measure(packs, limit);
+        let fetched = git.output().await;
+        if fetched.is_ok() && super::git::size_of(&repository.join("objects/pack")) > limit {
+            return Err(self.too_large());
+        }
+        fetched.map(drop).map_err(|failure| self.failed("fetching", failure, self.fetch_timeout))
+    }
+
+    fn prepare(&self, mut git: Git) -> Git {
+        git = git.env("GIT_ALLOW_PROTOCOL", self.protocol);
+        for (key, value) in &self.config {
+            git = git.config(key, value);
+        }
+        for (key, value) in &self.env {
+            git = git.env(key, value);
+        }
+        for text in &self.hidden {
+            git = git.hide(text);
+        }
+        git
+    }
+
+    fn too_large(&self) -> RepositoryError {
+        RepositoryError::TooLarge { what: format!("more than {} MiB would come over", self.size_limit_bytes >> 20) }
+    }
+
+    fn failed(&self, doing: &'static str, failure: GitFailure, timeout: Duration) -> RepositoryError {
+        match failure {
+            GitFailure::Io(error) => io_error(doing)(error),
+            GitFailure::TooLarge => self.too_large(),
+            GitFailure::TimedOut => {
+                RepositoryError::Unreachable { reason: format!("no answer within {} s", timeout.as_secs_f32()) }
+            }
+            GitFailure::Failed { reason } if reason.contains("No space left on device") => {
+                io_error(doing)(std::io::ErrorKind::StorageFull.into())
+            }
+            GitFailure::Failed { reason } => RepositoryError::Unreachable { reason },
+        }
+    }
+}
+
+/// The empty repository that commands run in which need none.
+pub(super) fn nowhere(settings: &RepositorySettings) -> PathBuf {
+    settings.data_dir.join("mirrors").join("nowhere.git")
+}
+
+/// What `ls-remote --symref` told.
+struct Refs {
+    head: Option<String>,
+    list: Vec<(String, ObjectId)>,
+}
+
+impl Refs {
+    fn parse(text: &str) -> Self {
+        let mut refs = Self { head: None, list: Vec::new() };
+        for (value, name) in text.lines().filter_map(|line| line.split_once('\t')) {
+            match value.strip_prefix("ref: ") {
+                Some(target) if name == "HEAD" => refs.head = Some(target.to_owned()),
+                Some(_) => {}
+                None => refs.list.extend(value.parse().map(|oid| (name.to_owned(), oid))),
+            }
+        }
+        refs
+    }
+
+    fn commit(&self, name: &str) -> Option<ObjectId> {
+        self.list.iter().find(|(listed, _)| listed == name).map(|(_, oid)| *oid)
+    }
+
+    /// For a bundle without HEAD: its only branch, or `main` or `master`.
+    fn likely_head(&self) -> Option<Found> {
+        let branches: Vec<&(String, ObjectId)> =
+            self.list.iter().filter(|(name, _)| name.starts_with("refs/heads/")).collect();
+        let usual = |name: &str| branches.iter().find(|(branch, _)| branch == name);
+        let (name, commit) = match branches.as_slice() {
+            [only] => only,
+            _ => usual("refs/heads/main").or_else(|| usual("refs/heads/master"))?,
+        };
+        Some(Found::Reference { commit: *commit, name: name.clone() })
+    }
+}
+
+fn refused(error: crate::net::NetError) -> RepositoryError {
+    match error {
+        crate::net::NetError::Unresolved { .. } => RepositoryError::Unreachable { reason: error.to_string() },
+        refused => SourceError::Address(refused).into(),
+    }
+}
+
+/// ssh without the user's configuration, keys or agent, connected to the checked address.
+fn ssh_command(ssh: &SshUrl, addresses: &[SocketAddr], known_hosts: &Path, settings: &RepositorySettings) -> OsString {
+    let host = ssh.host.trim_start_matches('[').trim_end_matches(']');
+    let address = addresses.first().map_or_else(|| host.to_owned(), |address| address.ip().to_string());
+    // quoted for the shell, then for ssh's own option parser
+    let known_hosts = format!("\"{}\"", known_hosts.display()).replace('\'', r"'\''");
+    let seconds = settings.connect_timeout.as_secs().max(1);
+    format!(
+        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o HostKeyAlias={host} -o ConnectTimeout={seconds} \
+         -o StrictHostKeyChecking=accept-new -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
+         -o IdentityFile=none -o IdentityAgent=none -o IdentitiesOnly=yes -o ProxyCommand=none -o ForwardAgent=no \
+         -o ForwardX11=no -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlMaster=no -o ControlPath=none"
+    )
+    .into()
+}
+
+/// A configuration file of the server's own that has git trust exactly these directories. It is a file because
+/// git does not hand configuration from the environment on to the process that serves a local repository.
+async fn trust(places: &[PathBuf], settings: &RepositorySettings) -> Result<PathBuf, RepositoryError> {
+    let mut text = String::from("[safe]\n");
+    for place in places {
+        let place = place.to_str().ok_or(SourceError::Url("names a path that is not UTF-8"))?;
+        let _ = writeln!(text, "\tdirectory = \"{}\"", place.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    let doing = io_error("trusting a local repository");
+    let directory = settings.data_dir.join("mirrors").join("trust");
+    let file = directory.join(BlobHash::of(text.as_bytes()).as_str());
+    if tokio::fs::read(&file).await.is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(file);
+    }
+    tokio::fs::create_dir_all(&directory).await.map_err(&doing)?;
+    let partial = tempfile::NamedTempFile::new_in(&directory).map_err(&doing)?;
+    std::fs::write(partial.path(), &text).map_err(&doing)?;
+    partial.persist(&file).map_err(|error| doing(error.error))?;
+    Ok(file)
+}
