@@ -144,7 +144,7 @@ async fn finish(
     let task = read_task(raw.clone())?;
     let has_patch = task.result.as_ref().and_then(|result| result.patch).is_some_and(|patch| patch.files > 0);
     let patch = if has_patch { api.patch(id, &[]).await? } else { String::new() };
-    output.lines(&story::ending(&Ending { task: &task, patch: &patch }));
+    output.lines(&story::ending(&Ending { task: &task, patch: &patch, told: true }));
 
     let good = is_good(&task, run.require);
     if task.status == "succeeded" && !good {

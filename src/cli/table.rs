@@ -56,7 +56,7 @@ pub fn task_page(task: &TaskView) -> Vec<Line> {
         lines.push(Line::empty());
         lines.extend(story::plan(planning, 0));
     }
-    lines.extend(story::ending(&Ending { task, patch: "" }));
+    lines.extend(story::ending(&Ending { task, patch: "", told: false }));
     lines
 }
 

@@ -132,7 +132,7 @@ async fn watch_task(api: &Api, output: &mut Output, task: &str, after: i64, beyo
         Watched::Unread => Ok(Exit::Done),
         Watched::Ended => {
             let task = api.task(task).await?;
-            output.lines(&story::ending(&Ending { task: &task, patch: "" }));
+            output.lines(&story::ending(&Ending { task: &task, patch: "", told: true }));
             Ok(if task.status == "succeeded" { Exit::Done } else { Exit::Failed })
         }
     }

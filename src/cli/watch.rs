@@ -73,7 +73,8 @@ pub(super) async fn watch(
                 output.event(&event);
             }
             Piece::Live { kind, data } => output.live(&kind, &data),
-            Piece::Lost { reason, pause } => output.lost(&reason, pause),
+            Piece::Lost { attempt: 1, .. } => {}
+            Piece::Lost { reason, pause, .. } => output.lost(&reason, pause),
             Piece::End => return Ok(Watched::Ended),
         }
     }

@@ -127,8 +127,8 @@ Planning                                                0 ms
     │ AssertionError: 2 != 3
     │ FAILED (failures=1)
   Plan
-    → Round half up; for: as the docs say
-    · Use floats; against: inexact
+    → Round half up  + as the docs say
+    · Use floats  − inexact
     ✔ Find the cause
     ▸ Mend it
     done when  all tests pass
@@ -224,7 +224,7 @@ fn the_ending_gives_the_verdict_with_its_evidence_and_its_price() {
         },
     });
     let task: TaskView = serde_json::from_value(task).expect("a task");
-    let lines = ending(&Ending { task: &task, patch: "diff --git a/f b/f\n@@ -1 +1 @@\n-a\n+b\n" });
+    let lines = ending(&Ending { task: &task, patch: "diff --git a/f b/f\n@@ -1 +1 @@\n-a\n+b\n", told: false });
     let expected = "
 ✔ Verified  the server ran every check on a clean copy of base + patch, and all pass
   ✔ python3 -m unittest  1 of 2 fail → 2 tests pass  410 ms
@@ -238,7 +238,8 @@ diff --git a/f b/f
 -a
 +b
 
-3 turns · 20.0k tokens in (75 % cached) · 700 out · $0.0040 · 1 min 03 s · task 0195e000-0000-7000-8000-000000000001
+3 turns · 20.0k tokens in (75 % cached) · 700 out · $0.0040 · 1 min 03 s
+task 0195e000-0000-7000-8000-000000000001
 ";
     pretty(&shown(&lines, None), expected);
 }

@@ -23,10 +23,12 @@ pub enum Piece {
         kind: String,
         data: Value,
     },
-    /// The connection broke for this reason and is made again after the pause.
+    /// The connection broke for this reason and is made again after the pause. `attempt` counts
+    /// the connections in a row that brought nothing: at 1 it is hardly worth a word.
     Lost {
         reason: String,
         pause: Duration,
+        attempt: u32,
     },
     /// The task has ended and every event of it was given.
     End,
@@ -150,6 +152,6 @@ impl Follow {
         let pause = (PAUSE_MIN * 2_u32.saturating_pow(self.failures.min(10) - 1)).min(PAUSE_MAX);
         let pause = after.unwrap_or(pause + clock::jitter(pause / 4)).min(PAUSE_MAX);
         self.pause = Some(pause);
-        Ok(Piece::Lost { reason, pause })
+        Ok(Piece::Lost { reason, pause, attempt: self.failures })
     }
 }

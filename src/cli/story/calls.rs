@@ -112,7 +112,7 @@ fn output(completed: &Completed<'_>, good: bool, indent: usize) -> Vec<Line> {
         _ => FAILED_OUTPUT_LINES_MAX,
     };
     let mut lines: Vec<String> = clean_block(completed.output);
-    lines.retain(|line| !line.trim().is_empty() && !is_frame(line));
+    lines.retain(|line| !is_ruler(line) && !is_frame(line));
     let hidden = lines.len().saturating_sub(limit);
     let mut shown = Vec::new();
     if hidden > 0 && !good {
@@ -126,6 +126,11 @@ fn output(completed: &Completed<'_>, good: bool, indent: usize) -> Vec<Line> {
             .map(|line| Line::at(indent + 2).dim("│ ").dim(words::shorten(line, OUTPUT_COLUMNS_MAX)).cut()),
     );
     shown
+}
+
+/// A line without a word in it: empty, or a ruler.
+fn is_ruler(line: &str) -> bool {
+    line.chars().all(|char| char.is_whitespace() || "-=_*~#+".contains(char))
 }
 
 /// A line that the shell tool puts before the output: exit code and duration, which are shown

@@ -16,6 +16,8 @@ pub struct Ending<'a> {
     pub task: &'a TaskView,
     /// The whole patch; empty where nothing was changed.
     pub patch: &'a str,
+    /// The story was told before: the model's last words are not repeated.
+    pub told: bool,
 }
 
 /// Verdict with its evidence, what the model says of its work, the patch, and what it took.
@@ -27,7 +29,8 @@ pub fn ending(ending: &Ending<'_>) -> Vec<Line> {
     }
     if let Some(result) = &task.result {
         lines.extend(evidence(result, task.error.is_some()));
-        for text in [&result.answer, &result.summary].into_iter().flatten().take(1) {
+        let words = [&result.answer, &result.summary].into_iter().flatten().next();
+        if let Some(text) = words.filter(|_| !ending.told) {
             lines.push(Line::empty());
             lines.extend(clean_block(text.trim()).into_iter().map(|line| Line::at(2).plain(line)));
         }
@@ -39,6 +42,7 @@ pub fn ending(ending: &Ending<'_>) -> Vec<Line> {
     }
     lines.push(Line::empty());
     lines.push(spent(task));
+    lines.push(Line::at(0).dim(format!("task {}", clean(&task.id))));
     lines
 }
 
@@ -115,7 +119,6 @@ fn spent(task: &TaskView) -> Line {
         let took = finished.since(started);
         parts.push(words::duration(Duration::from_millis(took.as_millis() as u64)));
     }
-    parts.push(format!("task {}", clean(&task.id)));
     Line::at(0).dim(parts.join(" · ")).hang(2)
 }
 
