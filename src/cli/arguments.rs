@@ -295,8 +295,6 @@ pub enum UserCommand {
         #[arg(long)]
         email: Option<String>,
     },
-    /// List users with their teams and roles
-    List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -324,10 +322,6 @@ pub enum KeyCommand {
         #[arg(long, value_name = "DAYS")]
         expires_days: Option<u32>,
     },
-    /// List API keys, without the keys themselves
-    List,
-    /// Take an API key out of use, by its id
-    Revoke { id: String },
 }
 
 #[derive(Args, Debug)]

@@ -35,13 +35,13 @@ enum Applied {
     Refused(String),
 }
 
-pub(super) async fn run(settings: SettingsArguments, run: Run) -> anyhow::Result<Exit> {
+pub(super) async fn run(settings: &SettingsArguments, run: Run) -> anyhow::Result<Exit> {
     let request = read_text(&run.request).context("REQUEST")?;
     let source = source(&run).await?;
     let mut interrupts = Interrupts::new()?;
     let mut output = Output::new(run.output.json, run.output.color);
     let connection = tokio::select! {
-        connection = server::connect(&settings, &run.server) => connection?,
+        connection = server::connect(settings, &run.server) => connection?,
         () = interrupts.next() => return Ok(Exit::Interrupted),
     };
     output.lines(&head(&source));

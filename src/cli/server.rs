@@ -3,27 +3,75 @@
 
 use super::{
     Exit,
-    arguments::{Admin, Healthcheck, Model, Serve, ServerArguments, SettingsArguments},
+    arguments::{
+        Admin, AdminCommand, Healthcheck, KeyCommand, Model, RoleArgument, Serve, ServerArguments, SettingsArguments,
+        TeamCommand, UserCommand,
+    },
     client::Api,
     exit,
+    screen::{Line, Screen, Tone, clean},
     watch::Interrupts,
 };
-use crate::scripted;
-use anyhow::{Context, bail};
+use crate::{
+    api,
+    app::{self, AdminAction, Embedded},
+    clock,
+    config::{Environment, Settings},
+    domain::{Scope, Timestamp},
+    postgres, scripted, telemetry,
+};
+use anyhow::Context;
 use std::{io::Write, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(super) async fn serve(_settings: SettingsArguments, _serve: Serve) -> anyhow::Result<Exit> {
-    bail!("serve is not built in yet")
+/// What a command with a server inside logs, unless the settings ask for more.
+const QUIET: &str = "error";
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
+    Ok(Settings::load(arguments.config.as_deref(), &Environment::of_process()?)?)
 }
 
-pub(super) async fn doctor(_settings: SettingsArguments) -> anyhow::Result<Exit> {
-    bail!("doctor is not built in yet")
+pub(super) async fn serve(arguments: &SettingsArguments, serve: &Serve) -> anyhow::Result<Exit> {
+    let settings = settings(arguments)?;
+    telemetry::init(settings.log.format, &settings.log.filter)?;
+    let role = match serve.role {
+        RoleArgument::All => app::Role::All,
+        RoleArgument::Api => app::Role::Api,
+        RoleArgument::Worker => app::Role::Worker,
+    };
+    app::serve(settings, role, !serve.no_migrate).await?;
+    Ok(Exit::Done)
+}
+
+/// Says what holds, what is weaker and what is wrong; exit 1 if the main job could not run.
+pub(super) async fn doctor(arguments: &SettingsArguments) -> anyhow::Result<Exit> {
+    let settings = settings(arguments)?;
+    telemetry::init(settings.log.format, QUIET)?;
+    let found = app::doctor(&settings).await;
+    let widest = found.iter().map(|line| line.name.len()).max().unwrap_or(0);
+    let lines: Vec<Line> = found
+        .iter()
+        .map(|line| {
+            let (mark, tone) = match line.state {
+                app::State::Good => ("✔", Tone::Good),
+                app::State::Weaker => ("!", Tone::Warn),
+                app::State::Bad => ("✘", Tone::Bad),
+            };
+            let name = format!(" {:<widest$}  ", clean(&line.name));
+            Line::at(0).with(mark, tone).with(name, Tone::Strong).plain(clean(&line.detail)).hang(widest + 4)
+        })
+        .collect();
+    // A closed stdout leaves nobody to tell; the exit code still says it.
+    let _ = Screen::new(super::arguments::ColorArgument::Auto).print(&lines);
+    let bad = found.iter().any(|line| line.state == app::State::Bad);
+    Ok(if bad { Exit::Failed } else { Exit::Done })
 }
 
 pub(super) fn openapi() -> anyhow::Result<Exit> {
-    bail!("openapi is not built in yet")
+    write!(std::io::stdout(), "{}", api::yaml_document())?;
+    Ok(Exit::Done)
 }
 
 /// Plays a script until Ctrl-C or SIGTERM. The first line on stdout has the model's base URL.
@@ -52,26 +100,78 @@ pub(super) async fn model(model: Model) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub(super) async fn admin(_settings: SettingsArguments, _admin: Admin) -> anyhow::Result<Exit> {
-    bail!("admin is not built in yet")
+pub(super) async fn admin(arguments: &SettingsArguments, admin: Admin) -> anyhow::Result<Exit> {
+    let action = action(admin.command)?;
+    let settings = settings(arguments)?;
+    telemetry::init(settings.log.format, QUIET)?;
+    for line in app::admin(&settings, action).await? {
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    Ok(Exit::Done)
+}
+
+fn action(command: AdminCommand) -> anyhow::Result<AdminAction> {
+    Ok(match command {
+        AdminCommand::User(UserCommand::Add { name, team, role, email }) => {
+            AdminAction::AddUser { name, team, role: role.parse().with_context(|| format!("--role {role}"))?, email }
+        }
+        AdminCommand::Team(TeamCommand::Add { name }) => AdminAction::AddTeam { name },
+        AdminCommand::Team(TeamCommand::List) => AdminAction::ListTeams,
+        AdminCommand::Key(KeyCommand::Add { name, user, team, scopes, expires_days }) => {
+            let scopes: Vec<_> = scopes.iter().map(|word| scope(word)).collect::<anyhow::Result<_>>()?;
+            let expires_at = expires_days.map(|days| expiry(clock::now(), days));
+            let scopes = (!scopes.is_empty()).then_some(scopes);
+            AdminAction::AddKey { name, user, team, scopes, expires_at }
+        }
+    })
+}
+
+fn scope(word: &str) -> anyhow::Result<Scope> {
+    Scope::ALL.into_iter().find(|scope| scope.as_str() == word).with_context(|| {
+        let known: Vec<&str> = Scope::ALL.into_iter().map(Scope::as_str).collect();
+        format!("--scope {word}: must be one of {}", known.join(", "))
+    })
+}
+
+fn expiry(now: Timestamp, days: u32) -> Timestamp {
+    now.plus(DAY * days)
 }
 
 /// A server to speak to: somebody's, or one that lives as long as this value.
+#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) api: Api,
+    embedded: Option<Embedded>,
 }
 
 impl Connection {
-    /// Stops the embedded server, where this is one.
-    pub(super) async fn close(self) {}
+    /// Stops the embedded server, where this is one. What still runs there is parked and goes on
+    /// when the data directory is served again.
+    pub(super) async fn close(self) {
+        if let Some(embedded) = self.embedded
+            && let Err(error) = embedded.stop().await
+        {
+            exit::complain(&error.context("the embedded server did not stop in order"));
+        }
+    }
 }
 
 /// The server that was named; else the one that holds the data directory; else an embedded one.
-pub(super) async fn connect(_settings: &SettingsArguments, server: &ServerArguments) -> anyhow::Result<Connection> {
+pub(super) async fn connect(arguments: &SettingsArguments, server: &ServerArguments) -> anyhow::Result<Connection> {
     if let Some(url) = &server.url {
-        return Ok(Connection { api: Api::new(url, server.key.clone())? });
+        return Ok(Connection { api: Api::new(url, server.key.clone())?, embedded: None });
     }
-    bail!("an embedded server is not built in yet: set JOURNEYMAN_URL and JOURNEYMAN_KEY")
+    let settings = settings(arguments)?;
+    telemetry::init(settings.log.format, QUIET)?;
+    if let Some(address) = postgres::data_dir::read_listen(&settings.data_dir) {
+        let key = server.key.clone().or_else(|| app::local_key_of(&settings.data_dir));
+        let api = Api::new(&format!("http://{}", reachable(address)), key)?;
+        api.healthy().await.context("a process holds the data directory, but does not serve")?;
+        return Ok(Connection { api, embedded: None });
+    }
+    let embedded = Embedded::start(settings).await.context("cannot start a server for this call")?;
+    let api = Api::new(&embedded.base_url, Some(embedded.key.clone()))?;
+    Ok(Connection { api, embedded: Some(embedded) })
 }
 
 /// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.

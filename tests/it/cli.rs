@@ -100,7 +100,7 @@ fn a_task_is_told_from_request_to_refusal() {
         ("message.assistant", json!({ "text": "I look first.", "author": "m" })),
     ];
     events.extend(call("call_1_0", "read_file", json!({ "path": "a.py", "offset": 10, "limit": 5 }), "1: x", None));
-    let output = "exit code: 1\nduration: 0.34 s\noutput:\n.F\nAssertionError: 2 != 3\nFAILED (failures=1)\n";
+    let output = "exit code 1 after 0 s\n.F\nAssertionError: 2 != 3\nFAILED (failures=1)\n";
     events.extend(call("call_1_1", "shell", json!({ "command": "python3 -m unittest" }), output, Some(1)));
     events.push(plan(1, ["completed", "in_progress"]));
     events.push(("task.phase", json!({ "phase": "generation" })));

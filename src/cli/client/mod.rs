@@ -129,7 +129,7 @@ impl Api {
         let bundle = bytes::Bytes::from(bundle);
         let make = || {
             self.request(Method::POST, "/v1/uploads", &[])
-                .header(header::CONTENT_TYPE, "application/x-git-bundle")
+                .header(header::CONTENT_TYPE, "application/octet-stream")
                 .timeout(UPLOAD_TIMEOUT)
                 .body(bundle.clone())
         };

@@ -112,7 +112,10 @@ fn output(completed: &Completed<'_>, good: bool, indent: usize) -> Vec<Line> {
         _ => FAILED_OUTPUT_LINES_MAX,
     };
     let mut lines: Vec<String> = clean_block(completed.output);
-    lines.retain(|line| !is_ruler(line) && !is_frame(line));
+    if lines.first().is_some_and(|line| is_frame(line)) {
+        lines.remove(0);
+    }
+    lines.retain(|line| !is_ruler(line));
     let hidden = lines.len().saturating_sub(limit);
     let mut shown = Vec::new();
     if hidden > 0 && !good {
@@ -133,11 +136,9 @@ fn is_ruler(line: &str) -> bool {
     line.chars().all(|char| char.is_whitespace() || "-=_*~#+".contains(char))
 }
 
-/// A line that the shell tool puts before the output: exit code and duration, which are shown
-/// at the right.
+/// The first line of an answer of the shell tools, where it says what is shown at the right.
 fn is_frame(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["exit code", "duration", "output:", "wall time", "exit_code"].iter().any(|head| line.starts_with(head))
+    line.starts_with("exit code ")
 }
 
 fn edited(tool: &str, arguments: &Value, output: &str, indent: usize) -> Vec<Line> {

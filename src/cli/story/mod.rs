@@ -170,14 +170,14 @@ impl Story {
     /// A live piece: text that the model is writing, output that a command is giving. It shows
     /// in the status line alone.
     pub fn live(&mut self, kind: &str, data: &Value) {
-        let text = ["text", "delta", "output", "chunk"].iter().find_map(|field| data.get(field)?.as_str());
-        let Some(text) = text else { return };
+        let text = data.get("text").and_then(Value::as_str).unwrap_or_default();
         match kind {
             "message.delta" => {
                 self.writing.push_str(text);
                 let excess = self.writing.chars().count().saturating_sub(400);
                 self.writing = self.writing.chars().skip(excess).collect();
             }
+            "message.reset" => self.writing.clear(),
             "tool.output" => self.calls.output(data.get("call").and_then(Value::as_str), text),
             _ => {}
         }
