@@ -1,6 +1,6 @@
 //! A task's events, in order and each once, over as many connections as it takes.
 
-use super::{Api, ApiError, SseDecoder, SseEvent};
+use super::{Api, ApiError, SseDecoder, SseEvent, api::segment};
 use crate::{cli::view::EventView, clock};
 use reqwest::{Method, Response, header};
 use serde_json::Value;
@@ -129,7 +129,7 @@ impl Follow {
     }
 
     async fn open(&self) -> Result<Response, ApiError> {
-        let path = format!("/v1/tasks/{}/events", super::segment(&self.task));
+        let path = format!("/v1/tasks/{}/events", segment(&self.task));
         let query: &[_] = if self.beyond_end { &[("follow", "true".to_owned())] } else { &[] };
         let mut request = self.api.request(Method::GET, &path, query).header(header::ACCEPT, "text/event-stream");
         if self.after > 0 {
