@@ -60,7 +60,9 @@ impl Story {
             EventData::TaskCreated { spec, .. } => created(spec),
             EventData::TaskPhase { phase } => self.phase(*phase, event.at),
             EventData::BriefReady { languages, conventions, checks, files, .. } => {
-                brief(languages, conventions, checks, *files)
+                let mut lines = if self.phase.is_none() { self.phase(Phase::Analysis, event.at) } else { Vec::new() };
+                lines.extend(brief(languages, conventions, checks, *files));
+                lines
             }
             EventData::MemoryUsed { memories } => memories
                 .iter()
