@@ -49,6 +49,8 @@ pub(super) enum GitFailure {
     Failed {
         reason: String,
     },
+    /// What it gave is not taken.
+    Refused(RepositoryError),
 }
 
 impl From<io::Error> for GitFailure {
@@ -64,6 +66,7 @@ pub(super) fn own_failure(doing: &'static str) -> impl Fn(GitFailure) -> Reposit
         GitFailure::TimedOut => RepositoryError::Git { doing, reason: "it took too long".to_owned() },
         GitFailure::TooLarge => RepositoryError::TooLarge { what: format!("{doing} gave more than is taken") },
         GitFailure::Failed { reason } => RepositoryError::Git { doing, reason },
+        GitFailure::Refused(refused) => refused,
     }
 }
 

@@ -274,6 +274,7 @@ impl Remote {
                 io_error(doing)(std::io::ErrorKind::StorageFull.into())
             }
             GitFailure::Failed { reason } => RepositoryError::Unreachable { reason },
+            GitFailure::Refused(refused) => refused,
         }
     }
 }

@@ -200,14 +200,12 @@ async fn list(repository: &Path, tree: ObjectId, limits: Limits) -> Result<Tree,
         loop {
             line.clear();
             if reader.read_until(0, &mut line).await? == 0 {
-                return Ok(lister.finish(tree));
+                return lister.finish(tree).map_err(GitFailure::Refused);
             }
-            if let Err(refused) = lister.add(line.strip_suffix(b"\0").unwrap_or(&line)) {
-                return Ok(Err(refused));
-            }
+            lister.add(line.strip_suffix(b"\0").unwrap_or(&line)).map_err(GitFailure::Refused)?;
         }
     });
-    listed.await.map_err(own_failure("listing the files"))?
+    listed.await.map_err(own_failure("listing the files"))
 }
 
 struct Lister {
