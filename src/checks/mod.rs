@@ -9,6 +9,7 @@ mod parse;
 mod report;
 mod run;
 mod scan;
+mod testcode;
 mod weaken;
 
 pub use judge::{LOG_TAIL_BYTES, Output, judge};

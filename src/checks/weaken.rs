@@ -1,28 +1,111 @@
 //! Which files are tests, and what a patch does to them.
 
-use crate::domain::check::TestChange;
+use super::testcode::{Test, WrittenTests, tests_in};
+use crate::domain::check::{TestChange, WeakenedTest, Weakening};
+use std::collections::BTreeSet;
 
-/// A file that the patch adds, changes or removes.
+/// A file that the patch adds, changes or removes. A move is a removal and an addition.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangedFile<'a> {
     pub path: &'a str,
-    /// On the base; absent: the patch adds it. Contents are needed for test paths alone (others
-    /// may be empty).
+    /// On the base; absent: the patch adds it. Contents are read for test paths alone (others may
+    /// be given empty).
     pub before: Option<&'a [u8]>,
     /// Absent: the patch removes it.
     pub after: Option<&'a [u8]>,
 }
 
+const DIRECTORIES: &[&str] = &["test", "tests", "__tests__", "spec", "specs", "testdata", "e2e", "__mocks__"];
+const NAMES: &[&str] = &["conftest.py", "pytest.ini", "tests.py", "tests.rs", "test.rs", "phpunit.xml"];
+const CONFIGS: &[&str] =
+    &["jest.config.", "vitest.config.", ".mocharc", "karma.conf.", "playwright.config.", "cypress.config."];
+
 /// A file that holds tests or steers how they run, by its path.
-pub fn is_test_path(_path: &str) -> bool {
-    false
+pub fn is_test_path(path: &str) -> bool {
+    let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if directories.split('/').any(|directory| DIRECTORIES.contains(&directory)) || NAMES.contains(&name) {
+        return true;
+    }
+    if CONFIGS.iter().any(|start| name.starts_with(start)) {
+        return true;
+    }
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    match extension {
+        "py" => stem.starts_with("test_") || stem.ends_with("_test"),
+        "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts" | "vue" => {
+            [".test", ".spec", "-test", "_test", ".e2e"].iter().any(|end| stem.ends_with(end)) || stem == "test"
+        }
+        "java" | "kt" | "scala" | "groovy" | "cs" | "php" | "swift" => {
+            ["Test", "Tests", "TestCase", "Spec"].iter().any(|end| stem.ends_with(end))
+        }
+        "go" | "rs" | "c" | "cc" | "cpp" | "dart" | "exs" | "ex" => stem.ends_with("_test"),
+        "rb" => stem.ends_with("_spec") || stem.ends_with("_test") || stem.starts_with("test_"),
+        _ => false,
+    }
 }
 
-/// What a patch does to tests. `changed` are all files of the patch; `base_paths` those of the base.
+/// What a patch does to tests. `changed` are all files of the patch, `base_paths` those of the base.
 pub fn test_change<'a>(changed: &[ChangedFile<'_>], base_paths: impl IntoIterator<Item = &'a str>) -> TestChange {
+    let tests = || changed.iter().filter(|file| is_test_path(file.path));
+    let paths = |keep: fn(&ChangedFile<'_>) -> bool| -> Vec<String> {
+        tests()
+            .filter(|file| keep(file))
+            .map(|file| file.path.to_owned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    };
     TestChange {
         empty_patch: changed.is_empty(),
         base_has_tests: base_paths.into_iter().any(is_test_path),
-        ..TestChange::default()
+        touched: paths(|file| file.before.is_some()),
+        added: paths(|file| file.before.is_none()),
+        weakened: weakened(&tests().copied().collect::<Vec<_>>()),
     }
+}
+
+fn weakened(files: &[ChangedFile<'_>]) -> Vec<WeakenedTest> {
+    let after: Vec<WrittenTests> = files
+        .iter()
+        .map(|file| file.after.map_or_else(WrittenTests::default, |text| tests_in(file.path, text)))
+        .collect();
+    let mut found = BTreeSet::new();
+    for (file, now) in files.iter().zip(&after) {
+        let Some(text) = file.before else { continue };
+        let before = tests_in(file.path, text);
+        let mut note = |name: &str, how| {
+            found.insert(WeakenedTest { path: file.path.to_owned(), name: name.to_owned(), how });
+        };
+        if file.after.is_none() && before.tests.is_empty() {
+            if before.known_language {
+                note(file.path, Weakening::Removed);
+            }
+            continue;
+        }
+        if now.others_left_out && !before.others_left_out {
+            note(file.path, Weakening::Skipped);
+        }
+        for test in before.tests.iter().filter(|test| !test.skipped) {
+            let leaf = test.leaf();
+            let here = now.tests.iter().find(|other| other.name == test.name);
+            let here = here.or_else(|| now.tests.iter().find(|other| other.leaf() == leaf));
+            // Another file may have taken it over, unless that file had one of that name before.
+            let there = || {
+                let others = files.iter().zip(&after).filter(|(other, _)| other.before.is_none());
+                others.flat_map(|(_, tests)| &tests.tests).find(|other| other.leaf() == leaf)
+            };
+            match here.or_else(there) {
+                None => note(&test.name, Weakening::Removed),
+                Some(other) if other.skipped => note(&test.name, Weakening::Skipped),
+                Some(other) if emptied(test, other) => note(&test.name, Weakening::Emptied),
+                Some(_) => {}
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// It asserted something and does no more, or does nothing at all any more.
+fn emptied(before: &Test, after: &Test) -> bool {
+    (before.asserts && !after.asserts) || (before.statements > 0 && after.statements == 0)
 }
