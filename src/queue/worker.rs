@@ -148,7 +148,12 @@ impl Queue {
         let full = claimed.len() == room;
         for one in claimed {
             let lost = CancellationToken::new();
-            self.inner.held().insert(one.task, Held { epoch: one.epoch, lost: lost.clone() });
+            let earlier = self.inner.held().insert(one.task, Held { epoch: one.epoch, lost: lost.clone() });
+            if let Some(earlier) = earlier {
+                // Its lease ran out unnoticed and came back here: who drives it still must stop.
+                tracing::warn!(task.id = %one.task, "a lease was lost and claimed anew");
+                earlier.lost.cancel();
+            }
             let driving = drive(one, lost);
             let queue = self.clone();
             shutdown.spawn(async move {
@@ -180,7 +185,8 @@ impl Queue {
             Done::Left => Some(Duration::ZERO),
         };
         if let Some(delay) = delay
-            && let Err(error) = jobs::expire(&self.inner.store, self.inner.settings.replica, task, delay).await
+            && let Err(error) =
+                jobs::expire(&self.inner.store, self.inner.settings.replica, task, claimed.epoch, delay).await
         {
             tracing::warn!(task.id = %task, error = %error, "a lease could not be given back: it will run out");
         }

@@ -6,7 +6,8 @@ use crate::domain::{BlobHash, TeamId};
 /// Contents up to this size lie in the database.
 pub const INLINE_BYTES_MAX: usize = 4 << 20;
 
-/// Stores contents, those that are there already at no cost.
+/// Stores contents, those that are there already at no cost. In the order of their hashes, so that
+/// two who store the same contents wait for each other in one direction.
 pub async fn put(store: &Store, team: TeamId, contents: &[(BlobHash, &[u8])]) -> Result<(), StoreError> {
     if contents.is_empty() {
         return Ok(());
@@ -16,7 +17,7 @@ pub async fn put(store: &Store, team: TeamId, contents: &[(BlobHash, &[u8])]) ->
     sqlx::query(
         "INSERT INTO blobs (team, hash, size, content)
          SELECT $1, b.hash, length(b.content), b.content FROM unnest($2::text[], $3::bytea[]) AS b (hash, content)
-         ON CONFLICT DO NOTHING",
+         ORDER BY b.hash ON CONFLICT DO NOTHING",
     )
     .bind(team.0)
     .bind(&hashes)

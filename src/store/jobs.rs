@@ -58,7 +58,8 @@ pub struct Claimed {
 ///
 /// Fair between users: who has fewer tasks running goes first, so that one with 500 queued does not
 /// make another wait for more than his share. Within a user the higher priority goes first, then
-/// the older.
+/// the older. A task whose head somebody has locked is left for the next look: who writes to a task
+/// locks its head before its job, and a claim that waited for the head would be a deadlock.
 pub async fn claim_tasks(
     store: &Store,
     replica: ReplicaId,
@@ -92,8 +93,9 @@ pub async fn claim_tasks(
             UNION ALL SELECT id, place, ready_at FROM waiting
          ), chosen AS (
             SELECT j.id, j.lease_replica IS NOT NULL AS taken_over FROM jobs j JOIN candidates c ON c.id = j.id
+                JOIN task_heads h ON h.task = j.id
             WHERE (j.lease_replica IS NULL OR j.lease_until < now())
-            ORDER BY c.place, c.ready_at LIMIT $5 FOR UPDATE OF j SKIP LOCKED
+            ORDER BY c.place, c.ready_at LIMIT $5 FOR UPDATE OF h, j SKIP LOCKED
          ), leased AS (
             UPDATE jobs SET lease_replica = $1, lease_host = $2, attempts = attempts + 1,
                 lease_until = now() + $3 * interval '1 millisecond'
@@ -162,14 +164,23 @@ pub async fn expire_host(store: &Store, host: Uuid, except: ReplicaId) -> Result
     Ok(done.rows_affected())
 }
 
-/// Lets one lease run out after `delay`, where a task could not be parked.
-pub async fn expire(store: &Store, replica: ReplicaId, task: TaskId, delay: Duration) -> Result<(), StoreError> {
+/// Lets one lease run out after `delay`, where a task could not be parked. A later claim of the same
+/// task, even by the same replica, is left alone.
+pub async fn expire(
+    store: &Store,
+    replica: ReplicaId,
+    task: TaskId,
+    epoch: i64,
+    delay: Duration,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE jobs SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = $1 AND lease_replica = $2",
+        "UPDATE jobs SET lease_until = now() + $3 * interval '1 millisecond'
+         FROM task_heads h WHERE jobs.id = $1 AND jobs.lease_replica = $2 AND h.task = jobs.id AND h.epoch = $4",
     )
     .bind(task.0)
     .bind(replica.0)
     .bind(delay.as_millis() as i64)
+    .bind(epoch)
     .execute(store.across())
     .await?;
     Ok(())

@@ -229,10 +229,20 @@ pub struct Locked {
 }
 
 /// Locks a task for a use case of its team.
+///
+/// Two statements: one that joins both rows would, after waiting for the head, show the task as it
+/// was before the wait.
 pub async fn lock(tx: &mut TeamTx, task: TaskId) -> Result<Option<Locked>, StoreError> {
+    let locked = sqlx::query("SELECT 1 FROM task_heads WHERE task = $1 FOR UPDATE")
+        .bind(task.0)
+        .fetch_optional(tx.connection())
+        .await?;
+    if locked.is_none() {
+        return Ok(None);
+    }
     let row = sqlx::query(
         "SELECT h.last_seq, t.status, t.waiting_for, t.run, t.created_by, t.priority, t.spec
-         FROM task_heads h JOIN tasks t ON t.team = h.team AND t.id = h.task WHERE h.task = $1 FOR UPDATE OF h",
+         FROM task_heads h JOIN tasks t ON t.team = h.team AND t.id = h.task WHERE h.task = $1",
     )
     .bind(task.0)
     .fetch_optional(tx.connection())
