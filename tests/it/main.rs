@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod crash;
 mod domain;
+mod end_to_end;
 mod execd;
 mod llm;
 mod memory;
