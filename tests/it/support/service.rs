@@ -51,7 +51,7 @@ impl ScriptedModel {
     pub(crate) async fn requests(&self) -> Vec<Value> {
         let root = self.url.trim_end_matches("/v1");
         let answer: Value = reqwest::get(format!("{root}/requests")).await.unwrap().json().await.unwrap();
-        let rows = answer.get("requests").cloned().unwrap_or(answer);
+        let rows = &answer["data"];
         rows.as_array().unwrap_or_else(|| panic!("{rows}")).clone()
     }
 }
