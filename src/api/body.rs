@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
@@ -104,7 +104,14 @@ pub(crate) fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(raw);
     let mut track = serde_path_to_error::Track::new();
     let read = crate::service::input::object(serde_path_to_error::Deserializer::new(&mut json, &mut track));
-    let value = read.map_err(|error: serde_json::Error| field_error(&track.path(), &error))?;
+    let value = read.map_err(|error: serde_json::Error| {
+        // A value of the wrong type can look like a mistake of syntax to serde: JSON that is sound
+        // is told by its field.
+        match serde_json::from_slice::<IgnoredAny>(raw) {
+            Ok(_) => field_error(&track.path(), &error),
+            Err(error) => ApiError::field("", format!("the body is not JSON: {error}")),
+        }
+    })?;
     json.end().map_err(|error| ApiError::field("", without_place(&error.to_string())))?;
     Ok(value)
 }
@@ -127,9 +134,6 @@ fn field_error(path: &serde_path_to_error::Path, error: &serde_json::Error) -> A
                 pointer.push_str(&wanted);
             }
         }
-    }
-    if error.is_syntax() || error.is_eof() {
-        return ApiError::field("", format!("the body is not JSON: {detail}"));
     }
     ApiError::field(pointer, detail)
 }

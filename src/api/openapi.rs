@@ -2,9 +2,12 @@
 
 use super::{
     error::{FieldError, Problem},
-    server, yaml,
+    server, wait, yaml,
 };
-use crate::domain::check::Check;
+use crate::{
+    domain::{CallId, Event},
+    service::{ConversationItem, MemberView, ModelView, TaskSummary},
+};
 use serde_json::{Map, Value, json};
 use utoipa::{
     OpenApi,
@@ -22,7 +25,7 @@ use utoipa::{
             Clients ignore unknown fields, event kinds and enum values; the server refuses unknown request fields.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem, FieldError, Check)),
+    components(schemas(Problem, FieldError, CallId, wait::Until, ModelView, TaskSummary, MemberView, Event, ConversationItem)),
     security(("bearer" = [])),
     tags(
         (name = "tasks", description = "Requests and what becomes of them"),
@@ -64,16 +67,88 @@ pub fn document() -> Value {
             }
         }
     }
+    if let Some(schemas) = value.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        mend(schemas);
+    }
+    inline_integers(&mut value);
     value
 }
 
-/// The whole document as YAML, as it is committed.
+/// Says of some schemas what the derived ones cannot.
+fn mend(schemas: &mut Map<String, Value>) {
+    // A type alias is no type of its own.
+    schemas.remove("i64");
+    let event = json!({
+        "description": "One event of a task's log. Clients ignore kinds that they do not know.",
+        "type": "object",
+        "required": ["seq", "task", "run", "turn", "at", "kind", "data"],
+        "properties": {
+            "seq": {"type": "integer", "format": "int64", "minimum": 1, "description": "From 1 per task, without gaps"},
+            "task": {"$ref": "#/components/schemas/TaskId"},
+            "run": {"type": "integer", "minimum": 1, "description": "A message, retry or resume starts the next"},
+            "turn": {"type": "integer", "minimum": 0, "description": "The model call that it belongs to; 0 before the first"},
+            "at": {"$ref": "#/components/schemas/Timestamp"},
+            "kind": {"type": "string", "example": "tool.completed"},
+            "data": {"type": "object", "description": "Its fields go by the kind"},
+        },
+    });
+    schemas.insert("Event".to_owned(), event);
+    let check = json!({
+        "description": "A command alone, or with what else is known of it.",
+        "oneOf": [{"type": "string", "example": "make test"}, {"$ref": "#/components/schemas/CheckObject"}],
+    });
+    schemas.insert("CheckInput".to_owned(), check);
+    if let Some(problem) =
+        schemas.get_mut("Problem").and_then(|problem| problem.pointer_mut("/allOf/1")).map(Value::take)
+    {
+        let mut problem = problem;
+        problem["description"] = json!(
+            "The body of every answer that is no success (RFC 9457). Facts that belong to a code stand beside: \
+             `state` of a 409, `oldest_seq` of a 410."
+        );
+        schemas.insert("Problem".to_owned(), problem);
+    }
+    let pages: Vec<String> = schemas.keys().filter(|name| name.starts_with("Page_")).cloned().collect();
+    for name in pages {
+        let item = name.trim_start_matches("Page_").to_owned();
+        let known = schemas.contains_key(&item);
+        if let Some(items) = schemas.get_mut(&name).and_then(|page| page.pointer_mut("/properties/data/items")) {
+            if known {
+                *items = json!({"$ref": format!("#/components/schemas/{item}")});
+            }
+        }
+    }
+}
+
+/// Puts the integer itself where the derived schemas refer to an alias of it.
+fn inline_integers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("$ref").is_some_and(|target| target == "#/components/schemas/i64") {
+                fields.remove("$ref");
+                fields.insert("type".to_owned(), json!("integer"));
+                fields.insert("format".to_owned(), json!("int64"));
+            }
+            fields.values_mut().for_each(inline_integers);
+        }
+        Value::Array(items) => items.iter_mut().for_each(inline_integers),
+        _ => {}
+    }
+}
+
+/// The whole document as YAML, as it is committed: what it is first, the schemas last.
 pub fn yaml_document() -> String {
-    yaml::write(&document())
+    let document = document();
+    let mut text = String::new();
+    for part in ["openapi", "info", "security", "tags", "paths", "components"] {
+        text.push_str(&yaml::write(&json!({ part: document[part] })));
+    }
+    text
 }
 
 /// Adds what holds for every operation of its shape: the header of idempotency, and the errors.
 fn complete(method: &str, operation: &mut Map<String, Value>) {
+    without_null(operation);
     let open = operation.get("security").is_some();
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
     let creates = method == "post" && id != "search_memories";
@@ -114,6 +189,18 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         });
         responses.entry(status).or_insert(problem);
+    }
+}
+
+/// A parameter that may be left out is not sent as null.
+fn without_null(operation: &mut Map<String, Value>) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let kinds = parameter.pointer_mut("/schema/type").filter(|kinds| kinds.is_array()).map(Value::take);
+        let kind = kinds.and_then(|kinds| kinds.as_array()?.iter().find(|kind| *kind != "null").cloned());
+        if let Some(kind) = kind {
+            parameter["schema"]["type"] = kind;
+        }
     }
 }
 

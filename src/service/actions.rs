@@ -159,7 +159,8 @@ impl Service {
         if let Some(raised) = raised {
             raise(&mut tx, id, &locked, raised).await?;
             let author = principal.user_name.clone();
-            step.events.insert(0, EventData::TaskUpdated { title: None, limits: Some(raised), author });
+            // After the control event, which begins the run that the limits are for.
+            step.events.insert(1, EventData::TaskUpdated { title: None, limits: Some(raised), author });
         }
         let seq = perform(&mut tx, principal, id, &locked, &step).await?;
         let status = step.status.map_or(locked.status, |(status, _)| status);

@@ -1,0 +1,14 @@
+//! The HTTP interface over real HTTP on a real database. Nothing here needs a worker: where a task
+//! must run, a test claims it and writes its log as a worker would.
+
+mod accounts;
+mod documents;
+mod harness;
+mod idempotency;
+mod memories;
+mod polling;
+mod requests;
+mod streams;
+mod tasks;
+mod tenancy;
+mod uploads;

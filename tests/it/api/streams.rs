@@ -1,0 +1,232 @@
+//! Streams: resumed exactly, live pieces between, closed at the end.
+
+use super::harness::{ADMIN, Server, server};
+use futures::StreamExt;
+use journeyman::domain::{EventData, Role};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use std::time::Duration;
+
+/// An event as a browser sees it.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    id: Option<i64>,
+    event: String,
+    data: Value,
+}
+
+struct Stream {
+    body: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    buffer: String,
+}
+
+impl Stream {
+    /// The next event; none once the stream has closed.
+    async fn next(&mut self) -> Option<Seen> {
+        loop {
+            if let Some(end) = self.buffer.find("\n\n") {
+                let frame = self.buffer[..end].to_owned();
+                self.buffer.drain(..end + 2);
+                if let Some(seen) = parse(&frame) {
+                    return Some(seen);
+                }
+                continue;
+            }
+            let piece = tokio::time::timeout(Duration::from_secs(30), self.body.next()).await.expect("news in time")?;
+            self.buffer.push_str(std::str::from_utf8(&piece.ok()?).unwrap());
+        }
+    }
+
+    async fn rest(mut self) -> Vec<Seen> {
+        let mut all = Vec::new();
+        while let Some(seen) = self.next().await {
+            all.push(seen);
+        }
+        all
+    }
+}
+
+fn parse(frame: &str) -> Option<Seen> {
+    let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(Seen {
+        id: field("id:").map(|id| id.parse().unwrap()),
+        event: field("event:")?.to_owned(),
+        data: serde_json::from_str(field("data:")?).unwrap(),
+    })
+}
+
+async fn open(server: &Server, path: &str, last_event_id: Option<i64>) -> (Response, Stream) {
+    let mut request = server.request(Method::GET, path, ADMIN).header("accept", "text/event-stream");
+    if let Some(id) = last_event_id {
+        request = request.header("last-event-id", id.to_string());
+    }
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let headers = answer.headers().clone();
+    let stream = Stream { body: answer.bytes_stream().boxed(), buffer: String::new() };
+    let mut head = http::Response::new("");
+    *head.headers_mut() = headers;
+    (Response::from(head), stream)
+}
+
+fn ids(seen: &[Seen]) -> Vec<i64> {
+    seen.iter().filter_map(|seen| seen.id).collect()
+}
+
+#[tokio::test]
+async fn a_stream_gives_the_log_then_what_comes_and_closes_at_the_end() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    let path = format!("/v1/tasks/{id}/events");
+    let (answer, mut stream) = open(&server, &path, None).await;
+    let header = |name: &str| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/event-stream");
+    assert_eq!((header("cache-control").as_str(), header("x-accel-buffering").as_str()), ("no-store", "no"));
+    assert!(answer.headers().contains_key("x-request-id"));
+    for (seq, kind) in [(1, "task.created"), (2, "task.status"), (3, "task.status")] {
+        let seen = stream.next().await.unwrap();
+        assert_eq!((seen.id, seen.event.as_str(), &seen.data["seq"]), (Some(seq), kind, &json!(seq)));
+        assert_eq!((&seen.data["kind"], &seen.data["task"]), (&json!(kind), &json!(id)));
+    }
+    server.hub.live(id, "message.delta", &json!({ "text": "Hel" }));
+    let live = stream.next().await.unwrap();
+    assert_eq!((live.id, live.event.as_str()), (None, "message.delta"));
+    worker.say(1, EventData::MessageAssistant { text: "Hello\n\nthere".into(), author: "m".into() }).await;
+    assert_eq!(stream.next().await.unwrap().data["data"]["text"], "Hello\n\nthere");
+    worker.succeed().await;
+    assert_eq!(ids(&stream.rest().await), [5]);
+    let page = server.get(&path, ADMIN).await.json();
+    let (_, again) = open(&server, &path, None).await;
+    let streamed: Vec<Value> = again.rest().await.into_iter().map(|seen| seen.data).collect();
+    assert_eq!(page["data"], json!(streamed), "stream and page tell the same");
+}
+
+#[tokio::test]
+async fn a_stream_resumes_exactly_where_it_broke_off() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    let path = format!("/v1/tasks/{id}/events");
+    let writing = async {
+        for turn in 1..=120 {
+            worker.say(turn, EventData::Reasoning { summary: format!("thought {turn}") }).await;
+        }
+        worker.succeed().await;
+    };
+    let reading = async {
+        let mut seen: Vec<i64> = Vec::new();
+        // Each connection is dropped after a few events, at another place each time.
+        for round in 1.. {
+            let (_, mut stream) = open(&server, &path, seen.last().copied()).await;
+            for _ in 0..round * 7 % 23 + 1 {
+                match stream.next().await {
+                    Some(event) => seen.extend(event.id),
+                    None => return seen,
+                }
+            }
+        }
+        seen
+    };
+    let ((), seen) = tokio::join!(writing, reading);
+    assert_eq!(seen, (1..=124).collect::<Vec<_>>());
+    let (_, from_query) = open(&server, &format!("{path}?after=120"), None).await;
+    assert_eq!(ids(&from_query.rest().await), [121, 122, 123, 124]);
+    let (_, header_wins) = open(&server, &format!("{path}?after=0"), Some(122)).await;
+    assert_eq!(ids(&header_wins.rest().await), [123, 124]);
+    let (_, at_the_end) = open(&server, &path, Some(124)).await;
+    assert_eq!(at_the_end.rest().await, []);
+}
+
+#[tokio::test]
+async fn a_stream_that_follows_stays_open_past_the_end() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    server.post(&format!("/v1/tasks/{id}/cancel"), ADMIN, &json!({})).await.expect(202);
+    let (_, mut stream) = open(&server, &format!("/v1/tasks/{id}/events?follow=true"), Some(4)).await;
+    let next = async { stream.next().await.unwrap() };
+    let say =
+        async { server.post(&format!("/v1/tasks/{id}/messages"), ADMIN, &json!({ "text": "more" })).await.expect(202) };
+    let (seen, _) = tokio::join!(next, say);
+    assert_eq!((seen.id, seen.event.as_str()), (Some(5), "message.user"));
+}
+
+#[tokio::test]
+async fn below_the_kept_log_the_oldest_seq_is_told() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    worker.succeed().await;
+    let mut connection = PgConnection::connect(&server.url).await.unwrap();
+    sqlx::query("DELETE FROM task_events WHERE seq < 3").execute(&mut connection).await.unwrap();
+    let path = format!("/v1/tasks/{id}/events");
+    let request = server.request(Method::GET, &path, ADMIN).header("accept", "text/event-stream");
+    let gone = server.send(request).await.expect(410).json();
+    assert_eq!((&gone["code"], &gone["oldest_seq"]), (&json!("log_expired"), &json!(3)));
+    assert_eq!(server.get(&path, ADMIN).await.expect(410).json()["oldest_seq"], 3);
+    let (_, kept) = open(&server, &path, Some(2)).await;
+    assert_eq!(ids(&kept.rest().await), [3, 4]);
+    let bad = server.request(Method::GET, &path, ADMIN).header("accept", "text/event-stream");
+    server.send(bad.header("last-event-id", "x")).await.expect(422);
+}
+
+#[tokio::test]
+async fn a_board_gets_a_snapshot_and_then_its_teams_changes() {
+    let server = server().await;
+    let (_, stranger) = server.user("strangers", "sam", Role::Member, None).await;
+    let id = server.task(ADMIN, "one").await;
+    let (_, mut stream) = open(&server, "/v1/events", None).await;
+    let snapshot = stream.next().await.unwrap();
+    assert_eq!((snapshot.id, snapshot.event.as_str()), (None, "snapshot"));
+    assert_eq!(snapshot.data["data"][0]["id"], json!(id));
+    server.task(&stranger, "not yours").await;
+    let second = server.task(ADMIN, "two").await;
+    // The tail of the log may tell of the first once more.
+    let seen = loop {
+        let seen = stream.next().await.unwrap();
+        if seen.data["id"] != json!(id) {
+            break seen;
+        }
+    };
+    assert_eq!((seen.event.as_str(), &seen.data["id"]), ("task", &json!(second)));
+    server.post(&format!("/v1/tasks/{id}/cancel"), ADMIN, &json!({})).await.expect(202);
+    let seen = loop {
+        let seen = stream.next().await.unwrap();
+        if seen.data["id"] == json!(id) {
+            break seen;
+        }
+    };
+    assert_eq!(seen.data["status"], "cancelled");
+    server.delete(&format!("/v1/tasks/{id}"), ADMIN).await.expect(204);
+    let seen = loop {
+        let seen = stream.next().await.unwrap();
+        if seen.event == "task.deleted" {
+            break seen;
+        }
+    };
+    assert_eq!(seen.data, json!({ "id": id }));
+    server.get("/v1/events?after=1", ADMIN).await.expect(422);
+}
+
+#[tokio::test]
+async fn a_commit_of_another_replica_reaches_the_stream() {
+    let (server, url) = {
+        let server = server().await;
+        let url = server.url.clone();
+        (server, url)
+    };
+    let id = server.task(ADMIN, "x").await;
+    let (_, mut stream) = open(&server, &format!("/v1/tasks/{id}/events"), Some(2)).await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query(
+        "WITH head AS (UPDATE task_heads SET last_seq = 3 WHERE task = $1 RETURNING team)
+         INSERT INTO task_events (team, task, seq, run, turn, at, kind, data)
+         SELECT team, $1, 3, 1, 0, now(), 'reasoning', '{\"summary\":\"from afar\"}' FROM head",
+    )
+    .bind(id.0)
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(stream.next().await.unwrap().data["data"]["summary"], "from afar");
+}
