@@ -180,6 +180,11 @@ pub(super) async fn lay_out(
     directory: &Path,
 ) -> Result<(), Halt> {
     let owner = deps.sandboxes.owner_uid(task);
+    // What a crash or an earlier run left; links in it are removed, not followed.
+    match tokio::fs::remove_dir_all(directory).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Halt::Disk(error)),
+        _ => {}
+    }
     Ok(deps.repositories.materialize(base, delta, deps.blobs.of_team(team), directory, owner, true).await?)
 }
 

@@ -1,1 +1,293 @@
-//! Tests of crash.
+//! Tests of recovery: a crash at every step boundary, real `kill -9`, a second replica, drains.
+
+use crate::support::service::{Api, Ground, call, plan, say, second_data_dir};
+use journeyman::{domain::TaskId, runner::Failpoint};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{BufRead, BufReader},
+    ops::ControlFlow,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+const BROKEN: &str = "def add(a, b):\n    return a - b\n";
+const TESTS: &str = "import unittest\nfrom calc import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n";
+
+/// Ten turns; what must not be lost to an interruption is done twice.
+fn ten_turns() -> Value {
+    let mend = || call("shell", json!({ "command": "printf 'def add(a, b):\\n    return a + b\\n' > calc.py" }));
+    json!({ "pace": { "first_byte_ms": 25 }, "sequence": [
+        call("list_files", json!({})),
+        json!({ "calls": [
+            { "tool": "read_file", "arguments": { "path": "calc.py" } },
+            { "tool": "read_file", "arguments": { "path": "test_calc.py" } },
+        ] }),
+        call("shell", json!({ "command": "echo three" })),
+        plan(),
+        call("search", json!({ "pattern": "def add" })),
+        mend(),
+        mend(),
+        call("shell", json!({ "command": "echo eight" })),
+        call("update_plan", json!({ "plan": [{ "step": "mend it", "status": "completed" }] })),
+        say("Mended."),
+    ] })
+}
+
+fn request(ground: &Ground) -> Value {
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    json!({ "request": "mend add", "repository": { "url": url }, "checks": ["python3 -m unittest"] })
+}
+
+async fn ground() -> Ground {
+    let ground = Ground::new(&ten_turns()).await;
+    ground.repositories.make("calc", &[("calc.py", BROKEN), ("test_calc.py", TESTS)]);
+    ground
+}
+
+/// What a conversation comes to, without what only tells of the recovery.
+fn transcript(events: &[Value]) -> Vec<(String, String, String)> {
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    events
+        .iter()
+        .filter_map(|event| {
+            let data = &event["data"];
+            match event["kind"].as_str().unwrap() {
+                "tool.completed" => Some((word(&data["call"]), word(&data["outcome"]), word(&data["output"]))),
+                "message.assistant" => Some(("says".to_owned(), String::new(), word(&data["text"]))),
+                "checks.completed" => Some(("checks".to_owned(), word(&data["verdict"]), String::new())),
+                _ => None,
+            }
+        })
+        .map(|(what, how, text)| {
+            // Durations differ from run to run.
+            let text = text.lines().filter(|line| !line.to_lowercase().contains("duration") && !line.contains(" ms")).collect::<Vec<_>>().join("\n");
+            (what, how, text)
+        })
+        .collect()
+}
+
+fn assert_sound(events: &[Value], calm: &[(String, String, String)], what: &str) {
+    let found = transcript(events);
+    assert_eq!(found.len(), calm.len(), "{what}: {events:#?}");
+    for (found, calm) in found.iter().zip(calm) {
+        if found.1 == "interrupted" {
+            assert!(found.2.contains("interrupted") && found.2.contains("outcome unknown"), "{what}: {found:?}");
+            assert_eq!(found.0, calm.0);
+        } else {
+            assert_eq!(found, calm, "{what}");
+        }
+    }
+    let mut answers: BTreeMap<&str, u32> = BTreeMap::new();
+    for event in events.iter().filter(|e| e["kind"] == "tool.completed") {
+        *answers.entry(event["data"]["call"].as_str().unwrap()).or_default() += 1;
+    }
+    assert!(answers.values().all(|n| *n == 1), "{what}: {answers:?}");
+    let seqs: Vec<_> = events.iter().map(|e| e["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>(), "{what}");
+    assert_eq!(events.last().unwrap()["kind"], "task.status", "{what}");
+}
+
+fn assert_prefixes(requests: &[Value], task: &str) {
+    let bodies: Vec<_> = requests.iter().map(|r| &r["body"]).filter(|b| b["prompt_cache_key"] == task).collect();
+    for pair in bodies.windows(2) {
+        assert_eq!(pair[0]["instructions"], pair[1]["instructions"]);
+        assert_eq!(pair[0]["tools"], pair[1]["tools"]);
+        let (before, after) = (pair[0]["input"].as_array().unwrap(), pair[1]["input"].as_array().unwrap());
+        assert_eq!(before[..], after[..before.len().min(after.len())], "{task}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_step_boundary_changes_nothing_but_what_tells_of_it() {
+    // The nth task that is seen crashes at its nth boundary, once; the first never does.
+    let seen: Arc<Mutex<HashMap<TaskId, (u32, bool)>>> = Arc::default();
+    let crashed = Arc::clone(&seen);
+    let failpoint: Failpoint = Arc::new(move |task, boundary| {
+        let mut seen = crashed.lock().unwrap();
+        let next = seen.len() as u32;
+        let (at, done) = seen.entry(task).or_insert((next, false));
+        if *at == boundary && !*done {
+            *done = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    let ground = ground().await;
+    let service = ground.start_with(ground.data.path(), Some(failpoint)).await;
+    let api = service.api();
+    let calm_id = api.create(&request(&ground)).await;
+    let calm = api.rest(&calm_id).await;
+    assert_eq!(calm["result"]["verdict"], "verified", "{calm:#}");
+    let calm_events = api.events(&calm_id).await;
+    let calm_transcript = transcript(&calm_events);
+    assert_eq!(calm["usage"]["turns"], 10);
+
+    let mut crashes = 0;
+    loop {
+        // Some at a time, until one lives to its end without having met its boundary.
+        let mut ids = Vec::new();
+        for _ in 0..8 {
+            ids.push(api.create(&request(&ground)).await);
+        }
+        let mut undisturbed = 0;
+        for id in &ids {
+            let task = api.rest(id).await;
+            let events = api.events(id).await;
+            let (at, crashed) = seen.lock().unwrap()[&id.parse().unwrap()];
+            let what = format!("crashed at boundary {at}: {crashed}");
+            assert_eq!(task["status"], "succeeded", "{what} {task:#} {events:#?}");
+            assert_eq!(task["result"]["verdict"], "verified", "{what} {task:#}");
+            assert_sound(&events, &calm_transcript, &what);
+            let recovered = events.iter().filter(|e| e["kind"] == "recovered").count();
+            if crashed {
+                crashes += 1;
+                assert!(recovered <= 1, "{what}");
+            } else {
+                undisturbed += 1;
+                assert_eq!(recovered, 0, "{what}");
+            }
+        }
+        let requests = ground.model.requests().await;
+        for id in &ids {
+            assert_prefixes(&requests, id);
+        }
+        if undisturbed > 0 {
+            break;
+        }
+    }
+    assert!(crashes >= 25, "only {crashes} boundaries were met");
+    service.stop().await;
+}
+
+/// The service as a process of its own.
+struct Process {
+    child: Child,
+    api: Api,
+}
+
+impl Process {
+    fn start(ground: &Ground, data_dir: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_journeyman"))
+            .arg("serve")
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("DATABASE_URL", &ground.database)
+            .env("JOURNEYMAN_DATA_DIR", data_dir)
+            .env("JOURNEYMAN_LISTEN", "127.0.0.1:0")
+            .env("JOURNEYMAN_BOOTSTRAP_KEY", "jm_test-key-of-the-first-admin-0123456789")
+            .env("JOURNEYMAN_MODEL", "scripted")
+            .env("JOURNEYMAN_MODEL_API", ground.wire)
+            .env("JOURNEYMAN_MODEL_URL", &ground.model.url)
+            .env("JOURNEYMAN_ALLOW_LOCAL_REPOS", ground.repositories.path())
+            .envs(ground.variables.iter().cloned())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the service says where it listens before it ends").unwrap();
+            if let Some((_, address)) = line.split_once("listening on ") {
+                break address.split_whitespace().next().unwrap().trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned();
+            }
+        };
+        // The rest of its log must go somewhere, or it would block.
+        std::thread::spawn(move || lines.for_each(drop));
+        let key = "jm_test-key-of-the-first-admin-0123456789".to_owned();
+        Self { child, api: Api { base: address, key, http: reqwest::Client::new() } }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until the log has `count` events of a kind.
+async fn met(api: &Api, task: &str, kind: &str, count: usize) {
+    let since = Instant::now();
+    loop {
+        let events = api.events(task).await;
+        if events.iter().filter(|e| e["kind"] == kind).count() >= count {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{kind} was not met: {events:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
+    let ground = ground().await;
+    for (kind, count) in [("brief.ready", 1), ("model.started", 3), ("tool.started", 4), ("model.completed", 6), ("checks.started", 1)] {
+        let process = Process::start(&ground, ground.data.path());
+        let id = process.api.create(&request(&ground)).await;
+        met(&process.api, &id, kind, count).await;
+        process.kill();
+        let next = Process::start(&ground, ground.data.path());
+        let since = Instant::now();
+        let task = next.api.rest(&id).await;
+        let events = next.api.events(&id).await;
+        assert_eq!(task["result"]["verdict"], "verified", "killed at {kind} {count}: {task:#} {events:#?}");
+        assert!(since.elapsed() < Duration::from_secs(14), "the old lease was waited for: {:?}", since.elapsed());
+        let turns = events.iter().filter(|e| e["kind"] == "model.completed").count();
+        assert_eq!(turns, 10, "killed at {kind} {count}: {events:#?}");
+        assert_prefixes(&ground.model.requests().await, &id);
+        next.kill();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_replica_goes_on_when_the_lease_has_run_out() {
+    let mut ground = ground().await;
+    ground.variables.push(("JOURNEYMAN_LEASE_TTL_SECONDS".to_owned(), "3".to_owned()));
+    let first = Process::start(&ground, ground.data.path());
+    let id = first.api.create(&request(&ground)).await;
+    met(&first.api, &id, "tool.completed", 4).await;
+    first.kill();
+    let killed = Instant::now();
+    let (_dir, data_dir) = second_data_dir();
+    let second = ground.start_with(&data_dir, None).await;
+    let api = second.api();
+    let task = api.rest(&id).await;
+    let events = api.events(&id).await;
+    let recovered: Vec<_> = events.iter().filter(|e| e["kind"] == "recovered").collect();
+    if task["result"]["verdict"] != "verified" {
+        panic!("{task:#} {events:#?}");
+    }
+    // The first may have ended the task in the moment before it was killed; then there is nothing to take up.
+    assert_eq!(recovered.len(), 1, "{events:#?}");
+    assert_eq!(recovered[0]["data"]["after"], "host_loss");
+    assert!(killed.elapsed() < Duration::from_secs(20));
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_parks_the_task_and_the_next_start_goes_on() {
+    let ground = ground().await;
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&request(&ground)).await;
+    met(&api, &id, "tool.completed", 2).await;
+    let since = Instant::now();
+    service.stop().await;
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+    let service = ground.start().await;
+    let api = service.api();
+    let task = api.rest(&id).await;
+    let events = api.events(&id).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#} {events:#?}");
+    let after: Vec<_> = events.iter().filter(|e| e["kind"] == "recovered").map(|e| &e["data"]["after"]).collect();
+    assert_eq!(after, ["drain"], "{events:#?}");
+    service.stop().await;
+}
