@@ -100,7 +100,24 @@ pub(crate) fn read(root: &Path, path: &str, max_bytes: u64) -> Given {
     if ["/proc", "/sys", "/dev"].iter().any(|kernel| real.starts_with(kernel)) {
         return Err(failure(FailureKind::Refused, path, "is the kernel's: look at it by a command"));
     }
-    let (file, metadata) = open_regular(&real).map_err(|error| match error.kind() {
+    read_regular(&real, path, max_bytes)
+}
+
+/// The call `read` of an entry, as a walk sees it: of a link its target, which is not followed.
+pub(crate) fn read_entry(root: &Path, path: &str, max_bytes: u64) -> Given {
+    let named = below(root, path)?;
+    let metadata = named.symlink_metadata().map_err(|error| io_failure(path, &error))?;
+    if !metadata.is_symlink() {
+        return read_regular(&named, path, max_bytes);
+    }
+    let target = named.read_link().map_err(|error| io_failure(path, &error))?;
+    let bytes = target.into_os_string().into_encoded_bytes();
+    let (size, oid) = (bytes.len() as u64, Some(blob_id(&bytes)));
+    Ok((bytes, Answer::Read { mode: 0o120_000, size, truncated: false, oid }))
+}
+
+fn read_regular(real: &Path, path: &str, max_bytes: u64) -> Given {
+    let (file, metadata) = open_regular(real).map_err(|error| match error.kind() {
         io::ErrorKind::IsADirectory | io::ErrorKind::Other => failure(FailureKind::Refused, path, &error.to_string()),
         _ => io_failure(path, &error),
     })?;

@@ -39,6 +39,9 @@ pub enum Request {
     Read {
         path: String,
         max_bytes: u64,
+        /// The entry itself, as a walk sees it: of a link its target.
+        #[serde(default)]
+        entry: bool,
     },
     /// Attached: the contents, one after the other.
     Apply {

@@ -159,7 +159,7 @@ impl TreeState {
         }
         let mut reads = stream::iter(wanted)
             .map(|(path, mode, id, _)| async move {
-                match workspace.read(&path, FILE_LIMIT_BYTES).await {
+                match workspace.read_entry(&path, FILE_LIMIT_BYTES).await {
                     Ok(read) if read.truncated => Ok((path, mode, id, None)),
                     Ok(read) => Ok((path, mode, id, Some(Bytes::from(read.bytes)))),
                     Err(WorkspaceError::NotFound { .. } | WorkspaceError::Refused { .. }) => Ok((path, mode, id, None)),

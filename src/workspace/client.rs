@@ -123,12 +123,22 @@ impl Workspace {
     /// Reads a file, at most [`FILE_LIMIT_BYTES`] of it: below the working copy, or absolute
     /// anywhere in the sandbox but `/proc`, `/sys` and `/dev`.
     pub async fn read(&self, path: &str, max_bytes: u64) -> Result<FileContent, WorkspaceError> {
+        self.read_as(path, max_bytes, false).await
+    }
+
+    /// Reads what a walk gave: nothing is followed, and of a link it is the target, with mode 0o120000.
+    pub async fn read_entry(&self, path: &str, max_bytes: u64) -> Result<FileContent, WorkspaceError> {
+        self.read_as(path, max_bytes, true).await
+    }
+
+    async fn read_as(&self, path: &str, max_bytes: u64, entry: bool) -> Result<FileContent, WorkspaceError> {
         let max_bytes = max_bytes.min(FILE_LIMIT_BYTES);
-        let request = Request::Read { path: path.to_owned(), max_bytes };
+        let request = Request::Read { path: path.to_owned(), max_bytes, entry };
         match self.call(request, &[], max_bytes as usize, None, PATIENCE).await? {
             (bytes, Answer::Read { mode, size, truncated, oid }) => {
                 let oid = oid.map(|oid| oid.parse()).transpose().map_err(|_| self.broken())?;
-                let mode = if mode == 0o100_755 { mode } else { 0o100_644 };
+                let known = mode == 0o100_755 || (entry && mode == 0o120_000);
+                let mode = if known { mode } else { 0o100_644 };
                 Ok(FileContent { bytes, mode, size, truncated, oid })
             }
             _ => Err(self.broken()),

@@ -35,7 +35,7 @@ pub use super::{
 };
 
 /// Where a mirror's objects are inside every workspace.
-const INSIDE_OBJECTS: &str = "/run/mirror/objects";
+const INSIDE_OBJECTS: &str = "/run/mirror";
 /// Contents of a delta that are in memory at once while a copy is written.
 const BATCH_BYTES: usize = 8 << 20;
 const READS_AT_ONCE: usize = 8;

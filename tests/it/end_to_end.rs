@@ -39,9 +39,11 @@ async fn a_wrong_first_attempt_is_sent_back_and_the_second_is_verified() {
     assert_eq!(task["result"]["checks"][0]["baseline"]["outcome"], "fail");
     assert_eq!(task["result"]["checks"][0]["final"]["outcome"], "pass");
     assert_eq!(task["usage"]["turns"], 6);
-    let verdicts: Vec<_> = events.iter().filter(|e| e["kind"] == "checks.completed").map(|e| &e["data"]["verdict"]).collect();
+    let verdicts: Vec<_> =
+        events.iter().filter(|e| e["kind"] == "checks.completed").map(|e| &e["data"]["verdict"]).collect();
     assert_eq!(verdicts, ["failed", "verified"]);
-    let phases: Vec<_> = events.iter().filter(|e| e["kind"] == "task.phase").map(|e| e["data"]["phase"].as_str().unwrap()).collect();
+    let phases: Vec<_> =
+        events.iter().filter(|e| e["kind"] == "task.phase").map(|e| e["data"]["phase"].as_str().unwrap()).collect();
     assert_eq!(phases, ["planning", "generation", "validation", "refinement", "validation"]);
     let seqs: Vec<_> = events.iter().map(|e| e["seq"].as_i64().unwrap()).collect();
     assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
@@ -76,10 +78,16 @@ async fn edits_before_a_plan_are_refused_and_never_block_the_work() {
     let url = calculator(&ground);
     let service = ground.start().await;
     let api = service.api();
-    let id = api.create(&json!({ "request": "mend add", "repository": { "url": url }, "checks": ["python3 -m unittest"] })).await;
+    let id = api
+        .create(&json!({ "request": "mend add", "repository": { "url": url }, "checks": ["python3 -m unittest"] }))
+        .await;
     let task = api.rest(&id).await;
     let events = api.events(&id).await;
-    let outcomes: Vec<_> = events.iter().filter(|e| e["kind"] == "tool.completed").map(|e| e["data"]["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> = events
+        .iter()
+        .filter(|e| e["kind"] == "tool.completed")
+        .map(|e| e["data"]["outcome"].as_str().unwrap())
+        .collect();
     assert_eq!(outcomes, ["denied", "denied", "ok"], "{events:#?}");
     assert_eq!(task["planning"]["origin"], "server");
     assert_eq!(task["result"]["verdict"], "verified", "{task:#}");

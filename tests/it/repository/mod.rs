@@ -1,5 +1,6 @@
 //! Tests of repositories: mirrors, working copies, checkpoints, patches, uploads; real git everywhere.
 
+mod checkpoints;
 mod copies;
 mod hostile;
 mod remotes;

@@ -43,7 +43,10 @@ impl ScriptedModel {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("no URL in {line:?}"));
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_else(|| panic!("no URL in {line:?}"));
         Self { url: url.trim_end_matches('/').to_owned(), child, _script: dir }
     }
 
@@ -85,7 +88,10 @@ impl Repositories {
         }
         git(&path, &["init", "--quiet", "--initial-branch=main"]);
         git(&path, &["add", "--all"]);
-        git(&path, &["-c", "user.name=Test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "first"]);
+        git(
+            &path,
+            &["-c", "user.name=Test", "-c", "user.email=test@example.com", "commit", "--quiet", "--message", "first"],
+        );
         format!("file://{}", path.display())
     }
 
@@ -148,7 +154,8 @@ impl Ground {
     }
 
     pub(crate) async fn start_with(&self, data_dir: &Path, failpoint: Option<Failpoint>) -> TestService {
-        let server = Server::start(&self.settings(data_dir), Role::All, false, Shutdown::new(), failpoint).await.unwrap();
+        let server =
+            Server::start(&self.settings(data_dir), Role::All, false, Shutdown::new(), failpoint).await.unwrap();
         TestService { base: format!("http://{}", server.address.unwrap()), server, key: KEY.to_owned() }
     }
 }
@@ -243,7 +250,11 @@ impl Api {
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(task) => task,
-            Err(_) => panic!("the task did not get there: {:#}\n{:#?}", self.get(&format!("/v1/tasks/{task}")).await.1, self.events(task).await),
+            Err(_) => panic!(
+                "the task did not get there: {:#}\n{:#?}",
+                self.get(&format!("/v1/tasks/{task}")).await.1,
+                self.events(task).await
+            ),
         }
     }
 
