@@ -28,7 +28,7 @@ pub struct Call<'a> {
     pub cache_key: &'a str,
     /// The number of this model call in its task, from 1: it makes the ids of the calls.
     pub turn: u32,
-    /// The lesser of the model's own maximum and what the budget still buys.
+    /// What the budget still buys; the model's own maximum holds besides.
     pub max_output_tokens: u32,
 }
 
@@ -93,7 +93,8 @@ impl Client {
         let http = self.http(model.timeouts.connect_ms).map_err(scrubbed)?;
         let headers = transport::headers(model).map_err(scrubbed)?;
         let url = model.endpoint();
-        let body = Bytes::from(conversation.body(call.cache_key, call.max_output_tokens));
+        let most = call.max_output_tokens.min(model.max_output_tokens);
+        let body = Bytes::from(conversation.body(call.cache_key, most));
         let total = Duration::from_millis(model.timeouts.total_ms);
         let mut backoff = Backoff::new(model.retries, call);
         loop {
@@ -158,7 +159,15 @@ fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client
 }
 
 fn completed(decoded: Decoded, request_bytes: usize, duration: Duration) -> Completed {
-    let Decoded { reply, usage } = decoded;
+    let Decoded { mut reply, usage } = decoded;
+    // What is read from a reply goes into a database whose JSON has no place for NUL. The raw items
+    // hold it escaped.
+    let arguments = reply.calls.iter_mut().map(|call| &mut call.arguments);
+    for text in [&mut reply.text, &mut reply.reasoning].into_iter().chain(arguments) {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
     let written = reply.text.len() + reply.reasoning.len();
     let called: usize = reply.calls.iter().map(|call| call.tool.len() + call.arguments.len()).sum();
     let estimate = TokenUsage {

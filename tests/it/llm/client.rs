@@ -308,6 +308,22 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
+async fn a_reply_never_asks_for_more_than_the_model_gives_and_holds_no_nul() {
+    let script = json!({"rules": [{"reply": {"text": "a\u{0}b", "calls": [{"tool": "x", "arguments": "\u{0}"}]}}]});
+    let server = Scripted::play(script).await;
+    for wire in WIRES {
+        let mut model = server.model(wire);
+        model.max_output_tokens = 77;
+        let reply = ask_hello(&model).await.expect("a reply").reply;
+        assert_eq!((reply.text.as_str(), reply.calls[0].arguments.as_str()), ("a\u{fffd}b", "\u{fffd}"));
+        assert!(reply.raw.concat().contains("\\u0000"), "{reply:?}");
+    }
+    let limits: Vec<_> = server.requests().await.iter().map(|request| request["body"].clone()).collect();
+    let fields = ["max_output_tokens", "max_tokens", "max_tokens"];
+    assert!(limits.iter().zip(fields).all(|(body, field)| body[field] == 77), "{limits:?}");
+}
+
+#[tokio::test]
 async fn a_conversation_for_another_wire_is_refused() {
     let server = Scripted::play(json!({"rules": [{"reply": {"text": "yes"}}]})).await;
     let conversation = Conversation::new(&server.model(Wire::Chat), "x", &[]);
