@@ -77,13 +77,14 @@ fi
 "$demo/make-repository.sh" "$work/invoices" >/dev/null
 cd "$work/invoices"
 echo "A sample repository:"
-git log --reverse --format='  %h %as  %an: %s'
+git --no-pager log --reverse --format='  %h %as  %an: %s'
 echo "and its tests:"
 PYTHONDONTWRITEBYTECODE=1 python3 -m unittest 2>&1 | grep -E '^(FAIL|ERROR|Ran|FAILED|OK)' | cut -d' ' -f1-2 | sed 's/^/  /'
 echo
 
 request='Splitting an invoice between several payers loses cents: 100.00 between three gives 99.99.
 Find out why and fix it. The tests say what must hold.'
-echo "\$ journeyman run \"Splitting an invoice ...\" --check \"python3 -m unittest -v\" --require verified --apply"
+echo '$ journeyman run "Splitting an invoice ..." \'
+echo '      --check "python3 -m unittest -v" --require verified --apply'
 echo
 "$JOURNEYMAN_BIN" run "$request" --check "python3 -m unittest -v" --require verified --apply

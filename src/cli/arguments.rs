@@ -182,7 +182,7 @@ pub enum TaskCommand {
     },
     /// Show one task: its state, plan, checks and verdict
     Show { task: String },
-    /// Follow a task's work until it rests
+    /// Follow a task's work until it has ended
     Watch {
         task: String,
         /// Start after this event

@@ -34,7 +34,7 @@ pub struct Story {
     /// The end of the model's text that is being written.
     writing: String,
     cycle: u32,
-    turns: u32,
+    turn: u32,
     tokens: u64,
 }
 
@@ -73,19 +73,24 @@ impl Story {
                 self.plan = Some(planning.clone());
                 lines
             }
-            EventData::ModelStarted { .. } => self.doing(Doing::Thinking),
+            EventData::ModelStarted { .. } => {
+                self.turn = event.turn;
+                self.writing.clear();
+                self.doing(Doing::Thinking)
+            }
             EventData::ModelRetried { attempt, reason, delay_ms } => {
                 let delay = duration(Duration::from_millis(*delay_ms));
                 let text = format!("the model is asked again in {delay} (attempt {attempt}): {}", clean(reason));
                 vec![notice("↻", Tone::Warn, text)]
             }
             EventData::ModelCompleted { usage, .. } => {
-                self.turns += 1;
                 self.tokens += usage.total();
-                self.writing.clear();
                 self.doing(Doing::Tools)
             }
-            EventData::MessageAssistant { text, .. } => said(text, Tone::Plain, "● "),
+            EventData::MessageAssistant { text, .. } => {
+                self.writing.clear();
+                said(text, Tone::Plain, "● ")
+            }
             EventData::MessageUser { text, author, .. } => {
                 let mut lines = vec![notice("▶", Tone::Accent, clean(author))];
                 lines.extend(clean_block(text).into_iter().map(|line| Line::at(INDENT + 2).plain(line)));
@@ -191,8 +196,8 @@ impl Story {
             },
         };
         let mut right = String::new();
-        if self.turns > 0 {
-            right = format!("turn {} · {} tokens · ", self.turns + 1, words::tokens(self.tokens));
+        if self.turn > 0 {
+            right = format!("turn {} · {} tokens · ", self.turn, words::tokens(self.tokens));
         }
         Some(line.right(format!("{right}{}", duration(elapsed)), Tone::Dim))
     }
