@@ -5,7 +5,8 @@
 
 The command runs on a real pseudo-terminal; what stands on it at the end, with its history, is
 what is drawn. `--keep` chooses rows (from 1; several; "12-" is up to the end), and a dotted row
-stands for what is left out. Python's standard library alone.
+stands for what is left out. Python's standard library alone. The README's picture is one of `demo/run.sh`, with
+rows chosen from what it shows.
 """
 
 import argparse
