@@ -109,7 +109,10 @@ fn next_call(session: &Session) -> Option<Step> {
         batch.extend(others.take_while(|c| effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
     }
     let mut intent = Vec::new();
-    if effect(&pending.call.tool) != ToolEffect::Reads && matches!(session.phase, Phase::Analysis | Phase::Planning) {
+    // A command is a look around until one has changed files.
+    let generates = effect(&pending.call.tool) == ToolEffect::Edits
+        || effect(&pending.call.tool) == ToolEffect::Runs && session.changed();
+    if generates && matches!(session.phase, Phase::Analysis | Phase::Planning) {
         intent.push(EventData::TaskPhase { phase: Phase::Generation });
     }
     intent.extend(batch.iter().filter(|c| !c.started).map(|c| started(&c.call)));

@@ -76,9 +76,11 @@ pub(super) fn plan(
     mounts.add(&["--dir", "/var", "--symlink", "../tmp", "/var/tmp", "--dir", "/run", "--dir", "/home"]);
     mounts.tmpfs(HOME, "0755", open.limits.tmp_bytes);
     for toolchain in &settings.toolchains {
+        mounts.parents(toolchain);
         mounts.bind("--ro-bind", toolchain, toolchain);
     }
     for (host, inside) in &open.mirrors {
+        mounts.parents(inside);
         mounts.bind("--ro-bind", host, inside);
     }
     mounts.bind("--bind", &open.copy, Path::new(super::calls::WORKSPACE));
@@ -116,6 +118,15 @@ struct Arguments(Vec<String>);
 impl Arguments {
     fn add(&mut self, arguments: &[&str]) {
         self.0.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    }
+
+    /// The directories above `path`, passable for everybody: bwrap by itself makes them for root
+    /// alone.
+    fn parents(&mut self, path: &Path) {
+        let above: Vec<_> = path.ancestors().skip(1).filter(|above| above.parent().is_some()).collect();
+        for above in above.into_iter().rev() {
+            self.add(&["--perms", "0755", "--dir", &above.to_string_lossy()]);
+        }
     }
 
     fn bind(&mut self, how: &str, host: &Path, inside: &Path) {

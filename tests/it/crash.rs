@@ -63,7 +63,11 @@ fn transcript(events: &[Value]) -> Vec<(String, String, String)> {
         })
         .map(|(what, how, text)| {
             // Durations differ from run to run.
-            let text = text.lines().filter(|line| !line.to_lowercase().contains("duration") && !line.contains(" ms")).collect::<Vec<_>>().join("\n");
+            let text = text
+                .lines()
+                .filter(|line| !line.to_lowercase().contains("duration") && !line.contains(" ms"))
+                .collect::<Vec<_>>()
+                .join("\n");
             (what, how, text)
         })
         .collect()
@@ -191,7 +195,12 @@ impl Process {
         let address = loop {
             let line = lines.next().expect("the service says where it listens before it ends").unwrap();
             if let Some((_, address)) = line.split_once("listening on ") {
-                break address.split_whitespace().next().unwrap().trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned();
+                break address
+                    .split_whitespace()
+                    .next()
+                    .unwrap()
+                    .trim_end_matches(|c: char| !c.is_ascii_digit())
+                    .to_owned();
             }
         };
         // The rest of its log must go somewhere, or it would block.
@@ -229,7 +238,9 @@ async fn met(api: &Api, task: &str, kind: &str, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
     let ground = ground().await;
-    for (kind, count) in [("brief.ready", 1), ("model.started", 3), ("tool.started", 4), ("model.completed", 6), ("checks.started", 1)] {
+    for (kind, count) in
+        [("brief.ready", 1), ("model.started", 3), ("tool.started", 4), ("model.completed", 6), ("checks.started", 1)]
+    {
         let process = Process::start(&ground, ground.data.path());
         let id = process.api.create(&request(&ground)).await;
         met(&process.api, &id, kind, count).await;

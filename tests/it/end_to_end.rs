@@ -133,3 +133,20 @@ async fn a_repository_that_is_not_there_fails_the_task_with_gits_reason() {
     assert!(ground.model.requests().await.is_empty());
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_works_inside_the_workspace_on_the_servers_mirror() {
+    let command = "git status --short && git log --format=%s && git show HEAD:calc.py | head -1";
+    let script = json!({ "sequence": [call("shell", json!({ "command": command })), say("Clean.")] });
+    let ground = Ground::new(&script).await;
+    let url = calculator(&ground);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&json!({ "request": "is it clean?", "repository": { "url": url } })).await;
+    api.rest(&id).await;
+    let events = api.events(&id).await;
+    let output =
+        events.iter().find(|e| e["kind"] == "tool.completed").unwrap()["data"]["output"].as_str().unwrap().to_owned();
+    assert!(output.contains("\nfirst\ndef add(a, b):"), "{output}");
+    service.stop().await;
+}
