@@ -197,6 +197,7 @@ impl Walker {
                 Ok(entry) => entry,
                 Err(error) => {
                     if let Some(path) = error_path(&error) {
+                        self.keep_below(&path);
                         self.leave_out(&path, LeftOutReason::Unreadable);
                     }
                     continue;
@@ -290,6 +291,15 @@ impl Walker {
     /// What was known of a file that cannot be looked at now stands.
     fn keep(&mut self, relative: &str) {
         if let Some(known) = self.files.get_mut(relative) {
+            known.seen = self.generation;
+        }
+    }
+
+    /// The same for all that was below a directory that cannot be looked into now.
+    fn keep_below(&mut self, directory: &Path) {
+        let Some(relative) = directory.strip_prefix(&self.root).ok().and_then(Path::to_str) else { return };
+        let prefix = format!("{relative}/");
+        for (_, known) in self.files.iter_mut().filter(|(path, _)| path.starts_with(&prefix)) {
             known.seen = self.generation;
         }
     }

@@ -115,6 +115,9 @@ pub(super) fn environment(settings: &SandboxSettings, open: &OpenSandbox) -> Vec
 #[derive(Default)]
 struct Arguments(Vec<String>);
 
+/// Bubblewrap makes missing parents for the one who starts it alone.
+const PARENT_MODE: &str = "0755";
+
 impl Arguments {
     fn add(&mut self, arguments: &[&str]) {
         self.0.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -130,6 +133,10 @@ impl Arguments {
     }
 
     fn bind(&mut self, how: &str, host: &Path, inside: &Path) {
+        let parents: Vec<&Path> = inside.ancestors().skip(1).filter(|parent| parent.parent().is_some()).collect();
+        for parent in parents.into_iter().rev() {
+            self.add(&["--perms", PARENT_MODE, "--dir", &parent.to_string_lossy()]);
+        }
         self.add(&[how, &host.to_string_lossy(), &inside.to_string_lossy()]);
     }
 
@@ -148,7 +155,6 @@ impl Arguments {
                 Err(_) => {}
             }
         }
-        self.add(&["--perms", "0755", "--dir", "/etc"]);
         for name in ETC {
             let path = Path::new("/etc").join(name);
             // Where a link leads out of what is mounted, its target is what counts.

@@ -10,16 +10,25 @@ use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::mpsc;
+
+pub(crate) const EXECD_VARIABLE: &str = "JOURNEYMAN_TEST_EXECD";
 
 /// The execd executable, built if it is not up to date: `cargo test` of one package builds no
 /// other package's binaries.
 pub(crate) fn execd() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
+        // Set for a run of these tests as another user, who may not build.
+        if let Some(path) = std::env::var_os(EXECD_VARIABLE) {
+            return path.into();
+        }
         let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--package", "execd", "--target-dir"]).arg(profile.parent().unwrap());
@@ -34,12 +43,14 @@ pub(crate) fn execd() -> &'static Path {
     })
 }
 
+/// Uids of its own for each, so that a test can tell its processes from those of others.
 pub(crate) fn settings(data_dir: &Path) -> SandboxSettings {
+    static USED: AtomicU32 = AtomicU32::new(0);
     SandboxSettings {
         data_dir: data_dir.to_owned(),
         execd: execd().to_owned(),
         toolchains: Vec::new(),
-        uid_base: 700_000,
+        uid_base: 1_000_000 + 100_000 * USED.fetch_add(1, Ordering::Relaxed),
         cgroups: true,
     }
 }
