@@ -23,14 +23,6 @@ impl ToolAnswer {
         Self { outcome: ToolOutcome::Error, ..Self::said(text) }
     }
 
-    /// The call was cut off by the end of the sandbox or of the service, and nobody knows how far
-    /// it came. It is never run again by itself.
-    pub fn interrupted() -> Self {
-        let text = "interrupted, outcome unknown: the workspace or the service stopped while this ran. What it did \
-                    until then may be there or not: look before you do it again.";
-        Self { outcome: ToolOutcome::Interrupted, changed_files: true, ..Self::said(text) }
-    }
-
     /// The call went well and changed nothing.
     pub fn said(text: impl Into<String>) -> Self {
         Self {

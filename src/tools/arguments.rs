@@ -38,32 +38,6 @@ pub(super) fn tolerant(text: &str) -> Result<Value, serde_json::Error> {
     Ok(value)
 }
 
-/// A call's arguments as they can be stored and shown: the JSON that was sent or, where it is
-/// none, `{"text": …}`; characters that the database cannot hold are made visible.
-pub fn for_log(text: &str) -> Value {
-    let mut value = match tolerant(text) {
-        Ok(value @ Value::Object(_)) => value,
-        _ if text.trim().is_empty() => Value::Object(Map::new()),
-        _ => Value::Object(Map::from_iter([("text".to_owned(), Value::from(text))])),
-    };
-    without_nul(&mut value);
-    value
-}
-
-fn without_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\\x00"),
-        Value::Array(items) => items.iter_mut().for_each(without_nul),
-        Value::Object(map) => {
-            if map.keys().any(|key| key.contains('\0')) {
-                *map = std::mem::take(map).into_iter().map(|(k, v)| (k.replace('\0', "\\x00"), v)).collect();
-            }
-            map.values_mut().for_each(without_nul);
-        }
-        _ => {}
-    }
-}
-
 /// What stands between a leading and a closing code fence.
 fn unfenced(text: &str) -> &str {
     let Some(rest) = text.strip_prefix("```") else { return text };

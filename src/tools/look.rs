@@ -30,6 +30,9 @@ pub(super) async fn read_file(
             let near = files::names_like(workspace, path).await?;
             Ok(ToolAnswer::refused(format!("{path}: there is no such file{near}")))
         }
+        Err(WorkspaceError::Refused { why }) if why.ends_with("is a directory") => {
+            Ok(ToolAnswer::refused(format!("{why}: list_files shows what is in it")))
+        }
         Err(error) => Err(error),
     }
 }
@@ -240,7 +243,7 @@ pub(super) async fn list_files(
 
 /// One line: in a tree the name below its directory, else the whole path.
 fn push_entry(out: &mut String, entry: &ListEntry, root: Option<&str>, tree: bool) {
-    let shown = if tree {
+    let shown = if tree && root != Some(&entry.path) {
         let level = below(&entry.path, root).matches('/').count();
         out.push_str(&"  ".repeat(level));
         entry.path.rsplit('/').next().unwrap_or(&entry.path)

@@ -23,8 +23,7 @@ mod schema;
 mod specs;
 
 pub use answer::ToolAnswer;
-pub use arguments::for_log as arguments_for_log;
 pub use cut::{OUTPUT_LIMIT_BYTES, cut};
 pub use parse::{Parsed, parse};
 pub use run::run;
-pub use specs::{ToolSet, is_mutating, only_reads, specs};
+pub use specs::{ToolSet, specs};

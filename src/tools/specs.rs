@@ -26,17 +26,7 @@ pub(super) struct Tool {
     pub(super) fields: &'static [Field],
     /// What other systems call it.
     pub(super) also: &'static [&'static str],
-    pub(super) effect: Effect,
     pub(super) set: ToolSet,
-}
-
-/// What a call does to the working copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Reads,
-    Mutates,
-    /// It does not touch the workspace at all.
-    Elsewhere,
 }
 
 /// The descriptions for a model: fixed order, schemas with sorted keys.
@@ -48,18 +38,6 @@ pub fn specs(set: ToolSet) -> ToolSpecs {
         parameters: schema::written(tool.fields),
     };
     TOOLS.iter().filter(given).map(spec).collect()
-}
-
-/// Whether a call of this name may change files or processes, so that it is never silently rerun.
-/// True of names that are no tool's: nothing is known of them.
-pub fn is_mutating(tool: &str) -> bool {
-    find(tool).is_none_or(|tool| tool.effect == Effect::Mutates)
-}
-
-/// Whether a call of this name only looks at the working copy: such calls may run side by side
-/// and again after a crash.
-pub fn only_reads(tool: &str) -> bool {
-    find(tool).is_some_and(|tool| tool.effect == Effect::Reads)
 }
 
 pub(super) fn find(name: &str) -> Option<&'static Tool> {
@@ -140,7 +118,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["bash", "sh", "exec", "exec_command", "run", "run_command", "terminal", "local_shell", "execute"],
-        effect: Effect::Mutates,
         set: ToolSet::Work,
     },
     Tool {
@@ -168,7 +145,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["send_input", "bash_output", "write_to_process", "read_output"],
-        effect: Effect::Mutates,
         set: ToolSet::Work,
     },
     Tool {
@@ -198,7 +174,6 @@ const TOOLS: &[Tool] = &[
             &["input", "diff", "content", "text", "changes"],
         )],
         also: &["patch", "applypatch", "apply_diff", "multi_edit", "write_file", "create_file"],
-        effect: Effect::Mutates,
         set: ToolSet::Work,
     },
     Tool {
@@ -223,7 +198,6 @@ const TOOLS: &[Tool] = &[
             optional("replace_all", Kind::Flag, "Replace it wherever it stands.", &["all", "global"]),
         ],
         also: &["str_replace", "replace", "edit_file", "str_replace_editor", "search_replace"],
-        effect: Effect::Mutates,
         set: ToolSet::Work,
     },
     Tool {
@@ -246,7 +220,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["read", "cat", "open_file", "view", "view_file", "open"],
-        effect: Effect::Reads,
         set: ToolSet::Work,
     },
     Tool {
@@ -276,7 +249,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["grep", "rg", "ripgrep", "search_files", "grep_search", "code_search", "find"],
-        effect: Effect::Reads,
         set: ToolSet::Work,
     },
     Tool {
@@ -298,7 +270,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["ls", "list", "list_dir", "list_directory", "glob", "tree", "find_files"],
-        effect: Effect::Reads,
         set: ToolSet::Work,
     },
     Tool {
@@ -349,7 +320,6 @@ const TOOLS: &[Tool] = &[
             ),
         ],
         also: &["plan", "todo", "todo_write", "set_plan", "write_todos", "todowrite"],
-        effect: Effect::Elsewhere,
         set: ToolSet::Work,
     },
     Tool {
@@ -375,7 +345,6 @@ const TOOLS: &[Tool] = &[
             &["question"],
         )],
         also: &["request_user_input", "ask", "question", "ask_followup_question"],
-        effect: Effect::Elsewhere,
         set: ToolSet::Contract,
     },
     Tool {
@@ -387,7 +356,6 @@ const TOOLS: &[Tool] = &[
             optional("scope", Kind::Choice(SCOPES), "For whom it holds. Default: repository.", &["level"]),
         ],
         also: &["save_memory", "memory", "memorize"],
-        effect: Effect::Elsewhere,
         set: ToolSet::Contract,
     },
 ];
