@@ -12,13 +12,17 @@ use std::{collections::BTreeMap, fmt::Write};
 
 /// How often a change is computed anew when its files have changed in between.
 const ATTEMPTS_MAX: u32 = 3;
+/// Contents up to this size are worked on where they are; more goes to a thread of its own.
+const SHORT_WORK_BYTES: usize = 256 * 1024;
 const NAMES_LISTED_MAX: usize = 10_000;
 const NAMES_SHOWN_MAX: usize = 3;
 
 pub(super) async fn apply_patch(workspace: &Workspace, patch: &Patch) -> Result<ToolAnswer, WorkspaceError> {
     for _ in 0..ATTEMPTS_MAX {
         let before = Before::read(workspace, patch::paths(patch)).await?;
-        let changes = match patch::apply(&before.entries, patch) {
+        let patch = patch.clone();
+        let (before, computed) = before.compute(move |files| patch::apply(files, &patch)).await?;
+        let changes = match computed {
             Ok(changes) => changes,
             Err(refusal) => return refused(workspace, refusal).await,
         };
@@ -38,7 +42,9 @@ pub(super) async fn edit(
 ) -> Result<ToolAnswer, WorkspaceError> {
     for _ in 0..ATTEMPTS_MAX {
         let before = Before::read(workspace, [path].into_iter()).await?;
-        let change = match edited(&before.entries, path, old, new, all) {
+        let [own_path, old, new] = [path, old, new].map(str::to_owned);
+        let (before, computed) = before.compute(move |files| edited(files, &own_path, &old, &new, all)).await?;
+        let change = match computed {
             Ok(change) => change,
             Err(problem) => return refused(workspace, patch::Refusal { problems: vec![problem] }).await,
         };
@@ -103,6 +109,26 @@ impl Before {
             before.entries.insert(path.to_owned(), entry);
         }
         Ok(before)
+    }
+
+    /// Computes from the files; what may take long does not hold up other tasks.
+    async fn compute<T: Send + 'static>(
+        self,
+        compute: impl FnOnce(&BTreeMap<String, Entry>) -> T + Send + 'static,
+    ) -> Result<(Self, T), WorkspaceError> {
+        let size = |entry: &Entry| if let Entry::File(bytes) = entry { bytes.len() } else { 0 };
+        let total_bytes: usize = self.entries.values().map(size).sum();
+        let run = move || {
+            let computed = compute(&self.entries);
+            (self, computed)
+        };
+        if total_bytes <= SHORT_WORK_BYTES {
+            return Ok(run());
+        }
+        tokio::task::spawn_blocking(run).await.map_err(|error| WorkspaceError::Io {
+            what: "the change could not be computed".to_owned(),
+            why: error.to_string(),
+        })
     }
 
     /// That the file is still what the change was computed from.

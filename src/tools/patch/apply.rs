@@ -9,6 +9,9 @@ use super::{
 };
 use std::collections::BTreeMap;
 
+/// The most lines of a file times hunks for it.
+const WORK_MAX: usize = 50_000_000;
+
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -129,9 +132,10 @@ pub fn text_of<'a>(files: &'a BTreeMap<String, Entry>, path: &str) -> Result<&'a
 /// Applies the hunks of one file.
 pub(super) fn update(path: &str, content: &str, hunks: &[Hunk]) -> Result<(String, Edits), Vec<Problem>> {
     let text = Text::new(content);
-    let mut placed = place::place(&text, hunks).map_err(|misfits| -> Vec<Problem> {
-        misfits.iter().map(|(index, misfit)| refusal::of_hunk(path, &text, hunks, *index, misfit)).collect()
-    })?;
+    if text.lines.len().saturating_mul(hunks.len()) > WORK_MAX {
+        return Err(vec![Problem::of_file(path, "the file is too long for so many hunks at once: split the patch")]);
+    }
+    let mut placed = place::place(&text, hunks).map_err(|misfits| refusal::of_hunks(path, &text, hunks, &misfits))?;
     placed.sort_by_key(|one| one.at.core);
     let mut removed = vec![false; text.lines.len()];
     let mut added = vec![Vec::new(); text.lines.len() + 1];

@@ -2,8 +2,12 @@
 
 use super::{
     level::{Level, indentation},
+    place::Misfit,
     text::Text,
 };
+
+/// A line that stands more often than this names nothing.
+const SCOPES_MAX: usize = 100;
 
 /// A line that an `@@` line names, with the end of what it heads; both from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,15 +16,35 @@ pub(super) struct Scope {
     pub(super) end: usize,
 }
 
-/// Follows `contexts` from outer to inner and gives every line that the last one may name. The
-/// error is the first of them that stands nowhere.
-pub(super) fn scopes(text: &Text<'_>, contexts: &[String]) -> Result<Vec<Scope>, String> {
+/// Why `@@` lines lead nowhere; holds the one that fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Missing(String),
+    Common(String),
+}
+
+impl Fault {
+    /// As the reason of a hunk whose lines alone would fit at `elsewhere`.
+    pub(super) fn misfit(self, elsewhere: Vec<usize>) -> Misfit {
+        match self {
+            Self::Missing(context) => Misfit::NoContext { context, elsewhere },
+            Self::Common(context) => Misfit::CommonContext { context },
+        }
+    }
+}
+
+/// Follows `contexts` from outer to inner and gives every line that the last one may name: at
+/// least one where there are contexts.
+pub(super) fn scopes(text: &Text<'_>, contexts: &[String]) -> Result<Vec<Scope>, Fault> {
     let mut scopes = Vec::new();
     for (i, context) in contexts.iter().enumerate() {
         let allowed = |line: usize| i == 0 || scopes.iter().any(|s: &Scope| s.line < line && line < s.end);
         let lines = named(text, context, allowed);
         if lines.is_empty() {
-            return Err(context.clone());
+            return Err(Fault::Missing(context.clone()));
+        }
+        if lines.len() > SCOPES_MAX {
+            return Err(Fault::Common(context.clone()));
         }
         scopes = lines.into_iter().map(|line| Scope { line, end: end_of(text, line) }).collect();
     }

@@ -10,6 +10,9 @@ use super::{
     text::Text,
 };
 
+/// More places than this for one hunk are not weighed: they are too many to choose from.
+const PLACES_MAX: usize = 1_000;
+
 /// A hunk with the place it was given.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
@@ -40,6 +43,10 @@ pub(super) enum Misfit {
     NoContext {
         context: String,
         elsewhere: Vec<usize>,
+    },
+    /// An `@@` line stands at more lines than can tell anything.
+    CommonContext {
+        context: String,
     },
     /// The lines stand in the file, but not where the `@@` lines say.
     OutsideContext {
@@ -80,20 +87,8 @@ pub(super) fn place(text: &Text<'_>, hunks: &[Hunk]) -> Result<Vec<Placed>, Vec<
 
 /// All places that fit `lines` at the strictest level at which any does.
 pub(super) fn occurrences(text: &Text<'_>, lines: &[&str]) -> Vec<(usize, Level)> {
-    if lines.is_empty() || lines.len() > text.lines.len() {
-        return Vec::new();
-    }
-    for level in Level::ALL {
-        let wanted: Vec<_> = lines.iter().map(|line| level.of(line)).collect();
-        let fits = |start: &usize| {
-            text.lines[*start..].iter().zip(&wanted).all(|(line, wanted)| level.of(&line.text) == *wanted)
-        };
-        let starts: Vec<_> = (0..=text.lines.len() - lines.len()).filter(fits).map(|start| (start, level)).collect();
-        if !starts.is_empty() {
-            return starts;
-        }
-    }
-    Vec::new()
+    let at = |level| text.occurrences(lines, level, PLACES_MAX).into_iter().map(|start| (start, level)).collect();
+    Level::ALL.into_iter().map(at).find(|starts: &Vec<_>| !starts.is_empty()).unwrap_or_default()
 }
 
 /// The places of one hunk that its own `@@` lines, numbers and end mark leave.
@@ -106,6 +101,9 @@ fn candidates(text: &Text<'_>, hunk: &Hunk) -> Result<(Reading, Vec<Place>), Mis
         }
         let found = occurrences(text, &old);
         let Some(level) = found.first().map(|(_, level)| *level) else { continue };
+        if found.len() >= PLACES_MAX {
+            return Err(Misfit::Ambiguous { starts: found.into_iter().map(|(start, _)| start).collect() });
+        }
         if best.as_ref().is_none_or(|(least, ..)| level < *least) {
             let places = found.iter().map(|(start, level)| Place::of(&reading, *start, *level)).collect();
             best = Some((level, reading, places));
@@ -180,24 +178,19 @@ fn insertion(text: &Text<'_>, hunk: &Hunk) -> Result<Place, Misfit> {
         Some(_) => return Err(Misfit::Nowhere),
         None => {}
     }
-    let Some(last) = hunk.contexts.last() else { return Ok(Place::point(end)) };
-    let scopes = context::scopes(text, &hunk.contexts)
-        .map_err(|context| Misfit::NoContext { context, elsewhere: Vec::new() })?;
+    if hunk.contexts.is_empty() {
+        return Ok(Place::point(end));
+    }
+    let scopes = context::scopes(text, &hunk.contexts).map_err(|fault| fault.misfit(Vec::new()))?;
     match scopes.as_slice() {
         [scope] => Ok(Place::point(scope.line + 1)),
-        scopes => {
-            let starts: Vec<usize> = scopes.iter().map(|scope| scope.line).collect();
-            if starts.is_empty() {
-                return Err(Misfit::NoContext { context: last.clone(), elsewhere: Vec::new() });
-            }
-            Err(Misfit::Ambiguous { starts })
-        }
+        scopes => Err(Misfit::Ambiguous { starts: scopes.iter().map(|scope| scope.line).collect() }),
     }
 }
 
 fn no_place(text: &Text<'_>, hunk: &Hunk) -> Misfit {
     match context::scopes(text, &hunk.contexts) {
-        Err(context) if !hunk.contexts_are_hints => Misfit::NoContext { context, elsewhere: Vec::new() },
+        Err(fault) if !hunk.contexts_are_hints => fault.misfit(Vec::new()),
         _ => Misfit::NotFound,
     }
 }
@@ -218,10 +211,7 @@ fn in_context(text: &Text<'_>, hunk: &Hunk, places: Vec<Place>) -> Result<Vec<Pl
         return Ok(by_hints(text, hunk, places));
     }
     let Some(last) = hunk.contexts.last() else { return Ok(places) };
-    let scopes = match context::scopes(text, &hunk.contexts) {
-        Ok(scopes) => scopes,
-        Err(context) => return Err(Misfit::NoContext { context, elsewhere: starts(&places) }),
-    };
+    let scopes = context::scopes(text, &hunk.contexts).map_err(|fault| fault.misfit(starts(&places)))?;
     let inside: Vec<Place> = places.iter().filter(|place| within(&scopes, place)).copied().collect();
     if inside.is_empty() {
         return Err(Misfit::OutsideContext { context: last.clone(), found: starts(&places) });

@@ -62,12 +62,28 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Says of each of the hunks that have no place why; of the first ones in detail.
+pub(super) fn of_hunks(path: &str, text: &Text<'_>, hunks: &[Hunk], misfits: &[(usize, Misfit)]) -> Vec<Problem> {
+    let detailed = misfits.iter().take(PROBLEMS_SHOWN_MAX).map(|(i, misfit)| of_hunk(path, text, hunks, *i, misfit));
+    let brief = misfits
+        .iter()
+        .skip(PROBLEMS_SHOWN_MAX)
+        .map(|(i, _)| Problem { hunk: Some((i + 1, hunks.len())), ..Problem::of_file(path, "it does not fit either") });
+    detailed.chain(brief).collect()
+}
+
 /// Says why hunk number `index` of `hunks` has no place in the file.
-pub(super) fn of_hunk(path: &str, text: &Text<'_>, hunks: &[Hunk], index: usize, misfit: &Misfit) -> Problem {
+fn of_hunk(path: &str, text: &Text<'_>, hunks: &[Hunk], index: usize, misfit: &Misfit) -> Problem {
     let hunk = &hunks[index];
     let why = match misfit {
         Misfit::NotFound => not_found(text, hunk),
         Misfit::NoContext { context, elsewhere } => no_context(text, context, elsewhere),
+        Misfit::CommonContext { context } => {
+            format!(
+                "`@@ {}` stands at too many lines to tell anything: name a line that is rare",
+                short(context.trim())
+            )
+        }
         Misfit::OutsideContext { context, found } => format!(
             "its lines stand at line {}, but not in what `@@ {}` heads: correct the `@@` line, or take in more lines",
             numbers(found),

@@ -6,6 +6,8 @@ use super::{
     text::Text,
 };
 
+const PLACES_COUNTED_MAX: usize = 100;
+
 /// A file's content after an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaced {
@@ -29,15 +31,20 @@ pub fn replace(content: &str, old: &str, new: &str, all: bool) -> Result<Replace
     if old == new {
         return Err("`old` and `new` are the same: nothing would change".to_owned());
     }
+    if all && file.text.contains(&old) {
+        let starts: Vec<usize> = file.text.match_indices(&old).map(|(at, _)| at).collect();
+        return Ok(file.spliced(&starts, old.len(), &new));
+    }
     let starts = occurrences(&file.text, &old);
     match starts.as_slice() {
         [] => by_lines(content, &old, &new),
-        [_, _, ..] if !all => Err(format!(
-            "`old` stands at {} places, lines {}: take in lines around the one that is meant, or set `replace_all`",
-            starts.len(),
-            numbers(&starts.iter().map(|at| line_of(&file.text, *at)).collect::<Vec<_>>()),
+        [one] => Ok(file.spliced(&[*one], old.len(), &new)),
+        several => Err(format!(
+            "`old` stands at {}{} places, lines {}: take in lines around the one that is meant, or set `replace_all`",
+            if several.len() < PLACES_COUNTED_MAX { "" } else { "more than " },
+            several.len(),
+            numbers(&several.iter().map(|at| line_of(&file.text, *at)).collect::<Vec<_>>()),
         )),
-        starts => Ok(file.spliced(&apart(starts, old.len()), old.len(), &new)),
     }
 }
 
@@ -99,26 +106,17 @@ impl Lines {
     }
 }
 
-/// Every position at which `old` begins, overlapping ones too: those are several places as well.
+/// Positions at which `old` begins, overlapping ones too: those are several places as well.
 fn occurrences(text: &str, old: &str) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find(old)) {
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find(old))
+        && starts.len() < PLACES_COUNTED_MAX
+    {
         starts.push(from + at);
         from += at + text[from + at..].chars().next().map_or(1, char::len_utf8);
     }
     starts
-}
-
-/// The first of occurrences that overlap.
-fn apart(starts: &[usize], length: usize) -> Vec<usize> {
-    let mut kept: Vec<usize> = Vec::with_capacity(starts.len());
-    for start in starts {
-        if kept.last().is_none_or(|last| last + length <= *start) {
-            kept.push(*start);
-        }
-    }
-    kept
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -5,6 +5,7 @@ use super::{
     envelope::{FORM, Numbered},
     path, unified,
 };
+use std::collections::HashSet;
 
 /// A patch whose sections still know the line that they began in.
 #[derive(Debug, Default)]
@@ -28,6 +29,9 @@ enum Header<'a> {
     MoveTo(&'a str),
     EndOfFile,
 }
+
+/// The most files that one patch may name.
+const SECTIONS_MAX: usize = 500;
 
 pub(super) fn is_header(line: &str) -> bool {
     matches!(header(line), Some(Header::Add(_) | Header::Update(_) | Header::Delete(_)))
@@ -229,7 +233,10 @@ pub(super) fn finish(hunks: &mut Vec<Hunk>, mut hunk: Hunk) {
 
 /// Resolves the paths of all sections and refuses a file that is named twice.
 pub(super) fn normalise_paths(draft: &mut Draft, base: Option<&str>) -> Result<(), SyntaxError> {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
+    if let Some(line) = draft.lines.get(SECTIONS_MAX) {
+        return Err(SyntaxError::new(*line, format!("a patch may have {SECTIONS_MAX} sections at most: split it")));
+    }
     for (section, line) in draft.patch.sections.iter_mut().zip(&draft.lines) {
         let (own, to) = match section {
             Section::Add { path, .. } | Section::Delete { path } => (path, None),
@@ -243,7 +250,7 @@ pub(super) fn normalise_paths(draft: &mut Draft, base: Option<&str>) -> Result<(
                 named.push(to.clone());
             }
         }
-        if let Some(twice) = named.iter().find(|path| seen.contains(path)) {
+        if let Some(twice) = named.iter().find(|path| seen.contains(*path)) {
             let why = format!(
                 "{twice} is named by two sections: put all that is said of a file into one, with `@@` between the parts"
             );

@@ -1,12 +1,19 @@
 //! A file's content as lines that remember their endings.
 
-use std::borrow::Cow;
+use super::level::Level;
+use std::{
+    borrow::Cow,
+    cell::OnceCell,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// The content of a text file. Putting its lines together again gives the same bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Text<'a> {
     pub(super) lines: Vec<TextLine<'a>>,
     byte_order_mark: bool,
+    /// By level, a number for each line that is the same for lines that are.
+    prints: [OnceCell<Vec<u64>>; 4],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +33,36 @@ impl<'a> Text<'a> {
             };
             TextLine { text: Cow::Borrowed(text), ending }
         };
-        Self { lines: content.split_inclusive('\n').map(split).collect(), byte_order_mark }
+        Self { lines: content.split_inclusive('\n').map(split).collect(), byte_order_mark, prints: Default::default() }
+    }
+
+    /// Every line from which on `wanted` fits at `level`, at most `most` of them.
+    ///
+    /// Knuth, Morris, Pratt: neither the file nor the patch can make this slow.
+    pub(super) fn occurrences(&self, wanted: &[&str], level: Level, most: usize) -> Vec<usize> {
+        let prints = self.prints[level as usize]
+            .get_or_init(|| self.lines.iter().map(|line| print(&level.of(&line.text))).collect());
+        let pattern: Vec<u64> = wanted.iter().map(|line| print(&level.of(line))).collect();
+        let back = borders(&pattern);
+        let mut starts = Vec::new();
+        let mut fitting = 0;
+        for (at, line) in prints.iter().enumerate() {
+            while fitting > 0 && pattern.get(fitting) != Some(line) {
+                fitting = back[fitting - 1];
+            }
+            fitting += usize::from(pattern.get(fitting) == Some(line));
+            if fitting == pattern.len() && fitting > 0 {
+                let start = at + 1 - fitting;
+                let same = |(i, line): (usize, &&str)| level.of(self.line(start + i)) == level.of(line);
+                if wanted.iter().enumerate().all(same) {
+                    starts.push(start);
+                }
+                if starts.len() >= most {
+                    break;
+                }
+            }
+        }
+        starts
     }
 
     pub(super) fn line(&self, index: usize) -> &str {
@@ -73,4 +109,23 @@ impl<'a> Text<'a> {
         }
         content
     }
+}
+
+fn print(line: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// For each beginning of `pattern` the length of the longest shorter one that also ends it.
+fn borders(pattern: &[u64]) -> Vec<usize> {
+    let mut back = vec![0; pattern.len()];
+    for at in 1..pattern.len() {
+        let mut length: usize = back[at - 1];
+        while length > 0 && pattern[length] != pattern[at] {
+            length = back[length - 1];
+        }
+        back[at] = length + usize::from(pattern[length] == pattern[at]);
+    }
+    back
 }
