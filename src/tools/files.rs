@@ -235,7 +235,8 @@ fn describe(text: &mut String, edits: &Edits) {
     };
     let lines: Vec<String> = edits.lines.iter().take(10).map(range).collect();
     let more = if edits.lines.len() > 10 { "…" } else { "" };
-    let _ = write!(text, " (+{} -{}, now lines {}{more})", edits.added, edits.removed, lines.join(", "));
+    let word = if matches!(edits.lines.as_slice(), [(first, last)] if first == last) { "line" } else { "lines" };
+    let _ = write!(text, " (+{} -{}, now {word} {}{more})", edits.added, edits.removed, lines.join(", "));
     for note in &edits.notes {
         let _ = write!(text, "\n  note: {note}");
     }

@@ -201,16 +201,20 @@ fn note(one: &Placed, hunks: usize) -> Option<String> {
 /// The changed ranges as they are numbered in the new file, neighbours joined.
 fn changed_lines(removed: &[bool], added: &[Vec<String>]) -> Vec<(usize, usize)> {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let mut push = |range: (usize, usize)| match ranges.last_mut() {
+        Some(last) if range.0 <= last.1 + 1 => last.1 = last.1.max(range.1),
+        _ => ranges.push(range),
+    };
     let mut number = 0;
+    let mut open = false;
     for (i, new) in added.iter().enumerate() {
         let gone = removed.get(i).copied().unwrap_or(false);
-        if !new.is_empty() || gone {
-            let range = if new.is_empty() { (number.max(1), number.max(1)) } else { (number + 1, number + new.len()) };
-            match ranges.last_mut() {
-                Some(last) if range.0 <= last.1 + 1 => last.1 = last.1.max(range.1),
-                _ => ranges.push(range),
-            }
+        if !new.is_empty() {
+            push((number + 1, number + new.len()));
+        } else if open && !gone {
+            push((number.max(1), number.max(1)));
         }
+        open = gone;
         number += new.len() + usize::from(!gone);
     }
     ranges

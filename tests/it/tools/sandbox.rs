@@ -58,8 +58,8 @@ async fn a_patch_is_applied_whole_and_told_file_by_file() {
                  *** Move to: docs/README.md\n@@\n-# Cart\n+# The cart\n*** End Patch";
     let answer = call(&workspace, "apply_patch", json!({ "patch": patch })).await;
     assert!(answer.changed_files && answer.outcome == ToolOutcome::Ok, "{}", text(&answer));
-    let told = "done:\nM src/cart.py (+1 -1, now lines 6)\nA src/deep/new.py (2 lines)\nD src/tax.py\n\
-                R README.md -> docs/README.md (+1 -1, now lines 1)";
+    let told = "done:\nM src/cart.py (+1 -1, now line 6)\nA src/deep/new.py (2 lines)\nD src/tax.py\n\
+                R README.md -> docs/README.md (+1 -1, now line 1)";
     assert_eq!(text(&answer), told);
     assert!(content(&copy, "src/cart.py").ends_with(b"    def count(self):\n        return 1\n"));
     assert_eq!(content(&copy, "src/deep/new.py"), b"x = 1\ny = 2\n");
@@ -169,11 +169,11 @@ async fn files_are_shown_with_numbers_and_in_parts() {
     );
     assert_eq!(said(&workspace, "read_file", json!({"path": "esc"})).await, "1\t\\x1b[1mx\n");
     assert!(said(&workspace, "read_file", json!({"path": "latin"})).await.contains("not UTF-8"));
+    assert!(refused(&workspace, "read_file", json!({"path": "esc", "offset": 9})).await.contains("has only 1 lines"));
     assert_eq!(said(&workspace, "read_file", json!({"path": "empty"})).await, "(empty is empty)");
     assert!(refused(&workspace, "read_file", json!({"path": "src"})).await.contains("src is a directory: list_files"));
     assert!(refused(&workspace, "read_file", json!({"path": "pipe"})).await.contains("not a regular file"));
     assert!(refused(&workspace, "read_file", json!({"path": "readme.md"})).await.contains("did you mean README.md?"));
-    assert!(refused(&workspace, "read_file", json!({"path": "empty", "offset": 9})).await.contains(""));
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn a_patch_in_a_command_is_applied_as_one() {
         "cd sub && apply_patch <<'EOF'\n*** Begin Patch\n*** Update File: a.txt\n@@\n-a\n+b\n*** End Patch\nEOF\n";
     assert_eq!(
         said(&workspace, "shell", json!({ "command": command })).await,
-        "done:\nM sub/a.txt (+1 -1, now lines 1)"
+        "done:\nM sub/a.txt (+1 -1, now line 1)"
     );
     assert_eq!(content(&copy, "sub/a.txt"), b"b\n");
 }
