@@ -211,15 +211,14 @@ fn inner_address(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match segments {
-        // mapped ::ffff:0:0/96 and translated ::ffff:0:0:0/96 (RFC 4291, RFC 2765)
-        // and NAT64 64:ff9b::/96 (RFC 6052)
+        // mapped ::ffff:0:0/96 and translated ::ffff:0:0:0/96 (RFC 4291, RFC 2765), NAT64 64:ff9b::/96 (RFC 6052)
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        // 6to4 2002::/16 (RFC 3056)
+        | [0x2002, high, low, ..] => four(high, low),
         // compatible ::/96, without :: and ::1
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => four(high, low),
-        // 6to4 2002::/16 (RFC 3056)
-        [0x2002, high, low, ..] => four(high, low),
         _ => address,
     }
 }

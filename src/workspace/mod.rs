@@ -7,6 +7,7 @@
 //! Start with [`sandbox`], then [`client`]; the limits that hold on this machine are told by
 //! [`Capabilities`].
 
+pub mod base;
 mod bubblewrap;
 pub mod calls;
 pub mod capabilities;
@@ -22,10 +23,12 @@ pub mod limits;
 mod link;
 mod materialize;
 mod mirror;
+mod mirror_place;
 pub mod objects;
 pub mod patch;
 mod remote;
 pub mod repository;
+mod repository_error;
 pub mod sandbox;
 mod snapshot;
 mod snapshot_format;

@@ -92,7 +92,7 @@ where
     if !matches!(removed, Ok(Ok(()))) {
         tracing::warn!("a patch's scratch repository could not be removed");
     }
-    Ok(split(output?))
+    Ok(split(&output?))
 }
 
 async fn diff(repository: &Path, before: ObjectId, after: ObjectId) -> Result<Vec<u8>, RepositoryError> {
@@ -120,7 +120,7 @@ async fn diff(repository: &Path, before: ObjectId, after: ObjectId) -> Result<Ve
 }
 
 /// The counts come first, a line for each file, then an empty line and the patch.
-fn split(output: Vec<u8>) -> Patch {
+fn split(output: &[u8]) -> Patch {
     let mut stat = PatchStat::default();
     let mut at = 0;
     while let Some(length) = output[at..].iter().position(|byte| *byte == b'\n') {

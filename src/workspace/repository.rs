@@ -6,6 +6,7 @@
 //! is fetched), `snapshot` (a commit laid out for fast reading) and `materialize`.
 
 use super::{
+    base::INSIDE_OBJECTS,
     materialize::{self, Copy, GitDirectory, Overlaid},
     mirror::{Mirror, Origin as MirrorOrigin},
     objects::ObjectId,
@@ -30,12 +31,12 @@ use std::{
 };
 
 pub use super::{
+    base::{Base, BaseEntry},
     patch::Patch,
+    repository_error::RepositoryError,
     source::{RepositoryUrl, validate_ref, validate_url},
 };
 
-/// Where a mirror's objects are inside every workspace.
-const INSIDE_OBJECTS: &str = "/run/mirror";
 /// Contents of a delta that are in memory at once while a copy is written.
 const BATCH_BYTES: usize = 8 << 20;
 const READS_AT_ONCE: usize = 8;
@@ -73,109 +74,6 @@ impl RepositorySettings {
             fetch_timeout: Duration::from_secs(600),
             outgoing: crate::net::Outgoing::default(),
         }
-    }
-}
-
-/// What went wrong with a repository, by what the caller does about it.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RepositoryError {
-    /// The URL or ref is refused, now that it has been looked at.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The remote did not answer, refused or went away. `reason` is git's, scrubbed.
-    #[error("the repository cannot be reached: {reason}")]
-    Unreachable { reason: String },
-    #[error("the repository is empty: it has no commit yet")]
-    Empty,
-    #[error("the repository has no ref {reference:?}")]
-    NoSuchRef { reference: String },
-    #[error("the repository is too large: {what}")]
-    TooLarge { what: String },
-    /// What the remote or an upload gave cannot be used.
-    #[error("the repository cannot be used: {reason}")]
-    Unusable { reason: String },
-    /// A content that a delta names could not be had.
-    #[error("a recorded content is missing")]
-    Content(#[source] Arc<io::Error>),
-    /// The machine's own trouble (disk full, git missing). `doing` names the step.
-    #[error("{doing} failed")]
-    Io { doing: &'static str, source: Arc<io::Error> },
-    /// A git command of the server's own failed for no fault of the remote.
-    #[error("{doing} failed: {reason}")]
-    Git { doing: &'static str, reason: String },
-}
-
-impl RepositoryError {
-    /// For users: git's reason, without credentials and without paths of the host.
-    pub fn public_message(&self) -> String {
-        match self {
-            Self::Io { doing, source } => format!("{doing} failed: {}", source.kind()),
-            other => other.to_string(),
-        }
-    }
-
-    /// Whether the fault lies with the repository or its address (`repository_unreachable`) and not with
-    /// this machine.
-    pub fn is_remote(&self) -> bool {
-        !matches!(self, Self::Content(_) | Self::Io { .. } | Self::Git { .. })
-    }
-}
-
-/// One path of a commit's tree. Directories are implied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseEntry {
-    pub path: Box<str>,
-    /// As git writes it: `0o100644`, `0o100755`, `0o120000`, `0o160000`.
-    pub mode: u32,
-    pub oid: ObjectId,
-    /// Of the content; 0 for submodules.
-    pub size: u64,
-}
-
-impl BaseEntry {
-    pub(super) fn is(&self, mode: u32, oid: ObjectId) -> bool {
-        self.mode == mode && self.oid == oid
-    }
-}
-
-/// Where tasks start from: one commit (or the empty tree), laid out on this host. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Base {
-    /// Absent: the empty tree.
-    pub commit: Option<Oid>,
-    pub tree: Oid,
-    /// The full name of the branch or tag that led here (`refs/heads/main`), where one did.
-    pub reference: Option<String>,
-    /// The mirror's objects on this host.
-    pub(super) objects: Option<PathBuf>,
-    pub(super) snapshot: Arc<Snapshot>,
-    shallow: Option<Arc<[u8]>>,
-}
-
-impl Base {
-    /// What a workspace must see, read-only, for its git to work: (on the host, inside).
-    pub fn mount(&self) -> Vec<(PathBuf, PathBuf)> {
-        self.objects.iter().map(|objects| (objects.clone(), PathBuf::from(INSIDE_OBJECTS))).collect()
-    }
-
-    /// Every path of the base, sorted; shared by all who ask.
-    pub fn tracked(&self) -> Arc<[String]> {
-        self.snapshot.tracked()
-    }
-
-    /// Every file of the base, sorted by path.
-    pub fn entries(&self) -> Arc<[BaseEntry]> {
-        Arc::clone(&self.snapshot.tree.entries)
-    }
-
-    /// The last commits, newest first, a line each: short id, date, author, subject.
-    pub fn history(&self) -> &str {
-        &self.snapshot.history
-    }
-
-    /// A file of the base (of a link its target); absent where there is none. A short blocking read.
-    pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        self.snapshot.content(path)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use sha1::{Digest, Sha1};
 use std::{
+    fmt::Write as _,
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
@@ -301,7 +302,11 @@ async fn write(
     file.write_all(&head).await.map_err(&writing)?;
     let wanted: Vec<(ObjectId, u64)> =
         tree.entries.iter().filter(|entry| entry.mode != MODE_SUBMODULE).map(|entry| (entry.oid, entry.size)).collect();
-    let input: String = wanted.iter().map(|(oid, _)| format!("{oid}\n")).collect();
+    let mut input = String::with_capacity(wanted.len() * 41);
+    for (oid, _) in &wanted {
+        // writing to a string cannot fail
+        let _ = writeln!(input, "{oid}");
+    }
     let file = Git::new(Some(repository), ["cat-file", "--batch", "--buffer"])
         .timeout(std::time::Duration::from_secs(600))
         .talk(Some(Input::Bytes(input.into_bytes())), |stdout| async move {

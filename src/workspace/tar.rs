@@ -146,7 +146,7 @@ fn number(field: &[u8]) -> io::Result<u64> {
         let (first, rest) = (u64::from(field[0] & 0x7f), &field[1..]);
         let fits = first == 0 && rest.iter().rev().skip(8).all(|byte| *byte == 0);
         let number = rest.iter().fold(first, |number, byte| number << 8 | u64::from(*byte));
-        return if fits && number <= i64::MAX as u64 { Ok(number) } else { Err(invalid("a number is too large")) };
+        return if fits && i64::try_from(number).is_ok() { Ok(number) } else { Err(invalid("a number is too large")) };
     }
     let text = str::from_utf8(until_nul(field)).unwrap_or("?").trim();
     if text.is_empty() {
@@ -170,7 +170,7 @@ fn pax(mut records: &[u8], overrides: &mut Overrides) -> io::Result<()> {
             b"linkpath" => overrides.link = Some(value.to_vec()),
             b"size" => {
                 let size = str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(broken)?;
-                overrides.size = Some(size).filter(|size| *size <= i64::MAX as u64);
+                overrides.size = Some(size).filter(|size| i64::try_from(*size).is_ok());
             }
             _ => {}
         }
