@@ -3,6 +3,7 @@
 
 use super::{ApiState, error::ApiError};
 use crate::{
+    auth::AuthError,
     domain::Principal,
     service::{Idempotency, access, access::Right},
 };
@@ -10,19 +11,39 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{HeaderMap, header, request::Parts},
 };
-use std::{ops::Deref, str::FromStr, sync::Arc};
+use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 /// Characters of an idempotency key, at most.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
 /// A caller whose credential holds.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller(pub(crate) Arc<Principal>);
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<Principal>,
+    /// The header, for streams that outlive what it says.
+    authorization: Arc<str>,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Caller").field(&self.principal).finish()
+    }
+}
 
 impl Caller {
+    /// Whether the credential still holds: keys are revoked, tokens expire.
+    pub(crate) async fn still_holds(&self, state: &ApiState) -> bool {
+        match state.authenticator.authenticate(Some(&self.authorization)).await {
+            Ok(now) => now.role >= self.principal.role,
+            // The database cannot be asked just now: that is no reason to end a stream.
+            Err(AuthError::Store(_)) => true,
+            Err(_) => false,
+        }
+    }
+
     /// Refuses early what the service would refuse after reading the body.
     pub(crate) fn require(&self, right: Right) -> Result<(), ApiError> {
-        Ok(access::require(&self.0, right)?)
+        Ok(access::require(&self.principal, right)?)
     }
 }
 
@@ -30,7 +51,7 @@ impl Deref for Caller {
     type Target = Principal;
 
     fn deref(&self) -> &Principal {
-        &self.0
+        &self.principal
     }
 }
 
@@ -39,7 +60,8 @@ impl FromRequestParts<ApiState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        Ok(Self(state.authenticator.authenticate(header).await?))
+        let principal = state.authenticator.authenticate(header).await?;
+        Ok(Self { principal, authorization: header.unwrap_or_default().into() })
     }
 }
 

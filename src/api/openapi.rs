@@ -111,11 +111,11 @@ fn mend(schemas: &mut Map<String, Value>) {
     let pages: Vec<String> = schemas.keys().filter(|name| name.starts_with("Page_")).cloned().collect();
     for name in pages {
         let item = name.trim_start_matches("Page_").to_owned();
-        let known = schemas.contains_key(&item);
+        if !schemas.contains_key(&item) {
+            continue;
+        }
         if let Some(items) = schemas.get_mut(&name).and_then(|page| page.pointer_mut("/properties/data/items")) {
-            if known {
-                *items = json!({"$ref": format!("#/components/schemas/{item}")});
-            }
+            *items = json!({"$ref": format!("#/components/schemas/{item}")});
         }
     }
 }

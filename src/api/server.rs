@@ -10,7 +10,16 @@ use axum::{
     http::{StatusCode, Uri},
     middleware,
 };
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{pin::pin, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,9 +55,60 @@ pub fn router(state: ApiState, more: Router) -> Router {
         .layer(middleware::from_fn(request_id::layer))
 }
 
-/// Serves until `draining`, then lets requests under way end.
+/// How long a client may take for a request's head, and rest between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Connections at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 25_000;
+
+/// After a failed accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `draining`, then lets requests under way end. Dropped, it cuts them.
 pub async fn serve(listener: TcpListener, router: Router, draining: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = draining.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        // Events go out at once; a socket that cannot be told so works all the same.
+        let _ = stream.set_nodelay(true);
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        connections.spawn(one_connection(connection.with_upgrades(), draining.clone()));
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Until the client goes or, after `draining`, the request under way has been answered.
+async fn one_connection(
+    connection: http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Router>>,
+    draining: CancellationToken,
+) {
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended badly");
+    }
 }
 
 async fn no_route(_: Uri) -> ApiError {

@@ -17,12 +17,16 @@ use axum::{
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use std::{collections::BTreeSet, convert::Infallible, fmt::Write, sync::Arc, time::Duration};
 use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
+    sync::{
+        OwnedSemaphorePermit,
+        broadcast::{Receiver, error::RecvError},
+    },
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT_COMMENT: &[u8] = b": heartbeat\n\n";
 
 /// How long a browser waits before it connects again.
 const RETRY_MS: u32 = 2_000;
@@ -33,7 +37,7 @@ const SNAPSHOT_TASKS: u32 = 100;
 /// Changes of a team are gathered so long before their tasks are read.
 const TEAM_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks whether the key still holds and, for boards, all is well.
+/// Between two looks whether the credential still holds and the task is still there.
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// The stream of one task, after `after`.
@@ -49,7 +53,7 @@ pub(super) async fn task(
     let done = !follow && now.status.is_end() && after >= now.last_seq;
     let watcher = TaskWatcher {
         state: state.clone(),
-        caller: caller.0.clone(),
+        caller: caller.clone(),
         id,
         events: state.hub.follow(id, after).boxed(),
         follow,
@@ -59,6 +63,7 @@ pub(super) async fn task(
         heartbeat: Instant::now() + HEARTBEAT,
         recheck: Instant::now() + RECHECK,
         draining: state.draining.clone(),
+        _permit: permit(state)?,
     };
     let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);
     let rest = stream::unfold((!done).then_some(watcher), |watcher| async {
@@ -72,7 +77,7 @@ pub(super) async fn task(
 
 struct TaskWatcher {
     state: ApiState,
-    caller: Arc<Principal>,
+    caller: Caller,
     id: TaskId,
     events: BoxStream<'static, Result<Arc<Encoded>, crate::store::StoreError>>,
     follow: bool,
@@ -82,6 +87,7 @@ struct TaskWatcher {
     heartbeat: Instant,
     recheck: Instant,
     draining: CancellationToken,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl TaskWatcher {
@@ -91,36 +97,39 @@ impl TaskWatcher {
 
     /// The next piece to be written; `None` closes the stream.
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.draining.cancelled() => return None,
-                event = self.events.next() => {
-                    let event = event?.inspect_err(|error| {
-                        tracing::warn!(%error, task.id = %self.id, "a stream ends because the log cannot be read");
-                    }).ok()?;
-                    if let Some(seq) = event.seq {
-                        self.cursor = seq;
-                        if !self.follow && event.kind == "task.status" {
-                            self.look_for_end().await;
-                        }
-                    }
-                    self.heartbeat = Instant::now() + HEARTBEAT;
-                    return Some(frame(&event));
-                }
-                () = tokio::time::sleep_until(self.heartbeat) => {
-                    self.heartbeat = Instant::now() + HEARTBEAT;
-                    if Instant::now() >= self.recheck {
-                        self.recheck = Instant::now() + RECHECK;
-                        // The task may have been deleted under the stream.
-                        if let Err(service::Error::NotFound) = self.state.service.task_state(&self.caller, self.id).await {
-                            return None;
-                        }
-                    }
-                    return Some(Bytes::from_static(b": heartbeat\n\n"));
-                }
+        if Instant::now() >= self.recheck {
+            self.recheck = Instant::now() + RECHECK;
+            if !self.may_go_on().await {
+                return None;
             }
         }
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => None,
+            event = self.events.next() => {
+                let event = event?.inspect_err(|error| {
+                    tracing::warn!(%error, task.id = %self.id, "a stream ends because the log cannot be read");
+                }).ok()?;
+                if let Some(seq) = event.seq {
+                    self.cursor = seq;
+                    if !self.follow && event.kind == "task.status" {
+                        self.look_for_end().await;
+                    }
+                }
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                Some(frame(&event))
+            }
+            () = tokio::time::sleep_until(self.heartbeat) => {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                Some(Bytes::from_static(HEARTBEAT_COMMENT))
+            }
+        }
+    }
+
+    /// The credential may have ended and the task may have been deleted under the stream.
+    async fn may_go_on(&mut self) -> bool {
+        let there = self.state.service.task_state(&self.caller, self.id).await;
+        !matches!(there, Err(service::Error::NotFound)) && self.caller.still_holds(&self.state).await
     }
 
     /// After a change of status: whether the task has ended, and at which seq.
@@ -134,13 +143,15 @@ impl TaskWatcher {
 /// The stream of a team's tasks: a snapshot, then changes.
 pub(super) async fn team(state: &ApiState, caller: &Caller) -> Result<Response, ApiError> {
     let changes = state.hub.team_changes(caller.team);
-    let snapshot = snapshot(state, &caller.0).await?;
+    let snapshot = snapshot(state, caller).await?;
     let watcher = TeamWatcher {
         state: state.clone(),
-        caller: caller.0.clone(),
+        caller: caller.clone(),
         changes,
         changed: BTreeSet::new(),
         heartbeat: Instant::now() + HEARTBEAT,
+        recheck: Instant::now() + RECHECK,
+        _permit: permit(state)?,
     };
     let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n{snapshot}")))]);
     let rest = stream::unfold(watcher, |mut watcher| async {
@@ -158,14 +169,22 @@ async fn snapshot(state: &ApiState, caller: &Principal) -> Result<String, servic
 
 struct TeamWatcher {
     state: ApiState,
-    caller: Arc<Principal>,
+    caller: Caller,
     changes: Receiver<(TaskId, Seq)>,
     changed: BTreeSet<TaskId>,
     heartbeat: Instant,
+    recheck: Instant,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl TeamWatcher {
     async fn next(&mut self) -> Option<Bytes> {
+        if Instant::now() >= self.recheck {
+            self.recheck = Instant::now() + RECHECK;
+            if !self.caller.still_holds(&self.state).await {
+                return None;
+            }
+        }
         tokio::select! {
             biased;
             () = self.state.draining.cancelled() => None,
@@ -188,7 +207,7 @@ impl TeamWatcher {
             },
             () = tokio::time::sleep_until(self.heartbeat) => {
                 self.heartbeat = Instant::now() + HEARTBEAT;
-                Some(Bytes::from_static(b": heartbeat\n\n"))
+                Some(Bytes::from_static(HEARTBEAT_COMMENT))
             }
         }
     }
@@ -209,6 +228,13 @@ impl TeamWatcher {
         }
         Some(Bytes::from(text))
     }
+}
+
+fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
+        let detail = "too many streams are open here".to_owned();
+        service::Error::TooMany { detail, retry_after_seconds: 10 }.into()
+    })
 }
 
 /// One event. JSON has no line breaks outside of strings and escapes those within, so that one

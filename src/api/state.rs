@@ -2,6 +2,8 @@
 
 use super::page::CursorKey;
 use crate::{auth::Authenticator, events::Hub, service::Service, telemetry::Metrics};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Cheap to clone.
@@ -14,7 +16,12 @@ pub struct ApiState {
     pub(super) cursors: CursorKey,
     /// Cancelled once the process drains: nobody waits any longer, readiness is over.
     pub(super) draining: CancellationToken,
+    /// One permit for each stream that may be open.
+    pub(super) streams: Arc<Semaphore>,
 }
+
+/// Streams of one process, at most.
+const STREAMS_MAX: usize = 20_000;
 
 impl ApiState {
     /// `secret` must be the same on all replicas: cursors are signed with it.
@@ -26,6 +33,7 @@ impl ApiState {
         secret: &[u8; 32],
         draining: CancellationToken,
     ) -> Self {
-        Self { service, authenticator, hub, metrics, cursors: CursorKey::new(secret), draining }
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { service, authenticator, hub, metrics, cursors: CursorKey::new(secret), draining, streams }
     }
 }

@@ -79,12 +79,12 @@ struct ListQuery {
 impl FromQuery for ListQuery {
     fn from_query(query: &mut Pairs) -> Self {
         let labels = query.texts("label");
-        let labels = labels.iter().filter_map(|label| match label.split_once(':') {
-            Some((key, value)) => Some((key.to_owned(), value.to_owned())),
-            None => {
+        let labels = labels.iter().filter_map(|label| {
+            let pair = label.split_once(':').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            if pair.is_none() {
                 query.error("label", "must be a name, a colon and a value");
-                None
             }
+            pair
         });
         let filter = TaskFilter {
             labels: labels.collect(),
@@ -105,13 +105,11 @@ impl FromQuery for ListQuery {
 fn updated_after(query: &mut Pairs) -> Option<Timestamp> {
     let text: String = query.one("updated_after")?;
     // A plus sign that was not encoded arrives as a space.
-    match OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339) {
-        Ok(at) => Some(at.into()),
-        Err(_) => {
-            query.error("updated_after", "must be a time as in RFC 3339, such as 2026-01-31T12:00:00Z");
-            None
-        }
+    let at = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok();
+    if at.is_none() {
+        query.error("updated_after", "must be a time as in RFC 3339, such as 2026-01-31T12:00:00Z");
     }
+    at.map(Into::into)
 }
 
 /// The team's tasks, newest first, in short form.

@@ -161,7 +161,8 @@ impl Service {
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| Error::internal("a kept API key cannot be read"))?;
-        created.key = ApiKey::from_bytes(&self.veil(created.id, veiled)).expose().to_owned();
+        let key = ApiKey::from_bytes(&self.veil(created.id, veiled));
+        key.expose().clone_into(&mut created.key);
         answer.body = serde_json::to_vec(&created).map_err(Error::internal)?;
         Ok(answer)
     }

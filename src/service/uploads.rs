@@ -53,13 +53,11 @@ impl Incoming {
         if self.spilled.is_none() && self.head.len() + piece.len() > INLINE_BYTES_MAX {
             self.spill().await?;
         }
-        match &mut self.spilled {
-            Some((_, file)) => file.write_all(piece).await.map_err(disk),
-            None => {
-                self.head.extend_from_slice(piece);
-                Ok(())
-            }
+        if let Some((_, file)) = &mut self.spilled {
+            return file.write_all(piece).await.map_err(disk);
         }
+        self.head.extend_from_slice(piece);
+        Ok(())
     }
 
     async fn spill(&mut self) -> Result<(), Error> {
@@ -91,6 +89,7 @@ impl Incoming {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "stands as a function in map_err")]
 fn disk(error: std::io::Error) -> Error {
     Error::Unavailable(format!("object store: {error}"))
 }
