@@ -55,7 +55,7 @@ pub(super) async fn task(
         state: state.clone(),
         caller: caller.clone(),
         id,
-        events: state.hub.follow(id, after).boxed(),
+        events: state.hub.follow(id, after).map(|event| event.map_err(service::Error::from)).boxed(),
         follow,
         cursor: after,
         // The end may have been written before; then its last seq is known already.
@@ -79,7 +79,7 @@ struct TaskWatcher {
     state: ApiState,
     caller: Caller,
     id: TaskId,
-    events: BoxStream<'static, Result<Arc<Encoded>, crate::store::StoreError>>,
+    events: BoxStream<'static, Result<Arc<Encoded>, service::Error>>,
     follow: bool,
     cursor: Seq,
     /// The last seq of a task that has ended.
