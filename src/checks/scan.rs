@@ -176,12 +176,12 @@ fn secret(line: &str, path: &str) -> Option<&'static str> {
         let value = pattern.captures(line)?.get(1)?.as_str();
         (!placeholder(value)).then_some(value)
     };
-    if value(&URL_PASSWORD).is_some_and(|value| entropy_bits(value) > 2.5) {
-        return Some("a password in a URL");
-    }
     let mixed = |value: &str| {
         value.bytes().any(|byte| byte.is_ascii_digit()) && value.bytes().any(|byte| byte.is_ascii_alphabetic())
     };
+    if value(&URL_PASSWORD).is_some_and(|value| mixed(value) && entropy_bits(value) > 2.5) {
+        return Some("a password in a URL");
+    }
     value(&ASSIGNED).filter(|value| mixed(value) && entropy_bits(value) > 3.5).map(|_| "a secret")
 }
 

@@ -116,8 +116,8 @@ pub(super) enum Regression {
 ///
 /// By test, a test that fails now has regressed if it passed on the base, and also if the base's
 /// quiet runner named failures alone and this was not among them: it may have passed, and the
-/// safe side is to say so. A test that is new or was skipped has not. If unknown names fail while
-/// tests that passed are gone, the gone ones have: a file that no longer loads reads like that.
+/// safe side is to say so. A test that is new or was skipped has not. If unknown names or none fail
+/// while tests that passed are gone, the gone ones have: a file that no longer loads reads like that.
 pub(super) fn regression(check: &ComparedCheck) -> Option<Regression> {
     let base = ran(check.baseline.as_ref())?;
     let run = check.final_run.as_ref()?;
@@ -139,7 +139,7 @@ pub(super) fn regression(check: &ComparedCheck) -> Option<Regression> {
             None => unknown = true,
         }
     }
-    if unknown && now.counts.all_named {
+    if (unknown || now.failing().is_empty()) && now.counts.all_named {
         regressed.extend(before.passing().iter().filter(|name| !now.by_name.contains_key(*name)));
     }
     (!regressed.is_empty()).then(|| Regression::Tests(owned(regressed)))
@@ -217,7 +217,12 @@ pub(super) fn proves_nothing(check: &ComparedCheck, base_has_tests: bool, adds_t
     }
     match base.and_then(|base| Tests::of(base, check.check.kind)) {
         Some(before) if before.ran_count() == Some(0) => true,
-        Some(before) if before.counts.all_named && now.counts.all_named => now.ran().is_disjoint(&before.ran()),
+        Some(before) if before.counts.all_named && now.counts.all_named => {
+            // By last names, so that a test whose module was renamed still counts as the base's.
+            let leaves =
+                |names: BTreeSet<&'_ str>| names.into_iter().map(|name| leaf(name).to_owned()).collect::<BTreeSet<_>>();
+            leaves(now.ran()).is_disjoint(&leaves(before.ran()))
+        }
         Some(_) => false,
         None => !base_has_tests && adds_tests,
     }

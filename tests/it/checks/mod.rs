@@ -1,6 +1,9 @@
 //! Tests of checks: logs, outcomes, reports, scans, and the verdict on them.
 
 mod logs;
+mod outcomes;
+mod patches;
+mod verdict;
 
 use journeyman::{
     checks::Output,

@@ -1,0 +1,222 @@
+//! What patches do to tests, and what they bring that a person should see.
+
+use journeyman::{
+    checks::{ChangedFile, is_test_path, scan, test_change},
+    domain::check::{FindingKind, Weakening},
+};
+
+#[test]
+fn tests_are_known_by_their_paths() {
+    for path in [
+        "tests/test_a.py",
+        "a/test_b.py",
+        "b_test.py",
+        "conftest.py",
+        "pkg/conftest.py",
+        "x/calc_test.go",
+        "src/a.test.ts",
+        "src/a.spec.tsx",
+        "__tests__/a.js",
+        "src/test/java/A.java",
+        "src/ATest.java",
+        "spec/a_spec.rb",
+        "tests/it/main.rs",
+        "pytest.ini",
+        "jest.config.js",
+        "vitest.config.ts",
+        "tests/data/in.json",
+        "app/tests.py",
+    ] {
+        assert!(is_test_path(path), "{path}");
+    }
+    for path in [
+        "src/main.rs",
+        "contest.py",
+        "latest/a.py",
+        "testing.py",
+        "src/attest.go",
+        "package.json",
+        "Cargo.toml",
+        "protest.js",
+        "a/tester.rs",
+    ] {
+        assert!(!is_test_path(path), "{path}");
+    }
+}
+
+/// How the one test file is weakened, as `name how` words.
+fn weakened(path: &str, before: &str, after: Option<&str>) -> Vec<String> {
+    let file = ChangedFile { path, before: Some(before.as_bytes()), after: after.map(str::as_bytes) };
+    let change = test_change(&[file], [path]);
+    assert_eq!(change.touched, [path]);
+    change.weakened.into_iter().map(|test| format!("{} {:?}", test.name, test.how)).collect()
+}
+
+const PYTHON: &str = "import unittest\n\nclass A(unittest.TestCase):\n    def test_one(self):\n        self.assertEqual(f(), 1)\n\n    def test_two(self):\n        self.assertEqual(f(), 2)\n";
+
+#[test]
+fn python_tests_that_are_weakened_are_seen() {
+    let edit = |from: &str, to: &str| weakened("tests/test_a.py", PYTHON, Some(&PYTHON.replace(from, to)));
+    assert_eq!(edit("import unittest", "import unittest, os"), Vec::<String>::new());
+    assert_eq!(edit("f(), 2", "g(), 3"), Vec::<String>::new(), "another expectation is not weaker by its text");
+    assert_eq!(edit("test_two", "test_other"), ["A::test_two Removed"]);
+    assert_eq!(edit("self.assertEqual(f(), 2)", "pass"), ["A::test_two Emptied"]);
+    assert_eq!(edit("self.assertEqual(f(), 2)", "f()"), ["A::test_two Emptied"]);
+    assert_eq!(edit("self.assertEqual(f(), 2)", "self.assertTrue(True)"), ["A::test_two Emptied"]);
+    assert_eq!(edit("self.assertEqual(f(), 2)", "return\n        self.assertEqual(f(), 2)"), ["A::test_two Emptied"]);
+    assert_eq!(edit("    def test_two", "    @unittest.skip(\"later\")\n    def test_two"), ["A::test_two Skipped"]);
+    assert_eq!(edit("    def test_two", "    @unittest.expectedFailure\n    def test_two"), ["A::test_two Skipped"]);
+    assert_eq!(
+        edit("self.assertEqual(f(), 2)", "self.skipTest('x')\n        self.assertEqual(f(), 2)"),
+        ["A::test_two Skipped"]
+    );
+    assert_eq!(edit("class A", "@unittest.skip('all')\nclass A"), ["A::test_one Skipped", "A::test_two Skipped"]);
+    assert_eq!(weakened("tests/test_a.py", PYTHON, None), ["A::test_one Removed", "A::test_two Removed"]);
+    let function = "import pytest\n\ndef test_x():\n    assert f() == 1\n";
+    let marked = function.replace("def test_x", "@pytest.mark.skip(\n    reason='x',\n)\ndef test_x");
+    assert_eq!(weakened("test_x.py", function, Some(&marked)), ["test_x Skipped"]);
+    assert_eq!(
+        weakened("test_x.py", function, Some(&format!("{function}\npytestmark = pytest.mark.skip\n"))),
+        ["test_x Skipped"]
+    );
+    assert_eq!(weakened("test_x.py", &marked, Some("import pytest\n")), Vec::<String>::new(), "it did not run before");
+    assert_eq!(weakened("conftest.py", "x = 1\n", Some("collect_ignore = ['test_x.py']\n")), ["conftest.py Skipped"]);
+}
+
+#[test]
+fn rust_go_and_javascript_tests_that_are_weakened_are_seen() {
+    let rust = "#[test]\nfn adds() {\n    let text = \"}\";\n    assert_eq!(add(1, 2), 3);\n}\n\nfn helper() {}\n";
+    let edit = |from: &str, to: &str| weakened("tests/it.rs", rust, Some(&rust.replace(from, to)));
+    assert_eq!(edit("#[test]", "#[test]\n#[ignore = \"slow\"]"), ["adds Skipped"]);
+    assert_eq!(edit("#[test]\n", ""), ["adds Removed"]);
+    assert_eq!(edit("assert_eq!(add(1, 2), 3);", ""), ["adds Emptied"]);
+    assert_eq!(edit("fn helper() {}", ""), Vec::<String>::new());
+    let go = "package a\n\nfunc TestAdd(t *testing.T) {\n\tif Add(1, 2) != 3 {\n\t\tt.Fatal(\"no\")\n\t}\n}\n";
+    let edit = |from: &str, to: &str| weakened("a_test.go", go, Some(&go.replace(from, to)));
+    assert_eq!(edit("\tif Add", "\tt.Skip(\"later\")\n\tif Add"), ["TestAdd Skipped"]);
+    assert_eq!(edit("TestAdd", "testAdd"), ["TestAdd Removed"]);
+    assert_eq!(edit("t.Fatal(\"no\")", "_ = 1"), ["TestAdd Emptied"]);
+    let js = "describe('add', () => {\n  it('adds', () => {\n    expect(add(1, 2)).toBe(3);\n  });\n  test(\"other\", async () => { expect(1 + x).toBe(2); });\n});\n";
+    let edit = |from: &str, to: &str| weakened("a.test.js", js, Some(&js.replace(from, to)));
+    assert_eq!(edit("it('adds'", "it.skip('adds'"), ["adds Skipped"]);
+    assert_eq!(edit("it('adds'", "xit('adds'"), ["adds Skipped"]);
+    assert_eq!(edit("describe(", "describe.skip("), ["adds Skipped", "other Skipped"]);
+    assert_eq!(edit("it('adds'", "it.only('adds'"), ["a.test.js Skipped"]);
+    assert_eq!(edit("expect(add(1, 2)).toBe(3);", ""), ["adds Emptied"]);
+    assert_eq!(edit("it('adds'", "it('sums'"), ["adds Removed"]);
+}
+
+#[test]
+fn a_test_that_moves_to_a_new_file_is_not_removed() {
+    let moved = [
+        ChangedFile { path: "tests/test_a.py", before: Some(PYTHON.as_bytes()), after: None },
+        ChangedFile { path: "tests/unit/test_a.py", before: None, after: Some(PYTHON.as_bytes()) },
+        ChangedFile { path: "src/a.py", before: Some(b""), after: Some(b"") },
+    ];
+    let change = test_change(&moved, ["tests/test_a.py", "src/a.py"]);
+    assert_eq!((change.weakened.len(), change.empty_patch, change.base_has_tests), (0, false, true));
+    assert_eq!(
+        (change.touched, change.added),
+        (vec!["tests/test_a.py".to_owned()], vec!["tests/unit/test_a.py".to_owned()])
+    );
+    let emptied = PYTHON.replace("self.assertEqual(f(), 2)", "pass");
+    let moved = [moved[0], ChangedFile { after: Some(emptied.as_bytes()), ..moved[1] }];
+    assert_eq!(test_change(&moved, []).weakened[0].how, Weakening::Emptied);
+    assert!(test_change(&[], ["src/a.py"]).empty_patch);
+}
+
+fn patch(path: &str, lines: &str) -> Vec<u8> {
+    let count = lines.lines().count();
+    let added: String = lines.lines().map(|line| format!("+{line}\n")).collect();
+    format!("diff --git a/{path} b/{path}\nindex 1..2 100644\n--- a/{path}\n+++ b/{path}\n@@ -10,0 +11,{count} @@ fn x()\n{added}").into_bytes()
+}
+
+/// Put together here so that no scanner of this repository takes them for real ones.
+fn keys() -> Vec<(String, &'static str)> {
+    let random = "q7Xw2Lm9Zt4Kv8Rb3Ny6Hc1Pd5Gf0Js2Ua9Ke";
+    vec![
+        (format!("key = \"AK{}{}\"", "IA", "Q7XW2LM9ZT4KV8RB"), "an AWS access key"),
+        (format!("gh{}_{random}", "p"), "a GitHub token"),
+        (format!("glp{}-{}", "at", &random[..22]), "a GitLab token"),
+        (format!("xo{}-{random}", "xb"), "a Slack token"),
+        (format!("s{}-proj-{random}", "k"), "a model provider's key"),
+        (format!("-----BEGIN RSA {} KEY-----", "PRIVATE"), "a private key"),
+        (format!("postgres://app:{}@db.internal/app", &random[..12]), "a password in a URL"),
+        (format!("client_secret: '{}'", &random[..24]), "a secret"),
+    ]
+}
+
+#[test]
+fn secrets_are_found_with_their_place_and_not_repeated() {
+    for (line, what) in keys() {
+        let findings = scan(&patch("src/config.rs", &format!("let a = 1;\n{line}\n")));
+        assert_eq!(findings.len(), 1, "{what}: {findings:?}");
+        let finding = &findings[0];
+        assert_eq!(
+            (finding.kind, finding.path.as_deref(), finding.line),
+            (FindingKind::Secret, Some("src/config.rs"), Some(12))
+        );
+        assert_eq!(finding.message, format!("what looks like {what} is added"));
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_secret_is_let_be() {
+    for line in [
+        "password = os.environ['DATABASE_PASSWORD']",
+        "token: ${{ secrets.GITHUB_TOKEN }}",
+        "api_key = \"your-api-key-goes-here-1\"",
+        "const tokenPattern = 'abcdefghijklmnopqrstuvwxyz'",
+        "aws = \"AKIAIOSFODNN7EXAMPLE\"",
+        "url = \"postgres://user:password@localhost/db\"",
+        "sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+        "secret_name = \"database-credentials\"",
+        "integrity sha512-q7Xw2Lm9Zt4Kv8Rb3Ny6Hc1Pd5Gf0Js2Ua9==",
+    ] {
+        assert_eq!(scan(&patch("src/a.py", line)), vec![], "{line}");
+    }
+    let (key, _) = keys().remove(1);
+    let removed =
+        String::from_utf8(patch("a.py", &key)).unwrap().replace("\n+gh", "\n-gh").replace("-10,0 +11,1", "-10,1 +10,0");
+    assert_eq!(scan(removed.as_bytes()), vec![], "a removed secret is no finding");
+}
+
+#[test]
+fn binaries_and_large_files_are_found() {
+    let binary = b"diff --git a/logo.png b/logo.png\nnew file mode 100644\nindex 0..1\nGIT binary patch\nliteral 3\nKcmZQzU\n\nliteral 0\nHcmV?d\n\n";
+    let findings = scan(binary);
+    assert_eq!(
+        (findings.len(), findings[0].kind, findings[0].path.as_deref()),
+        (1, FindingKind::Binary, Some("logo.png"))
+    );
+    let gone = b"diff --git a/logo.png b/logo.png\ndeleted file mode 100644\nindex 1..0\nGIT binary patch\nliteral 0\nHcmV?d\n\n";
+    assert_eq!(scan(gone), vec![]);
+    let large = scan(&patch("data.csv", &"1,2,3\n".repeat(400_000)));
+    assert_eq!((large.len(), large[0].kind), (1, FindingKind::Large));
+    let text = patch("docs.md", "GIT binary patch\ndiff --git a/x b/x\n@@ -1 +1 @@\n");
+    assert_eq!(scan(&text), vec![], "lines of a hunk are content");
+}
+
+#[test]
+fn findings_are_limited() {
+    let (key, _) = keys().remove(1);
+    let many: Vec<u8> = (0..80).flat_map(|file| patch(&format!("f{file}.py"), &key)).collect();
+    let findings = scan(&many);
+    assert_eq!((findings.len(), findings[50].message.as_str()), (51, "30 more findings"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_patch_and_any_test_file_is_read_without_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..800)) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let head = "diff --git a/x b/x\n+++ b/x\n@@ -1,4 +1,9 @@\n";
+        scan(&[head.as_bytes(), &bytes].concat());
+        scan(&bytes);
+        for path in ["test_a.py", "tests/a.rs", "a_test.go", "a.test.ts", "src/test/A.java"] {
+            let (python, code) = (format!("def test_a(): {text}"), format!("#[test]\n@Test\nfn a() {{ it('x', {text}"));
+            for before in [python, code] {
+                test_change(&[ChangedFile { path, before: Some(before.as_bytes()), after: Some(&bytes) }], []);
+            }
+        }
+    }
+}
