@@ -64,14 +64,16 @@ pub(crate) fn io_failure(what: &str, error: &io::Error) -> Failure {
 
 /// The git blob id of a content, as hex.
 pub(crate) fn blob_id(content: &[u8]) -> String {
-    use std::fmt::Write;
     let mut hash = Sha1::new();
     hash.update(format!("blob {}\0", content.len()));
     hash.update(content);
-    hash.finalize().iter().fold(String::with_capacity(40), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&hash.finalize())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 0xf)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// Opens a regular file for reading; a link at its end is not followed, a pipe is not waited for.

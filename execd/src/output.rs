@@ -52,6 +52,11 @@ impl Kept {
         std::mem::take(&mut self.head)
     }
 
+    /// Something has come for the head that was not taken.
+    pub(crate) fn has_head(&self) -> bool {
+        !self.head.is_empty()
+    }
+
     /// The head is full: what comes now may be left out.
     pub(crate) fn head_is_full(&self) -> bool {
         self.head_taken == self.head_limit

@@ -21,6 +21,8 @@ const ENDED_MAX: usize = 32;
 /// Pipes that others still hold after the command's own end: read and forgotten, so that a
 /// daemon that was started does not die of its own words.
 const LEFTOVERS_MAX: usize = 64;
+/// Live output is sent on after so long at most, and what comes in between with it.
+const COALESCE: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(600);
 const TIMEOUT_MAX_MS: u64 = 7 * 24 * 3600 * 1000;
 
@@ -36,6 +38,8 @@ pub(crate) enum RunKey {
 struct Run {
     process: Process,
     live: bool,
+    /// When output of the head is sent on: a short command's comes with its answer.
+    send_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Runs {
         root: &Path,
     ) -> Result<(), Failure> {
         let process = self.spawn(command, configure, root)?;
-        self.all.insert(RunKey::Call(stream), Run { process, live: command.live });
+        self.all.insert(RunKey::Call(stream), Run { process, live: command.live, send_at: None });
         Ok(())
     }
 
@@ -79,7 +83,7 @@ impl Runs {
         }
         let process = self.spawn(command, configure, root)?;
         self.last_process += 1;
-        self.all.insert(RunKey::Background(self.last_process), Run { process, live: false });
+        self.all.insert(RunKey::Background(self.last_process), Run { process, live: false, send_at: None });
         Ok(Answer::Started { process: self.last_process })
     }
 
@@ -87,6 +91,7 @@ impl Runs {
         if command.keep_bytes > OUTPUT_LIMIT_BYTES || command.timeout_ms > TIMEOUT_MAX_MS {
             return Err(refused("the command's limits are beyond what is allowed"));
         }
+        let begun = Instant::now();
         let spawned = match spawn(command, configure, root) {
             Err(failure) if failure.kind == FailureKind::Refused && failure.why.starts_with("no more processes") => {
                 self.kill_strays();
@@ -94,7 +99,7 @@ impl Runs {
             }
             other => other?,
         };
-        Ok(Process::new(spawned, command, Instant::now()))
+        Ok(Process::new(spawned, command, begun))
     }
 
     /// Ends what no call and no background process answers for, to make room.
@@ -190,11 +195,16 @@ impl Runs {
 
     pub(crate) fn readable(&mut self, key: RunKey, output_limit_bytes: u64, connection: &mut Connection) {
         let Some(run) = self.all.get_mut(&key) else { return };
-        let live = run.process.read(Instant::now(), output_limit_bytes);
-        if let RunKey::Call(stream) = key {
-            connection.data(stream, &run.process.kept.take_head());
-            if run.live {
+        let now = Instant::now();
+        let live = run.process.read(now, output_limit_bytes);
+        if let RunKey::Call(stream) = key
+            && run.live
+        {
+            if !live.is_empty() && connection.queued(stream) == 0 && run.send_at.is_none() {
                 connection.live(stream, &live);
+            }
+            if run.process.kept.has_head() {
+                run.send_at.get_or_insert(now + COALESCE);
             }
         }
     }
@@ -212,7 +222,7 @@ impl Runs {
     /// The next moment at which [`Self::advance`] has something to do.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Instant> {
         let runs = self.all.values().filter(|run| run.process.outcome(now).is_none());
-        let runs = runs.map(|run| run.process.next_look());
+        let runs = runs.map(|run| run.send_at.into_iter().fold(run.process.next_look(), Instant::min));
         runs.chain(self.looks.iter().map(|look| look.until)).min()
     }
 
@@ -224,8 +234,12 @@ impl Runs {
             if run.process.is_overdue(now) {
                 run.process.kill(RunOutcome::TimedOut, now);
             }
-            if let (RunKey::Call(stream), Some(outcome)) = (*key, run.process.outcome(now)) {
+            let RunKey::Call(stream) = *key else { continue };
+            if let Some(outcome) = run.process.outcome(now) {
                 over.push((*key, stream, outcome));
+            } else if run.send_at.is_some_and(|at| now >= at) {
+                run.send_at = None;
+                connection.data(stream, &run.process.kept.take_head());
             }
         }
         for (key, stream, outcome) in over {

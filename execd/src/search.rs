@@ -93,7 +93,7 @@ fn find(regex: &Regex, path: &str, content: &[u8], limit: usize, hits: &mut Vec<
         let line_start = content[..found.start()].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let rest = &content[found.start()..];
         let line_end = rest.iter().position(|byte| *byte == b'\n').map_or(content.len(), |at| found.start() + at);
-        number += content[counted..line_start].iter().filter(|byte| **byte == b'\n').count() as u64;
+        number += content[counted..line_start].split(|byte| *byte == b'\n').count() as u64 - 1;
         counted = line_start;
         let line = &content[line_start..line_end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -1,7 +1,7 @@
 //! The system calls that a workspace may not make, as a filter for bubblewrap.
 //!
 //! A short list of what no build or test needs and attacks on the kernel like: namespaces,
-//! mounts, keys, tracing others, BPF, io_uring, modules, kexec, clocks. All of it answers EPERM;
+//! mounts, keys, tracing others, BPF, `io_uring`, modules, kexec, clocks. All of it answers EPERM;
 //! `clone3` answers ENOSYS, because a filter cannot see its flags and libraries then use `clone`.
 
 /// One instruction of classic BPF, as the kernel reads it.

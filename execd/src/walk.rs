@@ -10,20 +10,23 @@
 use crate::{
     apply::TEMPORARY_PREFIX,
     connection::refused,
-    files::{git_mode, open_regular},
+    files::{git_mode, hex, open_regular},
     worker::{Cancelled, Given},
 };
 use execd::message::{
     Answer, FILE_LIMIT_BYTES, Failure, LEFT_OUT_LIMIT, LeftOut, LeftOutReason, WALK_LIMIT_FILES, WalkEntry, WalkLine,
 };
 use ignore::WalkBuilder;
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Stat, statat},
+    io::Errno,
+};
 use sha1::{Digest, Sha1};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ffi::OsStr,
-    fs::Metadata,
     io::{self, Read},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -136,6 +139,9 @@ pub(crate) struct Walker {
     deleted: BTreeMap<String, u64>,
     tracked: HashSet<String>,
     left_out: Vec<LeftOut>,
+    /// The directory that was looked into last: its files are looked up from there, which spares
+    /// the kernel the way to it.
+    looking: Option<(PathBuf, OwnedFd)>,
 }
 
 impl Walker {
@@ -147,6 +153,7 @@ impl Walker {
             deleted: BTreeMap::new(),
             tracked: HashSet::new(),
             left_out: Vec::new(),
+            looking: None,
         }
     }
 
@@ -164,8 +171,9 @@ impl Walker {
         }
         self.generation += 1;
         self.left_out.clear();
-        self.walk_visible(cancelled)?;
-        self.walk_tracked(cancelled)?;
+        let walked = self.walk_visible(cancelled).and_then(|()| self.walk_tracked(cancelled));
+        self.looking = None;
+        walked?;
 
         let generation = self.generation;
         let gone: Vec<String> =
@@ -241,40 +249,42 @@ impl Walker {
     }
 
     fn see(&mut self, path: &Path) -> Result<(), Failure> {
-        let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
-        if metadata.is_dir() {
+        let Ok(stat) = self.look(path) else { return Ok(()) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
             return Ok(());
         }
-        if !metadata.is_file() && !metadata.is_symlink() {
+        if kind != FileType::RegularFile && kind != FileType::Symlink {
             self.leave_out(path, LeftOutReason::Special);
             return Ok(());
         }
         let relative = path.strip_prefix(&self.root).unwrap_or(path);
-        let Some(relative) = relative.to_str().map(str::to_owned) else {
+        let Some(relative) = relative.to_str() else {
             self.leave_out(path, LeftOutReason::Name);
             return Ok(());
         };
         let generation = self.generation;
-        let signature = Signature::of(&metadata);
-        if let Some(known) = self.files.get_mut(&relative)
+        let signature = Signature::of(&stat);
+        if let Some(known) = self.files.get_mut(relative)
             && known.signature == signature
             && !known.racy
         {
             known.seen = generation;
             return Ok(());
         }
-        if metadata.len() > FILE_LIMIT_BYTES {
-            self.keep(&relative);
+        if signature.size > FILE_LIMIT_BYTES {
+            self.keep(relative);
             self.leave_out(path, LeftOutReason::TooLarge);
             return Ok(());
         }
-        let Ok((oid, size)) = hash(path, &metadata) else {
-            self.keep(&relative);
+        let is_link = kind == FileType::Symlink;
+        let Ok((oid, size)) = hash(path, is_link) else {
+            self.keep(relative);
             self.leave_out(path, LeftOutReason::Unreadable);
             return Ok(());
         };
-        let mode = if metadata.is_symlink() { 0o120_000 } else { git_mode(metadata.mode()) };
-        let before = self.files.get(&relative);
+        let mode = if is_link { 0o120_000 } else { git_mode(stat.st_mode) };
+        let before = self.files.get(relative);
         let changed = match before {
             Some(known) if known.oid == oid && known.mode == mode => known.changed,
             _ => generation,
@@ -282,10 +292,21 @@ impl Walker {
         if before.is_none() && self.files.len() >= WALK_LIMIT_FILES {
             return Err(refused(format!("the working copy holds more than {WALK_LIMIT_FILES} files")));
         }
-        self.deleted.remove(&relative);
+        self.deleted.remove(relative);
         let racy = signature.is_racy();
-        self.files.insert(relative, Known { signature, racy, mode, oid, size, changed, seen: generation });
+        self.files.insert(relative.to_owned(), Known { signature, racy, mode, oid, size, changed, seen: generation });
         Ok(())
+    }
+
+    fn look(&mut self, path: &Path) -> rustix::io::Result<Stat> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL) };
+        if self.looking.as_ref().is_none_or(|(directory, _)| directory != parent) {
+            self.looking = None;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            self.looking = Some((parent.to_owned(), rustix::fs::open(parent, flags, Mode::empty())?));
+        }
+        let Some((_, directory)) = &self.looking else { return Err(Errno::INVAL) };
+        statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// What was known of a file that cannot be looked at now stands.
@@ -313,7 +334,7 @@ impl Walker {
 
     fn lines(&self, since: u64) -> Result<Vec<u8>, Failure> {
         let changed = self.files.iter().filter(|(_, known)| known.changed > since).map(|(path, known)| {
-            let oid = known.oid.iter().map(|byte| format!("{byte:02x}")).collect();
+            let oid = hex(&known.oid);
             WalkLine::Changed(WalkEntry { path: path.clone(), mode: known.mode, oid, size: known.size })
         });
         let deleted = self.deleted.keys().cloned().map(WalkLine::Deleted);
@@ -323,14 +344,13 @@ impl Walker {
 }
 
 impl Signature {
-    fn of(metadata: &Metadata) -> Self {
-        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+    fn of(stat: &Stat) -> Self {
         Self {
-            size: metadata.len(),
-            inode: metadata.ino(),
-            mode: metadata.mode(),
-            mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
-            ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+            size: stat.st_size.cast_unsigned(),
+            inode: stat.st_ino,
+            mode: stat.st_mode,
+            mtime_ns: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+            ctime_ns: i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec),
         }
     }
 
@@ -341,8 +361,8 @@ impl Signature {
 }
 
 /// The blob id and the size of what was read.
-fn hash(path: &Path, metadata: &Metadata) -> io::Result<([u8; 20], u64)> {
-    let content = if metadata.is_symlink() {
+fn hash(path: &Path, is_link: bool) -> io::Result<([u8; 20], u64)> {
+    let content = if is_link {
         std::fs::read_link(path)?.into_os_string().as_bytes().to_vec()
     } else {
         let (file, metadata) = open_regular(path)?;

@@ -8,7 +8,8 @@ use super::{
     FileChange, FileContent, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand, RunResult, SearchHits,
     SearchQuery, Walk, WorkspaceError,
     calls::{COMMAND_LIMIT_BYTES, Expect, FILE_LIMIT_BYTES, OUTPUT_LIMIT_BYTES},
-    link::{Answered, Link, RelayedStream, Wanted},
+    link::{Answered, Link, Wanted},
+    relayed::RelayedStream,
     walked,
 };
 use bytes::Bytes;

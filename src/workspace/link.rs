@@ -46,28 +46,28 @@ struct Call {
 
 /// A connection from inside the workspace, as the server's side sees it.
 #[derive(Debug)]
-struct Relayed {
-    credit: flow::Sender,
-    received: flow::Receiver,
-    to_send: VecDeque<u8>,
-    inbox: Vec<u8>,
-    we_ended: bool,
-    end_sent: bool,
-    they_ended: bool,
-    cut: bool,
+pub(super) struct Relayed {
+    pub(super) credit: flow::Sender,
+    pub(super) received: flow::Receiver,
+    pub(super) to_send: VecDeque<u8>,
+    pub(super) inbox: Vec<u8>,
+    pub(super) we_ended: bool,
+    pub(super) end_sent: bool,
+    pub(super) they_ended: bool,
+    pub(super) cut: bool,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    control: Vec<u8>,
+pub(super) struct State {
+    pub(super) control: Vec<u8>,
     calls: HashMap<u32, Call>,
-    relayed: HashMap<u32, Relayed>,
-    accepted: VecDeque<(u32, u16)>,
+    pub(super) relayed: HashMap<u32, Relayed>,
+    pub(super) accepted: VecDeque<(u32, u16)>,
     last_stream: u32,
     greeted: bool,
     shutdown: bool,
     /// Set once; nothing works any more.
-    gone: Option<String>,
+    pub(super) gone: Option<String>,
 }
 
 /// Shared by callers and the task that owns the pipes.
@@ -77,7 +77,7 @@ pub(super) struct Link {
     /// There is something to write, or the link is to end.
     pub(super) work: Notify,
     /// Something happened to a relayed connection.
-    relay_work: Notify,
+    pub(super) relay_work: Notify,
 }
 
 impl Link {
@@ -86,7 +86,7 @@ impl Link {
         Self { state: Mutex::new(state), work: Notify::new(), relay_work: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -310,117 +310,6 @@ impl Link {
             self.relay_work.notify_waiters();
         }
         Ok(())
-    }
-}
-
-/// A connection from inside the workspace. Dropped, it is cut.
-#[derive(Debug)]
-pub struct RelayedStream {
-    link: std::sync::Arc<Link>,
-    stream: u32,
-    /// The port in the workspace that it came to.
-    pub port: u16,
-}
-
-impl RelayedStream {
-    /// The next connection that the workspace makes.
-    pub(super) async fn accept(link: &std::sync::Arc<Link>) -> Result<Self, WorkspaceError> {
-        loop {
-            let notified = link.relay_work.notified();
-            {
-                let mut state = link.state();
-                if let Some((stream, port)) = state.accepted.pop_front() {
-                    return Ok(Self { link: std::sync::Arc::clone(link), stream, port });
-                }
-                if let Some(why) = &state.gone {
-                    return Err(WorkspaceError::Gone { why: why.clone() });
-                }
-            }
-            notified.await;
-        }
-    }
-
-    /// The next bytes, at most a window of them; empty: the workspace has nothing more to say.
-    /// Cancel safe.
-    pub async fn read(&self) -> Result<Vec<u8>, WorkspaceError> {
-        loop {
-            let notified = self.link.relay_work.notified();
-            {
-                let mut state = self.link.state();
-                let state = &mut *state;
-                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(self.link_gone(state)) };
-                if !relayed.inbox.is_empty() {
-                    let bytes = std::mem::take(&mut relayed.inbox);
-                    if let Some(credit) = relayed.received.take(bytes.len()) {
-                        frame::push(&mut state.control, Kind::Credit, self.stream, &credit.to_le_bytes());
-                        self.link.work.notify_one();
-                    }
-                    return Ok(bytes);
-                }
-                if relayed.cut {
-                    return Err(WorkspaceError::Io {
-                        what: "relayed connection".to_owned(),
-                        why: "cut by the workspace".to_owned(),
-                    });
-                }
-                if relayed.they_ended {
-                    return Ok(Vec::new());
-                }
-            }
-            notified.await;
-        }
-    }
-
-    /// Writes all of `bytes`, waiting for credit. Cancelled, a part of them may be written.
-    pub async fn write(&self, mut bytes: &[u8]) -> Result<(), WorkspaceError> {
-        while !bytes.is_empty() {
-            let notified = self.link.relay_work.notified();
-            {
-                let mut state = self.link.state();
-                let state = &mut *state;
-                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(self.link_gone(state)) };
-                if relayed.cut || relayed.we_ended {
-                    return Err(WorkspaceError::Io {
-                        what: "relayed connection".to_owned(),
-                        why: "is ended".to_owned(),
-                    });
-                }
-                let room = (flow::WINDOW_BYTES as usize).saturating_sub(relayed.to_send.len());
-                let (now, later) = bytes.split_at(room.min(bytes.len()));
-                relayed.to_send.extend(now);
-                bytes = later;
-            }
-            self.link.work.notify_one();
-            if !bytes.is_empty() {
-                notified.await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing more will be written.
-    pub fn end(&self) {
-        if let Some(relayed) = self.link.state().relayed.get_mut(&self.stream) {
-            relayed.we_ended = true;
-        }
-        self.link.work.notify_one();
-    }
-
-    fn link_gone(&self, state: &State) -> WorkspaceError {
-        WorkspaceError::Gone { why: state.gone.clone().unwrap_or_else(|| "the connection is over".to_owned()) }
-    }
-}
-
-impl Drop for RelayedStream {
-    fn drop(&mut self) {
-        let mut state = self.link.state();
-        if let Some(relayed) = state.relayed.remove(&self.stream)
-            && !(relayed.end_sent && relayed.they_ended)
-        {
-            frame::push(&mut state.control, Kind::Cancel, self.stream, &[]);
-            drop(state);
-            self.link.work.notify_one();
-        }
     }
 }
 
