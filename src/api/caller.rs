@@ -1,7 +1,7 @@
 //! What a request brings besides its body: its principal, the ids in its path, its
 //! idempotency key.
 
-use super::{ApiState, error::ApiError};
+use super::{ApiState, error::ApiError, query};
 use crate::{
     auth::AuthError,
     domain::Principal,
@@ -61,6 +61,7 @@ impl FromRequestParts<ApiState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let principal = state.authenticator.authenticate(header).await?;
+        query::refuse_on_writes(parts)?;
         Ok(Self { principal, authorization: header.unwrap_or_default().into() })
     }
 }

@@ -32,6 +32,14 @@ where
     }
 }
 
+/// No route that changes something takes parameters.
+pub(crate) fn refuse_on_writes(parts: &Parts) -> Result<(), ApiError> {
+    match parts.uri.query() {
+        Some(query) if !parts.method.is_safe() => Pairs::parse(query).finish(),
+        _ => Ok(()),
+    }
+}
+
 /// The pairs of a query string that nobody has taken yet, and what was wrong with those taken.
 #[derive(Debug)]
 pub(crate) struct Pairs {

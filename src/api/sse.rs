@@ -5,7 +5,7 @@
 
 use super::{ApiState, caller::Caller, error::ApiError};
 use crate::{
-    domain::{Principal, Seq, TaskId},
+    domain::{Principal, Seq, Status, TaskId},
     events::Encoded,
     service::{self, TaskFilter},
 };
@@ -15,6 +15,7 @@ use axum::{
     response::Response,
 };
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
+use serde::Deserialize;
 use std::{collections::BTreeSet, convert::Infallible, fmt::Write, sync::Arc, time::Duration};
 use tokio::{
     sync::{
@@ -37,8 +38,11 @@ const SNAPSHOT_TASKS: u32 = 100;
 /// Changes of a team are gathered so long before their tasks are read.
 const TEAM_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks whether the credential still holds and the task is still there.
+/// Between two looks whether the credential still holds.
 const RECHECK: Duration = Duration::from_secs(60);
+
+/// One in so many of those looks also asks whether the task is still there.
+const RECHECKS_PER_LOOK: u32 = 10;
 
 /// The stream of one task, after `after`.
 pub(super) async fn task(
@@ -58,10 +62,12 @@ pub(super) async fn task(
         events: state.hub.follow(id, after).map(|event| event.map_err(service::Error::from)).boxed(),
         follow,
         cursor: after,
+        known: now.last_seq,
         // The end may have been written before; then its last seq is known already.
         closes_at: (!follow && now.status.is_end()).then_some(now.last_seq),
         heartbeat: Instant::now() + HEARTBEAT,
         recheck: Instant::now() + RECHECK,
+        rechecks: 0,
         draining: state.draining.clone(),
         _permit: permit(state)?,
     };
@@ -82,10 +88,13 @@ struct TaskWatcher {
     events: BoxStream<'static, Result<Arc<Encoded>, service::Error>>,
     follow: bool,
     cursor: Seq,
+    /// The last seq at the start: statuses before it have been overtaken.
+    known: Seq,
     /// The last seq of a task that has ended.
     closes_at: Option<Seq>,
     heartbeat: Instant,
     recheck: Instant,
+    rechecks: u32,
     draining: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
@@ -112,9 +121,7 @@ impl TaskWatcher {
                 }).ok()?;
                 if let Some(seq) = event.seq {
                     self.cursor = seq;
-                    if !self.follow && event.kind == "task.status" {
-                        self.look_for_end().await;
-                    }
+                    self.look_for_end(seq, &event);
                 }
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 Some(frame(&event))
@@ -128,16 +135,38 @@ impl TaskWatcher {
 
     /// The credential may have ended and the task may have been deleted under the stream.
     async fn may_go_on(&mut self) -> bool {
+        self.rechecks += 1;
+        if !self.caller.still_holds(&self.state).await {
+            return false;
+        }
+        // Rarely, so that the database's load does not grow with the watchers.
+        if self.rechecks % RECHECKS_PER_LOOK != 0 {
+            return true;
+        }
         let there = self.state.service.task_state(&self.caller, self.id).await;
-        !matches!(there, Err(service::Error::NotFound)) && self.caller.still_holds(&self.state).await
+        !matches!(there, Err(service::Error::NotFound))
     }
 
-    /// After a change of status: whether the task has ended, and at which seq.
-    async fn look_for_end(&mut self) {
-        if let Ok(state) = self.state.service.task_state(&self.caller, self.id).await {
-            self.closes_at = state.status.is_end().then_some(state.last_seq);
+    /// A status that ends the task closes the stream, unless the log has gone on since.
+    fn look_for_end(&mut self, seq: Seq, event: &Encoded) {
+        if self.follow || event.kind != "task.status" || seq < self.known {
+            return;
         }
+        let ended = serde_json::from_str::<StatusEvent>(&event.json).is_ok_and(|event| event.data.status.is_end());
+        let last = *self.state.hub.watch(self.id).borrow();
+        self.closes_at = (ended && last <= seq).then_some(seq);
     }
+}
+
+/// What the end of a stream is seen from.
+#[derive(Deserialize)]
+struct StatusEvent {
+    data: StatusData,
+}
+
+#[derive(Deserialize)]
+struct StatusData {
+    status: Status,
 }
 
 /// The stream of a team's tasks: a snapshot, then changes.

@@ -137,7 +137,8 @@ impl Service {
         }
         task_edits::delete(&mut tx, id).await?;
         tx.commit().await?;
-        self.committed(principal.team, id, i64::MAX);
+        // Boards look and find it gone; there is no newer event for a stream to wait for.
+        self.committed(principal.team, id, locked.last_seq);
         Ok(())
     }
 

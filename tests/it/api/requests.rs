@@ -184,7 +184,12 @@ async fn unknown_and_wrong_query_parameters_are_refused() {
     for (path, pointer) in cases {
         assert_eq!(server.get(path, ADMIN).await.pointers(), [pointer], "{path}");
     }
+    let body = json!({ "request": "x", "name": "x", "text": "x" });
+    for path in ["/v1/tasks?dry_run=1", "/v1/memories?dry_run=1", "/v1/api_keys?dry_run=1"] {
+        assert_eq!(server.post(path, ADMIN, &body).await.pointers(), ["/dry_run"], "{path}");
+    }
     let task = server.task(ADMIN, "look").await;
+    server.delete(&format!("/v1/tasks/{task}?force=1"), ADMIN).await.expect(422);
     for (query, pointer) in [
         ("?until=never", "/until"),
         ("?x=1", "/x"),

@@ -153,6 +153,22 @@ async fn a_stream_that_follows_stays_open_past_the_end() {
 }
 
 #[tokio::test]
+async fn an_earlier_end_does_not_close_the_stream_of_a_task_that_runs_again() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let path = format!("/v1/tasks/{id}");
+    server.run().await.succeed().await;
+    server.post(&format!("{path}/messages"), ADMIN, &json!({ "text": "more" })).await.expect(202);
+    let (_, mut stream) = open(&server, &format!("{path}/events"), None).await;
+    for seq in 1..=6 {
+        assert_eq!(stream.next().await.unwrap().id, Some(seq));
+    }
+    let cancel = async { server.post(&format!("{path}/cancel"), ADMIN, &json!({})).await.expect(202) };
+    let (rest, _) = tokio::join!(stream.rest(), cancel);
+    assert_eq!(ids(&rest), [7, 8]);
+}
+
+#[tokio::test]
 async fn below_the_kept_log_the_oldest_seq_is_told() {
     let server = server().await;
     let id = server.task(ADMIN, "x").await;
