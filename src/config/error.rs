@@ -49,6 +49,6 @@ pub enum ConfigError {
 fn hint(nearest: Option<&str>) -> String {
     match nearest {
         Some(nearest) => format!(": did you mean `{nearest}`?"),
-        None => ": take it away, or see the list of settings in the README".to_owned(),
+        None => ": take it away, or see the list in docs/settings.md".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! The settings by owner. What a comment names is the variable; README has the whole table.
+//! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
 use super::models::Models;
 use crate::{secrets::Secret, telemetry::LogFormat};

@@ -148,12 +148,7 @@ fn prepare(data_dir: &Path, places: &Places) -> Result<Option<Account>, Postgres
         .create(&places.home)
         .map_err(PostgresError::io("cannot make", &places.home))?;
     if let Some(account) = account {
-        // The account passes through our own directory, and may list nothing there.
-        let mode = fs::metadata(data_dir).map_err(PostgresError::io("cannot look at", data_dir))?.permissions().mode();
-        if mode & 0o001 == 0 {
-            let wider = fs::Permissions::from_mode((mode & 0o7777) | 0o001);
-            fs::set_permissions(data_dir, wider).map_err(PostgresError::io("cannot open up", data_dir))?;
-        }
+        let_pass(data_dir, account).map_err(PostgresError::io("cannot open up", data_dir))?;
         let owner = fs::metadata(&places.data).map(|metadata| metadata.uid());
         if owner.is_ok_and(|owner| owner == account.uid) {
             chown(&places.home, Some(account.uid), Some(account.gid))
@@ -164,6 +159,18 @@ fn prepare(data_dir: &Path, places: &Places) -> Result<Option<Account>, Postgres
         }
     }
     Ok(account)
+}
+
+/// Lets the account's group pass through a directory of ours, and list nothing there. Others stay
+/// out: beside the cluster lie repositories and keys.
+fn let_pass(dir: &Path, account: Account) -> std::io::Result<()> {
+    let metadata = fs::metadata(dir)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o001 != 0 || (metadata.gid() == account.gid && mode & 0o010 != 0) {
+        return Ok(());
+    }
+    chown(dir, None, Some(account.gid))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode((mode & !0o070) | 0o010))
 }
 
 fn plan(

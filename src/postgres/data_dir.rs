@@ -28,7 +28,7 @@ impl DataDirLock {
     /// # Errors
     /// [`PostgresError::InUse`] with the holder's process id where another process has it.
     pub fn take(dir: &Path) -> Result<Self, PostgresError> {
-        let made = DirBuilder::new().recursive(true).mode(0o711).create(dir);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(PostgresError::io("cannot make the data directory", dir))?;
         let dir = dir.canonicalize().map_err(PostgresError::io("cannot resolve", dir))?;
         let path = dir.join(LOCK);

@@ -315,3 +315,22 @@ fn a_file_that_is_no_toml_or_is_not_there_is_told() {
     let error = load(&[("JOURNEYMAN_CONFIG", "/no/such.toml")]).unwrap_err();
     assert!(error.starts_with("settings: /no/such.toml cannot be read"), "{error}");
 }
+
+#[test]
+fn the_list_of_settings_names_every_variable_and_no_other() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = std::fs::read_to_string(root.join("docs/settings.md")).unwrap();
+    let source =
+        ["src/config/load.rs", "src/config/models.rs"].map(|path| std::fs::read_to_string(root.join(path)).unwrap());
+    let own = regex::Regex::new(r#"source\s*\.(?:parsed|secret|list)\("([a-z_]+)""#).unwrap();
+    let known: std::collections::BTreeSet<String> = source
+        .iter()
+        .flat_map(|text| own.captures_iter(text))
+        .map(|found| format!("JOURNEYMAN_{}", found[1].to_uppercase()))
+        .collect();
+    let named = regex::Regex::new(r"JOURNEYMAN_[A-Z_]*[A-Z]").unwrap();
+    let mut listed: std::collections::BTreeSet<String> =
+        named.find_iter(&list).map(|found| found.as_str().to_owned()).collect();
+    listed.remove("JOURNEYMAN_CONFIG");
+    assert_eq!(listed, known);
+}

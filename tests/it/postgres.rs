@@ -286,6 +286,7 @@ async fn started_as_root_the_server_runs_unprivileged() {
     assert_eq!(uid == own, !root, "root: {root}, the server's uid: {uid}");
     assert_eq!(fs::metadata(home.data()).unwrap().uid(), uid);
     assert_eq!(fs::metadata(home.data()).unwrap().permissions().mode() & 0o077, 0);
+    assert_eq!(fs::metadata(&home.dir).unwrap().permissions().mode() & 0o067, 0, "others may pass or list");
     cluster.stop().await.unwrap();
     drop(lock);
     if root {
