@@ -6,14 +6,24 @@ mod reconcile;
 
 pub use reconcile::{Reconciler, ReconcilerSettings};
 
-use crate::{queue::Queue, runner::Runner, shutdown::Shutdown};
+use crate::{
+    queue::{Done, Queue},
+    runner::{Driven, Runner},
+    shutdown::Shutdown,
+};
 
 /// Claims tasks and drives them until the shutdown drains.
 pub async fn work(queue: &Queue, runner: &Runner, shutdown: &Shutdown) {
     queue
         .work(shutdown, |claimed, lost| {
             let runner = runner.clone();
-            async move { runner.drive(claimed, lost).await }
+            async move {
+                match runner.drive(claimed, lost).await {
+                    Driven::Settled => Done::Settled,
+                    Driven::Left => Done::Left,
+                    Driven::Stuck => Done::Again,
+                }
+            }
         })
         .await;
 }

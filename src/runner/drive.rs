@@ -16,7 +16,6 @@ use crate::{
         tool::{ToolCall, ToolOutcome},
     },
     llm,
-    queue::Done,
     store::{
         jobs::Claimed,
         log::{JobChange, NewApproval},
@@ -41,16 +40,27 @@ pub(super) struct Driver {
     boundaries: u32,
 }
 
+/// How driving a task ended here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driven {
+    /// It rests or was given back, in the log's own transaction; or it is another worker's.
+    Settled,
+    /// It was left as it is, as a crash would leave it.
+    Left,
+    /// It cannot go on here now.
+    Stuck,
+}
+
 impl Runner {
     /// Drives a claimed task until it rests, is given back, or cannot go on here. `lost` is
     /// cancelled when the lease is lost.
-    pub async fn drive(&self, claimed: Claimed, lost: CancellationToken) -> Done {
+    pub async fn drive(&self, claimed: Claimed, lost: CancellationToken) -> Driven {
         match self.try_drive(claimed, lost).await {
-            Ok(()) | Err(Halt::Fenced) => Done::Settled,
-            Err(Halt::Cut) => Done::Left,
+            Ok(()) | Err(Halt::Fenced) => Driven::Settled,
+            Err(Halt::Cut) => Driven::Left,
             Err(error) => {
                 tracing::error!(task.id = %claimed.task, attempt = claimed.attempts, error = %error, "a task cannot go on here");
-                Done::Again
+                Driven::Stuck
             }
         }
     }

@@ -1,0 +1,87 @@
+//! What a driver works with.
+
+use super::{
+    blobs::{BlobError, Blobs},
+    journal::{Halt, patiently},
+};
+use crate::{
+    domain::{BlobHash, TaskId, TeamId},
+    events::Hub,
+    llm,
+    secrets::Redactor,
+    store::Store,
+    workspace::{SandboxLimits, Sandboxes, repository::Repositories},
+};
+use bytes::Bytes;
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What a driver works with. One per process.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    pub(super) deps: Arc<Deps>,
+}
+
+/// The rooms that a driver uses.
+pub struct Deps {
+    pub store: Store,
+    pub hub: Hub,
+    pub client: llm::Client,
+    /// By name.
+    pub models: BTreeMap<String, llm::Model>,
+    pub sandboxes: Sandboxes,
+    pub repositories: Repositories,
+    pub limits: SandboxLimits,
+    pub redactor: Arc<Redactor>,
+    pub blobs: Blobs,
+    /// Set while the process drains: park at the next step.
+    pub draining: CancellationToken,
+    /// Set when the process is cut off: leave everything as a crash would.
+    pub cut: CancellationToken,
+    /// Asked at each step boundary whether to go on; a break leaves the task as a crash would.
+    /// For drills of recovery.
+    pub failpoint: Option<Failpoint>,
+}
+
+/// Called with the task and the number of the boundary since this claim, from 1.
+pub type Failpoint = Arc<dyn Fn(TaskId, u32) -> ControlFlow<()> + Send + Sync>;
+
+impl Deps {
+    /// Stores one content and answers its hash.
+    pub(super) async fn keep(&self, team: TeamId, content: impl Into<Bytes>) -> Result<BlobHash, Halt> {
+        let content = content.into();
+        let hash = BlobHash::of(&content);
+        self.keep_all(team, &[(hash.clone(), content)]).await?;
+        Ok(hash)
+    }
+
+    /// Stores contents; a database that is away is waited for.
+    pub(super) async fn keep_all(&self, team: TeamId, contents: &[(BlobHash, Bytes)]) -> Result<(), Halt> {
+        patiently(&self.cut, || async {
+            match self.blobs.put(team, contents).await {
+                Ok(()) => Ok(Ok(())),
+                Err(BlobError::Store(error)) => Err(error),
+                Err(BlobError::Disk(error)) => Ok(Err(Halt::Disk(error))),
+            }
+        })
+        .await?
+    }
+
+    /// Reads a content that the log names.
+    pub(super) async fn kept(&self, team: TeamId, hash: &BlobHash) -> Result<Bytes, Halt> {
+        self.blobs.get(team, hash).await.map_err(Halt::Disk)
+    }
+}
+
+impl Runner {
+    pub fn new(deps: Deps) -> Self {
+        Self { deps: Arc::new(deps) }
+    }
+}
+
+impl std::fmt::Debug for Deps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deps").field("models", &self.models.keys()).finish_non_exhaustive()
+    }
+}
