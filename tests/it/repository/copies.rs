@@ -1,6 +1,6 @@
 //! Working copies, reads and patches.
 
-use super::{House, commit, contents, git, write};
+use super::{House, commit, contents, enter, git, write};
 use journeyman::{
     domain::event::{DeltaEntry, TreeDelta},
     workspace::checkpoint::TreeState,
@@ -24,7 +24,7 @@ async fn a_copy_is_the_commit_and_git_finds_it_clean_without_reading_a_file() {
     assert_eq!(base.reference.as_deref(), Some("refs/heads/main"));
     let copy = house.copy(&base, &TreeDelta::default(), "copy").await;
     assert_eq!(contents(&copy), contents(&remote));
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["diff-files", "--raw"]), "", "the index knows every file's stat");
     assert_eq!(git(&copy, &["status", "--porcelain"]), "");
     assert_eq!(git(&copy, &["rev-parse", "HEAD"]), head);
@@ -58,7 +58,7 @@ async fn a_delta_is_laid_over_the_copy_and_is_uncommitted_there() {
         ("new/e".to_owned(), (0o100_644, b"e".to_vec())),
     ]);
     assert_eq!(contents(&copy), expected);
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["status", "--porcelain"]), " M a\n D dir/b\n D dir/c\n D gone/d\n?? dir\n?? new/");
     let read = house.repositories.read_at(&base, &delta, "dir", blobs.reader()).await.unwrap();
     assert_eq!(read.as_deref(), Some(&b"gone"[..]));

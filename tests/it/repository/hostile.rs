@@ -1,9 +1,10 @@
 //! Repositories that mean harm.
 
-use super::{House, commit, contents, git, try_git, write};
+use super::{House, commit, contents, enter, git, try_git, write};
 use journeyman::{domain::event::TreeDelta, workspace::repository::RepositoryError};
 use std::{
     io::Write,
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -131,8 +132,8 @@ async fn a_small_pack_that_unfolds_to_billions_of_files_is_refused() {
     let remote = house.remote("one", &[("a", "1")]);
     let mut tree = git(&remote, &["rev-parse", "HEAD^{tree}"]);
     for _ in 0..10 {
-        let lines: String = (0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
-        tree = git_with_input(&remote, &["mktree"], lines.as_bytes());
+        let lines: Vec<String> = (0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
+        tree = git_with_input(&remote, &["mktree"], lines.concat().as_bytes());
     }
     let made = git(&remote, &["commit-tree", "-m", "bomb", &tree]);
     git(&remote, &["update-ref", "refs/heads/main", &made]);
@@ -157,7 +158,7 @@ async fn submodules_are_empty_directories_whatever_their_url() {
     let base = house.resolve(&remote, None).await.unwrap();
     let copy = house.copy(&base, &TreeDelta::default(), "copy").await;
     assert_eq!(std::fs::read_dir(copy.join("sub/module")).unwrap().count(), 0);
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["status", "--porcelain"]), "");
     assert!(!marker.exists());
     // a delta elsewhere keeps the submodule in the tree
@@ -229,7 +230,7 @@ async fn what_a_workspace_writes_into_its_git_reaches_no_mirror() {
     };
     let before = listed(&objects);
     let copy = house.copy(&base, &TreeDelta::default(), "copy").await;
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     commit(&copy, &[("b", "2")]);
     git(&copy, &["gc", "-q", "--prune=now"]);
     assert_eq!(listed(&objects), before);
@@ -241,7 +242,7 @@ async fn what_a_workspace_writes_into_its_git_reaches_no_mirror() {
 
 #[tokio::test]
 async fn a_repository_of_another_user_is_read_by_root_and_nothing_else_is_trusted() {
-    if !rustix_is_root() {
+    if !is_root() {
         return;
     }
     let house = House::new();
@@ -259,13 +260,13 @@ async fn a_repository_of_another_user_is_read_by_root_and_nothing_else_is_truste
     }
 }
 
-fn rustix_is_root() -> bool {
-    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 #[tokio::test]
 async fn copies_belong_to_the_owner_that_was_asked_for() {
-    if !rustix_is_root() {
+    if !is_root() {
         return;
     }
     let house = House::new();
@@ -277,17 +278,19 @@ async fn copies_belong_to_the_owner_that_was_asked_for() {
     let copy = house.root.path().join("copy");
     let owner = Some((23_456, 23_457));
     house.repositories.materialize(&base, &delta, house.blobs.reader(), &copy, owner, true).await.unwrap();
-    fn check(path: &Path) {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = path.symlink_metadata().unwrap();
-        assert_eq!(
-            (metadata.uid(), metadata.gid(), metadata.nlink() > 1 && !metadata.is_dir()),
-            (23_456, 23_457, false),
-            "{path:?}"
-        );
-        if metadata.is_dir() {
-            std::fs::read_dir(path).unwrap().for_each(|entry| check(&entry.unwrap().path()));
+    belongs_to_the_task(&copy);
+}
+
+fn belongs_to_the_task(path: &Path) {
+    let metadata = path.symlink_metadata().unwrap();
+    assert_eq!(
+        (metadata.uid(), metadata.gid(), metadata.nlink() > 1 && !metadata.is_dir()),
+        (23_456, 23_457, false),
+        "{path:?}"
+    );
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            belongs_to_the_task(&entry.unwrap().path());
         }
     }
-    check(&copy);
 }

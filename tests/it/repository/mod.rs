@@ -99,13 +99,13 @@ impl House {
         self.repositories.materialize(base, delta, self.blobs.reader(), &path, None, true).await.unwrap();
         path
     }
+}
 
-    /// The copy as a workspace sees it: the mirror's objects are where its `.git` looks for them.
-    pub(super) fn enter(&self, base: &Base, copy: &Path) {
-        let alternates = copy.join(".git/objects/info/alternates");
-        if alternates.exists() {
-            std::fs::write(alternates, format!("{}\n", base.mount()[0].0.display())).unwrap();
-        }
+/// The copy as a workspace sees it: the mirror's objects are where its `.git` looks for them.
+pub(super) fn enter(base: &Base, copy: &Path) {
+    let alternates = copy.join(".git/objects/info/alternates");
+    if alternates.exists() {
+        std::fs::write(alternates, format!("{}\n", base.mount()[0].0.display())).unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Resolving refs at local remotes.
 
-use super::{House, commit, git, url, write};
+use super::{House, commit, enter, git, url, write};
 use journeyman::{
     domain::event::TreeDelta,
     workspace::{
@@ -160,7 +160,7 @@ async fn a_broken_mirror_is_made_anew() {
         journeyman::workspace::repository::Repositories::new(settings, journeyman::net::AddressPolicy::default());
     let base = next.resolve(house.team, &url(&remote), None).await.unwrap();
     let copy = house.copy(&base, &TreeDelta::default(), "copy").await;
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["log", "--format=%s"]), "a change");
 }
 
@@ -182,6 +182,40 @@ async fn what_is_too_large_is_refused_and_leaves_nothing_half_done() {
     assert!(matches!(error, RepositoryError::TooLarge { .. }), "{error:?}");
     let left: Vec<_> = walk(&house.root.path().join("data/mirrors"));
     assert!(left.iter().all(|path| !path.contains("tmp_") && !path.contains("partial")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_nothing_half_done() {
+    let house = House::new();
+    let data = house.root.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mount = |arguments: &[&str]| {
+        #[expect(clippy::disallowed_methods, reason = "the test makes a small disk")]
+        let status = std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&data).output();
+        status.is_ok_and(|output| output.status.success())
+    };
+    if !mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "none"]) {
+        // only root can
+        return;
+    }
+    let remote = house.remote("large", &[]);
+    let noise: Vec<u8> = (0..2 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    write(&remote, "noise", noise);
+    commit(&remote, &[]);
+    let error = house.resolve(&remote, None).await.unwrap_err();
+    let left = walk(&data);
+    assert!(mount(&["mount", "-o", "remount,size=64m"]));
+    let again = house.resolve(&remote, None).await;
+    let whole = again.as_ref().is_ok_and(|base| base.read("noise").unwrap().unwrap().len() == 2 << 20);
+    drop(again);
+    assert!(mount(&["umount", "-l"]));
+    assert!(!error.is_remote(), "{error:?}");
+    assert!(
+        error.public_message().contains("storage full") || error.public_message().contains("no storage"),
+        "{error:?}"
+    );
+    assert!(left.iter().all(|path| !path.contains("tmp_") && !path.contains("partial")), "{left:?}");
+    assert!(whole, "with room again it works");
 }
 
 fn walk(directory: &std::path::Path) -> Vec<String> {

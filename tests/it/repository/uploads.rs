@@ -1,6 +1,6 @@
 //! Uploads: archives and bundles.
 
-use super::{House, contents, git, write};
+use super::{House, contents, enter, git, write};
 use journeyman::{
     clock,
     domain::{UploadId, event::TreeDelta},
@@ -86,7 +86,7 @@ async fn an_archive_becomes_a_commit_that_is_the_same_each_time() {
     let mut expected = contents(&house.root.path().join("packed"));
     expected.retain(|path, _| !path.contains(".git"));
     assert_eq!(contents(&copy), expected);
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["status", "--porcelain"]), "");
     let again = house.upload(&file).await.unwrap();
     assert_eq!(again.commit, base.commit);
@@ -149,7 +149,7 @@ async fn a_bundle_is_a_repository_with_its_branches() {
     let base = house.upload(&house.root.path().join("without")).await.unwrap();
     assert_eq!(base.reference.as_deref(), Some("refs/heads/other"));
     let copy = house.copy(&base, &TreeDelta::default(), "copy").await;
-    house.enter(&base, &copy);
+    enter(&base, &copy);
     assert_eq!(git(&copy, &["log", "--format=%H"]), head);
     let bytes = std::fs::read(house.root.path().join("without")).unwrap();
     write(house.root.path(), "cut", &bytes[..bytes.len() - 10]);
