@@ -10,11 +10,14 @@ use super::{
 use crate::{
     domain::{
         EventData, Principal, Seq, Status, TaskId, WaitingFor,
+        approval::Decision,
         limits::LimitsPatch,
         task::{Control, OnBusy},
     },
     store::{
-        TeamTx, jobs,
+        TeamTx,
+        approvals::{self, Decided},
+        jobs,
         log::{self, Locked, NewEvent, TaskChange},
         task_edits::{self, TaskEdit},
         tasks,
@@ -162,6 +165,9 @@ impl Service {
             // After the control event, which begins the run that the limits are for.
             step.events.insert(1, EventData::TaskUpdated { title: None, limits: Some(raised), author });
         }
+        if locked.waiting_for == Some(WaitingFor::Approval) {
+            withdraw(&mut tx, principal, id, &mut step).await?;
+        }
         let seq = perform(&mut tx, principal, id, &locked, &step).await?;
         let status = step.status.map_or(locked.status, |(status, _)| status);
         let answer = Answer::new(202, &Accepted { seq, status })?;
@@ -192,6 +198,29 @@ fn control(action: Control, event: EventData, locked: &Locked) -> Result<Step, E
             });
         }
     })
+}
+
+/// A task that was cancelled or told something else no longer waits for what it asked.
+async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut Step) -> Result<(), Error> {
+    let note = match step.status {
+        Some((Status::Cancelled, _)) => "withdrawn: the task was cancelled",
+        _ => "withdrawn: a message came instead of a decision",
+    };
+    for approval in approvals::undecided(tx, id).await? {
+        let decided =
+            Decided { id: approval, decision: Decision::Deny, by: principal.user, note: Some(note), answer: None };
+        approvals::decide(tx, decided).await?;
+        let resolved = EventData::ApprovalResolved {
+            approval,
+            decision: Decision::Deny,
+            author: principal.user_name.clone(),
+            plan: Vec::new(),
+            note: Some(note.to_owned()),
+        };
+        // After the event that begins the run.
+        step.events.insert(1, resolved);
+    }
+    Ok(())
 }
 
 /// Writes raised limits into the task's spec.

@@ -51,6 +51,17 @@ pub async fn list(
     rows.iter().map(approval_row).collect()
 }
 
+/// The approvals of a task that nobody has decided, whatever their deadline.
+pub async fn undecided(tx: &mut TeamTx, task: TaskId) -> Result<Vec<ApprovalId>, StoreError> {
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "SELECT id FROM approvals WHERE team = current_team() AND task = $1 AND decision IS NULL ORDER BY id FOR UPDATE",
+    )
+    .bind(task.0)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(ids.into_iter().map(ApprovalId).collect())
+}
+
 /// One approval of a task, locked until the transaction ends.
 pub async fn lock(tx: &mut TeamTx, task: TaskId, id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
     let row = sqlx::query(

@@ -2,6 +2,7 @@
 //! must run, a test claims it and writes its log as a worker would.
 
 mod accounts;
+mod approvals;
 mod documents;
 mod harness;
 mod idempotency;
