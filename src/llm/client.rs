@@ -1,7 +1,10 @@
 //! Sends a conversation to its model and brings back the reply.
 
 use super::{Conversation, Model, ModelError, Timeouts, decode::Decoded, error, retry::Backoff, transport};
-use crate::domain::{item::Reply, usage::TokenUsage};
+use crate::domain::{
+    item::{Reply, Wire},
+    usage::TokenUsage,
+};
 use bytes::Bytes;
 use std::{
     collections::HashMap,
@@ -106,7 +109,7 @@ impl Client {
             };
             let tried = timeout(total, transport::attempt(model, request, call.turn, &mut show)).await;
             let error = match tried {
-                Ok(Ok(decoded)) => return Ok(completed(decoded, body.len(), started.elapsed())),
+                Ok(Ok(decoded)) => return Ok(completed(decoded, body.len(), most, started.elapsed())),
                 Ok(Err(error)) => error,
                 Err(_) => ModelError::unavailable(format!("no whole reply within {} s", total.as_secs())),
             };
@@ -158,7 +161,7 @@ fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client
     builder.build().map_err(unsound("the HTTP client"))
 }
 
-fn completed(decoded: Decoded, request_bytes: usize, duration: Duration) -> Completed {
+fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Duration) -> Completed {
     let Decoded { mut reply, usage } = decoded;
     // What is read from a reply goes into a database whose JSON has no place for NUL. The raw items
     // hold it escaped.
@@ -168,6 +171,9 @@ fn completed(decoded: Decoded, request_bytes: usize, duration: Duration) -> Comp
             *text = text.replace('\0', "\u{fffd}");
         }
     }
+    // Some servers of the Responses wire (llama.cpp's) call a reply complete that ran into its limit.
+    let limit_reached = usage.is_some_and(|usage| usage.output_tokens >= u64::from(most));
+    reply.cut |= reply.wire == Wire::Responses && limit_reached;
     let written = reply.text.len() + reply.reasoning.len();
     let called: usize = reply.calls.iter().map(|call| call.tool.len() + call.arguments.len()).sum();
     let estimate = TokenUsage {

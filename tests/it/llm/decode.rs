@@ -357,6 +357,9 @@ async fn a_reply_cut_by_length_says_so() {
     let cut = hear_reply(Wire::Responses, &incomplete).await;
     assert!(cut.cut && cut.raw.is_empty(), "a lone thought does not go back: {cut:?}");
     assert!(hear_reply(Wire::Chat, &chunks(&[json!({"content": "x"})], "length")).await.cut);
+    let full = json!({"status": "completed", "output": [], "usage": {"input_tokens": 1, "output_tokens": 1_000}});
+    let completed = hear(Wire::Responses, Canned::json(200, &full.to_string())).await.expect("a reply");
+    assert!(completed.reply.cut, "a reply of all the tokens that it may have is cut, whatever it says");
     let max = events(&[
         json!({"type": "message_start", "message": {}}),
         json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {}}),
