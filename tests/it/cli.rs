@@ -283,7 +283,7 @@ proptest! {
         text in "[ -~äπ漢🙂]{0,200}",
         columns in 20_usize..120,
         indent in 0_usize..6,
-        right in "[a-z0-9]{0,9}",
+        right in "[a-z0-9]{0,30}",
         cut in any::<bool>(),
     ) {
         let line = Line::at(indent).plain(text.clone()).hang(2);

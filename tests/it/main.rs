@@ -19,6 +19,7 @@ mod net;
 mod postgres;
 mod queue;
 mod repository;
+mod run;
 mod scripted;
 mod secrets;
 mod shutdown;

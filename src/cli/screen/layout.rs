@@ -2,6 +2,9 @@
 
 use super::line::{Line, Overflow, Span, Tone};
 
+/// Columns that a line's text has at least.
+const ROOM_MIN: usize = 8;
+
 /// Columns of a text on a terminal: 0 for marks that combine, 2 for wide letters and emoji
 /// (Unicode's East Asian Width, the blocks that matter), else 1.
 pub fn width(text: &str) -> usize {
@@ -22,23 +25,31 @@ pub fn layout(line: &Line, columns: Option<usize>) -> Vec<Vec<Span>> {
         return vec![row];
     };
     let columns = columns.max(20);
-    let right: usize = line.right.iter().map(|span| width(&span.text)).sum();
-    let reserved = if right == 0 { 0 } else { right + 2 };
-    let room = columns.saturating_sub(line.indent + reserved).max(8);
+    let indent = line.indent.min(columns - ROOM_MIN);
+    let tail = cut(&line.right, columns);
+    let right: usize = tail.iter().map(|span| width(&span.text)).sum();
+    // Where there is no room beside it, the right part has a row of its own.
+    let beside = right > 0 && columns - indent >= right + 2 + ROOM_MIN;
+    let room = columns - indent - if beside { right + 2 } else { 0 };
+    let hang = line.hang.min(room - ROOM_MIN / 2);
     let mut rows = match line.overflow {
-        Overflow::Wrap => wrap(&line.spans, room, line.hang),
+        Overflow::Wrap => wrap(&line.spans, room, hang),
         Overflow::Cut | Overflow::Keep => vec![cut(&line.spans, room)],
     };
-    let last = rows.len().saturating_sub(1);
     for (index, row) in rows.iter_mut().enumerate() {
-        let mut whole = padding(line.indent + if index == 0 { 0 } else { line.hang });
+        let mut whole = padding(indent + if index == 0 { 0 } else { hang });
         whole.append(row);
-        if index == last && right > 0 {
-            let used: usize = whole.iter().map(|span| width(&span.text)).sum();
-            whole.extend(padding(columns.saturating_sub(used + right).max(2)));
-            whole.extend(line.right.iter().cloned());
-        }
         *row = whole;
+    }
+    if right > 0 {
+        if !beside {
+            rows.push(Vec::new());
+        }
+        if let Some(row) = rows.last_mut() {
+            let used: usize = row.iter().map(|span| width(&span.text)).sum();
+            row.extend(padding(columns.saturating_sub(used + right)));
+            row.extend(tail);
+        }
     }
     rows
 }
@@ -79,8 +90,8 @@ fn wrap(spans: &[Span], room: usize, hang: usize) -> Vec<Vec<Span>> {
     let mut used = 0;
     for span in spans {
         for word in span.text.split_inclusive(' ') {
-            for (at, piece) in pieces(word, room.saturating_sub(hang).max(8)).into_iter().enumerate() {
-                let limit = if rows.len() == 1 { room } else { room.saturating_sub(hang).max(8) };
+            for (at, piece) in pieces(word, room - hang).into_iter().enumerate() {
+                let limit = if rows.len() == 1 { room } else { room - hang };
                 // A word goes to the next row whole, its pieces where they have to.
                 let needed = if at == 0 { width(word.trim_end()).min(limit) } else { width(piece.trim_end()) };
                 if used > 0 && used + needed > limit {
