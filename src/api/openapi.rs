@@ -5,7 +5,10 @@ use super::{
     server, wait, yaml,
 };
 use crate::{
-    domain::{CallId, Event},
+    domain::{
+        CallId, Event, Mode, Phase, Status, WaitingFor,
+        task::{ApprovalPolicy, Control, NetworkMode, OnBusy, SourceKind},
+    },
     service::{ConversationItem, MemberView, ModelView, TaskSummary},
 };
 use serde_json::{Map, Value, json};
@@ -108,6 +111,11 @@ fn mend(schemas: &mut Map<String, Value>) {
         );
         schemas.insert("Problem".to_owned(), problem);
     }
+    for (name, words) in words() {
+        if let Some(schema) = schemas.get_mut(name) {
+            schema["enum"] = json!(words);
+        }
+    }
     let pages: Vec<String> = schemas.keys().filter(|name| name.starts_with("Page_")).cloned().collect();
     for name in pages {
         let item = name.trim_start_matches("Page_").to_owned();
@@ -118,6 +126,21 @@ fn mend(schemas: &mut Map<String, Value>) {
             *items = json!({"$ref": format!("#/components/schemas/{item}")});
         }
     }
+}
+
+/// The enums whose words a macro gives, where the derived schemas do not see them.
+fn words() -> [(&'static str, Vec<&'static str>); 9] {
+    [
+        ("Status", Status::ALL.iter().map(|word| word.as_str()).collect()),
+        ("WaitingFor", WaitingFor::ALL.iter().map(|word| word.as_str()).collect()),
+        ("Phase", Phase::ALL.iter().map(|word| word.as_str()).collect()),
+        ("Mode", Mode::ALL.iter().map(|word| word.as_str()).collect()),
+        ("ApprovalPolicy", ApprovalPolicy::ALL.iter().map(|word| word.as_str()).collect()),
+        ("NetworkMode", NetworkMode::ALL.iter().map(|word| word.as_str()).collect()),
+        ("SourceKind", SourceKind::ALL.iter().map(|word| word.as_str()).collect()),
+        ("OnBusy", OnBusy::ALL.iter().map(|word| word.as_str()).collect()),
+        ("Control", Control::ALL.iter().map(|word| word.as_str()).collect()),
+    ]
 }
 
 /// Puts the integer itself where the derived schemas refer to an alias of it.

@@ -9,8 +9,10 @@ async fn the_committed_document_is_the_codes() {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).unwrap();
     let made = api::yaml_document();
     if committed != made {
+        let place = concat!(env!("CARGO_TARGET_TMPDIR"), "/openapi.yaml");
+        std::fs::write(place, &made).unwrap();
         let line = committed.lines().zip(made.lines()).position(|(one, other)| one != other);
-        panic!("openapi.yaml differs from line {line:?} on: run `journeyman openapi > openapi.yaml`");
+        panic!("openapi.yaml differs from line {line:?} on: run `journeyman openapi > openapi.yaml`, or take {place}");
     }
 }
 
@@ -34,6 +36,19 @@ fn every_operation_says_what_it_takes_and_answers() {
         }
     }
     assert!(ids.len() > 35, "{}", ids.len());
+}
+
+#[test]
+fn the_words_of_enums_are_those_on_the_wire() {
+    let document = api::document();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for word in schema["enum"].as_array().into_iter().flatten() {
+            let word = word.as_str().unwrap();
+            assert!(!word.contains(char::is_uppercase), "{name}: {word}");
+        }
+    }
+    let status = &document["components"]["schemas"]["Status"]["enum"];
+    assert_eq!(status, &serde_json::json!(["queued", "running", "waiting", "succeeded", "failed", "cancelled"]));
 }
 
 #[test]
