@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const CPU_PERIOD_US: u64 = 100_000;
@@ -76,7 +77,8 @@ impl Cgroups {
         let mut group = Group { directories: Vec::new() };
         for (controller, parent) in &self.v1 {
             let directory = parent.join(name);
-            make(&directory)?;
+            // Another service of this data directory may have removed the parent as it ended.
+            fs::create_dir_all(&directory)?;
             group.directories.push(directory.clone());
             let set = |file: &str, value: u64| fs::write(directory.join(file), value.to_string());
             match controller {
@@ -113,6 +115,13 @@ impl Cgroups {
             }
         }
         Ok(group)
+    }
+
+    /// Removes the service's own groups, those that are empty.
+    pub(super) fn remove(&self) {
+        for directory in self.v1.iter().map(|(_, at)| at).chain(self.v2.iter().map(|(at, _)| at)) {
+            let _ = fs::remove_dir(directory);
+        }
     }
 
     /// Groups of sandboxes that are there and whose name `is_stale`.
@@ -153,6 +162,24 @@ impl Group {
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         self.directories.iter().filter(|directory| !gone(directory)).count() == 0
+    }
+}
+
+/// For a sandbox whose keeper was cut off, because the runtime ended first: bounded, and nothing
+/// to do where it was removed in order.
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            if self.remove() {
+                break;
+            }
+            self.kill();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The service's own group goes with its last sandbox where the service is gone already.
+        for parent in self.directories.iter().filter_map(|directory| directory.parent()) {
+            let _ = fs::remove_dir(parent);
+        }
     }
 }
 

@@ -231,14 +231,12 @@ impl Workspace {
         patience: Duration,
     ) -> Answered {
         let call = self.handle.link.call(&request, attached, Wanted { data_limit_bytes, live });
-        match timeout(patience, call).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                self.handle.link.end("it does not answer");
-                self.handle.link.shut_down();
-                Err(self.handle.link.gone())
-            }
+        if let Ok(answered) = timeout(patience, call).await {
+            return answered;
         }
+        self.handle.link.end("it does not answer");
+        self.handle.link.shut_down();
+        Err(self.handle.link.gone())
     }
 
     /// Lines of JSON, at most `limit` of them.

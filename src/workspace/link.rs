@@ -103,14 +103,14 @@ impl Link {
         body.extend_from_slice(&json);
         body.extend_from_slice(attached);
         let (sender, receiver) = oneshot::channel();
-        let stream = self.begin(Bytes::from(body), wanted, sender)?;
+        let stream = self.begin(&Bytes::from(body), wanted, sender)?;
         let guard = GiveUp { link: self, stream };
         let answered = receiver.await;
         std::mem::forget(guard);
         answered.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    fn begin(&self, body: Bytes, wanted: Wanted, answer: oneshot::Sender<Answered>) -> Result<u32, WorkspaceError> {
+    fn begin(&self, body: &Bytes, wanted: Wanted, answer: oneshot::Sender<Answered>) -> Result<u32, WorkspaceError> {
         let mut state = self.state();
         if let Some(why) = &state.gone {
             return Err(WorkspaceError::Gone { why: why.clone() });

@@ -46,7 +46,7 @@ impl RelayedStream {
             {
                 let mut state = self.link.state();
                 let state = &mut *state;
-                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(self.link_gone(state)) };
+                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(over(state)) };
                 if !relayed.inbox.is_empty() {
                     let bytes = std::mem::take(&mut relayed.inbox);
                     if let Some(credit) = relayed.received.take(bytes.len()) {
@@ -76,7 +76,7 @@ impl RelayedStream {
             {
                 let mut state = self.link.state();
                 let state = &mut *state;
-                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(self.link_gone(state)) };
+                let Some(relayed) = state.relayed.get_mut(&self.stream) else { return Err(over(state)) };
                 if relayed.cut || relayed.we_ended {
                     return Err(WorkspaceError::Io {
                         what: "relayed connection".to_owned(),
@@ -103,10 +103,6 @@ impl RelayedStream {
         }
         self.link.work.notify_one();
     }
-
-    fn link_gone(&self, state: &State) -> WorkspaceError {
-        WorkspaceError::Gone { why: state.gone.clone().unwrap_or_else(|| "the connection is over".to_owned()) }
-    }
 }
 
 impl Drop for RelayedStream {
@@ -120,4 +116,8 @@ impl Drop for RelayedStream {
             self.link.work.notify_one();
         }
     }
+}
+
+fn over(state: &State) -> WorkspaceError {
+    WorkspaceError::Gone { why: state.gone.clone().unwrap_or_else(|| "the connection is over".to_owned()) }
 }

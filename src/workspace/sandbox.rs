@@ -258,6 +258,12 @@ impl Sandboxes {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.cgroups.remove();
+    }
+}
+
 impl Inner {
     fn spawn(
         &self,
@@ -274,7 +280,9 @@ impl Inner {
             })?;
         plan.cgroup_procs = group.procs();
         let plan = serde_json::to_string(&plan).map_err(setup)?;
-        let mut child = Command::new(&self.settings.execd)
+        #[expect(clippy::disallowed_methods, reason = "workspace owns the processes of sandboxes")]
+        let mut launcher = Command::new(&self.settings.execd);
+        let mut child = launcher
             .args(["launch", &plan])
             .env_clear()
             .stdin(Stdio::piped())

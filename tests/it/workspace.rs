@@ -349,6 +349,8 @@ async fn closing_leaves_no_process_and_no_cgroup() {
     workspace.close().await;
     assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
     assert_eq!(processes_of(&copy), [0; 0]);
+    let groups = Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("{}.*", copy.task)]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&groups.stdout), "");
     let error = workspace.run(RunCommand::new("true", SECOND), None).await.unwrap_err();
     assert!(matches!(error, WorkspaceError::Gone { .. }), "{error}");
     let again = copy.open().await;
