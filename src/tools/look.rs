@@ -87,7 +87,7 @@ fn push_remarks(out: &mut String, file: &FileContent, text: &str, (first, last, 
     if last == all && !file.truncated && !text.ends_with('\n') {
         out.push_str("(no line break at the end of the file)\n");
     }
-    if matches!(text, text if text.contains('\u{fffd}')) && std::str::from_utf8(&file.bytes).is_err() {
+    if std::str::from_utf8(&file.bytes).is_err() {
         out.push_str("(not UTF-8: other bytes are shown as \u{fffd})\n");
     }
 }

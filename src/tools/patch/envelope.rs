@@ -84,6 +84,7 @@ fn from_json(text: &str) -> Option<String> {
 /// are missing, from the first line that begins a section or a diff.
 fn body(text: &str) -> Result<Vec<Numbered<'_>>, SyntaxError> {
     let mut lines: Vec<Numbered<'_>> = text.split('\n').enumerate().map(|(i, line)| (i + 1, line)).collect();
+    // Where the patch's own marks end with CR, so does everything by the way it came.
     if lines.iter().any(|(_, line)| is_begin(line) && line.ends_with('\r'))
         || lines.iter().all(|(n, l)| l.ends_with('\r') || *n == lines.len())
     {
