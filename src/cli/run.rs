@@ -47,7 +47,12 @@ pub(super) async fn run(settings: &SettingsArguments, run: Run) -> anyhow::Resul
     output.lines(&head(&source));
     let done = with_server(&run, request, &source, &connection, &mut output, &mut interrupts).await;
     output.close();
-    connection.close().await;
+    // Whoever does not wait for an embedded server's end loses nothing: its database is taken
+    // over, and what ran is taken up, by the next start.
+    tokio::select! {
+        () = connection.close() => {}
+        () = interrupts.next() => {}
+    }
     done
 }
 
