@@ -140,7 +140,7 @@ impl TaskWatcher {
             return false;
         }
         // Rarely, so that the database's load does not grow with the watchers.
-        if self.rechecks % RECHECKS_PER_LOOK != 0 {
+        if !self.rechecks.is_multiple_of(RECHECKS_PER_LOOK) {
             return true;
         }
         let there = self.state.service.task_state(&self.caller, self.id).await;
