@@ -193,8 +193,11 @@ async fn cached_tokens_are_those_of_the_longest_known_prefix() {
 #[tokio::test]
 async fn requests_that_real_providers_refuse_are_refused() {
     let server = Scripted::play(json!({"rules": [{"reply": {"text": "yes"}}]})).await;
-    let call = json!({"role": "assistant", "content": null, "tool_calls": [
-        {"id": "a", "type": "function", "function": {"name": "shell", "arguments": "{}"}}]});
+    let call_with = |arguments: &str| {
+        let function = json!({"name": "shell", "arguments": arguments});
+        json!({"role": "assistant", "content": null, "tool_calls": [{"id": "a", "type": "function", "function": function}]})
+    };
+    let call = call_with("{}");
     let user = json!({"role": "user", "content": "go"});
     let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
     let refused = [
@@ -202,6 +205,7 @@ async fn requests_that_real_providers_refuse_are_refused() {
         ("/v1/chat/completions", chat(json!([user, result("a")]))),
         ("/v1/chat/completions", chat(json!([user, call, user, result("a")]))),
         ("/v1/chat/completions", chat(json!([user, call, result("a"), call, result("a")]))),
+        ("/v1/chat/completions", chat(json!([user, call_with("no json"), result("a")]))),
         ("/v1/chat/completions", json!({"model": "m"})),
         ("/v1/messages", json!({"model": "m", "messages": [user]})),
         ("/v1/messages", json!({"model": "m", "max_tokens": 9, "messages": [user, user]})),

@@ -3,7 +3,7 @@
 use super::{Calls, Decode, Decoded, Progress, grow, parse};
 use crate::{
     domain::item::{Reply, Wire},
-    llm::{Live, ModelError, ReplyLimits, error, fields::Fields, usage},
+    llm::{Live, ModelError, ReplyLimits, encode, error, fields::Fields, usage},
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -182,7 +182,7 @@ impl Decode for Decoder {
                     let call = calls.add(&name, arguments)?;
                     item.set("call_id", &call.call);
                     item.set("name", &call.tool);
-                    item.set("arguments", &call.arguments);
+                    item.set("arguments", &encode::arguments(&call.arguments));
                 }
                 "" => return Err(ModelError::nonsense("an output item without a type")),
                 _ => {}

@@ -46,7 +46,7 @@ pub(in crate::llm) fn assistant(text: &str, calls: &[ToolCall], extras: &Fields,
             out.extend_from_slice(br#","type":"function","function":{"name":"#);
             json(&mut out, &call.tool);
             out.extend_from_slice(br#","arguments":"#);
-            json(&mut out, &call.arguments);
+            json(&mut out, &super::arguments(&call.arguments));
             out.push(b'}');
             if let Some(extras) = call_extras.get(index) {
                 fields(&mut out, extras);

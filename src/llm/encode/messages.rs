@@ -34,23 +34,14 @@ pub(in crate::llm) fn result(out: &mut Vec<u8>, call: &str, output: &str) {
     out.push(b'}');
 }
 
-/// A call. Its arguments must be an object here: what is none goes back inside one.
+/// A call.
 pub(in crate::llm) fn call(out: &mut Vec<u8>, call: &ToolCall) {
     out.extend_from_slice(br#"{"type":"tool_use","id":"#);
     json(out, call.call.as_str());
     out.extend_from_slice(br#","name":"#);
     json(out, &call.tool);
     out.extend_from_slice(br#","input":"#);
-    let arguments = call.arguments.trim();
-    if arguments.is_empty() {
-        out.extend_from_slice(b"{}");
-    } else if arguments.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok() {
-        out.extend_from_slice(arguments.as_bytes());
-    } else {
-        out.extend_from_slice(br#"{"invalid_json":"#);
-        json(out, arguments);
-        out.push(b'}');
-    }
+    out.extend_from_slice(super::arguments(&call.arguments).trim().as_bytes());
     out.push(b'}');
 }
 

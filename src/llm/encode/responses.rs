@@ -45,7 +45,7 @@ pub(in crate::llm) fn call(out: &mut Vec<u8>, call: &ToolCall) {
     out.extend_from_slice(br#","name":"#);
     json(out, &call.tool);
     out.extend_from_slice(br#","arguments":"#);
-    json(out, &call.arguments);
+    json(out, &super::arguments(&call.arguments));
     out.push(b'}');
 }
 

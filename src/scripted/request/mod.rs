@@ -3,7 +3,11 @@
 mod parse;
 
 use crate::domain::item::Wire;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use serde::de::IgnoredAny;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// One element of what the model is shown.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
@@ -69,11 +73,11 @@ impl Seen {
 }
 
 impl Request {
-    /// What is wrong with the pairs of calls and results: all providers demand that each call is
-    /// answered, once, before the next reply.
+    /// What is wrong with calls and results: all providers demand that each call is answered, once,
+    /// before the next reply, and many parse its arguments again.
     fn unpaired(&self) -> Option<String> {
         let mut waiting: Vec<&str> = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         let mut answering = false;
         for item in &self.items {
             match item {
@@ -84,16 +88,19 @@ impl Request {
                     waiting.swap_remove(at);
                     answering = true;
                 }
-                Seen::Call { id, .. } => {
+                Seen::Call { id, arguments, .. } => {
+                    let object = arguments.trim_start().starts_with('{');
+                    if !object || serde_json::from_str::<IgnoredAny>(arguments).is_err() {
+                        return Some(format!("the arguments of call {id:?} are no JSON object"));
+                    }
                     if answering && !waiting.is_empty() {
                         return Some(format!("no tool output found for function call {}", waiting[0]));
                     }
                     answering = false;
-                    if id.is_empty() || seen.contains(&id.as_str()) {
+                    if id.is_empty() || !seen.insert(id) {
                         return Some(format!("call id {id:?} is empty or occurs twice"));
                     }
                     waiting.push(id);
-                    seen.push(id);
                 }
                 Seen::Input { .. } if !waiting.is_empty() => {
                     return Some(format!("no tool output found for function call {}", waiting[0]));

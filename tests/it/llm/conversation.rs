@@ -65,7 +65,7 @@ fn responses_has_its_items() {
         "input": [
             message("developer", "brief"), message("user", "do it"),
             json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Looking."}]}),
-            call("call_1_0", r#"{"command":"ls"}"#), call("call_1_1", "no json"),
+            call("call_1_0", r#"{"command":"ls"}"#), call("call_1_1", r#"{"invalid_json":"no json"}"#),
             output("call_1_0", "a.txt"), output("call_1_1", ""), message("developer", "hurry"),
         ],
         "max_output_tokens": 500, "prompt_cache_key": "task-1",
@@ -85,7 +85,7 @@ fn chat_has_one_message_where_users_messages_meet() {
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "[server] brief\n\ndo it"},
             {"role": "assistant", "content": "Looking.",
-             "tool_calls": [call("call_1_0", r#"{"command":"ls"}"#), call("call_1_1", "no json")]},
+             "tool_calls": [call("call_1_0", r#"{"command":"ls"}"#), call("call_1_1", r#"{"invalid_json":"no json"}"#)]},
             {"role": "tool", "tool_call_id": "call_1_0", "content": "a.txt"},
             {"role": "tool", "tool_call_id": "call_1_1", "content": ""},
             {"role": "user", "content": "[server] hurry"},

@@ -117,12 +117,12 @@ fn expected(wire: Wire) -> Reply {
             r#"{"encrypted_content":"zz==","summary":[{"text":"Think ü.","type":"summary_text"}],"type":"reasoning"}"#,
             r#"{"content":[{"annotations":[],"logprobs":[],"text":"Hello ü€😀","type":"output_text"}],"phase":"commentary","role":"assistant","type":"message"}"#,
             r#"{"arguments":"{\"command\":\"ls\"}","call_id":"call_3_0","name":"shell","type":"function_call"}"#,
-            r#"{"arguments":"","call_id":"call_3_1","name":"shell","type":"function_call"}"#,
+            r#"{"arguments":"{}","call_id":"call_3_1","name":"shell","type":"function_call"}"#,
         ],
         Wire::Chat => &[concat!(
             r#"{"role":"assistant","content":"Hello ü€😀","reasoning_content":"Think ü.","tool_calls":["#,
             r#"{"id":"call_3_0","type":"function","function":{"name":"shell","arguments":"{\"command\":\"ls\"}"}},"#,
-            r#"{"id":"call_3_1","type":"function","function":{"name":"shell","arguments":""}}]}"#,
+            r#"{"id":"call_3_1","type":"function","function":{"name":"shell","arguments":"{}"}}]}"#,
         )],
         Wire::Messages => &[concat!(
             r#"{"role":"assistant","content":[{"signature":"c2ln","thinking":"Think ü.","type":"thinking"},"#,
