@@ -240,7 +240,10 @@ async fn refusal(response: Response) -> ApiError {
         .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_lowercase());
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let of = |field: &str| error.get(field).and_then(Value::as_str).unwrap_or_default();
-        let _ = write!(detail, "; {}: {}", of("pointer"), of("detail"));
+        // Some details repeat what is wrong with the first field.
+        if !detail.contains(of("detail")) {
+            let _ = write!(detail, "; {}: {}", of("pointer"), of("detail"));
+        }
     }
     if status == StatusCode::UNAUTHORIZED {
         detail.push_str(" (the key comes from JOURNEYMAN_KEY or --key)");
