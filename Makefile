@@ -41,7 +41,7 @@ openapi-check:
 
 bench: setup ## Measure, each figure against a floor of the same run (docs/BENCHMARKS.md)
 	$(CARGO) build --release --workspace --bins
-	$(CARGO) run --release --example bench
+	$(CARGO) run --release --example bench -- --write
 
 doctor: setup ## Try everything that the main job needs on this machine
 	$(CARGO) run --release --quiet --bin journeyman -- doctor

@@ -1,0 +1,38 @@
+//! `make bench`: what the service costs, each figure beside a floor that the same run measures.
+//!
+//! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
+//! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
+//! goes into `docs/BENCHMARKS.md`. Figures are medians unless they say otherwise.
+#![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets what it did not expect has failed")]
+
+mod floor;
+mod report;
+mod scenarios;
+mod stand;
+
+use report::Report;
+use stand::Stand;
+
+#[tokio::main]
+async fn main() {
+    let mut report = Report::default();
+    let floor = floor::Floor::start().await;
+    floor.measure(&mut report).await;
+    let stand = Stand::start(&floor.database_url).await;
+    scenarios::at_rest(&stand, &mut report);
+    scenarios::first_request(&stand, &mut report).await;
+    scenarios::turns_of_a_long_task(&stand, &mut report).await;
+    for tasks in [1, 32, 100, 200] {
+        scenarios::tasks_at_once(&stand, tasks, &mut report).await;
+    }
+    scenarios::reads(&stand, &floor, &mut report).await;
+    for watchers in [1, 50, 1_000] {
+        scenarios::watched(&stand, &floor, watchers, &mut report).await;
+    }
+    drop(stand);
+    floor.stop().await;
+    report.print();
+    report.write(std::env::args().any(|argument| argument == "--write"));
+}
