@@ -181,7 +181,8 @@ impl Queue {
         }
         let delay = match done {
             Done::Settled => None,
-            Done::Again => Some(RETRY_AFTER),
+            // What fails at once at every claim is tried ever more rarely.
+            Done::Again => Some(RETRY_AFTER * claimed.attempts.clamp(1, 30)),
             Done::Left => Some(Duration::ZERO),
         };
         if let Some(delay) = delay

@@ -199,9 +199,12 @@ impl Journal {
                     tracing::warn!(task.id = %self.lease.task, error = %error, "waiting for the database");
                     self.pause(pause).await?;
                     pause = (pause * 2).min(RETRY_MAX);
-                    if let Some(last) = self.found_written().await? {
+                    if let Some((last, alone)) = self.found_written().await? {
                         self.outbox.clear();
                         self.settle(last);
+                        if !alone {
+                            self.refold().await?;
+                        }
                         return Ok(true);
                     }
                     // What was not written goes after what others wrote meanwhile, if it may.
@@ -232,18 +235,17 @@ impl Journal {
         self.hub.wrote(self.lease.team, self.lease.task, last);
     }
 
-    /// A commit whose answer was lost may have gone through: its rows are looked for.
-    async fn found_written(&self) -> Result<Option<Seq>, Halt> {
+    /// A commit whose answer was lost may have gone through: its rows are looked for. Answers the
+    /// last seq of the log and whether nobody else has written since the last commit.
+    async fn found_written(&self) -> Result<Option<(Seq, bool)>, Halt> {
         let (store, task, after) = (self.store.clone(), self.lease.task, self.committed);
         let rows = patiently(&self.stop, || log::records(&store, task, after, PAGE)).await?;
         let written = |window: &[Record]| {
             window.iter().zip(&self.outbox).all(|(row, new)| row.event.data == new.data && row.event.turn == new.turn)
         };
-        Ok(rows
-            .windows(self.outbox.len().max(1))
-            .find(|window| window.len() == self.outbox.len() && written(window))
-            .and_then(|_| rows.last())
-            .map(|row| row.event.seq))
+        let ours = self.outbox.len();
+        let found = rows.windows(ours.max(1)).any(|window| window.len() == ours && written(window));
+        Ok(rows.last().filter(|_| found).map(|last| (last.event.seq, rows.len() == ours)))
     }
 
     async fn refold(&mut self) -> Result<(), Halt> {

@@ -3,10 +3,13 @@
 use super::{StoreError, roles};
 use crate::domain::TeamId;
 use sqlx::{
-    AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, Transaction,
+    AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{str::FromStr, time::Duration};
+
+/// How long a connection may rest before it is tried when it is next used.
+const RESTED: Duration = Duration::from_secs(1);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -107,6 +110,15 @@ async fn pool(settings: &Settings, options: PgConnectOptions, role: &'static str
         .acquire_timeout(settings.acquire_timeout)
         .idle_timeout(Duration::from_secs(300))
         .test_before_acquire(false)
+        // A connection that has rested may be dead by now; one in steady use is not asked each time.
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 connection.execute(role).await?;
@@ -125,6 +137,9 @@ async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
             other => other,
         })?;
     let due = MIGRATIONS.iter().filter(|m| !applied.contains(&m.version)).count();
+    if let Some(newer) = applied.iter().find(|version| MIGRATIONS.iter().all(|m| m.version != **version)) {
+        return Err(StoreError::Schema(format!("the database is newer than this build: it has migration {newer}")));
+    }
     if due > 0 {
         return Err(StoreError::Schema(format!("{due} migrations are due: start once without --no-migrate")));
     }
