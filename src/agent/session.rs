@@ -249,6 +249,11 @@ impl Session {
         self.inputs.values().any(|input| input.interrupts)
     }
 
+    /// Inputs that the next model call will show.
+    pub fn has_words(&self) -> bool {
+        self.inputs.values().any(|input| input.queued_in_run.is_none())
+    }
+
     /// How long the present run has been running.
     pub fn ran(&self, now: Timestamp) -> Duration {
         self.used.ran + self.running_since.map_or(Duration::ZERO, |since| now.since(since))

@@ -84,9 +84,8 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
     if let Some(step) = next_call(session) {
         return step;
     }
-    let shown = session.inputs.values().all(|input| input.queued_in_run.is_some());
     match &session.last_words {
-        Some(words) if shown && !session.calling => rest(session, words),
+        Some(words) if !session.has_words() && !session.calling => rest(session, words),
         _ => call_model(session, model),
     }
 }

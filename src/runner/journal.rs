@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Rows read at a time when a log is folded.
@@ -62,6 +63,8 @@ pub(super) struct Journal {
     pub(super) refolded: bool,
     outbox: Vec<NewEvent>,
     committed: Seq,
+    /// The last seq that anybody is known to have written.
+    news: watch::Receiver<Seq>,
     /// Stops waiting for a database that is away.
     stop: CancellationToken,
 }
@@ -69,8 +72,10 @@ pub(super) struct Journal {
 impl Journal {
     pub(super) async fn open(store: Store, hub: Hub, claimed: &Claimed, stop: CancellationToken) -> Result<Self, Halt> {
         let lease = Lease { team: claimed.team, task: claimed.task, epoch: claimed.epoch };
+        // Watched before it is read, so that nothing falls between.
+        let news = hub.watch(claimed.task);
         let (session, committed) = patiently(&stop, || fold(&store, claimed.task)).await?;
-        Ok(Self { store, hub, lease, session, refolded: false, outbox: Vec::new(), committed, stop })
+        Ok(Self { store, hub, lease, session, refolded: false, outbox: Vec::new(), committed, news, stop })
     }
 
     /// Records an event: folded now, written with the next commit.
@@ -128,10 +133,14 @@ impl Journal {
         Ok(Flow::On)
     }
 
-    /// Folds what others have written, if there is anything and nothing is recorded.
+    /// Folds what others have written, if there is anything; what was recorded is committed first.
     pub(super) async fn refresh(&mut self) -> Result<(), Halt> {
-        if !self.outbox.is_empty() || *self.hub.watch(self.lease.task).borrow() <= self.committed {
+        if *self.news.borrow() <= self.committed {
             return Ok(());
+        }
+        if !self.outbox.is_empty() {
+            // The commit finds the others' rows and folds the log anew.
+            return self.commit().await;
         }
         let (store, task, after) = (self.store.clone(), self.lease.task, self.committed);
         let records = patiently(&self.stop, || log::records(&store, task, after, PAGE)).await?;
@@ -145,7 +154,7 @@ impl Journal {
     /// Returns once somebody has cancelled the task or wants what runs to be cut off.
     pub(super) async fn cut_short(&self) {
         use crate::domain::task::{Control, OnBusy};
-        let mut watch = self.hub.watch(self.lease.task);
+        let mut watch = self.news.clone();
         let mut seen = self.committed;
         loop {
             if *watch.borrow_and_update() > seen {

@@ -39,6 +39,10 @@ impl Driver {
         self.journal.record_all(intent);
         self.journal.commit().await?;
         self.boundary()?;
+        // Words that came with this commit go before the call, and a cancel before everything.
+        if self.journal.session.cancel || self.journal.session.has_words() {
+            return Ok(Flow::On);
+        }
         let mut conversation = self.conversation(&model).await?;
         self.prepare_copy().await?;
 

@@ -34,6 +34,9 @@ impl Driver {
         self.journal.record_all(intent);
         self.journal.commit().await?;
         self.boundary()?;
+        if self.journal.session.cancel || self.journal.session.interrupted() {
+            return Ok(Flow::On);
+        }
         self.prepare_copy().await?;
         let workspace = match self.copy.workspace().await {
             Ok(workspace) => workspace,

@@ -95,14 +95,16 @@ async fn what_a_model_calls_wrongly_is_told_to_it_and_the_task_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_and_cut_replies_are_nudged_and_never_taken_for_the_end() {
-    let script = json!({ "sequence": [json!({ "text": "" }), json!({ "text": "half", "cut": true }), say("Whole.")] });
+    let script = json!({ "sequence": [
+        json!({ "text": "half", "cut": true, "fault": { "kind": "empty", "times": 1 } }), say("Whole."),
+    ] });
     let (ground, service, api) = ground(&script).await;
     let id = api.create(&request(&ground)).await;
     let task = api.rest(&id).await;
     assert_eq!(task["result"]["answer"], "Whole.", "{task:#}");
     service.stop().await;
 
-    let script = json!({ "sequence": [json!({ "text": "", "repeat": 50 })] });
+    let script = json!({ "sequence": [json!({ "text": "x", "fault": "empty" })] });
     let (ground, service, api) = self::ground(&script).await;
     let id = api.create(&request(&ground)).await;
     let task = api.rest(&id).await;
@@ -176,7 +178,8 @@ fn sleeping_below_execd() -> Option<u32> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
     };
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     for pid in pids {
         if command_line(pid) == b"sleep\x0030\x00" {
             let mut above = parent(pid)?;
@@ -203,7 +206,20 @@ async fn a_hostile_repository_does_nothing_to_the_server() {
     let path = ground.repositories.path().join("hostile");
     std::fs::remove_file(path.join("link")).unwrap();
     std::os::unix::fs::symlink("/etc/shadow", path.join("link")).unwrap();
-    git(&path, &["-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--all", "--message", "a link out"]);
+    git(
+        &path,
+        &[
+            "-c",
+            "user.name=T",
+            "-c",
+            "user.email=t@example.com",
+            "commit",
+            "--quiet",
+            "--all",
+            "--message",
+            "a link out",
+        ],
+    );
     let service = ground.start().await;
     let api = service.api();
     let id = api.create(&json!({ "request": "mend", "repository": { "url": url }, "checks": ["python3 -c 'import calc; assert calc.add(2, 3) == 5'"] })).await;

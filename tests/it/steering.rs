@@ -153,9 +153,15 @@ async fn a_retry_starts_from_the_start_of_the_last_run() {
     assert_eq!(requests.len(), 5, "two of the first run, three of the second");
     assert_eq!(requests[0]["body"]["input"], requests[2]["body"]["input"], "the conversation starts over");
     let events = api.events(&id).await;
-    let looks: Vec<_> = events.iter().filter(|e| e["kind"] == "tool.completed" && e["data"]["output"].as_str().unwrap().contains("calc.py")).collect();
+    let looks: Vec<_> = events
+        .iter()
+        .filter(|e| e["kind"] == "tool.completed" && e["data"]["output"].as_str().unwrap().contains("calc.py"))
+        .collect();
     assert_eq!(looks.len(), 2);
-    assert!(!looks[1]["data"]["output"].as_str().unwrap().contains("left.txt"), "the working copy starts over: {looks:#?}");
+    assert!(
+        !looks[1]["data"]["output"].as_str().unwrap().contains("left.txt"),
+        "the working copy starts over: {looks:#?}"
+    );
     service.stop().await;
 }
 
@@ -169,7 +175,8 @@ async fn a_plan_waits_for_its_approval_and_may_come_back_edited() {
     assert_eq!((&task["status"], &task["waiting_for"]), (&json!("waiting"), &json!("approval")), "{task:#}");
     let (_, pending) = api.get("/v1/approvals?state=pending").await;
     let approval = pending["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{pending:#}")).to_owned();
-    let decision = json!({ "decision": "approve", "plan": [{ "step": "mend add, and nothing else", "status": "in_progress" }] });
+    let decision =
+        json!({ "decision": "approve", "plan": [{ "step": "mend add, and nothing else", "status": "in_progress" }] });
     let (status, answer) = api.post(&format!("/v1/tasks/{id}/approvals/{approval}"), &decision).await;
     assert!(status < 300, "{status} {answer}");
     assert_eq!(api.post(&format!("/v1/tasks/{id}/approvals/{approval}"), &decision).await.0, 409);
