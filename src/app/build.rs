@@ -140,15 +140,14 @@ pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::R
 
 /// The execd beside this executable, or where the settings say.
 fn execd(settings: &Settings) -> anyhow::Result<PathBuf> {
-    let path = match &settings.workspace.execd {
-        Some(path) => path.clone(),
-        None => {
-            let own = std::env::current_exe().context("where this executable is")?;
-            let beside = own.with_file_name("execd");
-            // Test binaries lie one directory deeper.
-            let above = own.parent().and_then(Path::parent).map(|dir| dir.join("execd"));
-            if beside.exists() { beside } else { above.filter(|path| path.exists()).unwrap_or(beside) }
-        }
+    let path = if let Some(path) = &settings.workspace.execd {
+        path.clone()
+    } else {
+        let own = std::env::current_exe().context("where this executable is")?;
+        let beside = own.with_file_name("execd");
+        // Test binaries lie one directory deeper.
+        let above = own.parent().and_then(Path::parent).map(|dir| dir.join("execd"));
+        if beside.exists() { beside } else { above.filter(|path| path.exists()).unwrap_or(beside) }
     };
     if !path.exists() {
         bail!("execd is not at {}: build it (cargo build --workspace --bins) or set JOURNEYMAN_EXECD", path.display());

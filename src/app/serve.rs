@@ -80,7 +80,7 @@ impl Server {
         let data_dir = lock.dir().to_owned();
         let database = RunningDatabase::start(settings, &lock).await?;
         let parts = Parts::build(settings, &data_dir, &database.url, migrate).await?;
-        let chosen = settings.auth.bootstrap_key.as_ref().map(|key| key.expose());
+        let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
         let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
         let hub = Hub::new(parts.store.clone());
         let tail = (hub.clone(), shutdown.cut());

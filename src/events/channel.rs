@@ -94,11 +94,11 @@ impl Channel {
     /// Events after `after` from the ring, filled by one read of the log for all watchers where it
     /// is behind `until`; from the log where the ring begins later.
     pub(super) async fn after(&self, store: &Store, after: Seq, until: Seq) -> Result<Vec<Arc<Encoded>>, StoreError> {
-        if let Some(found) = self.from_ring(after, until) {
+        if let Some(found) = self.in_ring(after, until) {
             return Ok(found);
         }
         let _filling = self.filling.lock().await;
-        if let Some(found) = self.from_ring(after, until) {
+        if let Some(found) = self.in_ring(after, until) {
             return Ok(found);
         }
         let ring_last = self.ring.lock().unwrap_or_else(PoisonError::into_inner).last;
@@ -115,7 +115,7 @@ impl Channel {
     }
 
     /// None where the log has to be read.
-    fn from_ring(&self, after: Seq, until: Seq) -> Option<Vec<Arc<Encoded>>> {
+    fn in_ring(&self, after: Seq, until: Seq) -> Option<Vec<Arc<Encoded>>> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if after >= ring.last {
             return (until <= after).then(Vec::new);

@@ -129,10 +129,10 @@ impl Copy {
 
     /// Ends the sandbox; nothing of it runs when this returns. The copy stays.
     pub(super) async fn close(&mut self) {
-        if let Some(opening) = self.opening.take() {
-            if let Ok(Ok(workspace)) = opening.await {
-                workspace.close().await;
-            }
+        if let Some(opening) = self.opening.take()
+            && let Ok(Ok(workspace)) = opening.await
+        {
+            workspace.close().await;
         }
         if let Some(workspace) = self.workspace.take() {
             workspace.close().await;

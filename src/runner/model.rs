@@ -178,8 +178,8 @@ impl Driver {
 /// How a run ends whose model cannot be had.
 fn ended_by(error: &ModelError) -> End {
     let code = match error {
-        ModelError::Rejected { .. } | ModelError::ContextTooLong { .. } => ErrorCode::ModelRejected,
-        ModelError::Unavailable { .. } | ModelError::CutOff { .. } | ModelError::Nonsense { .. } => {
+        ModelError::Rejected { .. } | ModelError::ContextTooLong => ErrorCode::ModelRejected,
+        ModelError::Unavailable { .. } | ModelError::CutOff | ModelError::Nonsense { .. } => {
             ErrorCode::ModelUnavailable
         }
     };

@@ -26,6 +26,7 @@ impl StoreError {
     }
 
     /// A row whose JSON or word does not parse.
+    #[expect(clippy::needless_pass_by_value, reason = "ids are small, and texts are borrowed already")]
     pub fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> Self {
         Self::Corrupt { table, column, id: id.to_string() }
     }
