@@ -63,7 +63,7 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
     if !found.commands.is_empty() {
         text.push_str("\n## Commands found in manifests\n");
         for command in &found.commands {
-            let _ = writeln!(text, "- {}: `{}` ({})", command.purpose, command.command, command.origin);
+            let _ = writeln!(text, "- {}: `{}` ({})", command.purpose, command.line, command.origin);
         }
     }
     if !found.checks.is_empty() {

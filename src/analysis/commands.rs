@@ -18,14 +18,14 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) purpose: &'static str,
-    pub(super) command: String,
+    pub(super) line: String,
     /// The file that shows it.
     pub(super) origin: String,
 }
 
 impl Found {
     fn command(&mut self, purpose: &'static str, command: impl Into<String>, origin: &str) {
-        self.commands.push(Command { purpose, command: command.into(), origin: origin.to_owned() });
+        self.commands.push(Command { purpose, line: command.into(), origin: origin.to_owned() });
     }
 
     fn check(&mut self, command: impl Into<String>, directory: &str, origin: &str) {
@@ -316,7 +316,7 @@ fn continuous_integration(repository: &Repository<'_>, found: &mut Found) {
         }
     }
     for (run, path) in lines.into_iter().take(CI_LINES_MAX) {
-        if !found.commands.iter().any(|command| command.command == run) {
+        if !found.commands.iter().any(|command| command.line == run) {
             found.command("continuous integration", run, &path);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     brief::plain,
-    manifests::{Repository, is_python_test},
+    manifests::{Repository, extension, is_python_test},
 };
 use crate::domain::brief::Language;
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ const ENTRIES: &[&str] = &[
 pub(super) fn entry_points(repository: &Repository<'_>) -> Vec<String> {
     let by_name = ENTRIES.iter().copied().filter(|path| repository.has(path));
     let by_place = repository.paths.iter().copied().filter(|path| {
-        (path.starts_with("src/bin/") && path.ends_with(".rs"))
+        (path.starts_with("src/bin/") && extension(path) == "rs")
             || (path.starts_with("cmd/") && path.ends_with("/main.go"))
             || path.ends_with("/__main__.py")
     });

@@ -51,12 +51,10 @@ pub fn wanted<'a>(files: &[BriefFile<'a>]) -> Vec<&'a str> {
             ranked.insert((if depth == 0 { 0 } else { 2 }, depth, path));
         } else if depth <= 1 && MANIFESTS.contains(&name) {
             ranked.insert((1, depth, path));
-        } else if path
-            .strip_prefix(".github/workflows/")
-            .is_some_and(|rest| rest.ends_with(".yml") || rest.ends_with(".yaml"))
+        } else if path.strip_prefix(".github/workflows/").is_some_and(|rest| matches!(extension(rest), "yml" | "yaml"))
         {
             ranked.insert((3, depth, path));
-        } else if name.ends_with(".py") && is_python_test(name) {
+        } else if is_python_test(name) {
             samples.insert(path);
         }
     }
@@ -65,7 +63,7 @@ pub fn wanted<'a>(files: &[BriefFile<'a>]) -> Vec<&'a str> {
 }
 
 pub(super) fn is_python_test(name: &str) -> bool {
-    name.ends_with(".py") && (name.starts_with("test") || name.ends_with("_test.py"))
+    extension(name) == "py" && (name.starts_with("test") || name.ends_with("_test.py"))
 }
 
 /// The base as the rest of the brief sees it: paths in order, and the texts that were read.
@@ -125,4 +123,9 @@ impl<'a> Repository<'a> {
 /// `directory/name`, or the name alone in the root.
 pub(super) fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// As written: other spellings of an extension are other languages' or nobody's.
+pub(super) fn extension(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, extension)| extension)
 }

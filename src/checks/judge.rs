@@ -112,7 +112,7 @@ pattern!(MAKE_NO_FILE, r"(?m)^make: \*\*\* No targets specified and no makefile 
 pattern!(NPM_SCRIPT, r#"(?mi)^npm (?:ERR!|error) Missing script: "(.+?)""#);
 pattern!(
     MODULE,
-    r#"(?m)(?:No module named '?([\w.]+)'?|Cannot find (?:module|package) '([^'./][^']*)'|cannot load such file -- (\S+)|no required module provides package ([^\s;:]+)|cannot find module providing package ([^\s;:]+)|missing go\.sum entry for module providing package ([^\s;:]+)|no matching package (?:named )?`([^`]+)`|Could not find artifact (\S+))"#
+    r"(?m)(?:No module named '?([\w.]+)'?|Cannot find (?:module|package) '([^'./][^']*)'|cannot load such file -- (\S+)|no required module provides package ([^\s;:]+)|cannot find module providing package ([^\s;:]+)|missing go\.sum entry for module providing package ([^\s;:]+)|no matching package (?:named )?`([^`]+)`|Could not find artifact (\S+))"
 );
 pattern!(
     NETWORK,
@@ -145,7 +145,6 @@ fn obstacle(output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obsta
             Obstacle::DiskLimit,
             "the working copy grew beyond its disk limit; make it write less or raise the limit".to_owned(),
         )),
-        RunOutcome::Exited(0) => None,
         RunOutcome::Signalled(9) => Some(memory()),
         RunOutcome::Exited(137) if nothing_ran => Some(memory()),
         // The code's own faults: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGPIPE, SIGSYS.
@@ -154,7 +153,7 @@ fn obstacle(output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obsta
         RunOutcome::Signalled(signal) => {
             Some((Obstacle::Killed, format!("it was killed by signal {signal} from outside; run it again")))
         }
-        RunOutcome::Exited(code) if nothing_ran => lacks(code, text),
+        RunOutcome::Exited(code) if nothing_ran && code != 0 => lacks(code, text),
         RunOutcome::Exited(_) => None,
     }
 }

@@ -1,8 +1,8 @@
 //! What goes back to the model when checks fail.
 
 use super::parse::pattern;
-use crate::domain::check::{CheckOutcome, CheckResult, CheckRun};
-use std::collections::BTreeSet;
+use crate::domain::check::{CheckOutcome, CheckResult, CheckRun, CheckSource};
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Of the whole report, in characters.
 const REPORT_MAX_CHARS: usize = 6_000;
@@ -13,7 +13,8 @@ const EXCERPTS_MAX: usize = 6;
 const EXCERPT_CHARS: usize = 1_500;
 
 /// The failures that the base does not have, cut to what matters, at most [`REPORT_MAX_CHARS`]
-/// characters. Empty where every failing check fails just as it did on the base.
+/// characters. A check that the task names has to pass: where it fails as on the base, those
+/// failures are told. Empty where every other failing check fails just as it did on the base.
 pub fn failure_report(results: &[CheckResult]) -> String {
     let failing: Vec<&CheckResult> = results.iter().filter(|result| is_news(result)).collect();
     if failing.is_empty() {
@@ -34,6 +35,7 @@ fn is_news(result: &CheckResult) -> bool {
     let Some(run) = result.final_run.as_ref() else { return false };
     match (run.outcome, result.baseline.as_ref()) {
         (CheckOutcome::Pass, _) => false,
+        (CheckOutcome::Fail, _) if result.source == CheckSource::Task => true,
         (CheckOutcome::Fail, Some(base)) if base.outcome == CheckOutcome::Fail => {
             // Not parsed on either side: nothing tells the failures apart.
             run.tests.is_none()
@@ -55,35 +57,40 @@ fn section(result: &CheckResult, share: usize) -> String {
     let Some(run) = result.final_run.as_ref() else { return String::new() };
     let mut text = format!("## `{}`", result.command.chars().take(300).collect::<String>());
     if let Some(code) = run.exit_code {
-        text.push_str(&format!(" (exit code {code})"));
+        let _ = write!(text, " (exit code {code})");
     }
     text.push('\n');
     if let Some(reason) = &run.reason {
-        text.push_str(&format!(
-            "{}: {reason}\n",
-            if run.outcome == CheckOutcome::CouldNotRun { "could not run" } else { "note" }
-        ));
+        let kind = if run.outcome == CheckOutcome::CouldNotRun { "could not run" } else { "note" };
+        let _ = writeln!(text, "{kind}: {reason}");
     }
-    let new = new_failures(result, run);
-    let old = run.failing.len() - new.len();
-    if !new.is_empty() {
-        text.push_str(&format!("{} failing:\n", counted(new.len())));
-        for name in new.iter().take(NAMES_MAX) {
-            text.push_str(&format!("- {}\n", name.chars().take(200).collect::<String>()));
+    let mut told = new_failures(result, run);
+    let mut old = run.failing.len() - told.len();
+    let before = if told.is_empty() && old > 0 && result.source == CheckSource::Task {
+        told = run.failing.iter().map(String::as_str).collect();
+        old = 0;
+        " as before your changes, and the task asks for this check to pass"
+    } else {
+        ""
+    };
+    if !told.is_empty() {
+        let _ = writeln!(text, "{} failing{before}:", counted(told.len()));
+        for name in told.iter().take(NAMES_MAX) {
+            let _ = writeln!(text, "- {}", name.chars().take(200).collect::<String>());
         }
-        if new.len() > NAMES_MAX {
-            text.push_str(&format!("- and {} more\n", new.len() - NAMES_MAX));
+        if told.len() > NAMES_MAX {
+            let _ = writeln!(text, "- and {} more", told.len() - NAMES_MAX);
         }
     }
     if old > 0 {
-        text.push_str(&format!("({} failed before your changes too and are left out.)\n", counted(old)));
+        let _ = writeln!(text, "({} failed before your changes too and are left out.)", counted(old));
     } else if result.baseline.as_ref().is_some_and(|base| base.outcome == CheckOutcome::Fail && base.tests.is_none()) {
         text.push_str("(It failed before your changes too; its log does not tell which failures are new.)\n");
     }
     let room = share.saturating_sub(text.chars().count() + 20);
-    let excerpts = excerpts(&run.log, &new, room);
+    let excerpts = excerpts(&run.log, &told, room);
     if !excerpts.is_empty() {
-        text.push_str(&format!("```\n{excerpts}\n```"));
+        let _ = write!(text, "```\n{excerpts}\n```");
     }
     text
 }

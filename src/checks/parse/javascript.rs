@@ -116,9 +116,10 @@ pub(super) fn vitest(log: &Log<'_>) -> Parsed {
     let mut named: Vec<(String, TestStatus)> = Vec::new();
     for line in &log.lines[..*end] {
         if let Some(found) = VITEST_FAILURE.captures(line) {
-            match found[1].contains(" > ") {
-                true => _ = failing.insert(found[1].to_owned()),
-                false => _ = broken_files.insert(found[1].split(" [ ").next().unwrap_or("").to_owned()),
+            if found[1].contains(" > ") {
+                failing.insert(found[1].to_owned());
+            } else {
+                broken_files.insert(found[1].split(" [ ").next().unwrap_or("").to_owned());
             }
         } else if let Some(found) = VITEST_MARK.captures(line) {
             let status = match &found[1] {

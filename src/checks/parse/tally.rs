@@ -49,7 +49,7 @@ pub(super) fn settle(named: Vec<(String, TestStatus)>, summary: Summary) -> Pars
     for (name, status) in named {
         tally.note(name, status);
     }
-    let failed = tally.tests.values().filter(|status| **status == TestStatus::Failed).count() as u32;
+    let failed = tally.failing();
     tally.counts = Some(TestCounts { passed: summary.passed, failed, skipped: summary.skipped, all_named });
     Parsed::Tests(tally)
 }
@@ -72,6 +72,10 @@ impl Tally {
             .or_insert(status);
     }
 
+    fn failing(&self) -> u32 {
+        self.tests.values().filter(|status| **status == TestStatus::Failed).count() as u32
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         let clash = other.tests.keys().any(|name| self.tests.contains_key(name));
         for (name, status) in other.tests {
@@ -80,7 +84,7 @@ impl Tally {
         self.counts = match (self.counts, other.counts) {
             (Some(one), Some(two)) => Some(TestCounts {
                 passed: one.passed.zip(two.passed).map(|(one, two)| one + two),
-                failed: one.failed + two.failed,
+                failed: self.failing(),
                 skipped: one.skipped + two.skipped,
                 all_named: one.all_named && two.all_named && !clash,
             }),

@@ -28,9 +28,9 @@ pub(super) fn parse(log: &Log<'_>) -> Parsed {
         .into_iter()
         .filter(|(_, point)| point.indent == 0)
         .enumerate()
-        .map(|(index, (_, point))| match point.name.is_empty() {
-            true => (format!("test {}", index + 1), point.status),
-            false => (point.name, point.status),
+        .map(|(index, (_, point))| {
+            let name = if point.name.is_empty() { format!("test {}", index + 1) } else { point.name };
+            (name, point.status)
         })
         .collect();
     if named.len() != plans[0] {

@@ -3,6 +3,7 @@
 mod logs;
 mod outcomes;
 mod patches;
+mod sandbox;
 mod verdict;
 
 use journeyman::{

@@ -171,7 +171,11 @@ fn failures_of_the_base_are_left_out_and_said() {
     assert!(report.contains("1 test failing:\n- tests.test_calc.DivTest.test_divides\n"), "{report}");
     assert!(report.contains("(2 tests failed before your changes too and are left out.)"), "{report}");
     assert!(!report.contains("ZeroDivisionError"), "{report}");
-    assert_eq!(failure_report(&[result(Some(last.clone()), last)]), "", "nothing is new");
+    assert_eq!(failure_report(&[result(Some(last.clone()), last.clone())]), "", "nothing is new");
+    let named = CheckResult { source: CheckSource::Task, ..result(Some(last.clone()), last) };
+    let report = failure_report(&[named]);
+    let words = "3 tests failing as before your changes, and the task asks for this check to pass:";
+    assert!(report.contains(words) && report.contains("ZeroDivisionError"), "{report}");
     assert_eq!(failure_report(&[result(None, ended("fine\n", 0))]), "");
 }
 
