@@ -96,6 +96,10 @@ impl Cgroups {
             }
         }
         if let Some((parent, controllers)) = &self.v2 {
+            if !parent.is_dir() {
+                make(parent)?;
+                enable(parent, controllers)?;
+            }
             let directory = parent.join(name);
             make(&directory)?;
             group.directories.push(directory.clone());
