@@ -104,7 +104,7 @@ fn read_case(text: &str) -> Case {
             content.push('\n');
         }
         if !newline {
-            content = content.trim_end_matches('\n').to_owned();
+            content.truncate(content.trim_end_matches('\n').len());
         }
         for (sign, real) in [('␍', "\r"), ('␉', "\t"), ('␠', " "), ('␀', "\0"), ('␂', "\u{feff}")] {
             content = content.replace(sign, real);

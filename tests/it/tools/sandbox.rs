@@ -145,7 +145,7 @@ async fn files_are_shown_with_numbers_and_in_parts() {
         said(&workspace, "read_file", json!({"path": "/workspace/README.md", "offset": 3})).await,
         "3\tIt sums (all) prices.\n(lines 3-3 of 3)\n(lines end with CRLF)\n"
     );
-    let long: String = (1..=5_000).map(|n| format!("line {n}\n")).collect();
+    let long = (1..=5_000).fold(String::new(), |text, n| text + &format!("line {n}\n"));
     copy.write("long.txt", format!("{long}{}", "x".repeat(3_000)));
     let part = said(&workspace, "read_file", json!({"path": "long.txt", "offset": 2, "limit": 2})).await;
     assert_eq!(part, "2\tline 2\n3\tline 3\n(lines 2-3 of 5,001; go on with `offset` 4)\n");
