@@ -14,7 +14,6 @@ use std::{
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -156,10 +155,16 @@ fn another_version_is_refused_by_name() {
 async fn liar(attack: &[u8]) -> (Copy, Result<Workspace, WorkspaceError>) {
     let copy = Copy::new().await;
     let script = copy.data_dir.path().join("liar");
-    let hex: String = attack.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}")).unwrap();
+            hex
+        })
+    };
+    let attack = hex(attack);
     let mut good = frame::hello();
     frame::push(&mut good, Kind::Done, 3, b"\"configured\"");
-    let good: String = good.iter().map(|byte| format!("{byte:02x}")).collect();
+    let good = hex(&good);
     let python = format!(
         "#!/usr/bin/python3\nimport os, sys, time\n\
          if len(sys.argv) < 2 or sys.argv[1] != 'launch': sys.exit(9)\n\
@@ -167,7 +172,7 @@ async fn liar(attack: &[u8]) -> (Copy, Result<Workspace, WorkspaceError>) {
          while opens < 2:\n    got = os.read(0, 65536)\n    if not got: sys.exit(0)\n    seen += got\n\
          \x20   opens = 0\n    at = 0\n    while at + 8 <= len(seen):\n        opens += seen[at + 2] == 5\n\
          \x20       at += 8 + seen[at] + 256 * seen[at + 1]\n\
-         os.write(1, bytes.fromhex('{hex}'))\nwhile os.read(0, 65536): pass\n"
+         os.write(1, bytes.fromhex('{attack}'))\nwhile os.read(0, 65536): pass\n"
     );
     std::fs::write(&script, python).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -235,7 +240,7 @@ async fn whatever_a_lying_execd_says_the_workspace_is_gone_and_nothing_else() {
 #[tokio::test]
 async fn more_data_than_was_asked_for_ends_the_workspace() {
     let mut attack = Vec::new();
-    frame::push(&mut attack, Kind::Data, 5, &[b'x'; PAYLOAD_LIMIT_BYTES]);
+    frame::push(&mut attack, Kind::Data, 5, &vec![b'x'; PAYLOAD_LIMIT_BYTES]);
     let (_copy, workspace) = liar(&attack).await;
     let read = tokio::time::timeout(Duration::from_secs(5), workspace.unwrap().read("file", 100)).await.unwrap();
     assert!(matches!(read, Err(WorkspaceError::Gone { .. })), "{read:?}");
@@ -589,5 +594,4 @@ async fn many_calls_at_once_all_come_back() {
     });
     futures::future::join_all(calls).await;
     assert_eq!(output(&workspace, "ls | wc -l").await, "11\n");
-    let _: Arc<[String]> = Arc::from([]);
 }
