@@ -74,11 +74,11 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
-fn chat(messages: Value) -> Value {
+fn chat(messages: &Value) -> Value {
     json!({"model": "m", "messages": messages})
 }
 
-async fn says(server: &Scripted, messages: Value) -> String {
+async fn says(server: &Scripted, messages: &Value) -> String {
     let answer: Value = server.post("/v1/chat/completions", &[], chat(messages)).await.json().await.expect("JSON");
     answer["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("no text in {answer}")).to_owned()
 }
@@ -90,7 +90,7 @@ async fn a_sequence_is_played_by_the_number_of_replies_in_the_request() {
     let mut messages = vec![json!({"role": "user", "content": "go"})];
     let mut heard = Vec::new();
     for _ in 0..5 {
-        let text = says(&server, json!(messages)).await;
+        let text = says(&server, &json!(messages)).await;
         messages.push(json!({"role": "assistant", "content": text}));
         messages.push(json!({"role": "user", "content": "on"}));
         heard.push(text);
@@ -108,16 +108,16 @@ async fn the_last_scenario_mark_chooses_and_counts_from_there() {
     }});
     let server = Scripted::play(script).await;
     let mut messages = vec![json!({"role": "user", "content": "please [scenario: fix] it"})];
-    assert_eq!(says(&server, json!(messages)).await, "fix 0");
+    assert_eq!(says(&server, &json!(messages)).await, "fix 0");
     messages.push(json!({"role": "assistant", "content": "fix 0"}));
     messages.push(json!({"role": "user", "content": "go on"}));
-    assert_eq!(says(&server, json!(messages)).await, "fix 1");
+    assert_eq!(says(&server, &json!(messages)).await, "fix 1");
     messages.push(json!({"role": "assistant", "content": "fix 1"}));
     messages.push(json!({"role": "user", "content": "[scenario: more]"}));
-    assert_eq!(says(&server, json!(messages)).await, "more 0");
-    assert_eq!(says(&server, json!([{"role": "user", "content": "mend the login page"}])).await, "login");
+    assert_eq!(says(&server, &json!(messages)).await, "more 0");
+    assert_eq!(says(&server, &json!([{"role": "user", "content": "mend the login page"}])).await, "login");
 
-    let unknown = chat(json!([{"role": "user", "content": "[scenario: nope]"}]));
+    let unknown = chat(&json!([{"role": "user", "content": "[scenario: nope]"}]));
     let refused = server.post("/v1/chat/completions", &[], unknown).await;
     assert_eq!(refused.status(), 400);
     assert!(refused.text().await.expect("a body").contains("no scenario \\\"nope\\\""));
@@ -143,7 +143,7 @@ async fn rules_look_at_texts_results_and_tools_and_fill_templates() {
         let answer: Value = server.post("/v1/chat/completions", &[], body).await.json().await.expect("JSON");
         answer["choices"][0]["message"].clone()
     };
-    assert_eq!(says(&server, json!([{"role": "user", "content": "run the tests"}])).await, "no tools here");
+    assert_eq!(says(&server, &json!([{"role": "user", "content": "run the tests"}])).await, "no tools here");
     let mut messages = json!([{"role": "user", "content": "run the tests"}]);
     let first = ask(&messages).await;
     assert_eq!(first["tool_calls"][0]["function"], json!({"name": "shell", "arguments": r#"{"command":"make test"}"#}));
@@ -162,7 +162,7 @@ async fn rules_look_at_texts_results_and_tools_and_fill_templates() {
 #[tokio::test]
 async fn the_same_request_gets_the_same_answer_from_two_servers() {
     let script = json!({"sequence": [{"text": "hm", "calls": [{"tool": "shell", "arguments": {"command": "ls"}}]}]});
-    let body = chat(json!([{"role": "user", "content": "go"}]));
+    let body = chat(&json!([{"role": "user", "content": "go"}]));
     let mut answers = Vec::new();
     for _ in 0..2 {
         let server = Scripted::play(script.clone()).await;
@@ -175,7 +175,7 @@ async fn the_same_request_gets_the_same_answer_from_two_servers() {
 async fn cached_tokens_are_those_of_the_longest_known_prefix() {
     let server = Scripted::play(json!({"rules": [{"reply": {"text": "yes"}}]})).await;
     let long = |c: &str| c.repeat(400);
-    let usage = async |messages: Value| -> (u64, u64) {
+    let usage = async |messages: &Value| -> (u64, u64) {
         let answer: Value = server.post("/v1/chat/completions", &[], chat(messages)).await.json().await.expect("JSON");
         let usage = &answer["usage"];
         let cached = usage["prompt_tokens_details"]["cached_tokens"].as_u64().expect("a count");
@@ -183,11 +183,11 @@ async fn cached_tokens_are_those_of_the_longest_known_prefix() {
     };
     let message = |role: &str, c: &str| json!({"role": role, "content": long(c)});
     let (a, b, c) = (message("user", "a"), message("assistant", "b"), message("user", "c"));
-    assert_eq!(usage(json!([a])).await, (100, 0));
-    assert_eq!(usage(json!([a])).await, (100, 100));
-    assert_eq!(usage(json!([a, b, c])).await, (300, 100));
-    assert_eq!(usage(json!([a, b, c])).await, (300, 300));
-    assert_eq!(usage(json!([c])).await, (100, 0));
+    assert_eq!(usage(&json!([a])).await, (100, 0));
+    assert_eq!(usage(&json!([a])).await, (100, 100));
+    assert_eq!(usage(&json!([a, b, c])).await, (300, 100));
+    assert_eq!(usage(&json!([a, b, c])).await, (300, 300));
+    assert_eq!(usage(&json!([c])).await, (100, 0));
 }
 
 #[tokio::test]
@@ -201,11 +201,11 @@ async fn requests_that_real_providers_refuse_are_refused() {
     let user = json!({"role": "user", "content": "go"});
     let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
     let refused = [
-        ("/v1/chat/completions", chat(json!([user, call]))),
-        ("/v1/chat/completions", chat(json!([user, result("a")]))),
-        ("/v1/chat/completions", chat(json!([user, call, user, result("a")]))),
-        ("/v1/chat/completions", chat(json!([user, call, result("a"), call, result("a")]))),
-        ("/v1/chat/completions", chat(json!([user, call_with("no json"), result("a")]))),
+        ("/v1/chat/completions", chat(&json!([user, call]))),
+        ("/v1/chat/completions", chat(&json!([user, result("a")]))),
+        ("/v1/chat/completions", chat(&json!([user, call, user, result("a")]))),
+        ("/v1/chat/completions", chat(&json!([user, call, result("a"), call, result("a")]))),
+        ("/v1/chat/completions", chat(&json!([user, call_with("no json"), result("a")]))),
         ("/v1/chat/completions", json!({"model": "m"})),
         ("/v1/messages", json!({"model": "m", "messages": [user]})),
         ("/v1/messages", json!({"model": "m", "max_tokens": 9, "messages": [user, user]})),
@@ -220,7 +220,7 @@ async fn requests_that_real_providers_refuse_are_refused() {
         let answer = server.post(path, &[], body.clone()).await;
         assert_eq!(answer.status(), 400, "{path} {body}");
     }
-    let sound = chat(json!([user, call, result("a"), user]));
+    let sound = chat(&json!([user, call, result("a"), user]));
     assert_eq!(server.post("/v1/chat/completions", &[], sound).await.status(), 200);
 }
 

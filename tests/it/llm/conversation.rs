@@ -214,7 +214,9 @@ proptest! {
             earlier = prefix;
         }
         let mut again = Conversation::new(&model, "Be \"brief\".", &[tool("shell"), tool("edit")]);
-        items.iter().for_each(|item| again.push(item));
+        for item in &items {
+            again.push(item);
+        }
         prop_assert_eq!(again.body("k", 7), conversation.body("k", 7));
         prop_assert_eq!(again.len(), items.len());
     }

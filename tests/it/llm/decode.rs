@@ -27,13 +27,15 @@ async fn hear_reply(wire: Wire, stream: &str) -> Reply {
 
 /// A stream of events whose data is JSON.
 fn events(events: &[Value]) -> String {
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or("x"))).collect()
+    let frame = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or("x"));
+    events.iter().map(frame).collect::<Vec<_>>().concat()
 }
 
 fn chunks(deltas: &[Value], finish: &str) -> String {
     let mut chunks: Vec<Value> = deltas.iter().map(|d| json!({"choices": [{"index": 0, "delta": d}]})).collect();
     chunks.push(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}));
-    chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<String>() + "data: [DONE]\n\n"
+    let frames: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    frames.concat() + "data: [DONE]\n\n"
 }
 
 fn responses_stream() -> String {
