@@ -260,7 +260,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-        let _ = parse("pytest -x", &bytes, &[bytes.clone()]);
+        let _ = parse("pytest -x", &bytes, std::slice::from_ref(&bytes));
     }
 
     /// Lines of real logs in any order, some twice, some missing.

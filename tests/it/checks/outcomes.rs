@@ -15,10 +15,13 @@ fn killed(log: &str, outcome: RunOutcome) -> CheckRun {
     judge(&test_check("make test"), &Output { outcome, ..output(log.as_bytes(), 0, None) })
 }
 
+/// Log, exit code, and what was in the way with words of the reason.
+type Row<'a> = (&'a str, i32, Option<(Obstacle, &'a str)>);
+
 #[test]
 fn what_is_missing_is_told_from_what_fails() {
     use Obstacle::{CommandMissing, DependencyMissing, DiskLimit, MemoryLimit, NetworkBlocked, ProcessLimit};
-    let table: &[(&str, i32, Option<(Obstacle, &str)>)] = &[
+    let table: &[Row<'_>] = &[
         ("bash: line 1: pytest: command not found\n", 127, Some((CommandMissing, "`pytest`"))),
         ("sh: 1: jest: not found\n", 127, Some((CommandMissing, "`jest`"))),
         ("./run.sh: line 3: gmake: command not found\n", 127, Some((CommandMissing, "`gmake`"))),
@@ -158,7 +161,10 @@ fn the_report_names_new_failures_with_what_they_said() {
     ] {
         let report = failure_report(&[result(None, of(file))]);
         assert!(report.contains(name) && report.contains(words), "{file}:\n{report}");
-        assert!(report.chars().count() <= 6_000 && report.matches("```").count() % 2 == 0, "{file}:\n{report}");
+        assert!(
+            report.chars().count() <= 6_000 && report.matches("```").count().is_multiple_of(2),
+            "{file}:\n{report}"
+        );
     }
 }
 

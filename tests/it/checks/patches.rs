@@ -127,7 +127,7 @@ fn a_test_that_moves_to_a_new_file_is_not_removed() {
 
 fn patch(path: &str, lines: &str) -> Vec<u8> {
     let count = lines.lines().count();
-    let added: String = lines.lines().map(|line| format!("+{line}\n")).collect();
+    let added = format!("+{}\n", lines.trim_end_matches('\n').replace('\n', "\n+"));
     format!("diff --git a/{path} b/{path}\nindex 1..2 100644\n--- a/{path}\n+++ b/{path}\n@@ -10,0 +11,{count} @@ fn x()\n{added}").into_bytes()
 }
 

@@ -299,11 +299,11 @@ fn an_empty_patch_is_no_change_unless_the_task_named_checks() {
 
 #[test]
 fn only_tests_of_the_patch_s_own_verify_nothing() {
+    use CheckSource::{Detected, Task};
+    use Verdict::{Unverified, Verified};
     let brings = TestChange { added: vec!["tests/test_new.py".to_owned()], ..TestChange::default() };
     let own =
         |base: Option<CheckRun>, last: CheckRun, source| decided(&[check(source, base, Some(last))], &brings).verdict;
-    use CheckSource::{Detected, Task};
-    use Verdict::{Unverified, Verified};
     assert_eq!(own(Some(tests("")), tests("+new"), Detected), Unverified, "the base has no tests");
     assert_eq!(own(Some(tests("")), tests("+new"), Task), Unverified, "whoever named the command");
     assert_eq!(own(None, tests("+new"), Task), Unverified, "there is no base");
