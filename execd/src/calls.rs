@@ -89,10 +89,10 @@ impl Calls {
             Request::Kill { process } => return self.runs.kill(process).map(Some),
             Request::Listen { port } => return self.relays.listen(port).map(Some),
             Request::Read { path, max_bytes, entry: false } => {
-                self.thread(stream, move |_| files::read(&root, &path, max_bytes))
+                self.thread(stream, move |_| files::read(&root, &path, max_bytes));
             }
             Request::Read { path, max_bytes, entry: true } => {
-                self.thread(stream, move |_| files::read_entry(&root, &path, max_bytes))
+                self.thread(stream, move |_| files::read_entry(&root, &path, max_bytes));
             }
             Request::Apply { changes: asked } => self.thread(stream, move |_| {
                 let _held = changes.write().unwrap_or_else(PoisonError::into_inner);

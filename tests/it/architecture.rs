@@ -118,16 +118,13 @@ fn blank(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let length = literal(&bytes[at..], at.checked_sub(1).map(|before| bytes[before]));
-        match length {
-            Some(length) => {
-                let end = (at + length).min(bytes.len());
-                code.extend(bytes[at..end].iter().map(|byte| if *byte == b'\n' { b'\n' } else { b' ' }));
-                at = end;
-            }
-            None => {
-                code.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(length) = length {
+            let end = (at + length).min(bytes.len());
+            code.extend(bytes[at..end].iter().map(|byte| if *byte == b'\n' { b'\n' } else { b' ' }));
+            at = end;
+        } else {
+            code.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8(code).unwrap()
@@ -221,7 +218,7 @@ fn a_room_imports_only_what_its_line_names() {
             continue;
         };
         let pure = matches!(room, "domain" | "agent");
-        for (line, name) in imports(&source) {
+        for (line, name) in imports(source) {
             let allowed = name == room
                 || name == "domain"
                 || may.contains(&name.as_str())

@@ -273,9 +273,7 @@ async fn another_replica_goes_on_when_the_lease_has_run_out() {
     let task = api.rest(&id).await;
     let events = api.events(&id).await;
     let recovered: Vec<_> = events.iter().filter(|e| e["kind"] == "recovered").collect();
-    if task["result"]["verdict"] != "verified" {
-        panic!("{task:#} {events:#?}");
-    }
+    assert!(task["result"]["verdict"] == "verified", "{task:#} {events:#?}");
     // The first may have ended the task in the moment before it was killed; then there is nothing to take up.
     assert_eq!(recovered.len(), 1, "{events:#?}");
     assert_eq!(recovered[0]["data"]["after"], "host_loss");

@@ -56,10 +56,10 @@ fn every_reference_leads_somewhere() {
     fn walk(value: &serde_json::Value, document: &serde_json::Value, lost: &mut BTreeSet<String>) {
         match value {
             serde_json::Value::Object(fields) => {
-                if let Some(reference) = fields.get("$ref").and_then(|reference| reference.as_str()) {
-                    if document.pointer(reference.trim_start_matches('#')).is_none() {
-                        lost.insert(reference.to_owned());
-                    }
+                if let Some(reference) = fields.get("$ref").and_then(|reference| reference.as_str())
+                    && document.pointer(reference.trim_start_matches('#')).is_none()
+                {
+                    lost.insert(reference.to_owned());
                 }
                 fields.values().for_each(|field| walk(field, document, lost));
             }

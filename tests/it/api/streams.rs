@@ -120,7 +120,7 @@ async fn a_stream_resumes_exactly_where_it_broke_off() {
         // Each connection is dropped after a few events, at another place each time.
         for round in 1.. {
             let (_, mut stream) = open(&server, &path, seen.last().copied()).await;
-            for _ in 0..round * 7 % 23 + 1 {
+            for _ in 0..=(round * 7 % 23) {
                 match stream.next().await {
                     Some(event) => seen.extend(event.id),
                     None => return seen,
