@@ -59,9 +59,12 @@ pub async fn serve(settings: Settings, role: Role, migrate: bool) -> anyhow::Res
     server.finished().await
 }
 
-/// The first key is told once, on standard error, which is where an operator's terminal or log is.
+/// The first key is told once, on standard error whatever is logged: nobody can ask for it again.
 fn announce(key: &str) {
-    tracing::warn!("this database is new: the first admin's API key, shown this once, is {key}");
+    use std::io::Write;
+    let line = format!("journeyman: this database is new; the first admin's API key, shown this once, is {key}\n");
+    // A closed standard error leaves nobody to tell; `admin key add` makes another key.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 impl Server {

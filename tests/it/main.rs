@@ -1,5 +1,6 @@
 //! The one integration binary.
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+#![expect(clippy::pedantic, reason = "a test is read as a story: its helpers stand where they are used")]
 #![expect(clippy::disallowed_methods, reason = "tests start processes, read the environment and measure")]
 
 mod agent;

@@ -173,12 +173,6 @@ impl TestService {
         self.server.finished().await.unwrap();
     }
 
-    /// Ends at once, as far as that is possible without ending the process.
-    pub(crate) async fn crash(self) {
-        self.server.shutdown.cut_now();
-        self.server.finished().await.unwrap();
-    }
-
     pub(crate) fn api(&self) -> Api {
         Api { base: self.base.clone(), key: self.key.clone(), http: reqwest::Client::new() }
     }
