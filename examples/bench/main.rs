@@ -20,7 +20,7 @@ async fn main() {
     let mut report = Report::default();
     let floor = floor::Floor::start().await;
     floor.measure(&mut report).await;
-    let stand = Stand::start(&floor.database_url).await;
+    let stand = Stand::start(&floor.database_url);
     scenarios::at_rest(&stand, &mut report);
     scenarios::first_request(&stand, &mut report).await;
     scenarios::turns_of_a_long_task(&stand, &mut report).await;

@@ -23,7 +23,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    pub(crate) async fn start(database_url: &str) -> Self {
+    pub(crate) fn start(database_url: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         make_repository(&dir.path().join("small"), 12);
