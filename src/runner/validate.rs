@@ -15,7 +15,7 @@ use crate::{
     clock,
     domain::{
         BlobHash, ErrorCode, EventData, Phase, Private,
-        check::{Check, CheckResult, CheckRun, TestChange},
+        check::{Check, CheckResult, CheckRun, Obstacle, TestChange},
         event::TreeDelta,
         task::PatchStat,
     },
@@ -150,7 +150,10 @@ impl Driver {
             Err(other) => return Err(other),
         };
         let refines = agent::refines(&self.journal.session, decided.verdict);
-        let report = refines.then(|| checks::failure_report(&results));
+        // Checks that pass, and yet failed by the verdict (weakened tests), have no failures to show.
+        let report = refines
+            .then(|| checks::failure_report(&results))
+            .map(|report| if report.trim().is_empty() { decided.reason.clone() } else { report });
         let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
         let Decided { verdict, reason, findings } = decided;
         let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
@@ -287,7 +290,7 @@ impl Driver {
             };
             match self.run_check(&open, check, left).await {
                 Ok(run) => {
-                    if tree == Tree::Base {
+                    if tree == Tree::Base && lasts(&run) {
                         patiently(&self.deps.cut, || baselines::put(&self.deps.store, self.claimed.team, &key, &run))
                             .await?;
                     }
@@ -325,6 +328,11 @@ impl Driver {
         copy::lay_out(&self.deps, self.claimed.team, self.claimed.task, base, delta, &directory).await?;
         copy::open(&self.deps, self.claimed.task, base, directory, tree == Tree::Base).await
     }
+}
+
+/// Whether a run on the base says something of the base, and not of the moment.
+fn lasts(run: &CheckRun) -> bool {
+    !matches!(run.obstacle, Some(Obstacle::TimeLimit | Obstacle::Killed | Obstacle::Workspace))
 }
 
 /// A delta with these paths as the base has them.

@@ -17,6 +17,8 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
+/// Answers that may wait to be written; execd reads at once unless it is hostile.
+const CONTROL_BYTES_MAX: usize = 256 << 10;
 /// Connections that the workspace made and that nobody has taken yet.
 const ACCEPTED_MAX: usize = 32;
 /// What one write takes from the queues.
@@ -228,6 +230,9 @@ impl Link {
             frame::check_hello(payload)?;
             state.greeted = true;
             return Ok(());
+        }
+        if state.control.len() > CONTROL_BYTES_MAX {
+            return Err(FrameError("asks for answers and does not read them"));
         }
         match header.kind {
             Kind::Ping => frame::push(&mut state.control, Kind::Pong, 0, &[]),
