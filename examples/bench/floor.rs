@@ -57,8 +57,8 @@ impl Floor {
 
     /// Transactions that the database has committed so far.
     pub(crate) async fn commits(&self) -> i64 {
-        // Statistics are flushed by each backend within a second of its last use.
-        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        // A backend that rests tells its statistics after ten seconds.
+        tokio::time::sleep(std::time::Duration::from_secs(11)).await;
         sqlx::query_scalar("SELECT sum(xact_commit + xact_rollback)::bigint FROM pg_stat_database")
             .fetch_one(&self.pool)
             .await
