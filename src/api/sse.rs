@@ -121,7 +121,7 @@ impl TaskWatcher {
                 }).ok()?;
                 if let Some(seq) = event.seq {
                     self.cursor = seq;
-                    self.look_for_end(seq, &event);
+                    self.look_for_end(seq, &event).await;
                 }
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 Some(frame(&event))
@@ -143,18 +143,23 @@ impl TaskWatcher {
         if !self.rechecks.is_multiple_of(RECHECKS_PER_LOOK) {
             return true;
         }
-        let there = self.state.service.task_state(&self.caller, self.id).await;
+        let there = self.state.service.stands(&self.caller, self.id).await;
         !matches!(there, Err(service::Error::NotFound))
     }
 
-    /// A status that ends the task closes the stream, unless the log has gone on since.
-    fn look_for_end(&mut self, seq: Seq, event: &Encoded) {
+    /// A status that ends the task closes the stream, unless the log has gone on since, wherever.
+    async fn look_for_end(&mut self, seq: Seq, event: &Encoded) {
         if self.follow || event.kind != "task.status" || seq < self.known {
             return;
         }
         let ended = serde_json::from_str::<StatusEvent>(&event.json).is_ok_and(|event| event.data.status.is_end());
-        let last = *self.state.hub.watch(self.id).borrow();
-        self.closes_at = (ended && last <= seq).then_some(seq);
+        if !ended {
+            return;
+        }
+        let now = self.state.service.stands(&self.caller, self.id).await;
+        // Where it cannot be asked, the stream ends: whoever connects again misses nothing.
+        let overtaken = now.is_ok_and(|now| now.last_seq > seq);
+        self.closes_at = (!overtaken).then_some(seq);
     }
 }
 

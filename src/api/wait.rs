@@ -114,7 +114,7 @@ pub(crate) async fn task(
     let deadline = Instant::now() + Duration::from_secs(seconds);
     // Subscribed before the first look: no change falls between.
     let mut news = state.hub.watch(id);
-    let first = state.service.task_state(caller, id).await?;
+    let first = state.service.stands(caller, id).await?;
     // The client's copy is old already: there is nothing to wait for.
     let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &task_tag(first.last_seq));
     if until == Until::Change && stale {
@@ -130,7 +130,7 @@ pub(crate) async fn task(
                 Err(_) => return Ok(()),
             },
         }
-        now = state.service.task_state(caller, id).await?;
+        now = state.service.stands(caller, id).await?;
     }
     Ok(())
 }

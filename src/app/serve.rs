@@ -22,6 +22,7 @@ use crate::{
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 /// How often a worker looks for work that no one in its process told it of.
 const QUEUE_POLL: Duration = Duration::from_millis(200);
@@ -46,6 +47,8 @@ pub struct Server {
     lock: DataDirLock,
     database: RunningDatabase,
     serving: Option<JoinHandle<std::io::Result<()>>>,
+    /// Cancelled when no stream is fed any more.
+    feeding: CancellationToken,
 }
 
 /// Serves until a signal drains the process.
@@ -86,14 +89,17 @@ impl Server {
         let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
         let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
         let hub = Hub::new(parts.store.clone());
-        let tail = (hub.clone(), shutdown.cut());
+        let feeding = shutdown.cut().child_token();
+        let tail = (hub.clone(), hub.horizon().await?, feeding.clone());
         // Not tracked: streams are fed until the very end.
-        tokio::spawn(async move { tail.0.tail(tail.1).await });
+        tokio::spawn(async move { tail.0.tail(tail.1, tail.2).await });
+        let relay = (hub.clone(), feeding.clone());
+        tokio::spawn(async move { relay.0.relay_pieces(relay.1).await });
         let queue = queue(settings, &parts);
         if role != Role::Api {
             start_worker(settings, &parts, &hub, &queue, &shutdown, failpoint).await?;
         }
-        let mut server = Self { address: None, shutdown, bootstrap_key, parts, lock, database, serving: None };
+        let mut server = Self { address: None, shutdown, bootstrap_key, parts, lock, database, serving: None, feeding };
         if role != Role::Worker {
             embedded::local_key(&server.parts.store, &data_dir).await?;
             server.listen(settings, hub, &queue).await?;
@@ -136,12 +142,13 @@ impl Server {
 
     /// Waits for the drain and ends everything in order.
     pub async fn finished(self) -> anyhow::Result<()> {
-        let Self { shutdown, parts, lock, database, serving, .. } = self;
+        let Self { shutdown, parts, lock, database, serving, feeding, .. } = self;
         shutdown.finished().await;
         if let Some(serving) = serving {
             // Streams end with the process; what was accepted is committed.
             serving.abort();
         }
+        feeding.cancel();
         parts.store.close().await;
         database.stop().await;
         drop(lock);

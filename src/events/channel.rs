@@ -36,6 +36,8 @@ struct Ring {
     bytes: usize,
     /// The seq of the newest event; what the ring is filled after.
     last: Seq,
+    /// The log was read to its end into the ring: what comes later is told.
+    to_end: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,11 @@ impl Channel {
         });
     }
 
+    /// The last seq that was told of.
+    pub(super) fn last(&self) -> Seq {
+        *self.last.borrow()
+    }
+
     pub(super) fn watch(&self) -> watch::Receiver<Seq> {
         self.last.subscribe()
     }
@@ -92,13 +99,13 @@ impl Channel {
     }
 
     /// Events after `after` from the ring, filled by one read of the log for all watchers where it
-    /// is behind `until`; from the log where the ring begins later.
-    pub(super) async fn after(&self, store: &Store, after: Seq, until: Seq) -> Result<Vec<Arc<Encoded>>, StoreError> {
-        if let Some(found) = self.in_ring(after, until) {
+    /// is behind `known`, the last seq that was told of; from the log where the ring begins later.
+    pub(super) async fn after(&self, store: &Store, after: Seq, known: Seq) -> Result<Vec<Arc<Encoded>>, StoreError> {
+        if let Some(found) = self.in_ring(after, known) {
             return Ok(found);
         }
         let _filling = self.filling.lock().await;
-        if let Some(found) = self.in_ring(after, until) {
+        if let Some(found) = self.in_ring(after, known) {
             return Ok(found);
         }
         let ring_last = self.ring.lock().unwrap_or_else(PoisonError::into_inner).last;
@@ -107,18 +114,19 @@ impl Channel {
             .iter()
             .map(|row| Arc::new(Encoded { seq: Some(row.seq), kind: row.kind.clone(), json: row.json(self.task) }))
             .collect();
-        // A reader who is far behind leaves the ring to those who follow the end.
-        if after >= ring_last {
+        // A reader who is far behind leaves the ring to those who follow the end; one beyond the
+        // end has nothing to give.
+        if after == ring_last || (after > ring_last && !events.is_empty()) {
             self.keep(after, &events);
         }
         Ok(events)
     }
 
     /// None where the log has to be read.
-    fn in_ring(&self, after: Seq, until: Seq) -> Option<Vec<Arc<Encoded>>> {
+    fn in_ring(&self, after: Seq, known: Seq) -> Option<Vec<Arc<Encoded>>> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if after >= ring.last {
-            return (until <= after).then(Vec::new);
+            return (ring.to_end && after == ring.last && known <= after).then(Vec::new);
         }
         let first = ring.events.front()?.seq?;
         let skip = usize::try_from(after + 1 - first).ok()?;
@@ -131,6 +139,7 @@ impl Channel {
             ring.events.clear();
             ring.bytes = 0;
         }
+        ring.to_end = events.len() < PAGE as usize;
         for event in events {
             ring.bytes += event.json.len();
             ring.last = event.seq.unwrap_or(ring.last);

@@ -84,9 +84,7 @@ impl Follower {
 
     async fn read(&mut self, known: Seq) -> Result<(), StoreError> {
         let channel = self.hub.channel(self.task);
-        // A first look must reach the log even where nothing is known of the task yet.
-        let until = if self.behind { known.max(self.cursor + 1) } else { known };
-        match channel.after(self.hub.store(), self.cursor, until).await {
+        match channel.after(self.hub.store(), self.cursor, known).await {
             Ok(events) => {
                 self.failed = 0;
                 self.behind = !events.is_empty() && self.behind;

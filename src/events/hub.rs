@@ -1,9 +1,13 @@
 //! The channels of watched tasks, and the tailer that hears of other replicas' commits.
 
-use super::channel::{Channel, Encoded};
+use super::{
+    channel::{Channel, Encoded},
+    relay::Relay,
+};
 use crate::{
+    clock,
     domain::{Seq, TaskId, TeamId},
-    store::{Store, log},
+    store::{Store, StoreError, log},
 };
 use std::{
     collections::HashMap,
@@ -37,9 +41,14 @@ struct Inner {
     store: Store,
     channels: Mutex<Channels>,
     teams: Mutex<Teams>,
+    relay: Relay,
     /// Somebody began to watch: look at once.
     watched: Notify,
 }
+
+/// A place in the log of all tasks.
+#[derive(Clone, Debug)]
+pub struct Horizon(String);
 
 impl Hub {
     pub fn new(store: Store) -> Self {
@@ -48,6 +57,7 @@ impl Hub {
                 store,
                 channels: Mutex::default(),
                 teams: Mutex::default(),
+                relay: Relay::new(clock::new_id()),
                 watched: Notify::new(),
             }),
         }
@@ -69,41 +79,43 @@ impl Hub {
 
     /// Tells of a commit of this process, so that local watchers need not wait for the tailer.
     pub fn wrote(&self, team: TeamId, task: TaskId, seq: Seq) {
-        let channel = self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned();
-        if let Some(channel) = channel {
-            channel.wrote(seq);
-        }
-        let teams = self.inner.teams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = teams.get(&team) {
-            // A board that has gone is no error.
-            let _ = sender.send((task, seq));
-        }
+        self.inner.relay.wrote(task, seq);
+        self.tell_of(team, task, seq);
     }
 
-    /// Whether a live piece of this task would be seen by anybody here.
+    /// Whether a live piece of this task would be seen by anybody.
     pub fn is_watched(&self, task: TaskId) -> bool {
-        self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&task).is_some_and(|c| c.is_watched())
+        self.channel_if_any(task).is_some_and(|channel| channel.is_watched())
+            || self.inner.relay.is_watched_elsewhere(task)
     }
 
     /// Sends a piece that is not stored (`message.delta`, `tool.output`) to who watches now.
     /// `data` is the piece's JSON.
     pub fn live(&self, task: TaskId, kind: &str, data: &serde_json::Value) {
-        let channel = self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned();
-        if let Some(channel) = channel.filter(|c| c.is_watched()) {
-            let json = serde_json::json!({ "task": task, "kind": kind, "data": data }).to_string();
+        if !self.is_watched(task) {
+            return;
+        }
+        let json = serde_json::json!({ "task": task, "kind": kind, "data": data }).to_string();
+        self.inner.relay.send(task, kind, &json);
+        if let Some(channel) = self.channel_if_any(task).filter(|channel| channel.is_watched()) {
             channel.send_live(Encoded { seq: None, kind: kind.to_owned(), json });
         }
     }
 
+    /// Where the log is now: what [`Hub::tail`] begins at. Taken before anybody watches, so that
+    /// nothing falls between what a watcher reads and what is told to him.
+    pub async fn horizon(&self) -> Result<Horizon, StoreError> {
+        Ok(Horizon(log::tail(&self.inner.store, None).await?.horizon))
+    }
+
     /// Tails the log until `stop`: tells local watchers what other replicas wrote. Runs once per
     /// process; outlives losses of the database.
-    pub async fn tail(&self, stop: CancellationToken) {
-        let mut horizon: Option<String> = None;
+    pub async fn tail(&self, Horizon(mut horizon): Horizon, stop: CancellationToken) {
         let mut told: HashMap<TaskId, Seq> = HashMap::new();
         for round in 1_u32.. {
-            let pause = match log::tail(&self.inner.store, horizon.as_deref()).await {
+            let pause = match log::tail(&self.inner.store, Some(&horizon)).await {
                 Ok(tail) => {
-                    horizon = Some(tail.horizon);
+                    horizon = tail.horizon;
                     self.tell(&mut told, &tail.tasks);
                     if self.anyone() { POLL_WATCHED } else { POLL_IDLE }
                 }
@@ -133,11 +145,36 @@ impl Hub {
         Arc::clone(channels.entry(task).or_insert_with(|| Arc::new(Channel::new(task))))
     }
 
+    pub(super) fn channel_if_any(&self, task: TaskId) -> Option<Arc<Channel>> {
+        self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&task).cloned()
+    }
+
+    /// The tasks that streams of this process follow.
+    pub(super) fn watched_tasks(&self) -> Vec<TaskId> {
+        let channels = self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.iter().filter(|(_, channel)| channel.is_watched()).map(|(task, _)| *task).collect()
+    }
+
+    pub(super) fn relay(&self) -> &Relay {
+        &self.inner.relay
+    }
+
+    fn tell_of(&self, team: TeamId, task: TaskId, seq: Seq) {
+        if let Some(channel) = self.channel_if_any(task) {
+            channel.wrote(seq);
+        }
+        let teams = self.inner.teams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = teams.get(&team) {
+            // A board that has gone is no error.
+            let _ = sender.send((task, seq));
+        }
+    }
+
     /// Tells each seq once, though the overlap shows rows again.
     fn tell(&self, told: &mut HashMap<TaskId, Seq>, tasks: &[(TeamId, TaskId, Seq)]) {
         for &(team, task, seq) in tasks {
             if told.get(&task).is_none_or(|last| *last < seq) {
-                self.wrote(team, task, seq);
+                self.tell_of(team, task, seq);
             }
         }
         told.clear();

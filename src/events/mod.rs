@@ -9,6 +9,8 @@
 mod channel;
 mod follow;
 mod hub;
+mod relay;
 
 pub use channel::Encoded;
-pub use hub::Hub;
+pub use hub::{Horizon, Hub};
+pub use relay::Driving;

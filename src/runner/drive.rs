@@ -67,6 +67,7 @@ impl Runner {
 
     async fn try_drive(&self, claimed: Claimed, lost: CancellationToken) -> Result<(), Halt> {
         let deps = Arc::clone(&self.deps);
+        let _driving = deps.hub.driving(claimed.task);
         let journal = Journal::open(deps.store.clone(), deps.hub.clone(), &claimed, deps.cut.clone()).await?;
         let copy = Copy::new(Arc::clone(&deps), &claimed);
         let mut driver = Driver { deps, claimed, journal, copy, conversation: None, lost, boundaries: 0 };

@@ -137,6 +137,7 @@ impl Service {
         }
         task_edits::delete(&mut tx, id).await?;
         tx.commit().await?;
+        self.standings().forget(principal.team, id);
         // Boards look and find it gone; there is no newer event for a stream to wait for.
         self.committed(principal.team, id, locked.last_seq);
         Ok(())

@@ -1,6 +1,6 @@
 //! The service itself: what all use cases hold.
 
-use super::hooks::Hooks;
+use super::{hooks::Hooks, standing::Standings};
 use crate::{
     auth::Authenticator,
     domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
@@ -54,11 +54,12 @@ pub(super) struct Inner {
     pub(super) authenticator: Authenticator,
     pub(super) settings: Settings,
     pub(super) hooks: Hooks,
+    standings: Standings,
 }
 
 impl Service {
     pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
-        Self { inner: Arc::new(Inner { store, authenticator, settings, hooks }) }
+        Self { inner: Arc::new(Inner { store, authenticator, settings, hooks, standings: Standings::default() }) }
     }
 
     /// The models that tasks may name.
@@ -81,6 +82,10 @@ impl Service {
 
     pub(super) fn hooks(&self) -> &Hooks {
         &self.inner.hooks
+    }
+
+    pub(super) fn standings(&self) -> &Standings {
+        &self.inner.standings
     }
 
     /// Tells those who wait, after the commit.

@@ -10,7 +10,7 @@ use crate::{
     store::{
         log,
         log::RawEvent,
-        task_views::{self, TaskFilter, TaskState},
+        task_views::{self, TaskFilter},
     },
 };
 use serde::Serialize;
@@ -56,15 +56,6 @@ impl Service {
         TaskJson::of(principal, &row.ok_or(Error::NotFound)?)
     }
 
-    /// Where a task stands, for those who wait.
-    pub async fn task_state(&self, principal: &Principal, id: TaskId) -> Result<TaskState, Error> {
-        access::require(principal, Right::ReadTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
-        let state = task_views::state(&mut tx, id).await?;
-        tx.commit().await?;
-        state.ok_or(Error::NotFound)
-    }
-
     /// The team's tasks, newest first, those made before `before`.
     pub async fn tasks(
         &self,
@@ -108,19 +99,6 @@ impl Service {
         match events.first() {
             Some(first) if first.seq > after + 1 => Err(Error::BelowFloor { oldest_seq: first.seq }),
             _ => Ok(events),
-        }
-    }
-
-    /// Whether the log can be followed from after `after`; where the task stands now.
-    pub async fn events_from(&self, principal: &Principal, id: TaskId, after: Seq) -> Result<TaskState, Error> {
-        access::require(principal, Right::ReadTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
-        let state = task_views::state(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let oldest = task_views::oldest_seq(&mut tx, id).await?;
-        tx.commit().await?;
-        match oldest {
-            Some(oldest_seq) if oldest_seq > after + 1 => Err(Error::BelowFloor { oldest_seq }),
-            _ => Ok(state),
         }
     }
 

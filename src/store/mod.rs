@@ -13,6 +13,7 @@ pub mod deadlines;
 mod error;
 pub mod idempotency;
 pub mod jobs;
+pub mod live;
 pub mod log;
 pub mod memories;
 mod pools;

@@ -113,7 +113,10 @@ pub(super) async fn server_with(audience: Option<&str>, new_teams: bool) -> Serv
     let stop = CancellationToken::new();
     tokio::spawn(api::serve(listener, api::router(state, more), stop.clone()));
     let (tailing, tail_stop) = (hub.clone(), stop.clone());
-    tokio::spawn(async move { tailing.tail(tail_stop).await });
+    let horizon = hub.horizon().await.unwrap();
+    tokio::spawn(async move { tailing.tail(horizon, tail_stop).await });
+    let (relaying, relay_stop) = (hub.clone(), stop.clone());
+    tokio::spawn(async move { relaying.relay_pieces(relay_stop).await });
     Server {
         base,
         client: reqwest::Client::builder().no_proxy().build().unwrap(),

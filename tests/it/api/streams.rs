@@ -2,11 +2,15 @@
 
 use super::harness::{ADMIN, Server, server};
 use futures::StreamExt;
-use journeyman::domain::{EventData, Role};
+use journeyman::{
+    domain::{EventData, Role},
+    events::Hub,
+};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// An event as a browser sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +105,107 @@ async fn a_stream_gives_the_log_then_what_comes_and_closes_at_the_end() {
     let (_, again) = open(&server, &path, None).await;
     let streamed: Vec<Value> = again.rest().await.into_iter().map(|seen| seen.data).collect();
     assert_eq!(page["data"], json!(streamed), "stream and page tell the same");
+}
+
+/// Asks again until it is so.
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let asking = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+#[tokio::test]
+async fn live_pieces_reach_the_watchers_of_another_replica() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    let other = Hub::new(server.store.clone());
+    let stop = CancellationToken::new();
+    let (relaying, until) = (other.clone(), stop.clone());
+    let relay = tokio::spawn(async move { relaying.relay_pieces(until).await });
+    let driving = other.driving(id);
+    assert!(!other.is_watched(id), "nobody watches yet");
+
+    let (_, mut stream) = open(&server, &format!("/v1/tasks/{id}/events"), None).await;
+    for _ in 1..=3 {
+        stream.next().await.unwrap();
+    }
+    eventually("the other replica hears of the watcher", || other.is_watched(id)).await;
+    let last = worker.say(1, EventData::Reasoning { summary: "hm".into() }).await;
+    other.wrote(worker.lease.team, id, last);
+    assert_eq!(stream.next().await.unwrap().id, Some(4));
+    for text in ["Hel", "lo"] {
+        other.live(id, "message.delta", &json!({ "text": text }));
+    }
+    for text in ["Hel", "lo"] {
+        let live = stream.next().await.unwrap();
+        assert_eq!((live.id, live.event.as_str(), &live.data["data"]["text"]), (None, "message.delta", &json!(text)));
+    }
+    // A piece that a later event has overtaken is left out.
+    worker.say(1, EventData::MessageAssistant { text: "Hello".into(), author: "m".into() }).await;
+    assert_eq!(stream.next().await.unwrap().id, Some(5));
+    other.live(id, "message.delta", &json!({ "text": "late" }));
+    drop(driving);
+    assert!(!other.is_watched(id), "who no longer drives the task has nothing to send");
+    worker.succeed().await;
+    assert_eq!(ids(&stream.rest().await), [6]);
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_begins_to_watch_sees_a_run_that_was_just_woken() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let path = format!("/v1/tasks/{id}/events");
+    let worker = server.run().await;
+    // Others have watched all the while: what they know is shared.
+    let (_, first) = open(&server, &path, None).await;
+    worker.succeed().await;
+    assert_eq!(ids(&first.rest().await), [1, 2, 3, 4]);
+    for run in 2..=4 {
+        let (_, before) = open(&server, &path, None).await;
+        let seen = ids(&before.rest().await);
+        let answer = server.post(&format!("/v1/tasks/{id}/messages"), ADMIN, &json!({ "text": "go on" })).await;
+        assert_eq!(answer.status, 202);
+        // At once: the stream must not close at the end that it knew.
+        let (_, mut stream) = open(&server, &path, None).await;
+        let worker = server.run().await;
+        worker.succeed().await;
+        let mut now = Vec::new();
+        while let Some(event) = stream.next().await {
+            now.extend(event.id);
+        }
+        assert!(now.len() > seen.len() + 2, "run {run}: {seen:?}, then {now:?}");
+        assert_eq!(now, (1..=now.len() as i64).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn many_who_begin_to_watch_share_what_was_read() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    let path = format!("/v1/tasks/{id}/events");
+    let mut streams = Vec::new();
+    for _ in 0..40 {
+        let (_, mut stream) = open(&server, &path, None).await;
+        for seq in 1..=3 {
+            assert_eq!(stream.next().await.unwrap().id, Some(seq));
+        }
+        streams.push(stream);
+    }
+    worker.succeed().await;
+    for stream in streams {
+        assert_eq!(ids(&stream.rest().await), [4]);
+    }
+    // One that was deleted is gone for watchers too, whatever was known of it.
+    assert_eq!(server.delete(&format!("/v1/tasks/{id}"), ADMIN).await.status, 204);
+    let gone = server.request(Method::GET, &path, ADMIN).header("accept", "text/event-stream").send().await.unwrap();
+    assert_eq!(gone.status().as_u16(), 404);
 }
 
 #[tokio::test]
