@@ -14,7 +14,7 @@ use crate::{
     jobs::{self, Reconciler, ReconcilerSettings},
     postgres::DataDirLock,
     queue::{Queue, QueueSettings},
-    runner::{Deps, Failpoint, Runner},
+    runner::{Baselines, Deps, Failpoint, Runner},
     service::{self, ModelView, Service},
     shutdown::Shutdown,
     telemetry::Metrics,
@@ -192,6 +192,7 @@ async fn start_worker(
         draining: shutdown.draining(),
         cut: shutdown.cut(),
         failpoint,
+        baselines: Baselines::default(),
     });
     let reconciler = Reconciler::new(
         parts.store.clone(),

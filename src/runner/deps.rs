@@ -2,6 +2,7 @@
 
 use super::{
     blobs::{BlobError, Blobs},
+    clean::Baselines,
     journal::{Halt, patiently},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub struct Deps {
     /// Asked at each step boundary whether to go on; a break leaves the task as a crash would.
     /// For drills of recovery.
     pub failpoint: Option<Failpoint>,
+    pub baselines: Baselines,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.

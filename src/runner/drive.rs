@@ -2,6 +2,7 @@
 
 use super::{
     Deps, Runner,
+    beside::Beside,
     copy::Copy,
     journal::{Flow, Halt, Journal},
 };
@@ -35,6 +36,7 @@ pub(super) struct Driver {
     pub(super) claimed: Claimed,
     pub(super) journal: Journal,
     pub(super) copy: Copy,
+    pub(super) beside: Beside,
     pub(super) conversation: Option<llm::Conversation>,
     lost: CancellationToken,
     boundaries: u32,
@@ -70,9 +72,10 @@ impl Runner {
         let _driving = deps.hub.driving(claimed.task);
         let journal = Journal::open(deps.store.clone(), deps.hub.clone(), &claimed, deps.cut.clone()).await?;
         let copy = Copy::new(Arc::clone(&deps), &claimed);
-        let mut driver = Driver { deps, claimed, journal, copy, conversation: None, lost, boundaries: 0 };
+        let mut driver =
+            Driver { deps, claimed, journal, copy, beside: Beside::default(), conversation: None, lost, boundaries: 0 };
         let result = driver.run().await;
-        driver.copy.close().await;
+        driver.still().await;
         result
     }
 }
@@ -100,6 +103,7 @@ impl Driver {
             return self.park().await;
         }
         self.journal.refresh().await?;
+        self.start_beside();
         match agent::next_step(&self.journal.session, &self.facts(), clock::now()) {
             Step::Record(events) => self.journal.record_all(events),
             Step::Plan(call) => self.plan(&call),
@@ -170,10 +174,16 @@ impl Driver {
         self.journal.record(data, None);
     }
 
+    /// Ends whatever runs for the task; nothing does when this returns.
+    async fn still(&mut self) {
+        self.beside.close().await;
+        self.copy.close().await;
+    }
+
     /// Gives the task back at a step boundary.
     async fn park(&mut self) -> Result<Flow, Halt> {
         self.journal.commit().await?;
-        self.copy.close().await;
+        self.still().await;
         self.journal.record(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }, None);
         self.journal.close(JobChange::Release, None).await
     }
@@ -183,7 +193,7 @@ impl Driver {
         if approval.is_none() {
             self.journal.commit().await?;
         }
-        self.copy.close().await;
+        self.still().await;
         let status = EventData::TaskStatus { status: Status::Waiting, waiting_for: Some(waiting_for), error: None };
         self.journal.record(status, None);
         self.journal.close(JobChange::Remove, approval).await
@@ -228,7 +238,7 @@ impl Driver {
             Err(other) => return Err(other),
         };
         self.journal.commit().await?;
-        self.copy.close().await;
+        self.still().await;
         self.journal.record_all(closing);
         let (stat, blob) = patch.map_or((None, None), |(stat, blob)| (Some(stat), Some(blob)));
         let mut result = agent::task_result(&self.journal.session, &end, stat);

@@ -5,7 +5,9 @@
 //! [`drive`](Runner::drive).
 
 mod analyse;
+mod beside;
 mod blobs;
+mod clean;
 mod copy;
 mod deps;
 mod drive;
@@ -17,6 +19,7 @@ mod tools;
 mod validate;
 
 pub use blobs::{BlobError, Blobs};
+pub use clean::Baselines;
 pub use deps::{Deps, Failpoint, Runner};
 pub use drive::Driven;
 pub use origin::{OriginError, base};

@@ -2,9 +2,10 @@
 //! from what they gave; failures back to the model while it may refine.
 
 use super::{
-    copy,
+    beside::Beside,
+    clean::{Clean, Tree},
     drive::Driver,
-    journal::{Flow, Halt, patiently},
+    journal::{Flow, Halt},
 };
 use crate::{
     agent::{
@@ -15,34 +16,14 @@ use crate::{
     clock,
     domain::{
         BlobHash, ErrorCode, EventData, Phase, Private,
-        check::{Check, CheckResult, CheckRun, Obstacle, TestChange},
+        check::{Check, CheckResult, TestChange},
         event::TreeDelta,
         task::PatchStat,
     },
-    store::baselines,
-    workspace::{Workspace, checkpoint::Checkpoint, repository::Base},
+    workspace::{checkpoint::Checkpoint, repository::Base},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-/// Which tree a clean copy holds; names its directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tree {
-    Base,
-    Final,
-    /// The final tree with the base's test files put back.
-    PutBack,
-}
-
-impl Tree {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Final => "final",
-            Self::PutBack => "put-back",
-        }
-    }
-}
 
 impl Driver {
     pub(super) async fn prepare_copy(&mut self) -> Result<(), Halt> {
@@ -126,13 +107,16 @@ impl Driver {
         self.journal.commit().await?;
         self.boundary()?;
         let deps = Arc::clone(&self.deps);
+        let mut beside = std::mem::take(&mut self.beside);
         let judged = tokio::select! {
-            judged = self.judge(&base, &delta, checks) => judged,
-            () = self.journal.cut_short() => return Ok(Flow::On),
-            () = tokio::time::sleep(agent::wall_left(&self.journal.session, clock::now())) => return Ok(Flow::On),
-            () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => return Ok(Flow::On),
+            judged = self.judge(&mut beside, &base, &delta, checks) => Some(judged),
+            () = self.journal.cut_short() => None,
+            () = tokio::time::sleep(agent::wall_left(&self.journal.session, clock::now())) => None,
+            () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => None,
             () = deps.cut.cancelled() => return Err(Halt::Cut),
         };
+        self.beside = beside;
+        let Some(judged) = judged else { return Ok(Flow::On) };
         let (decided, results, patch) = match judged {
             Ok(judged) => judged,
             Err(Halt::Workspace(error)) => {
@@ -166,8 +150,30 @@ impl Driver {
         Ok(Flow::On)
     }
 
+    fn clean(&self, base: &Base) -> Clean {
+        Clean {
+            deps: Arc::clone(&self.deps),
+            team: self.claimed.team,
+            task: self.claimed.task,
+            base: base.clone(),
+            allowed: Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds)),
+        }
+    }
+
+    /// Starts the baseline once there is something that a verdict will be about.
+    pub(super) fn start_beside(&mut self) {
+        let session = &self.journal.session;
+        if self.beside.has_begun() || !session.changed() || session.used.cycles > 0 || session.checks().is_empty() {
+            return;
+        }
+        let Some((base, _)) = self.copy.state() else { return };
+        let (clean, checks) = (self.clean(base), session.checks().to_vec());
+        self.beside.start(clean, checks);
+    }
+
     async fn judge(
         &self,
+        beside: &mut Beside,
         base: &Base,
         delta: &TreeDelta,
         checks: Vec<Check>,
@@ -175,8 +181,12 @@ impl Driver {
         let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
         let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
         let change = self.test_change(base, delta).await?;
-        let baseline = self.run_checks(Tree::Base, base, &TreeDelta::default(), &checks).await?;
-        let finals = if changed { self.run_checks(Tree::Final, base, delta, &checks).await? } else { baseline.clone() };
+        let clean = self.clean(base);
+        let baseline = match beside.runs().await {
+            Some(runs) => runs,
+            None => clean.baseline(&checks, false).await?,
+        };
+        let finals = if changed { clean.run(Tree::Final, delta, &checks).await? } else { baseline.clone() };
         let mut compared: Vec<ComparedCheck> = checks
             .into_iter()
             .zip(baseline.into_iter().zip(finals))
@@ -189,7 +199,7 @@ impl Driver {
             Decision::NeedsRerun { put_back } => {
                 let restored = without(delta, &put_back);
                 let again: Vec<Check> = compared.iter().map(|c| c.check.clone()).collect();
-                let reruns = self.run_checks(Tree::PutBack, base, &restored, &again).await?;
+                let reruns = clean.run(Tree::PutBack, &restored, &again).await?;
                 for (one, rerun) in compared.iter_mut().zip(reruns) {
                     one.rerun = rerun;
                 }
@@ -255,84 +265,6 @@ impl Driver {
             .collect();
         Ok(checks::test_change(&changed, entries.iter().map(|e| &*e.path)))
     }
-
-    /// Runs the checks on one tree, in order, within the time for validation. On the base what was
-    /// run before is not run again. A check that the time did not reach has no run.
-    async fn run_checks(
-        &self,
-        tree: Tree,
-        base: &Base,
-        delta: &TreeDelta,
-        checks: &[Check],
-    ) -> Result<Vec<Option<CheckRun>>, Halt> {
-        let started = clock::Stopwatch::start();
-        let allowed = Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds));
-        let mut runs = Vec::with_capacity(checks.len());
-        let mut workspace: Option<Workspace> = None;
-        let mut failed = None;
-        for check in checks {
-            let key = baseline_key(base, check);
-            if tree == Tree::Base
-                && let Some(run) =
-                    patiently(&self.deps.cut, || baselines::get(&self.deps.store, self.claimed.team, &key)).await?
-            {
-                runs.push(Some(run));
-                continue;
-            }
-            let left = allowed.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                runs.push(None);
-                continue;
-            }
-            let open = match workspace.take() {
-                Some(open) => open,
-                None => self.clean_copy(tree, base, delta).await?,
-            };
-            match self.run_check(&open, check, left).await {
-                Ok(run) => {
-                    if tree == Tree::Base && lasts(&run) {
-                        patiently(&self.deps.cut, || baselines::put(&self.deps.store, self.claimed.team, &key, &run))
-                            .await?;
-                    }
-                    runs.push(Some(run));
-                }
-                Err(error) => failed = Some(error),
-            }
-            workspace = Some(open);
-            if failed.is_some() {
-                break;
-            }
-        }
-        if let Some(workspace) = workspace {
-            workspace.close().await;
-        }
-        let directory = self.deps.sandboxes.directory(self.claimed.task).clean_copy(tree.name());
-        // What stays is removed before the next clean copy, or with the task.
-        let _ = tokio::fs::remove_dir_all(directory).await;
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(runs),
-        }
-    }
-
-    async fn run_check(&self, workspace: &Workspace, check: &Check, left: Duration) -> Result<CheckRun, Halt> {
-        let checks::Ran { mut run, output } = checks::run(workspace, check, left, None).await?;
-        let scrubbed = self.deps.redactor.redact_known_bytes(&output).into_owned();
-        run.log = self.deps.redactor.redact_known(&run.log).into_owned();
-        run.log_blob = Some(self.deps.keep(self.claimed.team, scrubbed).await?);
-        Ok(run)
-    }
-
-    async fn clean_copy(&self, tree: Tree, base: &Base, delta: &TreeDelta) -> Result<Workspace, Halt> {
-        let directory = self.deps.sandboxes.directory(self.claimed.task).clean_copy(tree.name());
-        copy::lay_out(&self.deps, self.claimed.team, self.claimed.task, base, delta, &directory).await?;
-        copy::open(&self.deps, self.claimed.task, base, directory, tree == Tree::Base).await
-    }
-}
-
-/// Whether a run on the base says something of the base, and not of the moment.
-fn lasts(run: &CheckRun) -> bool {
-    !matches!(run.obstacle, Some(Obstacle::TimeLimit | Obstacle::Killed | Obstacle::Workspace))
 }
 
 /// A delta with these paths as the base has them.
@@ -341,10 +273,4 @@ fn without(delta: &TreeDelta, paths: &[String]) -> TreeDelta {
         changed: delta.changed.iter().filter(|e| !paths.contains(&e.path)).cloned().collect(),
         deleted: delta.deleted.iter().filter(|p| !paths.contains(p)).cloned().collect(),
     }
-}
-
-/// Base tree, command and what else shapes a check's run.
-fn baseline_key(base: &Base, check: &Check) -> String {
-    let shape = serde_json::json!([base.tree, check.command, check.workdir, check.timeout_seconds, check.network]);
-    BlobHash::of(shape.to_string().as_bytes()).0
 }

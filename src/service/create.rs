@@ -187,7 +187,8 @@ impl Service {
         };
         tasks::create(&mut tx, &row).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let task = TaskJson::of(principal, &row)?;
+        let creator = self.user(&mut tx, principal, row.created_by).await?;
+        let task = TaskJson::of(principal, creator, &row)?;
         let last_seq = task.last_seq;
         let answer =
             Answer { status: 201, location: Some(format!("/v1/tasks/{id}")), body: task.body, replayed: false };

@@ -83,9 +83,10 @@ impl Service {
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let last_seq = self.amend(&mut tx, principal, id, &locked, &input).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let creator = self.user(&mut tx, principal, row.created_by).await?;
         tx.commit().await?;
         self.committed(principal.team, id, last_seq);
-        TaskJson::of(principal, &row)
+        TaskJson::of(principal, creator, &row)
     }
 
     async fn amend(

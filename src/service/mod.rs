@@ -17,6 +17,7 @@ mod error;
 mod idempotency;
 pub mod input;
 mod memories;
+mod names;
 mod standing;
 mod tasks;
 mod team;

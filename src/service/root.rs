@@ -1,6 +1,6 @@
 //! The service itself: what all use cases hold.
 
-use super::{hooks::Hooks, standing::Standings};
+use super::{hooks::Hooks, names::Names, standing::Standings};
 use crate::{
     auth::Authenticator,
     domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
@@ -55,11 +55,21 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) hooks: Hooks,
     standings: Standings,
+    names: Names,
 }
 
 impl Service {
     pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
-        Self { inner: Arc::new(Inner { store, authenticator, settings, hooks, standings: Standings::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                authenticator,
+                settings,
+                hooks,
+                standings: Standings::default(),
+                names: Names::default(),
+            }),
+        }
     }
 
     /// The models that tasks may name.
@@ -86,6 +96,10 @@ impl Service {
 
     pub(super) fn standings(&self) -> &Standings {
         &self.inner.standings
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.inner.names
     }
 
     /// Tells those who wait, after the commit.

@@ -51,9 +51,10 @@ impl Service {
     pub async fn task(&self, principal: &Principal, id: TaskId) -> Result<TaskJson, Error> {
         access::require(principal, Right::ReadTasks)?;
         let mut tx = self.store().team(principal.team).await?;
-        let row = task_views::get(&mut tx, id).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let creator = self.user(&mut tx, principal, row.created_by).await?;
         tx.commit().await?;
-        TaskJson::of(principal, &row.ok_or(Error::NotFound)?)
+        TaskJson::of(principal, creator, &row)
     }
 
     /// The team's tasks, newest first, those made before `before`.
@@ -67,17 +68,19 @@ impl Service {
         access::require(principal, Right::ReadTasks)?;
         let mut tx = self.store().team(principal.team).await?;
         let rows = task_views::list(&mut tx, filter, before, limit).await?;
+        let creators = self.users(&mut tx, principal, rows.iter().map(|row| row.created_by)).await?;
         tx.commit().await?;
-        rows.into_iter().map(|row| TaskSummary::of(principal, row)).collect()
+        rows.into_iter().zip(creators).map(|(row, creator)| TaskSummary::of(principal, creator, row)).collect()
     }
 
     /// One task as lists show it.
     pub async fn task_summary(&self, principal: &Principal, id: TaskId) -> Result<TaskSummary, Error> {
         access::require(principal, Right::ReadTasks)?;
         let mut tx = self.store().team(principal.team).await?;
-        let row = task_views::get(&mut tx, id).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let creator = self.user(&mut tx, principal, row.created_by).await?;
         tx.commit().await?;
-        TaskSummary::of(principal, row.ok_or(Error::NotFound)?)
+        TaskSummary::of(principal, creator, row)
     }
 
     /// The events after `after`.

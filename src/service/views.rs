@@ -90,7 +90,7 @@ struct TaskBody<'a> {
 }
 
 impl TaskJson {
-    pub(super) fn of(principal: &Principal, row: &TaskRow) -> Result<Self, Error> {
+    pub(super) fn of(principal: &Principal, created_by: UserRef, row: &TaskRow) -> Result<Self, Error> {
         let corrupt = |column| Error::from(StoreError::corrupt("tasks", column, row.id));
         let spec: SpecParts<'_> = serde_json::from_str(&row.spec).map_err(|_| corrupt("spec"))?;
         let detail: DetailParts<'_> = serde_json::from_str(&row.detail).map_err(|_| corrupt("detail"))?;
@@ -112,7 +112,7 @@ impl TaskJson {
             labels: serde_json::from_str(&row.labels).map_err(|_| corrupt("labels"))?,
             priority: row.priority,
             team: team(principal),
-            created_by: created_by(row),
+            created_by,
             created_at: row.created_at,
             updated_at: row.updated_at,
             started_at: row.started_at,
@@ -191,7 +191,7 @@ struct DetailSummary {
 }
 
 impl TaskSummary {
-    pub(super) fn of(principal: &Principal, row: TaskRow) -> Result<Self, Error> {
+    pub(super) fn of(principal: &Principal, created_by: UserRef, row: TaskRow) -> Result<Self, Error> {
         let corrupt = |column| Error::from(StoreError::corrupt("tasks", column, row.id));
         let spec: SpecSummary = serde_json::from_str(&row.spec).map_err(|_| corrupt("spec"))?;
         let detail: DetailSummary = serde_json::from_str(&row.detail).map_err(|_| corrupt("detail"))?;
@@ -205,7 +205,7 @@ impl TaskSummary {
             labels: serde_json::from_str(&row.labels).map_err(|_| corrupt("labels"))?,
             priority: row.priority,
             team: team(principal),
-            created_by: created_by(&row),
+            created_by,
             created_at: row.created_at,
             updated_at: row.updated_at,
             started_at: row.started_at,
@@ -235,8 +235,4 @@ fn repository(source: Option<RepositorySource>, commit: Option<crate::domain::Oi
 
 fn team(principal: &Principal) -> TeamRef {
     TeamRef { id: principal.team, name: principal.team_name.clone() }
-}
-
-fn created_by(row: &TaskRow) -> UserRef {
-    UserRef { id: row.created_by, name: row.created_by_name.clone().unwrap_or_else(|| "(left the team)".to_owned()) }
 }

@@ -69,6 +69,14 @@ pub async fn ensure_user(store: &Store, id: UserId, identity: Identity<'_>) -> R
     insert_user(&mut *store.across().acquire().await?, id, identity).await
 }
 
+/// The names of those of `users` that are of the transaction's team.
+pub async fn names(tx: &mut TeamTx, users: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+    let ids: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
+    let rows: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("SELECT id, name FROM users WHERE id = ANY($1)").bind(ids).fetch_all(tx.connection()).await?;
+    Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
+}
+
 /// The user of that identity.
 pub async fn user_by_identity(store: &Store, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError> {
     let id: Option<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM users WHERE issuer = $1 AND subject = $2")

@@ -20,8 +20,6 @@ pub struct TaskRow {
     pub run: i32,
     pub priority: i16,
     pub created_by: UserId,
-    /// Absent where the creator has left the team.
-    pub created_by_name: Option<String>,
     /// JSON object.
     pub labels: String,
     /// [`crate::domain::TaskSpec`] as JSON.
@@ -64,8 +62,7 @@ pub struct TaskFilter {
 pub async fn get(tx: &mut TeamTx, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
     let row = sqlx::query(
         "SELECT id, status, waiting_for, phase, title, request, cancel_requested, run, priority, created_by,
-            (SELECT name FROM users WHERE users.id = tasks.created_by) AS created_by_name, labels::text AS labels,
-            spec, detail, last_seq, created_at, updated_at, started_at, finished_at
+            labels::text AS labels, spec, detail, last_seq, created_at, updated_at, started_at, finished_at
          FROM tasks WHERE team = current_team() AND id = $1",
     )
     .bind(id.0)
@@ -86,8 +83,7 @@ pub async fn list(
         filter.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
     let rows = sqlx::query(
         "SELECT id, status, waiting_for, phase, title, '' AS request, cancel_requested, run, priority, created_by,
-            (SELECT name FROM users WHERE users.id = tasks.created_by) AS created_by_name, labels::text AS labels,
-            spec, detail, last_seq, created_at, updated_at, started_at, finished_at
+            labels::text AS labels, spec, detail, last_seq, created_at, updated_at, started_at, finished_at
          FROM tasks WHERE team = current_team()
             AND ($1::text[] IS NULL OR status = ANY($1)) AND ($2::text[] IS NULL OR waiting_for = ANY($2))
             AND ($3::text IS NULL OR repository = $3) AND ($4::uuid IS NULL OR created_by = $4)
@@ -211,7 +207,6 @@ fn task_row(row: &PgRow) -> Result<TaskRow, StoreError> {
         run: row.try_get("run")?,
         priority: row.try_get("priority")?,
         created_by: UserId(row.try_get::<Uuid, _>("created_by")?),
-        created_by_name: row.try_get("created_by_name")?,
         labels: row.try_get("labels")?,
         spec: row.try_get("spec")?,
         detail: row.try_get("detail")?,

@@ -13,8 +13,9 @@ use tokio::{
 
 /// How often a quiet workspace is asked for a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Without any for so long it is taken for dead. A workspace may be busy with all its processors.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// After so many without an answer it is taken for dead. A workspace may be busy with all its
+/// processors; heartbeats are counted, and not time, because the server may have stood still itself.
+const SILENT_HEARTBEATS_MAX: u32 = 4;
 /// How long a sandbox that was told to end may take before it is killed.
 const END_PATIENCE: Duration = Duration::from_millis(400);
 const READ_BYTES: usize = 16 * 1024;
@@ -56,7 +57,7 @@ async fn carry(kept: &mut Kept, link: &Link) -> io::Result<()> {
     let mut incoming = vec![0; READ_BYTES];
     let mut outgoing = Vec::new();
     let mut written = 0;
-    let mut last_heard = Instant::now();
+    let mut silent_heartbeats = 0;
     let mut ended_at = None;
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,16 +79,17 @@ async fn carry(kept: &mut Kept, link: &Link) -> io::Result<()> {
                 if count == 0 {
                     return Ok(());
                 }
-                last_heard = Instant::now();
+                silent_heartbeats = 0;
                 hear(&mut decoder, &incoming[..count], link).map_err(io::Error::other)?;
             }
             count = kept.stdin.write(&outgoing[written..]), if written < outgoing.len() => written += count?,
             () = link.work.notified() => {}
             _ = heartbeat.tick() => {
-                if last_heard.elapsed() > SILENCE_MAX {
+                if silent_heartbeats > SILENT_HEARTBEATS_MAX {
                     return Err(io::Error::other("it gave no sign of life for a minute"));
                 }
-                if last_heard.elapsed() >= HEARTBEAT {
+                silent_heartbeats += 1;
+                if silent_heartbeats > 1 {
                     link.ping();
                 }
             }

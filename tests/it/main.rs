@@ -7,6 +7,7 @@ mod agent;
 mod analysis;
 mod api;
 mod architecture;
+mod baseline;
 mod checks;
 mod cli;
 mod config;
