@@ -1,7 +1,9 @@
-//! The plan gate: work is shaped by a plan first, and nothing is blocked by the want of one.
+//! The plan gate: work is shaped by a plan first, and nothing is blocked by the want of one. Where people
+//! approve plans, nothing is changed before they have.
 
 use super::{prompt, session::Session};
 use crate::domain::{
+    approval::Decision,
     plan::{PlanOrigin, PlanStep, Planning, StepStatus},
     task::Mode,
     tool::{ToolCall, ToolEffect, effect},
@@ -16,6 +18,10 @@ pub(super) enum Gate {
     Denied(&'static str),
     /// This plan is recorded, and the gate is asked again.
     PlanFor(Planning),
+    /// This plan is put to people, and the gate is asked again when they have decided.
+    AskFor(Planning),
+    /// People have not decided yet.
+    Wait,
 }
 
 /// Whether a call may run. Reading and planning always may; edits need a plan, and so does a
@@ -32,17 +38,50 @@ pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
         ToolEffect::Runs => session.changed() && session.spec.mode != Mode::Answer,
         ToolEffect::Reads | ToolEffect::Plans => false,
     };
-    if !needs_plan || session.planning.is_some() {
+    if !needs_plan {
+        return Gate::Open;
+    }
+    if session.spec.approval.asks_for_plans() {
+        return approved(session);
+    }
+    if session.planning.is_some() {
         return Gate::Open;
     }
     if session.used.refusals < REFUSALS_MAX {
         return Gate::Denied(prompt::PLAN_FIRST);
     }
-    Gate::PlanFor(Planning {
-        revision: 1,
+    Gate::PlanFor(own_plan(session))
+}
+
+/// Where people approve plans, only an approved one opens the gate.
+fn approved(session: &Session) -> Gate {
+    let Some(approval) = &session.plan_approval else {
+        return if session.used.refusals < REFUSALS_MAX {
+            Gate::Denied(prompt::APPROVED_PLAN_FIRST)
+        } else {
+            Gate::AskFor(own_plan(session))
+        };
+    };
+    match &approval.decision {
+        None => Gate::Wait,
+        Some((Decision::Deny, ..)) => Gate::Denied(prompt::PLAN_NOT_APPROVED),
+        Some((_, edited, _)) => match &session.planning {
+            // The server's own plan came back changed; a model's is taken over with its call.
+            Some(planning) if planning.origin == PlanOrigin::Server && !edited.is_empty() => {
+                Gate::PlanFor(Planning { origin: PlanOrigin::Person, steps: edited.clone(), ..planning.clone() })
+            }
+            _ => Gate::Open,
+        },
+    }
+}
+
+/// A plan from the model's own words, where it would not write one.
+fn own_plan(session: &Session) -> Planning {
+    Planning {
+        revision: session.planning.as_ref().map_or(1, |planning| planning.revision + 1),
         origin: PlanOrigin::Server,
         approaches: Vec::new(),
         steps: vec![PlanStep { step: prompt::own_words(session), status: StepStatus::InProgress }],
         criteria: Vec::new(),
-    })
+    }
 }

@@ -4,7 +4,7 @@
 use super::session::Session;
 use crate::domain::{
     Item,
-    plan::{Planning, StepStatus},
+    plan::{PlanStep, Planning, StepStatus},
     task::{Mode, NetworkMode},
 };
 use std::fmt::Write;
@@ -72,6 +72,10 @@ pub fn memory_text<'a>(memories: impl Iterator<Item = &'a str>) -> String {
 
 pub(super) const PLAN_FIRST: &str = "denied: plan first. Call update_plan with your steps (and approaches and criteria), \
     in the same reply before the edit if you like, then make the edit again.";
+pub(super) const APPROVED_PLAN_FIRST: &str = "denied: plan first. A person approves the plan before anything is changed: \
+    look around, then call update_plan with your steps, and make the edit once it is approved.";
+pub(super) const PLAN_NOT_APPROVED: &str = "denied: the plan was not approved, and nothing may be changed without one that is. \
+    Put a better one with update_plan, or finish by saying what keeps you from it.";
 pub(super) const NO_EDITS_ANSWER: &str = "denied: this task is a question. Answer it in words; files stay as they are.";
 pub(super) const NO_EDITS_PLAN: &str =
     "denied: this task wants a plan alone. Call update_plan, then describe the plan in words.";
@@ -95,6 +99,15 @@ pub fn crash_text(after: crate::domain::event::RecoveredAfter) -> String {
         "interrupted: {why} while this call ran; outcome unknown. It may have had none, some or all of its effect. \
          Look at the state of the files before you repeat it."
     )
+}
+
+/// An approved plan as people changed it.
+pub fn plan_changed(steps: &[PlanStep]) -> String {
+    let mut text = "The plan was approved with changes. It is now:".to_owned();
+    for (index, step) in steps.iter().enumerate() {
+        let _ = write!(text, "\n{}. {}", index + 1, step.step);
+    }
+    text
 }
 
 /// The answer to `update_plan`.

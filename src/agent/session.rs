@@ -11,7 +11,7 @@ use crate::domain::{
     event::PromptHead,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
-    task::{TaskDetail, TaskResult},
+    task::{Mode, TaskDetail, TaskResult},
     tool::ToolCall,
     usage::Usage,
 };
@@ -195,7 +195,7 @@ impl Session {
             pause: false,
             relay: false,
             used: RunUse::default(),
-            usage: Usage { cost_usd: Some(0.0), ..Usage::default() },
+            usage: Usage::default(),
             unpriced: false,
             context_tokens: 0,
             running_since: None,
@@ -237,6 +237,26 @@ impl Session {
             (Some(checkpoint), Some(briefed)) => checkpoint.tree != briefed.base_tree,
             _ => false,
         }
+    }
+
+    /// Whether the present run has changed the working copy, as far as has been looked.
+    pub fn changed_in_run(&self) -> bool {
+        let at_start = self.run_start.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree);
+        match (&self.checkpoint, &self.briefed) {
+            (Some(checkpoint), Some(briefed)) => checkpoint.tree != *at_start.unwrap_or(&briefed.base_tree),
+            _ => false,
+        }
+    }
+
+    /// Whether what is changed goes into a patch: questions and plans change nothing, nor does a task whose
+    /// plan people have not approved.
+    pub fn keeps_changes(&self) -> bool {
+        let approved = || {
+            let decision = self.plan_approval.as_ref().and_then(|approval| approval.decision.as_ref());
+            matches!(decision, Some((Decision::Approve, ..)))
+        };
+        matches!(self.spec.mode, Mode::Auto | Mode::Change)
+            && (!self.spec.approval.asks_for_plans() || !self.changed() || approved())
     }
 
     /// The working copy was looked at and had not changed: nothing is written of it.

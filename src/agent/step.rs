@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
     check::Verdict,
+    plan::{PlanOrigin, Planning},
     task::Mode,
     tool::{ToolCall, ToolEffect, ToolOutcome, effect},
 };
@@ -36,6 +37,8 @@ pub enum Step {
     Plan(ToolCall),
     /// Put the plan to people and wait; the call is answered when they have decided.
     AskApproval(ToolCall),
+    /// Put this plan, which no call brought, to people and wait.
+    AskApprovalOf(Planning),
     /// Look at the working copy and record its tree.
     Checkpoint,
     /// Validate on a clean copy.
@@ -81,6 +84,10 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
     if session.interrupted() && session.calls.iter().any(|c| !c.completed) {
         return Step::Record(give_up_calls(session));
     }
+    let works = matches!(session.spec.mode, Mode::Auto | Mode::Change);
+    if works && session.phase == Phase::Planning && session.changed_in_run() {
+        return Step::Record(vec![EventData::TaskPhase { phase: Phase::Generation }]);
+    }
     if let Some(step) = next_call(session) {
         return step;
     }
@@ -96,7 +103,9 @@ fn next_call(session: &Session) -> Option<Step> {
     let pending = &session.calls[first];
     match gate::gate(session, &pending.call) {
         Gate::Denied(text) => return Some(Step::Record(refused(&pending.call, pending.started, text))),
-        Gate::PlanFor(planning) => return Some(Step::Record(vec![EventData::PlanUpdated { planning }])),
+        Gate::PlanFor(planning) => return Some(Step::Record(planned(planning))),
+        Gate::AskFor(planning) => return Some(Step::AskApprovalOf(planning)),
+        Gate::Wait => return Some(Step::Wait(WaitingFor::Approval)),
         Gate::Open => {}
     }
     if effect(&pending.call.tool) == ToolEffect::Plans {
@@ -108,19 +117,23 @@ fn next_call(session: &Session) -> Option<Step> {
         batch.extend(others.take_while(|c| effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
     }
     let mut intent = Vec::new();
-    // A command is a look around until one has changed files.
-    let generates = effect(&pending.call.tool) == ToolEffect::Edits
-        || effect(&pending.call.tool) == ToolEffect::Runs && session.changed();
-    if generates && matches!(session.phase, Phase::Analysis | Phase::Planning) {
+    // A command is a look around; one that changed files is seen at the next look at the copy.
+    if effect(&pending.call.tool) == ToolEffect::Edits && matches!(session.phase, Phase::Analysis | Phase::Planning) {
         intent.push(EventData::TaskPhase { phase: Phase::Generation });
     }
     intent.extend(batch.iter().filter(|c| !c.started).map(|c| started(&c.call)));
     Some(Step::RunTools { intent, calls: batch.into_iter().map(|c| c.call.clone()).collect() })
 }
 
+/// A plan that no call brought; the model is told of one that people changed.
+fn planned(planning: Planning) -> Vec<EventData> {
+    let told = (planning.origin == PlanOrigin::Person)
+        .then(|| EventData::MessageDeveloper { text: prompt::plan_changed(&planning.steps) });
+    [EventData::PlanUpdated { planning }].into_iter().chain(told).collect()
+}
+
 fn plan(session: &Session, call: &ToolCall) -> Step {
-    use crate::domain::task::ApprovalPolicy;
-    let asks = session.spec.approval == ApprovalPolicy::Plan || session.spec.approval == ApprovalPolicy::Always;
+    let asks = session.spec.approval.asks_for_plans();
     let asked_for_this = session.plan_call.as_ref() == Some(&call.call);
     match &session.plan_approval {
         // The plan of this call waits for its decision.
@@ -182,7 +195,8 @@ fn call_model(session: &Session, model: &ModelFacts) -> Step {
             let absorbed =
                 session.inputs.iter().filter(|(_, i)| i.queued_in_run.is_none()).map(|(seq, _)| *seq).collect();
             let mut intent = Vec::new();
-            if session.phase == Phase::Analysis {
+            let again = session.used.model_calls == 0 && session.has_words();
+            if session.phase == Phase::Analysis || (again && session.phase != Phase::Planning) {
                 intent.push(EventData::TaskPhase { phase: Phase::Planning });
             }
             intent.push(EventData::ModelStarted { model: session.spec.model.clone(), absorbed });
@@ -213,6 +227,10 @@ fn rest(session: &Session, words: &LastWords) -> Step {
             return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
         }
         Mode::Auto | Mode::Change => {}
+    }
+    if !session.keeps_changes() {
+        let reason = Some("no plan was approved: nothing is changed".to_owned());
+        return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
     }
     if session.dirty {
         return Step::Checkpoint;

@@ -87,7 +87,7 @@ async fn file(
 /// The whole output of a call, where the event holds it cut.
 #[utoipa::path(get, path = "/v1/tasks/{id}/outputs/{call}", tag = "tasks", operation_id = "get_output",
     params(("id" = TaskId, Path, description = "The task"), ("call" = CallId, Path, description = "The call")),
-    responses((status = 200, description = "The output", body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses((status = 200, description = "The output", body = Vec<u8>, content_type = "text/plain")))]
 async fn output(
     State(state): State<ApiState>,
     caller: Caller,

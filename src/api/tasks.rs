@@ -190,7 +190,7 @@ async fn get(
 ) -> Result<Response, ApiError> {
     wait::task(&state, &caller, id, &headers, until).await?;
     let task = state.service.task(&caller, id).await?;
-    let tag = wait::task_tag(task.last_seq);
+    let tag = wait::task_tag(task.last_seq, task.edits);
     Ok(wait::applied(&headers, reply::tagged(&headers, &tag, task.body)))
 }
 
@@ -207,7 +207,7 @@ async fn edit(
 ) -> Result<Response, ApiError> {
     let task = state.service.edit_task(&caller, id, body.value).await?;
     let mut response = reply::json(StatusCode::OK, task.body);
-    if let Ok(tag) = wait::task_tag(task.last_seq).parse() {
+    if let Ok(tag) = wait::task_tag(task.last_seq, task.edits).parse() {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)

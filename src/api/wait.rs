@@ -65,9 +65,9 @@ impl FromQuery for UntilQuery {
     }
 }
 
-/// The tag of a task: its log says all that becomes of it.
-pub(crate) fn task_tag(last_seq: i64) -> String {
-    format!("\"{last_seq}\"")
+/// The tag of a task: its log says all that becomes of it, but for edits after its end.
+pub(crate) fn task_tag(last_seq: i64, edits: i32) -> String {
+    if edits == 0 { format!("\"{last_seq}\"") } else { format!("\"{last_seq}-{edits}\"") }
 }
 
 /// Seconds of the `wait` preference, at most 60; what cannot be read is no preference.
@@ -116,7 +116,8 @@ pub(crate) async fn task(
     let mut news = state.hub.watch(id);
     let first = state.service.stands(caller, id).await?;
     // The client's copy is old already: there is nothing to wait for.
-    let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &task_tag(first.last_seq));
+    let stale =
+        headers.contains_key("if-none-match") && !reply::has_tag(headers, &task_tag(first.last_seq, first.edits));
     if until == Until::Change && stale {
         return Ok(());
     }

@@ -1,12 +1,12 @@
 //! First users, teams and keys, straight on the database.
 
-use super::build::{Parts, RunningDatabase};
+use super::build::RunningDatabase;
 use crate::{
     auth, clock,
     config::Settings,
     domain::{Role, Scope, Timestamp},
-    postgres::DataDirLock,
-    store::{Store, accounts},
+    postgres::{Cluster, DataDirLock, PostgresError},
+    store::{self, Store, accounts},
 };
 use anyhow::{Context, bail};
 
@@ -19,15 +19,34 @@ pub enum AdminAction {
     AddKey { name: String, user: String, team: String, scopes: Option<Vec<Scope>>, expires_at: Option<Timestamp> },
 }
 
-/// Does it and answers lines for people. With a private cluster the service on the same data
-/// directory must not run: its API does the same.
+/// Does it and answers lines for people, also beside a service that runs: on the operator's database,
+/// or on the private cluster that another process has started.
 pub async fn admin(settings: &Settings, action: AdminAction) -> anyhow::Result<Vec<String>> {
-    let lock = DataDirLock::take(&settings.data_dir)?;
-    let database = RunningDatabase::start(settings, &lock).await?;
-    let parts = Parts::build(settings, lock.dir(), &database.url, true).await?;
-    let done = act(&parts.store, action).await;
-    parts.store.close().await;
-    database.stop().await;
+    if let Some(url) = &settings.database.url {
+        return on(url.expose(), true, action).await;
+    }
+    match DataDirLock::take(&settings.data_dir) {
+        Ok(lock) => {
+            let database = RunningDatabase::start(settings, &lock).await?;
+            let done = on(&database.url, true, action).await;
+            database.stop().await;
+            done
+        }
+        Err(held @ PostgresError::InUse { .. }) => match Cluster::url_of_running(&settings.data_dir) {
+            // Whoever holds it migrates.
+            Some(url) => on(&url, false, action).await,
+            None => Err(held.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn on(database_url: &str, migrate: bool, action: AdminAction) -> anyhow::Result<Vec<String>> {
+    let mut settings = store::Settings::new(database_url);
+    settings.connections = 2;
+    let store = Store::connect(&settings, migrate).await.context("the database")?;
+    let done = act(&store, action).await;
+    store.close().await;
     done
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::TaskId,
     postgres::DataDirLock,
     store::{self, Store},
-    workspace::{OpenSandbox, RunCommand, RunOutcome},
+    workspace::{self, OpenSandbox, RunCommand, RunOutcome},
 };
 use anyhow::bail;
 use std::{sync::Arc, time::Duration};
@@ -32,6 +32,7 @@ pub enum State {
 /// A line for each thing that was tried. The main job can run where none is [`State::Bad`].
 pub async fn doctor(settings: &Settings) -> Vec<Line> {
     let mut lines = Vec::new();
+    lines.push(line("git", workspace::git_version().await.map_err(Into::into)));
     lines.push(line("postgres", postgres(settings).await));
     match build::sandboxes(settings, &settings.data_dir).await {
         Ok(sandboxes) => {
@@ -83,7 +84,7 @@ async fn postgres(settings: &Settings) -> anyhow::Result<String> {
     Ok(format!("{which} answers and is migrated ({} ms)", clock.elapsed_ms()))
 }
 
-async fn try_sandbox(settings: &Settings, sandboxes: &crate::workspace::Sandboxes) -> anyhow::Result<String> {
+async fn try_sandbox(settings: &Settings, sandboxes: &workspace::Sandboxes) -> anyhow::Result<String> {
     let task: TaskId = clock::new_id();
     let copy = sandboxes.directory(task).copy();
     tokio::fs::create_dir_all(&copy).await?;

@@ -6,12 +6,15 @@ use crate::{
     events::Hub,
     queue::Queue,
     runner::{self, OriginError},
-    service::{Hooks, Tree, TreeQuestion},
-    workspace::repository::{Base, validate_ref, validate_url},
+    service::{Deleted, Hooks, Tree, TreeQuestion},
+    workspace::{
+        Sandboxes,
+        repository::{Base, validate_ref, validate_url},
+    },
 };
 use std::sync::Arc;
 
-pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue) -> Hooks {
+pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue, sandboxes: Option<Sandboxes>) -> Hooks {
     let policy = parts.policy.clone();
     let allow_local = settings.network.allow_local_repos.clone();
     let trees = parts.clone();
@@ -23,6 +26,17 @@ pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue) 
         committed: Arc::new(move |team, task, seq| {
             hub.wrote(team, task, seq);
             queue.wake();
+        }),
+        deleted: sandboxes.map(|sandboxes| -> Deleted {
+            Arc::new(move |task| {
+                let sandboxes = sandboxes.clone();
+                Box::pin(async move {
+                    // What cannot be removed now is swept later.
+                    if let Err(error) = sandboxes.remove(task).await {
+                        tracing::warn!(task.id = %task, %error, "the working copy of a deleted task could not be removed");
+                    }
+                })
+            })
         }),
         tree: Some(Arc::new(move |question| {
             let parts = trees.clone();

@@ -18,6 +18,7 @@ use crate::{
     service::{self, ModelView, Service},
     shutdown::Shutdown,
     telemetry::Metrics,
+    workspace::Sandboxes,
 };
 use anyhow::Context;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -83,61 +84,22 @@ impl Server {
             tracing::warn!("{warning}");
         }
         let lock = DataDirLock::take(&settings.data_dir)?;
-        let data_dir = lock.dir().to_owned();
+        // What can be seen to be wrong without a database is seen before one is started.
+        build::jwt(settings)?;
+        let listener = if role == Role::Worker { None } else { Some(bind(settings).await?) };
         let database = RunningDatabase::start(settings, &lock).await?;
-        let parts = Parts::build(settings, &data_dir, &database.url, migrate).await?;
-        let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
-        let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
-        let hub = Hub::new(parts.store.clone());
-        let feeding = shutdown.cut().child_token();
-        let tail = (hub.clone(), hub.horizon().await?, feeding.clone());
-        // Not tracked: streams are fed until the very end.
-        tokio::spawn(async move { tail.0.tail(tail.1, tail.2).await });
-        let relay = (hub.clone(), feeding.clone());
-        tokio::spawn(async move { relay.0.relay_pieces(relay.1).await });
-        let queue = queue(settings, &parts);
-        if role != Role::Api {
-            start_worker(settings, &parts, &hub, &queue, &shutdown, failpoint).await?;
-        }
-        let mut server = Self { address: None, shutdown, bootstrap_key, parts, lock, database, serving: None, feeding };
-        if role != Role::Worker {
-            embedded::local_key(&server.parts.store, &data_dir).await?;
-            server.listen(settings, hub, &queue).await?;
-        }
-        Ok(server)
-    }
-
-    async fn listen(&mut self, settings: &Settings, hub: Hub, queue: &Queue) -> anyhow::Result<()> {
-        let metrics = Metrics::install();
-        let upkeep = metrics.clone();
-        let cut = self.shutdown.cut();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = cut.cancelled() => return,
-                    () = tokio::time::sleep(METRICS_UPKEEP) => upkeep.run_upkeep(),
-                }
+        let start = Start { settings, role, migrate, failpoint, lock: &lock, shutdown: &shutdown };
+        match start.rooms(&database.url, listener).await {
+            Ok(Rooms { address, bootstrap_key, parts, serving, feeding }) => {
+                Ok(Self { address, shutdown, bootstrap_key, parts, lock, database, serving, feeding })
             }
-        });
-        let authenticator = Authenticator::new(self.parts.store.clone(), build::jwt(settings)?);
-        let service = Service::new(
-            self.parts.store.clone(),
-            authenticator.clone(),
-            service_settings(settings, &self.parts),
-            hooks::hooks(&self.parts, settings, hub.clone(), queue.clone()),
-        );
-        let state = ApiState::new(service, authenticator, hub, metrics, &self.parts.secret, self.shutdown.draining());
-        let listener = TcpListener::bind(settings.http.listen)
-            .await
-            .with_context(|| format!("JOURNEYMAN_LISTEN: cannot listen on {}", settings.http.listen))?;
-        let address = listener.local_addr()?;
-        self.lock.write_listen(address)?;
-        self.address = Some(address);
-        let router = api::router(state, axum::Router::new());
-        let draining = self.shutdown.draining();
-        self.serving = Some(tokio::spawn(api::serve(listener, router, draining)));
-        tracing::info!(address = %address, "listening on http://{address}");
-        Ok(())
+            Err(error) => {
+                shutdown.drain();
+                shutdown.cut().cancel();
+                database.stop().await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for the drain and ends everything in order.
@@ -156,6 +118,93 @@ impl Server {
     }
 }
 
+async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(settings.http.listen).await;
+    listener.with_context(|| format!("JOURNEYMAN_LISTEN: cannot listen on {}", settings.http.listen))
+}
+
+/// What a start is made from.
+struct Start<'a> {
+    settings: &'a Settings,
+    role: Role,
+    migrate: bool,
+    failpoint: Option<Failpoint>,
+    lock: &'a DataDirLock,
+    shutdown: &'a Shutdown,
+}
+
+/// What runs once a start has gone well.
+struct Rooms {
+    address: Option<SocketAddr>,
+    bootstrap_key: Option<String>,
+    parts: Parts,
+    serving: Option<JoinHandle<std::io::Result<()>>>,
+    feeding: CancellationToken,
+}
+
+impl Start<'_> {
+    async fn rooms(self, database_url: &str, listener: Option<TcpListener>) -> anyhow::Result<Rooms> {
+        let Self { settings, role, migrate, lock, shutdown, .. } = self;
+        let parts = Parts::build(settings, lock.dir(), database_url, migrate).await?;
+        let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
+        let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
+        let hub = Hub::new(parts.store.clone());
+        let feeding = shutdown.cut().child_token();
+        let tail = (hub.clone(), hub.horizon().await?, feeding.clone());
+        // Not tracked: streams are fed until the very end.
+        tokio::spawn(async move { tail.0.tail(tail.1, tail.2).await });
+        let relay = (hub.clone(), feeding.clone());
+        tokio::spawn(async move { relay.0.relay_pieces(relay.1).await });
+        let queue = queue(settings, &parts);
+        let mut sandboxes = None;
+        if role != Role::Api {
+            let own = build::sandboxes(settings, &settings.data_dir).await?;
+            start_worker(settings, &parts, &hub, &queue, shutdown, own.clone(), self.failpoint)?;
+            sandboxes = Some(own);
+        }
+        let (mut address, mut serving) = (None, None);
+        if let Some(listener) = listener {
+            embedded::local_key(&parts.store, lock.dir()).await?;
+            let bound = listener.local_addr()?;
+            let state = api_state(settings, &parts, hub, &queue, sandboxes, shutdown)?;
+            lock.write_listen(bound)?;
+            address = Some(bound);
+            let router = api::router(state, axum::Router::new());
+            serving = Some(tokio::spawn(api::serve(listener, router, shutdown.draining())));
+            tracing::info!(address = %bound, "listening on http://{bound}");
+        }
+        Ok(Rooms { address, bootstrap_key, parts, serving, feeding })
+    }
+}
+
+fn api_state(
+    settings: &Settings,
+    parts: &Parts,
+    hub: Hub,
+    queue: &Queue,
+    sandboxes: Option<Sandboxes>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<ApiState> {
+    let metrics = Metrics::install();
+    let (upkeep, cut) = (metrics.clone(), shutdown.cut());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = cut.cancelled() => return,
+                () = tokio::time::sleep(METRICS_UPKEEP) => upkeep.run_upkeep(),
+            }
+        }
+    });
+    let authenticator = Authenticator::new(parts.store.clone(), build::jwt(settings)?);
+    let service = Service::new(
+        parts.store.clone(),
+        authenticator.clone(),
+        service_settings(settings, parts),
+        hooks::hooks(parts, settings, hub.clone(), queue.clone(), sandboxes),
+    );
+    Ok(ApiState::new(service, authenticator, hub, metrics, &parts.secret, shutdown.draining()))
+}
+
 fn queue(settings: &Settings, parts: &Parts) -> Queue {
     Queue::new(
         parts.store.clone(),
@@ -170,15 +219,15 @@ fn queue(settings: &Settings, parts: &Parts) -> Queue {
     )
 }
 
-async fn start_worker(
+fn start_worker(
     settings: &Settings,
     parts: &Parts,
     hub: &Hub,
     queue: &Queue,
     shutdown: &Shutdown,
+    sandboxes: Sandboxes,
     failpoint: Option<Failpoint>,
 ) -> anyhow::Result<()> {
-    let sandboxes = build::sandboxes(settings, &settings.data_dir).await?;
     let runner = Runner::new(Deps {
         store: parts.store.clone(),
         hub: hub.clone(),

@@ -3,7 +3,7 @@
 
 use crate::domain::Role;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// Seconds by which clocks may differ.
@@ -60,7 +60,13 @@ pub(super) struct Claims {
     pub(super) team: String,
     pub(super) role: Role,
     /// Seconds since 1970.
+    #[serde(deserialize_with = "numeric_date")]
     pub(super) exp: i64,
+}
+
+/// A `NumericDate` (RFC 7519, 2), which may have a fraction.
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Ok(f64::deserialize(deserializer)?.floor() as i64)
 }
 
 /// Reads a token that holds; else why it does not, without repeating any of it.
@@ -74,6 +80,8 @@ pub(super) fn verify(settings: &JwtSettings, token: &str) -> Result<Claims, &'st
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "the token must be signed with HS256",
         ErrorKind::ImmatureSignature => "the token is not valid yet",
         ErrorKind::InvalidSignature => "the token's signature does not hold",
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => "the token lacks the claim iss",
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => "the token lacks the claim aud",
         ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim: sub, team, role and exp must be there",
         _ => "the token cannot be read: it must have sub, team, role (viewer, member, admin) and exp",
     })?;

@@ -339,4 +339,6 @@ pub struct Healthcheck {
     /// The address that the server listens on
     #[arg(long, env = "JOURNEYMAN_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub settings: SettingsArguments,
 }

@@ -176,7 +176,13 @@ pub(super) async fn connect(arguments: &SettingsArguments, server: &ServerArgume
 
 /// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.
 pub(super) async fn healthcheck(check: Healthcheck) -> anyhow::Result<Exit> {
-    let api = Api::new(&format!("http://{}", reachable(check.listen)), None)?;
+    let mut listen = check.listen;
+    if listen.port() == 0 {
+        let dir = settings(&check.settings)?.data_dir;
+        listen = postgres::data_dir::read_listen(&dir)
+            .with_context(|| format!("no server has said in {}/listen where it listens", dir.display()))?;
+    }
+    let api = Api::new(&format!("http://{}", reachable(listen)), None)?;
     match api.healthy().await {
         Ok(()) => Ok(Exit::Done),
         Err(error) => {

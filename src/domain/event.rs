@@ -249,7 +249,13 @@ pub enum Private {
     Reply(Reply),
     /// Of `tool.completed`: the whole output, where more was given than the event holds, and
     /// whether files may have changed.
-    Output { blob: Option<BlobHash>, changed_files: bool },
+    Output {
+        blob: Option<BlobHash>,
+        changed_files: bool,
+        /// Bytes at the beginning that are the server's own words and not the command's output.
+        #[serde(default)]
+        head_bytes: u32,
+    },
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
     Checkpoint { delta: BlobHash },
     /// Of `checks.completed` and `task.result`: the patch, as a blob.

@@ -61,6 +61,18 @@ impl Limits {
         refinements: 50,
     };
 
+    /// All of them, as one would ask for them.
+    pub fn as_patch(self) -> LimitsPatch {
+        LimitsPatch {
+            turns: Some(self.turns),
+            wall_seconds: Some(self.wall_seconds),
+            validation_seconds: Some(self.validation_seconds),
+            tokens: Some(self.tokens),
+            cost_usd: self.cost_usd,
+            refinements: Some(self.refinements),
+        }
+    }
+
     #[must_use]
     pub fn patched(self, patch: LimitsPatch) -> Self {
         Self {

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
+    #[default]
     Pending,
     InProgress,
     Completed,
@@ -15,6 +16,7 @@ pub enum StepStatus {
 #[serde(deny_unknown_fields)]
 pub struct PlanStep {
     pub step: String,
+    #[serde(default)]
     pub status: StepStatus,
 }
 

@@ -127,6 +127,13 @@ words! {
     }
 }
 
+impl ApprovalPolicy {
+    /// Whether people approve the plan before anything is changed.
+    pub fn asks_for_plans(self) -> bool {
+        matches!(self, Self::Plan | Self::Always)
+    }
+}
+
 impl Status {
     /// No run is under way and none will start by itself.
     pub fn is_end(self) -> bool {

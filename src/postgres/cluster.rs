@@ -5,6 +5,7 @@ use super::{
     account::{self, Account},
     binaries::{self, Binaries},
     initialise::{self, SUPERUSER},
+    process::{self, Status},
     server::{Plan, Server},
     sockets,
 };
@@ -104,6 +105,15 @@ impl Cluster {
         let stop = CancellationToken::new();
         let keeper = tokio::spawn(keep(server, plan, places.socket_memory, stop.clone(), pid_sender));
         Ok(Self { url, adopted, pid, stop, keeper })
+    }
+
+    /// Where the cluster below a data directory that another process holds can be reached; none where it
+    /// does not run.
+    pub fn url_of_running(data_dir: &Path) -> Option<String> {
+        let data = Places::below(data_dir).data;
+        let file = process::read_pid_file(&data)?;
+        let runs = file.status == Status::Ready && process::serves(file.pid, &data);
+        runs.then(|| url(&file.socket_dir))
     }
 
     /// Where to connect, as the cluster's owner.

@@ -74,9 +74,10 @@ impl Drop for DataDirLock {
     }
 }
 
-/// Tries for a moment: [`read_listen`] holds the lock for as long as it takes to look.
+/// Tries for a moment: [`read_listen`] holds the lock for as long as it takes to look, and a process that
+/// is being started for as long as it takes to become another program.
 fn lock(file: &File) -> rustix::io::Result<()> {
-    for _ in 0..5 {
+    for _ in 0..30 {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
             done => return done,

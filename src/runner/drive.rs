@@ -112,6 +112,7 @@ impl Driver {
             Step::Call { intent, max_output_tokens } => return self.call_model(intent, max_output_tokens).await,
             Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
             Step::AskApproval(call) => return self.ask_approval(&call).await,
+            Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
             Step::Checkpoint => return self.checkpoint().await,
             Step::RunChecks => return self.validate().await,
             Step::Wait(waiting_for) => return self.wait(waiting_for, None).await,
@@ -209,6 +210,10 @@ impl Driver {
             }
         };
         self.begin(call);
+        self.ask_approval_of(planning).await
+    }
+
+    async fn ask_approval_of(&mut self, planning: Planning) -> Result<Flow, Halt> {
         self.journal.record(EventData::PlanUpdated { planning: planning.clone() }, None);
         self.journal.commit().await?;
         let id: ApprovalId = clock::new_id();
@@ -230,7 +235,7 @@ impl Driver {
     pub(super) async fn finish(&mut self, closing: Vec<EventData>, end: End) -> Result<Flow, Halt> {
         self.journal.commit().await?;
         let patch = match self.last_patch().await {
-            Ok(patch) => patch,
+            Ok(patch) => patch.filter(|_| self.journal.session.keeps_changes()),
             Err(Halt::Workspace(error)) => {
                 tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
                 None
@@ -284,9 +289,9 @@ impl Driver {
             .and_then(|approval| approval.decision.clone());
         match decided {
             Some((Decision::Deny, _, note)) => {
-                let note = note.map_or_else(String::new, |note| format!(" They say: {note}"));
+                let note = note.map_or_else(String::new, |note| format!(" It is said: {note}."));
                 let text = format!(
-                    "denied: a person refused this plan.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
+                    "denied: this plan was not approved.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
                 );
                 self.answer(call, ToolOutcome::Denied, text);
             }
@@ -295,8 +300,7 @@ impl Driver {
                 let text = if edited.is_empty() {
                     format!("The plan was approved.{note}")
                 } else {
-                    let steps: Vec<_> =
-                        edited.iter().enumerate().map(|(i, s)| format!("{}. {}", i + 1, s.step)).collect();
+                    let text = agent::prompt::plan_changed(&edited);
                     let planning = Planning {
                         revision: planned.revision,
                         origin: crate::domain::plan::PlanOrigin::Person,
@@ -304,7 +308,7 @@ impl Driver {
                         ..planned
                     };
                     self.journal.record(EventData::PlanUpdated { planning }, None);
-                    format!("The plan was approved with changes.{note} It is now:\n{}", steps.join("\n"))
+                    format!("{text}{note}")
                 };
                 self.answer(call, ToolOutcome::Ok, text);
             }

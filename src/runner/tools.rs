@@ -119,7 +119,12 @@ impl Driver {
             exit_code: answer.exit_code,
             duration_ms: u64::try_from(answer.duration.as_millis()).unwrap_or(u64::MAX),
         };
-        let private = blob.map(|blob| Private::Output { blob: Some(blob), changed_files: answer.changed_files });
+        let head_bytes = answer.head_bytes as u32;
+        let private = (blob.is_some() || head_bytes > 0).then_some(Private::Output {
+            blob,
+            changed_files: answer.changed_files,
+            head_bytes,
+        });
         self.journal.record(data, private);
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::{
         jobs,
         log::{self, Locked, NewEvent, TaskChange},
         task_edits::{self, TaskEdit},
-        tasks,
+        task_views, tasks,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct ActionLimits {
 /// What was accepted stands in the task's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Accepted {
-    /// The seq of the last event that it appended.
+    /// The seq of the event that holds it: of a message the message's own.
     pub seq: Seq,
     /// The task's status after it.
     pub status: Status,
@@ -119,7 +119,7 @@ impl Service {
             author: principal.user_name.clone(),
             on_busy: new.on_busy.unwrap_or(OnBusy::Steer),
         };
-        self.act(principal, id, key, None, |locked| {
+        self.act(principal, id, key, None, async |_: &mut TeamTx, locked: &Locked| {
             Ok(if locked.status.is_rest() { Step::wake(message) } else { Step::note(message) })
         })
         .await
@@ -141,7 +141,14 @@ impl Service {
         }
         faults.finish()?;
         let event = EventData::TaskControl { action, author: principal.user_name.clone() };
-        self.act(principal, id, key, raised.limits, |locked| control(action, event, locked)).await
+        self.act(principal, id, key, raised.limits, async |tx: &mut TeamTx, locked: &Locked| {
+            // A pause that the running task has not come to yet can be taken back.
+            if action == Control::Resume && locked.status == Status::Running && pausing(tx, id).await? {
+                return Ok(Step::note(event));
+            }
+            control(action, event, locked)
+        })
+        .await
     }
 
     /// One transaction: takes the idempotency key, locks the task, decides, appends, commits.
@@ -151,14 +158,14 @@ impl Service {
         id: TaskId,
         key: Option<&Idempotency>,
         raised: Option<LimitsPatch>,
-        decide: impl FnOnce(&Locked) -> Result<Step, Error>,
+        decide: impl AsyncFnOnce(&mut TeamTx, &Locked) -> Result<Step, Error>,
     ) -> Result<Answer, Error> {
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let mut step = decide(&locked)?;
+        let mut step = decide(&mut tx, &locked).await?;
         if let Some(raised) = raised {
             raise(&mut tx, id, &locked, raised).await?;
             let author = principal.user_name.clone();
@@ -168,13 +175,33 @@ impl Service {
         if locked.waiting_for == Some(WaitingFor::Approval) {
             withdraw(&mut tx, principal, id, &mut step).await?;
         }
-        let seq = perform(&mut tx, principal, id, &locked, &step).await?;
+        if step.next_run && locked.edits > 0 {
+            // What was edited since the end is said once there is a run to say it in.
+            let limits = Some(read_spec(id, &locked)?.limits.as_patch());
+            let author = principal.user_name.clone();
+            step.events.insert(1, EventData::TaskUpdated { title: None, limits, author });
+        }
+        let last = perform(&mut tx, principal, id, &locked, &step).await?;
+        let seq = last - step.events.len() as Seq + 1;
         let status = step.status.map_or(locked.status, |(status, _)| status);
         let answer = Answer::new(202, &Accepted { seq, status })?;
         let answer = idempotency::commit(tx, principal, key, answer).await?;
-        self.committed(principal.team, id, seq);
+        self.committed(principal.team, id, last);
         Ok(answer)
     }
+}
+
+/// Whether the last thing that people asked of a running task is to pause.
+async fn pausing(tx: &mut TeamTx, id: TaskId) -> Result<bool, Error> {
+    let last = task_views::events_of_turn(tx, id, "task.control", None, None, 1).await?;
+    let action = last.first().and_then(|(data, _)| serde_json::from_str::<ControlData>(data).ok());
+    Ok(action.is_some_and(|data| data.action == Control::Pause))
+}
+
+/// The data of `task.control`, as far as it matters here.
+#[derive(Deserialize)]
+struct ControlData {
+    action: Control,
 }
 
 fn control(action: Control, event: EventData, locked: &Locked) -> Result<Step, Error> {
@@ -193,11 +220,20 @@ fn control(action: Control, event: EventData, locked: &Locked) -> Result<Step, E
             let what = waiting.map_or_else(String::new, |what| format!(" for {}", what.as_str()));
             return Err(Error::Conflict {
                 code: "wrong_state",
-                detail: format!("the task is {}{what}: it cannot {}", status.as_str(), action.as_str()),
+                detail: format!("the task is {}{what}: it cannot be {}", status.as_str(), done(action)),
                 state: Some(status.as_str().to_owned()),
             });
         }
     })
+}
+
+fn done(action: Control) -> &'static str {
+    match action {
+        Control::Cancel => "cancelled",
+        Control::Pause => "paused",
+        Control::Resume => "resumed",
+        Control::Retry => "retried",
+    }
 }
 
 /// A task that was cancelled or told something else no longer waits for what it asked.

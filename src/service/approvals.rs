@@ -154,14 +154,14 @@ fn check(new: &NewDecision) -> Result<(), Error> {
 
 /// What can be decided goes by the kind, and only once, and in time.
 fn check_against(row: &ApprovalRow, new: &NewDecision) -> Result<(), Error> {
-    if let Some(decision) = row.approval.decision {
+    if let Some(decision) = row.approval.decision.filter(|_| row.approval.decided_by.is_some()) {
         return Err(Error::Conflict {
             code: "already_decided",
             detail: "this approval has been decided".into(),
             state: Some(approvals::word(decision).to_owned()),
         });
     }
-    if row.past_deadline {
+    if row.past_deadline || row.approval.decision.is_some() {
         return Err(Error::Expired("the deadline of this approval has passed: its default holds".into()));
     }
     let question = row.approval.kind == ApprovalKind::Question;

@@ -3,7 +3,7 @@
 use super::{Error, Service, Tree, TreeQuestion, access, access::Right};
 use crate::{
     domain::{
-        BlobHash, CallId, EventData, Oid, Principal, Private, TaskId, TaskSpec, TeamId, check::CheckResult,
+        BlobHash, CallId, EventData, Oid, Principal, Private, Status, TaskId, TaskSpec, TeamId, check::CheckResult,
         event::TreeDelta,
     },
     store::{
@@ -69,7 +69,7 @@ impl Service {
         match of {
             BytesOf::Output(call) => self.output(&mut tx, principal, id, &call).await,
             BytesOf::CheckLog(index) => self.check_log(&mut tx, principal, id, detail, index).await,
-            BytesOf::Patch { from_turn: None, to_turn: None } => match detail.patch {
+            BytesOf::Patch { from_turn: None, to_turn: None } if is_end(&row) => match detail.patch {
                 Some(hash) => self.blob(&mut tx, principal.team, &hash).await,
                 None => Ok(Content::Bytes(Vec::new())),
             },
@@ -78,8 +78,13 @@ impl Service {
                     0 => None,
                     turn => self.delta(&mut tx, principal.team, id, Some(turn)).await?,
                 };
-                let to = self.delta(&mut tx, principal.team, id, to_turn).await?.unwrap_or_default();
+                let to = self.delta(&mut tx, principal.team, id, to_turn).await?;
                 tx.commit().await?;
+                if from.is_none() && to.is_none() {
+                    // Nothing has been changed yet, and perhaps nothing fetched.
+                    return Ok(Content::Bytes(Vec::new()));
+                }
+                let to = to.unwrap_or_default();
                 let from = tree(principal.team, &row, detail.commit, from)?;
                 self.ask_tree(TreeQuestion::Patch { from, to }).await
             }
@@ -115,10 +120,22 @@ impl Service {
             if found != *call {
                 continue;
             }
-            return match private.as_deref().and_then(private_part) {
-                Some(Private::Output { blob: Some(hash), .. }) => self.blob(tx, principal.team, &hash).await,
-                _ => Ok(Content::Bytes(output.into_bytes())),
+            let (blob, head) = match private.as_deref().and_then(private_part) {
+                Some(Private::Output { blob, head_bytes, .. }) => (blob, head_bytes as usize),
+                _ => (None, 0),
             };
+            let whole = match blob {
+                Some(hash) => self.blob(tx, principal.team, &hash).await?,
+                None => Content::Bytes(output.into_bytes()),
+            };
+            // An output is at most about 1 MiB: it lies in the database.
+            return Ok(match whole {
+                Content::Bytes(mut bytes) => {
+                    bytes.drain(..head.min(bytes.len()));
+                    Content::Bytes(bytes)
+                }
+                file @ Content::File { .. } => file,
+            });
         }
         Err(Error::NotFound)
     }
@@ -184,6 +201,10 @@ impl Service {
             Err(why) => Err(Error::NotAvailable(why)),
         }
     }
+}
+
+fn is_end(row: &TaskRow) -> bool {
+    row.status.parse::<Status>().is_ok_and(Status::is_end)
 }
 
 fn tree(team: TeamId, row: &TaskRow, commit: Option<Oid>, delta: Option<TreeDelta>) -> Result<Tree, Error> {

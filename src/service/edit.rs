@@ -81,11 +81,13 @@ impl Service {
         faults.finish()?;
         let mut tx = self.store().team(principal.team).await?;
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let last_seq = self.amend(&mut tx, principal, id, &locked, &input).await?;
+        let said = self.amend(&mut tx, principal, id, &locked, &input).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let creator = self.user(&mut tx, principal, row.created_by).await?;
         tx.commit().await?;
-        self.committed(principal.team, id, last_seq);
+        if let Some(seq) = said {
+            self.committed(principal.team, id, seq);
+        }
         TaskJson::of(principal, creator, &row)
     }
 
@@ -96,7 +98,10 @@ impl Service {
         id: TaskId,
         locked: &Locked,
         input: &TaskEditInput,
-    ) -> Result<i64, Error> {
+    ) -> Result<Option<i64>, Error> {
+        if input.title.is_none() && input.labels.is_none() && input.priority.is_none() && input.limits.is_none() {
+            return Ok(None);
+        }
         let title = input.title.as_deref().map(str::trim);
         let mut spec: TaskSpec = read_spec(id, locked)?;
         spec.limits = spec.limits.patched(input.limits.unwrap_or_default());
@@ -109,6 +114,11 @@ impl Service {
             spec: input.limits.is_some().then_some(spec.as_str()),
         };
         task_edits::amend(tx, id, &edit).await?;
+        if locked.status.is_end() {
+            // The log of a run that has ended stays as it is; the next run begins by saying what changed.
+            task_edits::count(tx, id).await?;
+            return Ok(None);
+        }
         if let Some(priority) = priority {
             task_edits::reprioritise(tx, id, priority).await?;
         }
@@ -118,7 +128,7 @@ impl Service {
             author: principal.user_name.clone(),
         };
         let event = NewEvent { run: locked.run, turn: 0, data: updated, private: None };
-        Ok(log::append_locked(tx, principal.team, id, &[event], &TaskChange::default()).await?)
+        Ok(Some(log::append_locked(tx, principal.team, id, &[event], &TaskChange::default()).await?))
     }
 
     /// Deletes a task and its log. What others made only an admin deletes.
@@ -139,6 +149,9 @@ impl Service {
         task_edits::delete(&mut tx, id).await?;
         tx.commit().await?;
         self.standings().forget(principal.team, id);
+        if let Some(removed) = &self.hooks().deleted {
+            removed(id).await;
+        }
         // Boards look and find it gone; there is no newer event for a stream to wait for.
         self.committed(principal.team, id, locked.last_seq);
         Ok(())

@@ -29,6 +29,8 @@ pub enum TreeQuestion {
 pub type CheckText = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 /// Told of each commit that others may wait for.
 pub type Committed = Arc<dyn Fn(TeamId, TaskId, Seq) + Send + Sync>;
+/// Removes what this process keeps of a task that was deleted.
+pub type Deleted = Arc<dyn Fn(TaskId) -> BoxFuture<'static, ()> + Send + Sync>;
 /// Answers a [`TreeQuestion`]; the error is for people.
 pub type AskTree = Arc<dyn Fn(TreeQuestion) -> BoxFuture<'static, Result<Option<Vec<u8>>, String>> + Send + Sync>;
 
@@ -39,6 +41,8 @@ pub struct Hooks {
     /// Whether this is the name of a branch, tag or commit.
     pub repository_ref: CheckText,
     pub committed: Committed,
+    /// Absent where this process has no workspaces.
+    pub deleted: Option<Deleted>,
     /// Absent where this process has no mirrors.
     pub tree: Option<AskTree>,
 }

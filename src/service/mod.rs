@@ -36,7 +36,7 @@ pub use bytes::{BytesOf, Content};
 pub use create::{CheckInput, CheckObject, NetworkInput, NewTask, RepositoryInput};
 pub use edit::{FeedbackView, NewFeedback, Rating, TaskEditInput};
 pub use error::{Error, FieldError};
-pub use hooks::{AskTree, CheckText, Committed, Hooks, Tree, TreeQuestion};
+pub use hooks::{AskTree, CheckText, Committed, Deleted, Hooks, Tree, TreeQuestion};
 pub use idempotency::{Answer, Idempotency};
 pub use input::Faults;
 pub use memories::{MemoryEditInput, MemoryHit, NewMemory, SearchInput};

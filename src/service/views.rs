@@ -22,6 +22,7 @@ const USAGE_NONE: &str =
 pub struct TaskJson {
     pub id: TaskId,
     pub last_seq: i64,
+    pub edits: i32,
     pub body: Vec<u8>,
 }
 
@@ -129,7 +130,7 @@ impl TaskJson {
             last_seq: row.last_seq,
         };
         let body = serde_json::to_vec(&body).map_err(Error::internal)?;
-        Ok(Self { id: row.id, last_seq: row.last_seq, body })
+        Ok(Self { id: row.id, last_seq: row.last_seq, edits: row.edits, body })
     }
 }
 

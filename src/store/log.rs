@@ -226,6 +226,8 @@ pub struct Locked {
     pub created_by: crate::domain::UserId,
     pub priority: i16,
     pub spec: String,
+    /// Edits that the log does not tell.
+    pub edits: i32,
 }
 
 /// Locks a task for a use case of its team.
@@ -241,7 +243,7 @@ pub async fn lock(tx: &mut TeamTx, task: TaskId) -> Result<Option<Locked>, Store
         return Ok(None);
     }
     let row = sqlx::query(
-        "SELECT h.last_seq, t.status, t.waiting_for, t.run, t.created_by, t.priority, t.spec
+        "SELECT h.last_seq, t.status, t.waiting_for, t.run, t.created_by, t.priority, t.spec, t.edits
          FROM task_heads h JOIN tasks t ON t.team = h.team AND t.id = h.task WHERE h.task = $1",
     )
     .bind(task.0)
@@ -260,6 +262,7 @@ pub async fn lock(tx: &mut TeamTx, task: TaskId) -> Result<Option<Locked>, Store
             created_by: row.try_get::<uuid::Uuid, _>("created_by")?.into(),
             priority: row.try_get("priority")?,
             spec: row.try_get("spec")?,
+            edits: row.try_get("edits")?,
         })
     })
     .transpose()

@@ -33,6 +33,15 @@ pub async fn amend(tx: &mut TeamTx, id: TaskId, edit: &TaskEdit<'_>) -> Result<(
     Ok(())
 }
 
+/// Counts a change that the log does not tell, for the task's tag.
+pub async fn count(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tasks SET edits = edits + 1 WHERE team = current_team() AND id = $1")
+        .bind(id.0)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Changes the priority of a task that waits in the queue.
 pub async fn reprioritise(tx: &mut TeamTx, id: TaskId, priority: i16) -> Result<(), StoreError> {
     sqlx::query("UPDATE jobs SET priority = $2 WHERE team = current_team() AND id = $1")

@@ -27,6 +27,8 @@ pub struct TaskRow {
     /// [`crate::domain::task::TaskDetail`] as JSON, perhaps `{}`.
     pub detail: String,
     pub last_seq: Seq,
+    /// Changes since the log's end that the log does not tell.
+    pub edits: i32,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -41,6 +43,8 @@ pub struct TaskState {
     pub waiting_for: Option<WaitingFor>,
     pub verdict: Option<String>,
     pub last_seq: Seq,
+    /// Changes since the log's end that the log does not tell.
+    pub edits: i32,
 }
 
 /// Which tasks a list shows; what is empty or absent does not narrow it.
@@ -62,7 +66,7 @@ pub struct TaskFilter {
 pub async fn get(tx: &mut TeamTx, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
     let row = sqlx::query(
         "SELECT id, status, waiting_for, phase, title, request, cancel_requested, run, priority, created_by,
-            labels::text AS labels, spec, detail, last_seq, created_at, updated_at, started_at, finished_at
+            labels::text AS labels, spec, detail, last_seq, edits, created_at, updated_at, started_at, finished_at
          FROM tasks WHERE team = current_team() AND id = $1",
     )
     .bind(id.0)
@@ -83,7 +87,7 @@ pub async fn list(
         filter.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
     let rows = sqlx::query(
         "SELECT id, status, waiting_for, phase, title, '' AS request, cancel_requested, run, priority, created_by,
-            labels::text AS labels, spec, detail, last_seq, created_at, updated_at, started_at, finished_at
+            labels::text AS labels, spec, detail, last_seq, edits, created_at, updated_at, started_at, finished_at
          FROM tasks WHERE team = current_team()
             AND ($1::text[] IS NULL OR status = ANY($1)) AND ($2::text[] IS NULL OR waiting_for = ANY($2))
             AND ($3::text IS NULL OR repository = $3) AND ($4::uuid IS NULL OR created_by = $4)
@@ -112,7 +116,7 @@ pub async fn list(
 /// Where a task stands.
 pub async fn state(tx: &mut TeamTx, id: TaskId) -> Result<Option<TaskState>, StoreError> {
     let row = sqlx::query(
-        "SELECT status, phase, waiting_for, verdict, last_seq FROM tasks WHERE team = current_team() AND id = $1",
+        "SELECT status, phase, waiting_for, verdict, last_seq, edits FROM tasks WHERE team = current_team() AND id = $1",
     )
     .bind(id.0)
     .fetch_optional(tx.connection())
@@ -126,6 +130,7 @@ pub async fn state(tx: &mut TeamTx, id: TaskId) -> Result<Option<TaskState>, Sto
         waiting_for: waiting_for.map(|word| word.parse().map_err(|_| corrupt("waiting_for"))).transpose()?,
         verdict: row.try_get("verdict")?,
         last_seq: row.try_get("last_seq")?,
+        edits: row.try_get("edits")?,
     }))
 }
 
@@ -211,6 +216,7 @@ fn task_row(row: &PgRow) -> Result<TaskRow, StoreError> {
         spec: row.try_get("spec")?,
         detail: row.try_get("detail")?,
         last_seq: row.try_get("last_seq")?,
+        edits: row.try_get("edits")?,
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),
         started_at: at("started_at")?,

@@ -10,6 +10,8 @@ pub struct ToolAnswer {
     pub outcome: ToolOutcome,
     /// At most about 1 MiB; may hold any bytes.
     pub output: Vec<u8>,
+    /// Bytes at its beginning that are the server's words and not the command's output.
+    pub head_bytes: usize,
     /// Of `shell` and `write_stdin` alone, once the process has ended by itself.
     pub exit_code: Option<i32>,
     /// Files of the working copy were changed or, after a command, may have been.
@@ -28,6 +30,7 @@ impl ToolAnswer {
         Self {
             outcome: ToolOutcome::Ok,
             output: text.into().into_bytes(),
+            head_bytes: 0,
             exit_code: None,
             changed_files: false,
             duration: Duration::ZERO,

@@ -36,6 +36,7 @@ pub(super) async fn run(
     let whole = with_gap(&done.output, done.omitted_at, done.omitted_bytes);
     Ok(ToolAnswer {
         outcome: outcome(done.outcome),
+        head_bytes: head_bytes(&head, &whole),
         output: joined(head, &whole),
         exit_code: exit_code(done.outcome),
         changed_files: true,
@@ -68,6 +69,7 @@ fn looked(process: ProcessId, seen: &ProcessOutput) -> ToolAnswer {
     let whole = with_gap(&seen.output, seen.omitted_at, seen.omitted_bytes);
     ToolAnswer {
         outcome: seen.exit.map_or(ToolOutcome::Ok, outcome),
+        head_bytes: head_bytes(&head, &whole),
         output: joined(head, &whole),
         exit_code: seen.exit.and_then(exit_code),
         changed_files: true,
@@ -136,6 +138,11 @@ fn with_gap(output: &[u8], at: usize, omitted: u64) -> Vec<u8> {
     let (head, tail) = output.split_at(at.min(output.len()));
     let gap = format!("\n[... {} bytes were too many to be kept ...]\n", grouped(omitted as usize));
     [head, gap.as_bytes(), tail].concat()
+}
+
+/// How much of [`joined`] is not the output.
+fn head_bytes(head: &str, output: &[u8]) -> usize {
+    joined(head.to_owned(), output).len() - output.len()
 }
 
 fn joined(mut head: String, output: &[u8]) -> Vec<u8> {

@@ -150,6 +150,10 @@ fn check_value(kind: Kind, value: &mut Value, place: &str, faults: &mut Vec<Stri
             Some(n) if (min..=max).contains(&n) => *value = Value::from(n),
             _ => faults.push(format!("`{place}` must be {}, not {number}", wanted(kind))),
         },
+        // Some models quote their numbers; there is but one way to read them.
+        (Kind::Integer { min, max }, Value::String(text)) if digits(text).is_some_and(|n| (min..=max).contains(&n)) => {
+            *value = digits(text).map_or(Value::Null, Value::from);
+        }
         (Kind::Choice(names), Value::String(text)) => {
             if !names.iter().any(|n| n.name == text) {
                 let near = nearest::among(text, names.iter().copied());
@@ -188,6 +192,11 @@ fn unpack(value: &mut Value) {
 fn whole(number: &serde_json::Number) -> Option<i64> {
     let of_float = |f: f64| (f.fract() == 0.0 && f.abs() < 9e15).then_some(f as i64);
     number.as_i64().or_else(|| number.as_f64().and_then(of_float))
+}
+
+fn digits(text: &str) -> Option<i64> {
+    let text = text.trim();
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn wanted(kind: Kind) -> String {

@@ -75,6 +75,18 @@ pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> RepositoryE
     move |source| RepositoryError::Io { doing, source: Arc::new(source) }
 }
 
+/// What the host's git says of itself.
+pub async fn version() -> Result<String, RepositoryError> {
+    let output = Git::new(None, ["--version"]).timeout(Duration::from_secs(10)).output().await;
+    match output {
+        Ok(output) => Ok(String::from_utf8_lossy(&output).trim().to_owned()),
+        Err(_) => Err(RepositoryError::Git {
+            doing: "running git",
+            reason: "install git on this host (Debian: apt-get install git)".to_owned(),
+        }),
+    }
+}
+
 /// One git command to be.
 pub(super) struct Git {
     command: Command,

@@ -44,6 +44,7 @@ pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
 pub use client::Workspace;
 pub use error::WorkspaceError;
+pub use git::version as git_version;
 pub use limits::SandboxLimits;
 pub use relayed::RelayedStream;
 pub use sandbox::{OpenSandbox, SandboxSettings, Sandboxes, Swept, TaskDirectory};

@@ -156,7 +156,10 @@ fn differing(from: &TreeDelta, to: &TreeDelta) -> Vec<DeltaEntry> {
     };
     let (from, to) = (of(from), of(to));
     let one_sided = |a: &BTreeMap<String, DeltaEntry>, b: &BTreeMap<String, DeltaEntry>| -> Vec<DeltaEntry> {
-        a.values().filter(|entry| b.get(&entry.path).is_none_or(|other| other.oid != entry.oid)).cloned().collect()
+        a.values()
+            .filter(|entry| b.get(&entry.path).is_none_or(|other| other.oid != entry.oid || other.mode != entry.mode))
+            .cloned()
+            .collect()
     };
     let both = one_sided(&from, &to).into_iter().chain(one_sided(&to, &from));
     both.map(|entry| (entry.oid.as_str().to_owned(), entry)).collect::<BTreeMap<_, _>>().into_values().collect()

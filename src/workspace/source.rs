@@ -74,7 +74,7 @@ pub fn validate_url(text: &str, policy: &AddressPolicy, allow_local: &[PathBuf])
     };
     match scheme.to_ascii_lowercase().as_str() {
         "https" | "http" => http(text, policy),
-        "ssh" | "git+ssh" | "ssh+git" => ssh(rest, policy),
+        "ssh" => ssh(rest, policy),
         "file" => local(rest.strip_prefix("localhost").unwrap_or(rest), allow_local),
         _ => Err(SourceError::Url("has a scheme other than https, http, ssh and file")),
     }
@@ -190,6 +190,10 @@ fn scp_like(text: &str, policy: &AddressPolicy) -> Result<RepositoryUrl, SourceE
         return Err(unknown);
     }
     let (user, host) = split_user(authority)?;
+    // Without a user it cannot be told from a scheme.
+    if user.is_none() {
+        return Err(unknown);
+    }
     check_path(path)?;
     Ok(RepositoryUrl::Ssh(SshUrl {
         user,

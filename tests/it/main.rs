@@ -6,6 +6,7 @@
 mod agent;
 mod analysis;
 mod api;
+mod approvals;
 mod architecture;
 mod baseline;
 mod checks;

@@ -166,6 +166,79 @@ async fn a_retry_starts_from_the_start_of_the_last_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_has_not_come_yet_is_taken_back_by_a_resume() {
+    let script = json!({ "sequence": [call("shell", json!({ "command": "sleep 3" })), say("Done.")] });
+    let (ground, service, api) = ground(&script).await;
+    let id = api.create(&request(&ground, &json!({ "mode": "answer" }))).await;
+    has(&api, &id, "tool.started", 1).await;
+    let act = async |action: &str| api.post(&format!("/v1/tasks/{id}/{action}"), &json!({})).await.0;
+    assert_eq!(act("resume").await, 409, "there is nothing to take back");
+    assert_eq!((act("pause").await, act("resume").await), (202, 202));
+    let task = api.rest(&id).await;
+    assert_eq!((&task["status"], &task["run"]), (&json!("succeeded"), &json!(1)), "{task:#}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_at_rest_shows_its_patch_so_far_and_its_commands_whole_output() {
+    let script = json!({ "sequence": [
+        plan(),
+        call("shell", json!({ "command": "sed -i 's/a - b/a + b/' calc.py; printf 'one\\ntwo'" })),
+        call("shell", json!({ "command": "chmod +x calc.py" })),
+        call("shell", json!({ "command": "sleep 60" })),
+        say("Done."),
+    ] });
+    let (ground, service, api) = ground(&script).await;
+    let id = api.create(&request(&ground, &json!({}))).await;
+    has(&api, &id, "checkpoint", 2).await;
+    has(&api, &id, "tool.started", 4).await;
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/pause"), &json!({})).await.0, 202);
+    let wake = json!({ "text": "stop that", "on_busy": "interrupt" });
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/messages"), &wake).await.0, 202);
+    let task = api.rest(&id).await;
+    assert_eq!((&task["status"], &task["phase"]), (&json!("waiting"), &json!("generation")), "{task:#}");
+    let (status, patch) = api.text(&format!("/v1/tasks/{id}/patch")).await;
+    assert!(status == 200 && patch.contains("+    return a + b"), "{status} {patch}");
+    let events = api.events(&id).await;
+    let first = events.iter().find(|e| e["kind"] == "checkpoint").unwrap();
+    let (status, patch) = api.text(&format!("/v1/tasks/{id}/patch?from_turn={}", first["data"]["turn"])).await;
+    assert!(status == 200 && patch.contains("new mode 100755") && !patch.contains("a + b"), "{status} {patch}");
+    let shell = events.iter().find(|e| e["kind"] == "tool.completed" && e["data"]["tool"] == "shell").unwrap();
+    let call = shell["data"]["call"].as_str().unwrap();
+    assert_eq!(api.text(&format!("/v1/tasks/{id}/outputs/{call}")).await, (200, "one\ntwo".to_owned()));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_after_the_end_changes_the_task_and_not_its_log() {
+    let script = json!({ "sequence": [say("It subtracts."), say("It still does.")] });
+    let (ground, service, api) = ground(&script).await;
+    let id = api.create(&request(&ground, &json!({ "mode": "answer" }))).await;
+    let task = api.rest(&id).await;
+    let edit = async |body: &Value| {
+        let answer = api.http.patch(format!("{}/v1/tasks/{id}", api.base)).bearer_auth(&api.key).json(body).send();
+        let answer = answer.await.unwrap();
+        let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+        (tag, answer.json::<Value>().await.unwrap())
+    };
+    let (tag, same) = edit(&json!({})).await;
+    assert_eq!(
+        (same["last_seq"].as_i64(), tag.trim_matches('"')),
+        (task["last_seq"].as_i64(), task["last_seq"].to_string().as_str())
+    );
+    let (edited, renamed) = edit(&json!({ "title": "What add does", "limits": { "turns": 7 } })).await;
+    assert_eq!((&renamed["title"], &renamed["last_seq"]), (&json!("What add does"), &task["last_seq"]));
+    assert_ne!(edited, tag, "who has the old one is told that it is old");
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "and now?" })).await.0, 202);
+    let again = api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    assert_eq!(again["limits"]["turns"], 7);
+    let events = api.events(&id).await;
+    let said = events.iter().find(|e| e["kind"] == "task.updated").unwrap_or_else(|| panic!("{events:#?}"));
+    assert_eq!((&said["run"], &said["data"]["limits"]["turns"]), (&json!(2), &json!(7)));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_waits_for_its_approval_and_may_come_back_edited() {
     let fix = call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" }));
     let script = json!({ "sequence": [plan(), fix, say("Done.")] });

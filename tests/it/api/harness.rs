@@ -147,6 +147,7 @@ fn hooks(hub: Hub) -> Hooks {
         }),
         repository_ref: Arc::new(|text| validate_ref(text).map_err(|error| error.to_string())),
         committed: Arc::new(move |team, task, seq| hub.wrote(team, task, seq)),
+        deleted: None,
         tree: Some(Arc::new(|question| {
             async move {
                 Ok(match question {

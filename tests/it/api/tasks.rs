@@ -179,7 +179,7 @@ async fn a_queued_task_is_paused_resumed_cancelled_and_retried_at_once() {
         let body = act(wrong).await.expect(409).json();
         assert_eq!((&body["code"], &body["state"]), (&json!("wrong_state"), &json!("queued")));
     }
-    assert_eq!(act("pause").await.expect(202).json(), json!({ "seq": 4, "status": "waiting" }));
+    assert_eq!(act("pause").await.expect(202).json(), json!({ "seq": 3, "status": "waiting" }));
     assert_eq!(server.get(&path, ADMIN).await.json()["waiting_for"], "paused");
     assert!(server.claim().await.is_empty());
     act("pause").await.expect(409);
@@ -284,7 +284,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
             run: 1,
             turn: 3,
             data: completed("call_3_0", "cut"),
-            private: Some(Private::Output { blob: Some(BlobHash::of(whole)), changed_files: true }),
+            private: Some(Private::Output { blob: Some(BlobHash::of(whole)), changed_files: true, head_bytes: 0 }),
         },
         NewEvent { run: 1, turn: 3, data: completed("call_3_1", "short"), private: None },
         NewEvent {

@@ -163,6 +163,14 @@ fn json_with_mistakes_that_have_one_reading_is_understood() {
 }
 
 #[test]
+fn a_number_in_quotes_is_read_as_the_number_that_it_is() {
+    let quoted = parse("write_stdin", r#"{"process":"3","text":"x"}"#);
+    assert_eq!(quoted, parse("write_stdin", r#"{"process":3,"text":"x"}"#));
+    assert_refused("shell", r#"{"command":"ls","timeout_ms":"soon"}"#, &["`timeout_ms`", "an integer", "\"soon\""]);
+    assert_refused("shell", r#"{"command":"ls","timeout_ms":"0"}"#, &["`timeout_ms`", "from 1 to 3600000"]);
+}
+
+#[test]
 fn wrong_arguments_are_told_with_place_nearest_match_and_mend() {
     assert_refused("shell", "{}", &["`command` is missing", "string"]);
     assert_refused(
@@ -172,8 +180,8 @@ fn wrong_arguments_are_told_with_place_nearest_match_and_mend() {
     );
     assert_refused(
         "shell",
-        r#"{"command":"ls","timeout_ms":"5000"}"#,
-        &["`timeout_ms`", "integer", "5000 without quotes"],
+        r#"{"command":"ls","background":"true"}"#,
+        &["`background`", "true or false", "true without quotes"],
     );
     assert_refused("shell", r#"{"command":"ls","timeout_ms":0}"#, &["`timeout_ms`", "from 1 to 3600000, not 0"]);
     assert_refused(

@@ -1,0 +1,94 @@
+//! Tests of plans that people approve: nothing is changed before they have.
+
+use crate::support::service::{Api, Ground, TestService, call, plan, say};
+use serde_json::{Value, json};
+
+async fn asked_for_plans(script: &[Value]) -> (Ground, TestService, Api, String) {
+    let ground = Ground::new(&json!({ "sequence": script })).await;
+    let url = ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&json!({ "request": "mend add", "repository": { "url": url }, "approval": "plan" })).await;
+    (ground, service, api, id)
+}
+
+fn edit() -> Value {
+    call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" }))
+}
+
+fn shell(command: &str) -> Value {
+    call("shell", json!({ "command": command }))
+}
+
+/// Waits for the question and decides it; the task once it rests again.
+async fn decide(api: &Api, id: &str, decision: &Value) -> Value {
+    let waiting = api.rest(id).await;
+    assert_eq!((&waiting["status"], &waiting["waiting_for"]), (&json!("waiting"), &json!("approval")), "{waiting:#}");
+    let (_, pending) = api.get("/v1/approvals?state=pending").await;
+    let approval = pending["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{pending:#}")).to_owned();
+    let (status, answer) = api.post(&format!("/v1/tasks/{id}/approvals/{approval}"), decision).await;
+    assert_eq!(status, 200, "{answer}");
+    api.rest(id).await
+}
+
+fn outcomes(events: &[Value], tool: &str) -> Vec<String> {
+    let of_tool = events.iter().filter(|e| e["kind"] == "tool.completed" && e["data"]["tool"] == tool);
+    of_tool.map(|e| e["data"]["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_denied_plan_neither_edits_nor_commands_change_anything() {
+    let script = [plan(), edit(), shell("echo x >> calc.py"), shell("echo y >> calc.py"), say("I leave it.")];
+    let (_ground, service, api, id) = asked_for_plans(&script).await;
+    let task = decide(&api, &id, &json!({ "decision": "deny", "note": "too large" })).await;
+    let events = api.events(&id).await;
+    assert_eq!(outcomes(&events, "edit"), ["denied"], "{events:#?}");
+    // A command is a look around until one has changed files; what that one changed is not kept.
+    assert_eq!(outcomes(&events, "shell"), ["ok", "denied"]);
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("no_change")), "{task:#}");
+    assert_eq!(task["result"]["patch"], Value::Null);
+    assert_eq!(api.text(&format!("/v1/tasks/{id}/patch")).await, (200, String::new()));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_will_not_plan_has_its_own_words_put_to_people() {
+    let script = [edit(), edit(), edit(), say("Done.")];
+    let (_ground, service, api, id) = asked_for_plans(&script).await;
+    let task = decide(&api, &id, &json!({ "decision": "approve", "plan": [{ "step": "mend add alone" }] })).await;
+    let events = api.events(&id).await;
+    assert_eq!(outcomes(&events, "edit"), ["denied", "denied", "ok"], "{events:#?}");
+    assert_eq!(
+        (&task["planning"]["origin"], &task["planning"]["steps"][0]["step"]),
+        (&json!("person"), &json!("mend add alone"))
+    );
+    assert_eq!(task["result"]["patch"]["files"], 1, "{task:#}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_in_place_of_a_decision_approves_nothing() {
+    let script = [plan(), edit(), plan(), edit(), say("Done.")];
+    let (_ground, service, api, id) = asked_for_plans(&script).await;
+    api.rest(&id).await;
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "mind the zero" })).await.0, 202);
+    let task = decide(&api, &id, &json!({ "decision": "approve" })).await;
+    let events = api.events(&id).await;
+    assert_eq!(outcomes(&events, "edit"), ["denied", "ok"], "{events:#?}");
+    assert_eq!(task["result"]["patch"]["files"], 1, "{task:#}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_question_or_a_plan_changes_by_commands_is_not_its_result() {
+    for mode in ["answer", "plan"] {
+        let ground = Ground::new(&json!({ "sequence": [shell("echo x >> calc.py"), say("So it is.")] })).await;
+        let url = ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+        let service = ground.start().await;
+        let api = service.api();
+        let id = api.create(&json!({ "request": "what is x?", "repository": { "url": url }, "mode": mode })).await;
+        let task = api.rest(&id).await;
+        assert_eq!((&task["status"], &task["result"]["patch"]), (&json!("succeeded"), &Value::Null), "{task:#}");
+        service.stop().await;
+    }
+}
