@@ -1,51 +1,18 @@
 //! Tests of recovery: a crash at every step boundary, real `kill -9`, a second replica, drains.
 
-use crate::support::service::{Api, Ground, call, plan, say, second_data_dir};
+use crate::support::{
+    calculator::{self, request, ten_turns},
+    process::Process,
+    service::{Api, second_data_dir},
+};
 use journeyman::{domain::TaskId, runner::Failpoint};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{BufRead, BufReader},
     ops::ControlFlow,
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-
-const BROKEN: &str = "def add(a, b):\n    return a - b\n";
-const TESTS: &str = "import unittest\nfrom calc import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n";
-
-/// Ten turns; what must not be lost to an interruption is done twice.
-fn ten_turns() -> Value {
-    let mend = || call("shell", json!({ "command": "printf 'def add(a, b):\\n    return a + b\\n' > calc.py" }));
-    json!({ "pace": { "first_byte_ms": 25 }, "sequence": [
-        call("list_files", json!({})),
-        json!({ "calls": [
-            { "tool": "read_file", "arguments": { "path": "calc.py" } },
-            { "tool": "read_file", "arguments": { "path": "test_calc.py" } },
-        ] }),
-        call("shell", json!({ "command": "echo three" })),
-        plan(),
-        call("search", json!({ "pattern": "def add" })),
-        mend(),
-        mend(),
-        call("shell", json!({ "command": "echo eight" })),
-        call("update_plan", json!({ "plan": [{ "step": "mend it", "status": "completed" }] })),
-        say("Mended."),
-    ] })
-}
-
-fn request(ground: &Ground) -> Value {
-    let url = format!("file://{}", ground.repositories.path().join("calc").display());
-    json!({ "request": "mend add", "repository": { "url": url }, "checks": ["python3 -m unittest"] })
-}
-
-async fn ground() -> Ground {
-    let ground = Ground::new(&ten_turns()).await;
-    ground.repositories.make("calc", &[("calc.py", BROKEN), ("test_calc.py", TESTS)]);
-    ground
-}
 
 /// What a conversation comes to, without what only tells of the recovery.
 fn transcript(events: &[Value]) -> Vec<(String, String, String)> {
@@ -119,7 +86,7 @@ async fn a_crash_at_any_step_boundary_changes_nothing_but_what_tells_of_it() {
         }
         ControlFlow::Continue(())
     });
-    let ground = ground().await;
+    let ground = calculator::ground(&ten_turns()).await;
     let service = ground.start_with(ground.data.path(), Some(failpoint)).await;
     let api = service.api();
     let calm_id = api.create(&request(&ground)).await;
@@ -166,62 +133,6 @@ async fn a_crash_at_any_step_boundary_changes_nothing_but_what_tells_of_it() {
     service.stop().await;
 }
 
-/// The service as a process of its own.
-struct Process {
-    child: Child,
-    api: Api,
-}
-
-impl Process {
-    fn start(ground: &Ground, data_dir: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_journeyman"))
-            .arg("serve")
-            .env_clear()
-            .env("PATH", std::env::var("PATH").unwrap())
-            .env("DATABASE_URL", &ground.database)
-            .env("JOURNEYMAN_DATA_DIR", data_dir)
-            .env("JOURNEYMAN_LISTEN", "127.0.0.1:0")
-            .env("JOURNEYMAN_BOOTSTRAP_KEY", "jm_test-key-of-the-first-admin-0123456789")
-            .env("JOURNEYMAN_MODEL", "scripted")
-            .env("JOURNEYMAN_MODEL_API", ground.wire)
-            .env("JOURNEYMAN_MODEL_URL", &ground.model.url)
-            .env("JOURNEYMAN_ALLOW_LOCAL_REPOS", ground.repositories.path())
-            .envs(ground.variables.iter().cloned())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("the service says where it listens before it ends").unwrap();
-            if let Some((_, address)) = line.split_once("listening on ") {
-                break address
-                    .split_whitespace()
-                    .next()
-                    .unwrap()
-                    .trim_end_matches(|c: char| !c.is_ascii_digit())
-                    .to_owned();
-            }
-        };
-        // The rest of its log must go somewhere, or it would block.
-        std::thread::spawn(move || lines.for_each(drop));
-        let key = "jm_test-key-of-the-first-admin-0123456789".to_owned();
-        Self { child, api: Api { base: address, key, http: reqwest::Client::new() } }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Waits until the log has `count` events of a kind.
 async fn met(api: &Api, task: &str, kind: &str, count: usize) {
     let since = Instant::now();
@@ -237,7 +148,7 @@ async fn met(api: &Api, task: &str, kind: &str, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
-    let ground = ground().await;
+    let ground = calculator::ground(&ten_turns()).await;
     for (kind, count) in
         [("brief.ready", 1), ("model.started", 3), ("tool.started", 4), ("model.completed", 6), ("checks.started", 1)]
     {
@@ -260,7 +171,7 @@ async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_goes_on_when_the_lease_has_run_out() {
-    let mut ground = ground().await;
+    let mut ground = calculator::ground(&ten_turns()).await;
     ground.variables.push(("JOURNEYMAN_LEASE_TTL_SECONDS".to_owned(), "3".to_owned()));
     let first = Process::start(&ground, ground.data.path());
     let id = first.api.create(&request(&ground)).await;
@@ -283,7 +194,7 @@ async fn another_replica_goes_on_when_the_lease_has_run_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_parks_the_task_and_the_next_start_goes_on() {
-    let ground = ground().await;
+    let ground = calculator::ground(&ten_turns()).await;
     let service = ground.start().await;
     let api = service.api();
     let id = api.create(&request(&ground)).await;

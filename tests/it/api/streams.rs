@@ -1,7 +1,7 @@
 //! Streams: resumed exactly, live pieces between, closed at the end.
 
 use super::harness::{ADMIN, Server, server};
-use futures::StreamExt;
+use crate::support::stream::{Seen, Stream};
 use journeyman::{
     domain::{EventData, Role},
     events::Hub,
@@ -12,54 +12,6 @@ use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// An event as a browser sees it.
-#[derive(Clone, Debug, PartialEq)]
-struct Seen {
-    id: Option<i64>,
-    event: String,
-    data: Value,
-}
-
-struct Stream {
-    body: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    buffer: String,
-}
-
-impl Stream {
-    /// The next event; none once the stream has closed.
-    async fn next(&mut self) -> Option<Seen> {
-        loop {
-            if let Some(end) = self.buffer.find("\n\n") {
-                let frame = self.buffer[..end].to_owned();
-                self.buffer.drain(..end + 2);
-                if let Some(seen) = parse(&frame) {
-                    return Some(seen);
-                }
-                continue;
-            }
-            let piece = tokio::time::timeout(Duration::from_secs(30), self.body.next()).await.expect("news in time")?;
-            self.buffer.push_str(std::str::from_utf8(&piece.ok()?).unwrap());
-        }
-    }
-
-    async fn rest(mut self) -> Vec<Seen> {
-        let mut all = Vec::new();
-        while let Some(seen) = self.next().await {
-            all.push(seen);
-        }
-        all
-    }
-}
-
-fn parse(frame: &str) -> Option<Seen> {
-    let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    Some(Seen {
-        id: field("id:").map(|id| id.parse().unwrap()),
-        event: field("event:")?.to_owned(),
-        data: serde_json::from_str(field("data:")?).unwrap(),
-    })
-}
-
 async fn open(server: &Server, path: &str, last_event_id: Option<i64>) -> (Response, Stream) {
     let mut request = server.request(Method::GET, path, ADMIN).header("accept", "text/event-stream");
     if let Some(id) = last_event_id {
@@ -68,7 +20,7 @@ async fn open(server: &Server, path: &str, last_event_id: Option<i64>) -> (Respo
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     let headers = answer.headers().clone();
-    let stream = Stream { body: answer.bytes_stream().boxed(), buffer: String::new() };
+    let stream = Stream::of(answer);
     let mut head = http::Response::new("");
     *head.headers_mut() = headers;
     (Response::from(head), stream)

@@ -1,7 +1,10 @@
 //! What tests of several rooms share: real components, started once.
 
+pub(crate) mod calculator;
 pub(crate) mod database;
+pub(crate) mod process;
+pub(crate) mod sandbox;
 pub(crate) mod service;
+pub(crate) mod stream;
 
 pub(crate) use database::{database, empty_database, store};
-pub(crate) mod sandbox;

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// The longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-const KEY: &str = "jm_test-key-of-the-first-admin-0123456789";
+pub(crate) const KEY: &str = "jm_test-key-of-the-first-admin-0123456789";
 
 /// `journeyman model` in a process of its own.
 pub(crate) struct ScriptedModel {
@@ -154,9 +154,14 @@ impl Ground {
     }
 
     pub(crate) async fn start_with(&self, data_dir: &Path, failpoint: Option<Failpoint>) -> TestService {
-        let server =
-            Server::start(&self.settings(data_dir), Role::All, false, Shutdown::new(), failpoint).await.unwrap();
-        TestService { base: format!("http://{}", server.address.unwrap()), server, key: KEY.to_owned() }
+        self.start_as(Role::All, data_dir, failpoint).await
+    }
+
+    /// A replica; one that only works has no address.
+    pub(crate) async fn start_as(&self, role: Role, data_dir: &Path, failpoint: Option<Failpoint>) -> TestService {
+        let server = Server::start(&self.settings(data_dir), role, false, Shutdown::new(), failpoint).await.unwrap();
+        let base = server.address.map(|address| format!("http://{address}")).unwrap_or_default();
+        TestService { base, server, key: KEY.to_owned() }
     }
 }
 
@@ -250,6 +255,16 @@ impl Api {
                 self.events(task).await
             ),
         }
+    }
+
+    /// Waits until the model has answered a task so often.
+    pub(crate) async fn answered(&self, task: &str, turns: u64) {
+        let asking = async {
+            while self.get(&format!("/v1/tasks/{task}")).await.1["usage"]["turns"].as_u64().unwrap() < turns {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{task} has no {turns} turns"));
     }
 
     /// The whole log of a task.
