@@ -31,6 +31,7 @@ mod shutdown;
 mod steering;
 mod store;
 mod support;
+mod teams;
 mod tools;
 mod watching;
 mod workspace;
