@@ -16,6 +16,7 @@ mod crash;
 mod domain;
 mod end_to_end;
 mod execd;
+mod fairness;
 mod faults;
 mod llm;
 mod memory;
