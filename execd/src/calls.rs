@@ -155,9 +155,9 @@ impl Calls {
         }
     }
 
-    /// From time to time while commands run.
+    /// Called whenever something has happened.
     pub(crate) fn look_at_disk(&mut self, now: Instant) {
-        if let Some(root) = self.disk.due(now) {
+        if let Some(root) = self.disk.due(now, !self.runs.is_anything_running()) {
             self.workers.measure(move || crate::disk::measure(&root));
         }
     }

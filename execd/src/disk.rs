@@ -32,34 +32,39 @@ pub(crate) struct Disk {
     limit_bytes: u64,
     last: Option<(Instant, Measure, u64)>,
     measuring: bool,
+    /// The last measure ended what ran; what that has left is to be measured.
+    ended: bool,
 }
 
 impl Disk {
     pub(crate) fn new(root: &Path, limit_bytes: u64) -> Self {
-        Self { root: root.to_owned(), limit_bytes, last: None, measuring: false }
+        Self { root: root.to_owned(), limit_bytes, last: None, measuring: false, ended: false }
     }
 
-    /// The directory to measure, where it is time to.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<PathBuf> {
-        if self.measuring {
+    /// The directory to measure, where it is time to: while commands run, and once when a measure
+    /// has ended them, so that the next is blamed for nothing of theirs.
+    pub(crate) fn due(&mut self, now: Instant, idle: bool) -> Option<PathBuf> {
+        if self.measuring || idle && !self.ended {
             return None;
         }
         let due = self.last.is_none_or(|(at, measure, free_then)| {
             let since = now.saturating_duration_since(at);
             let lost = free_then.saturating_sub(self.free_bytes());
             let room = self.limit_bytes.saturating_sub(measure.used_bytes);
-            since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE) || lost > SLACK_BYTES.max(room / 2)
+            let filled = !self.ended && lost > SLACK_BYTES.max(room / 2);
+            idle || filled || since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE)
         });
         self.measuring = due;
         due.then(|| self.root.clone())
     }
 
-    /// Takes a measure; `true`: beyond the limit and not shrinking.
+    /// Takes a measure; `true`: beyond the limit and growing, so that what runs is to be ended.
     pub(crate) fn measured(&mut self, now: Instant, measure: Measure) -> bool {
         let before = self.last.map_or(0, |(_, before, _)| before.used_bytes);
         self.last = Some((now, measure, self.free_bytes()));
         self.measuring = false;
-        measure.used_bytes > self.limit_bytes && measure.used_bytes >= before
+        self.ended = !self.ended && measure.used_bytes > self.limit_bytes && measure.used_bytes > before;
+        self.ended
     }
 
     fn free_bytes(&self) -> u64 {

@@ -86,9 +86,7 @@ fn turn(children: &OwnedFd, connection: &mut Connection, calls: &mut Calls) -> i
         }
     }
     calls.runs.advance(connection);
-    if calls.runs.is_anything_running() {
-        calls.look_at_disk(Instant::now());
-    }
+    calls.look_at_disk(Instant::now());
     Ok(true)
 }
 
