@@ -240,6 +240,11 @@ impl Driver {
                 tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
                 None
             }
+            // A full disk is waited for as long as the task is tried at all; then it ends without.
+            Err(error @ (Halt::Repository(_) | Halt::Disk(_))) if self.claimed.attempts > ATTEMPTS_MAX => {
+                tracing::warn!(task.id = %self.claimed.task, error = %error, "the patch could not be made at the end");
+                None
+            }
             Err(other) => return Err(other),
         };
         self.journal.commit().await?;
