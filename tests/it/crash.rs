@@ -3,7 +3,7 @@
 use crate::support::{
     calculator::{self, request, ten_turns},
     process::Process,
-    service::{Api, second_data_dir},
+    service::second_data_dir,
 };
 use journeyman::{domain::TaskId, runner::Failpoint};
 use serde_json::Value;
@@ -133,19 +133,6 @@ async fn a_crash_at_any_step_boundary_changes_nothing_but_what_tells_of_it() {
     service.stop().await;
 }
 
-/// Waits until the log has `count` events of a kind.
-async fn met(api: &Api, task: &str, kind: &str, count: usize) {
-    let since = Instant::now();
-    loop {
-        let events = api.events(task).await;
-        if events.iter().filter(|e| e["kind"] == kind).count() >= count {
-            return;
-        }
-        assert!(since.elapsed() < Duration::from_secs(30), "{kind} was not met: {events:#?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
     let ground = calculator::ground(&ten_turns()).await;
@@ -154,7 +141,7 @@ async fn a_killed_process_is_taken_up_by_its_successor_at_once() {
     {
         let process = Process::start(&ground, ground.data.path());
         let id = process.api.create(&request(&ground)).await;
-        met(&process.api, &id, kind, count).await;
+        process.api.met(&id, kind, count).await;
         process.kill();
         let next = Process::start(&ground, ground.data.path());
         let since = Instant::now();
@@ -175,7 +162,7 @@ async fn another_replica_goes_on_when_the_lease_has_run_out() {
     ground.variables.push(("JOURNEYMAN_LEASE_TTL_SECONDS".to_owned(), "3".to_owned()));
     let first = Process::start(&ground, ground.data.path());
     let id = first.api.create(&request(&ground)).await;
-    met(&first.api, &id, "tool.completed", 4).await;
+    first.api.met(&id, "tool.completed", 4).await;
     first.kill();
     let killed = Instant::now();
     let (_dir, data_dir) = second_data_dir();
@@ -198,7 +185,7 @@ async fn a_drain_parks_the_task_and_the_next_start_goes_on() {
     let service = ground.start().await;
     let api = service.api();
     let id = api.create(&request(&ground)).await;
-    met(&api, &id, "tool.completed", 2).await;
+    api.met(&id, "tool.completed", 2).await;
     let since = Instant::now();
     service.stop().await;
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());

@@ -18,6 +18,7 @@ mod end_to_end;
 mod execd;
 mod fairness;
 mod faults;
+mod full_disk;
 mod llm;
 mod memory;
 mod net;

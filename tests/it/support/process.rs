@@ -18,8 +18,12 @@ pub(crate) struct Running(Child);
 impl Running {
     /// A replica that drives tasks and serves nobody.
     pub(crate) fn worker(ground: &Ground, data_dir: &Path) -> Self {
-        let mut command = serve(ground, data_dir);
+        let mut command = serve(ground, data_dir, &[]);
         Self(command.args(["--role", "worker"]).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// SIGKILL.
@@ -57,14 +61,19 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(ground: &Ground, data_dir: &Path) -> Self {
-        Self::started(serve(ground, data_dir))
+        Self::started(serve(ground, data_dir, &[]))
     }
 
     /// A replica that serves and drives no task.
     pub(crate) fn api_only(ground: &Ground, data_dir: &Path) -> Self {
-        let mut command = serve(ground, data_dir);
+        let mut command = serve(ground, data_dir, &[]);
         command.args(["--role", "api"]);
         Self::started(command)
+    }
+
+    /// Started by another program, whose last arguments are the service's own.
+    pub(crate) fn start_by(ground: &Ground, data_dir: &Path, starter: &[&str]) -> Self {
+        Self::started(serve(ground, data_dir, starter))
     }
 
     fn started(mut command: Command) -> Self {
@@ -92,10 +101,11 @@ impl Process {
     }
 }
 
-fn serve(ground: &Ground, data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_journeyman"));
+fn serve(ground: &Ground, data_dir: &Path, starter: &[&str]) -> Command {
+    let mut words = starter.iter().copied().chain([env!("CARGO_BIN_EXE_journeyman"), "serve"]);
+    let mut command = Command::new(words.next().unwrap());
     command
-        .arg("serve")
+        .args(words)
         .env_clear()
         .env("PATH", std::env::var("PATH").unwrap())
         .env("DATABASE_URL", &ground.database)

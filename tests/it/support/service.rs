@@ -267,6 +267,18 @@ impl Api {
         tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{task} has no {turns} turns"));
     }
 
+    /// Waits until a task's log has `count` events of a kind.
+    pub(crate) async fn met(&self, task: &str, kind: &str, count: usize) {
+        let asking = async {
+            while self.events(task).await.iter().filter(|e| e["kind"] == kind).count() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, asking).await.is_err() {
+            panic!("{kind} was not met: {:#?}", self.events(task).await);
+        }
+    }
+
     /// The whole log of a task.
     pub(crate) async fn events(&self, task: &str) -> Vec<Value> {
         let mut events: Vec<Value> = Vec::new();
