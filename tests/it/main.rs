@@ -19,6 +19,7 @@ mod execd;
 mod fairness;
 mod faults;
 mod full_disk;
+mod golden;
 mod llm;
 mod memory;
 mod net;
