@@ -12,6 +12,12 @@ use std::{
     fs::File,
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
 };
 
 fn shell(command: &str) -> Value {
@@ -68,7 +74,16 @@ async fn a_task_that_leaves_its_disk_full_ends_all_the_same() {
 }
 
 /// The data directory of a service as that service sees it: on a small file system of its own.
-struct SmallDisk(PathBuf);
+struct SmallDisk {
+    filler: PathBuf,
+    filling: Option<Filling>,
+}
+
+/// Takes what others give back, until it is dropped.
+struct Filling {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
 
 impl SmallDisk {
     const BYTES: &str = "67108864";
@@ -80,26 +95,43 @@ impl SmallDisk {
         let process = Process::start_by(ground, data_dir, &starter);
         let outer = process.running.id();
         let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap();
-        (process, Self(PathBuf::from(format!("/proc/{}/root{directory}/filler", children.trim()))))
+        let filler = PathBuf::from(format!("/proc/{}/root{directory}/filler", children.trim()));
+        (process, Self { filler, filling: None })
     }
 
-    /// Takes all that is left of it.
-    fn fill(&self) {
-        let mut file = File::create(&self.0).unwrap();
-        for size in [1 << 20, 4 << 10, 1] {
-            let piece = vec![0; size];
-            loop {
-                match file.write_all(&piece) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("{error}"),
-                }
+    /// Takes all that is left of it, and what becomes free later.
+    fn fill(&mut self) {
+        let mut file = File::create(&self.filler).unwrap();
+        fill_up(&mut file);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                fill_up(&mut file);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        self.filling = Some(Filling { stop, thread });
+    }
+
+    fn make_room(&mut self) {
+        let Filling { stop, thread } = self.filling.take().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        std::fs::remove_file(&self.filler).unwrap();
+    }
+}
+
+fn fill_up(file: &mut File) {
+    for size in [1 << 20, 4 << 10, 1] {
+        let piece = vec![0; size];
+        loop {
+            match file.write_all(&piece) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => panic!("{error}"),
             }
         }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(&self.0).unwrap();
     }
 }
 
@@ -109,7 +141,7 @@ async fn a_full_data_directory_fails_tasks_visibly_or_makes_them_wait_and_loses_
     script["pace"]["first_byte_ms"] = 200.into();
     let ground = calculator::ground(&script).await;
     let unknown = ground.repositories.make("unknown", &[("calc.py", BROKEN), ("test_calc.py", TESTS)]);
-    let (process, disk) = SmallDisk::start(&ground, ground.data.path());
+    let (process, mut disk) = SmallDisk::start(&ground, ground.data.path());
     let api = &process.api;
     let (waits, gives_up) = (api.create(&request(&ground)).await, api.create(&request(&ground)).await);
     for task in [&waits, &gives_up] {
