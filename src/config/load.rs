@@ -27,6 +27,9 @@ use url::Url;
 /// Variables with our prefix that commands read and that are no settings of the service.
 pub const CLIENT_VARIABLES: [&str; 3] = ["JOURNEYMAN_CONFIG", "JOURNEYMAN_URL", "JOURNEYMAN_KEY"];
 
+/// The database's notices are of no use to an operator.
+const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
+
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -220,6 +223,6 @@ fn log(source: &Source<'_>) -> Result<LogSettings, ConfigError> {
     let format = source.parsed("log_format", |text| text.parse::<LogFormat>().map_err(|error| error.to_string()))?;
     Ok(LogSettings {
         format: format.unwrap_or_default(),
-        filter: source.parsed("log", |text| Ok(text.to_owned()))?.unwrap_or_else(|| "info".to_owned()),
+        filter: source.parsed("log", |text| Ok(text.to_owned()))?.unwrap_or_else(|| LOG_FILTER.to_owned()),
     })
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, WaitingFor, event::Record,
     task::LOG_VERSION, task::TaskDetail,
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgExecutor, Row, postgres::PgRow};
 use time::OffsetDateTime;
 
 /// An event before it has its seq and time.
@@ -118,6 +118,23 @@ pub async fn append(
     change: &TaskChange<'_>,
     job: JobChange,
 ) -> Result<Appended, StoreError> {
+    let written = write(store.across(), lease, Some(lease.epoch), only_after, events, change, job).await?;
+    match written {
+        Some((last, at)) => Ok(Appended::At { first: last - events.len() as Seq + 1, last, at }),
+        None => why_not(store, lease).await,
+    }
+}
+
+/// Appends and changes what goes with it, in one statement; none where the head is not as it is to be.
+async fn write(
+    executor: impl PgExecutor<'_>,
+    Lease { team, task, .. }: Lease,
+    epoch: Option<i64>,
+    only_after: Option<Seq>,
+    events: &[NewEvent],
+    change: &TaskChange<'_>,
+    job: JobChange,
+) -> Result<Option<(Seq, Timestamp)>, StoreError> {
     let columns = Columns::of(events)?;
     let (status, waiting_for) =
         change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
@@ -133,7 +150,7 @@ pub async fn append(
     let row = sqlx::query(
         "WITH head AS (
             UPDATE task_heads SET last_seq = last_seq + $4
-            WHERE task = $2 AND epoch = $3 AND ($5::bigint IS NULL OR last_seq = $5)
+            WHERE task = $2 AND ($3::bigint IS NULL OR epoch = $3) AND ($5::bigint IS NULL OR last_seq = $5)
             RETURNING last_seq, clock_timestamp() AS at
          ), added AS (
             INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
@@ -166,9 +183,9 @@ pub async fn append(
          )
          SELECT last_seq, at FROM head",
     )
-    .bind(lease.team.0)
-    .bind(lease.task.0)
-    .bind(lease.epoch)
+    .bind(team.0)
+    .bind(task.0)
+    .bind(epoch)
     .bind(events.len() as i64)
     .bind(only_after)
     .bind(&columns.runs)
@@ -195,16 +212,9 @@ pub async fn append(
     .bind(change.approval.map(|a| a.subject))
     .bind(change.approval.map(|a| a.deadline.0))
     .bind(change.approval.map(|a| a.default_decision))
-    .fetch_optional(store.across())
+    .fetch_optional(executor)
     .await?;
-    match row {
-        Some(row) => {
-            let last: Seq = row.try_get("last_seq")?;
-            let at: OffsetDateTime = row.try_get("at")?;
-            Ok(Appended::At { first: last - events.len() as Seq + 1, last, at: at.into() })
-        }
-        None => why_not(store, lease).await,
-    }
+    row.map(|row| Ok((row.try_get("last_seq")?, row.try_get::<OffsetDateTime, _>("at")?.into()))).transpose()
 }
 
 async fn why_not(store: &Store, lease: Lease) -> Result<Appended, StoreError> {
@@ -277,48 +287,12 @@ pub async fn append_locked(
     events: &[NewEvent],
     change: &TaskChange<'_>,
 ) -> Result<Seq, StoreError> {
-    let columns = Columns::of(events)?;
-    let (status, waiting_for) =
-        change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
-    let ended = change.status.is_some_and(|(s, _)| s.is_end());
-    let connection: &mut PgConnection = tx.connection();
-    let last = sqlx::query_scalar(
-        "WITH head AS (
-            UPDATE task_heads SET last_seq = last_seq + $3 WHERE task = $2 RETURNING last_seq, clock_timestamp() AS at
-         ), added AS (
-            INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
-            SELECT $1, $2, head.last_seq - $3 + e.place, e.run, e.turn, head.at, e.kind, e.data, e.private
-            FROM head, unnest($4::int[], $5::int[], $6::text[], $7::text[], $8::text[])
-                WITH ORDINALITY AS e (run, turn, kind, data, private, place)
-         ), changed AS (
-            UPDATE tasks SET
-                last_seq = head.last_seq,
-                updated_at = head.at,
-                status = coalesce($9, tasks.status),
-                waiting_for = CASE WHEN $9 IS NULL THEN tasks.waiting_for ELSE $10 END,
-                run = coalesce($11, tasks.run),
-                cancel_requested = coalesce($12, tasks.cancel_requested),
-                finished_at = CASE WHEN $9 IS NULL THEN tasks.finished_at WHEN $13 THEN head.at END
-            FROM head WHERE tasks.team = $1 AND tasks.id = $2
-         )
-         SELECT last_seq FROM head",
-    )
-    .bind(team.0)
-    .bind(task.0)
-    .bind(events.len() as i64)
-    .bind(&columns.runs)
-    .bind(&columns.turns)
-    .bind(&columns.kinds)
-    .bind(&columns.data)
-    .bind(&columns.private)
-    .bind(status)
-    .bind(waiting_for)
-    .bind(change.run.map(|run| run as i32))
-    .bind(change.cancel_requested)
-    .bind(ended)
-    .fetch_one(connection)
-    .await?;
-    Ok(last)
+    // Whoever holds the row's lock needs no lease.
+    let lease = Lease { team, task, epoch: 0 };
+    match write(tx.connection(), lease, None, None, events, change, JobChange::Keep).await? {
+        Some((last, _)) => Ok(last),
+        None => Err(StoreError::corrupt("task_heads", "task", task)),
+    }
 }
 
 /// The events after `after`, at most `limit`, for a worker: with their private parts.
