@@ -33,10 +33,14 @@ pub(crate) fn search(
     let begun = Instant::now();
     let regex = RegexBuilder::new(pattern)
         .multi_line(true)
+        .crlf(true)
         .size_limit(PROGRAM_LIMIT_BYTES)
         .dfa_size_limit(PROGRAM_LIMIT_BYTES)
         .build()
         .map_err(|error| refused(format!("pattern: {error}")))?;
+    // A pattern that names a line's end is meant to cross it; any other is of one line, whatever its
+    // classes of white space could reach.
+    let find = if pattern.contains("\\n") { find_across } else { find_in_lines };
     let start = start(root, path)?;
     let matcher = glob.map(Matcher::new).transpose()?;
     let limit = limit.min(HITS_MAX);
@@ -78,7 +82,32 @@ fn text(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// Adds a hit for each matching line; `true`: there are more than `limit`.
-fn find(regex: &Regex, path: &str, content: &[u8], limit: usize, hits: &mut Vec<SearchHit>) -> bool {
+fn find_in_lines(regex: &Regex, path: &str, content: &[u8], limit: usize, hits: &mut Vec<SearchHit>) -> bool {
+    // No line matches where the whole does not; nothing has no lines.
+    if content.is_empty() || !regex.is_match(content) {
+        return false;
+    }
+    let content = content.strip_suffix(b"\n").unwrap_or(content);
+    for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if !regex.is_match(line) {
+            continue;
+        }
+        if hits.len() == limit {
+            return true;
+        }
+        hits.push(hit(path, index as u64 + 1, line));
+    }
+    false
+}
+
+fn hit(path: &str, number: u64, line: &[u8]) -> SearchHit {
+    let cut = &line[..line.len().min(LINE_LIMIT_BYTES)];
+    SearchHit { path: path.to_owned(), line: number, text: String::from_utf8_lossy(cut).into_owned() }
+}
+
+/// The same for matches that may begin on one line and end on another: the line of their beginning.
+fn find_across(regex: &Regex, path: &str, content: &[u8], limit: usize, hits: &mut Vec<SearchHit>) -> bool {
     let mut number = 1;
     let mut counted = 0;
     let mut from = 0;
@@ -96,10 +125,7 @@ fn find(regex: &Regex, path: &str, content: &[u8], limit: usize, hits: &mut Vec<
         number += content[counted..line_start].split(|byte| *byte == b'\n').count() as u64 - 1;
         counted = line_start;
         let line = &content[line_start..line_end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let cut = &line[..line.len().min(LINE_LIMIT_BYTES)];
-        let text = String::from_utf8_lossy(cut).into_owned();
-        hits.push(SearchHit { path: path.to_owned(), line: number, text });
+        hits.push(hit(path, number, line.strip_suffix(b"\r").unwrap_or(line)));
         from = line_end + 1;
         if from > content.len() {
             return false;

@@ -1,14 +1,18 @@
 //! What a run may still spend, decided before it is spent.
 
-use super::{session::Session, step::End};
+use super::{prompt, session::Session, step::End};
 use crate::domain::{
-    ErrorCode, Timestamp,
+    ErrorCode, EventData, Timestamp,
+    event::LimitKind,
     usage::{Prices, TokenUsage},
 };
 use std::time::Duration;
 
 /// Below this a reply is of no use, and the call is not made.
 const OUTPUT_TOKENS_MIN: u64 = 64;
+
+/// The part of a limit at which the model and whoever watches are told of it.
+const WARN_AT: f64 = 0.8;
 
 /// What the loop has to know of the task's model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +36,27 @@ pub(super) fn wall(session: &Session, now: Timestamp) -> Option<End> {
 /// The time that is left to a run.
 pub fn wall_left(session: &Session, now: Timestamp) -> Duration {
     Duration::from_secs(u64::from(session.spec.limits.wall_seconds)).saturating_sub(session.ran(now))
+}
+
+/// What is to be said of limits that come near, once each in a run; empty where there is nothing.
+pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
+    let (limits, used) = (&session.spec.limits, &session.used);
+    let all = [
+        (LimitKind::Turns, f64::from(used.model_calls), f64::from(limits.turns)),
+        (LimitKind::WallTime, session.ran(now).as_secs_f64().floor(), f64::from(limits.wall_seconds)),
+        (LimitKind::Tokens, used.tokens as f64, limits.tokens as f64),
+        (LimitKind::Cost, used.cost_usd, limits.cost_usd.unwrap_or(f64::INFINITY)),
+    ];
+    let near: Vec<_> = all
+        .into_iter()
+        .filter(|(limit, used, of)| *used >= of * WARN_AT && !session.used.warned.contains(limit))
+        .collect();
+    let mut events: Vec<EventData> =
+        near.iter().map(|&(limit, used, limit_value)| EventData::LimitWarned { limit, used, limit_value }).collect();
+    if !events.is_empty() {
+        events.push(EventData::MessageDeveloper { text: prompt::limits_near(&near) });
+    }
+    events
 }
 
 /// How many tokens the next reply may have, or the end where the next call would pass a limit.

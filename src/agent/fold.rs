@@ -25,9 +25,9 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         | EventData::Reasoning { .. }
         | EventData::MessageAssistant { .. }
         | EventData::ModelRetried { .. }
-        | EventData::LimitWarned { .. }
         | EventData::Compaction { .. }
         | EventData::ChecksStarted { .. } => {}
+        EventData::LimitWarned { limit, .. } => session.used.warned.push(*limit),
         EventData::TaskStatus { status, waiting_for, error } => {
             if let Some(since) = session.running_since.take() {
                 session.used.ran += event.at.since(since);

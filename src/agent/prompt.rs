@@ -4,6 +4,7 @@
 use super::session::Session;
 use crate::domain::{
     Item,
+    event::LimitKind,
     plan::{PlanStep, Planning, StepStatus},
     task::{Mode, NetworkMode},
 };
@@ -98,6 +99,23 @@ pub fn crash_text(after: crate::domain::event::RecoveredAfter) -> String {
     format!(
         "interrupted: {why} while this call ran; outcome unknown. It may have had none, some or all of its effect. \
          Look at the state of the files before you repeat it."
+    )
+}
+
+/// What the model is told of limits that come near: each with what is used of how much.
+pub(super) fn limits_near(near: &[(LimitKind, f64, f64)]) -> String {
+    let words: Vec<String> = near
+        .iter()
+        .map(|(limit, used, of)| match limit {
+            LimitKind::Turns => format!("{used:.0} of {of:.0} replies"),
+            LimitKind::WallTime => format!("{used:.0} of {of:.0} seconds"),
+            LimitKind::Tokens => format!("{used:.0} of {of:.0} tokens"),
+            LimitKind::Cost => format!("${used:.2} of ${of:.2}"),
+        })
+        .collect();
+    format!(
+        "This run has used {}. At the limit it ends as it is, its changes kept: bring what matters to an end that holds.",
+        words.join(" and ")
     )
 }
 

@@ -8,7 +8,7 @@ use crate::domain::{
     TaskSpec, Timestamp, WaitingFor,
     approval::Decision,
     check::{Check, CheckResult, Finding, Verdict},
-    event::PromptHead,
+    event::{LimitKind, PromptHead},
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     task::{Mode, TaskDetail, TaskResult},
@@ -80,6 +80,8 @@ pub struct RunUse {
     pub nudges: u32,
     /// Edits refused for want of a plan.
     pub refusals: u32,
+    /// Limits of which it was said that they come near.
+    pub warned: Vec<LimitKind>,
 }
 
 #[derive(Clone, Debug)]

@@ -93,7 +93,7 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
     }
     match &session.last_words {
         Some(words) if !session.has_words() && !session.calling => rest(session, words),
-        _ => call_model(session, model),
+        _ => call_model(session, model, now),
     }
 }
 
@@ -188,10 +188,14 @@ fn give_up_calls(session: &Session) -> Vec<EventData> {
     events
 }
 
-fn call_model(session: &Session, model: &ModelFacts) -> Step {
+fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
     match budget::next_call(session, model) {
         Err(end) => finish(session, end),
         Ok(max_output_tokens) => {
+            let warnings = budget::warnings(session, now);
+            if !warnings.is_empty() {
+                return Step::Record(warnings);
+            }
             let absorbed =
                 session.inputs.iter().filter(|(_, i)| i.queued_in_run.is_none()).map(|(seq, _)| *seq).collect();
             let mut intent = Vec::new();

@@ -382,6 +382,15 @@ async fn search_finds_lines_and_leaves_out_what_is_ignored() {
     assert_eq!(find(query("one", None, Some("src/**/*.rs"), 10)).await, ["src/a.rs:1: fn one() {}"]);
     assert_eq!(find(query("one", Some("ignored"), None, 10)).await, ["ignored/c.rs:1: fn one() {}"]);
     assert_eq!(find(query("two", Some("src/a.rs"), None, 10)).await, ["src/a.rs:2: fn two() {}"]);
+    // One line at a time: neither white space nor a carriage return reaches over its end.
+    copy.write("src/c.rs", "\n\n    four();\r\nfive();\n");
+    assert_eq!(find(query(r"\s*four", Some("src/c.rs"), None, 10)).await, ["src/c.rs:3:     four();"]);
+    assert_eq!(
+        find(query(r"\(\);$", Some("src/c.rs"), None, 10)).await,
+        ["src/c.rs:3:     four();", "src/c.rs:4: five();"]
+    );
+    assert_eq!(find(query("^$", Some("src/c.rs"), None, 10)).await, ["src/c.rs:1: ", "src/c.rs:2: "]);
+    assert_eq!(find(query(r"four\(\);\r\nfive", Some("src/c.rs"), None, 10)).await, ["src/c.rs:3:     four();"]);
     let cut = workspace.search(query("fn", None, None, 2)).await.unwrap();
     assert_eq!((cut.hits.len(), cut.truncated), (2, true));
     let wrong = workspace.search(query("(", None, None, 2)).await.unwrap_err();

@@ -289,3 +289,21 @@ async fn what_a_user_told_the_service_to_remember_is_in_his_next_prompt() {
     assert_eq!(task["result"]["memories"][0]["memory"], answer["id"], "{task:#}");
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_comes_near_is_told_once_and_reached_all_the_same() {
+    let look = |n: u32| call("shell", json!({ "command": format!("echo {n}") }));
+    let script = json!({ "sequence": (0..12).map(look).collect::<Vec<_>>() });
+    let (ground, service, api) = ground(&script).await;
+    let id = api.create(&request(&ground, &json!({ "limits": { "turns": 10 } }))).await;
+    let task = api.rest(&id).await;
+    assert_eq!(task["error"]["code"], "limit_turns", "{task:#}");
+    let events = api.events(&id).await;
+    let warned: Vec<_> = events.iter().filter(|e| e["kind"] == "limit.warned").map(|e| &e["data"]).collect();
+    assert_eq!(warned, [&json!({ "limit": "turns", "used": 8.0, "limit_value": 10.0 })]);
+    let requests = ground.model.requests().await;
+    assert_eq!(requests.len(), 10);
+    let told: Vec<bool> = requests.iter().map(|request| texts(request).contains("8 of 10 replies")).collect();
+    assert_eq!(told, [false, false, false, false, false, false, false, false, true, true], "before the ninth call");
+    service.stop().await;
+}
