@@ -23,6 +23,7 @@ mod golden;
 mod llm;
 mod memory;
 mod net;
+mod operator;
 mod postgres;
 mod queue;
 mod replicas;
