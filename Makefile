@@ -44,7 +44,7 @@ bench: setup ## Measure, each figure against a floor of the same run (docs/BENCH
 	$(CARGO) run --release --example bench -- --write
 
 doctor: setup ## Try everything that the main job needs on this machine
-	$(CARGO) run --release --quiet --bin journeyman -- doctor
+	$(CARGO) run --quiet --bin journeyman -- doctor
 
 test-llama: setup ## Speak to a real model server (llama.cpp, built on first use: about 20 minutes)
 	scripts/test-llama.sh

@@ -9,12 +9,12 @@
 # agent over real HTTP; all else is real: sandbox, edits, test runs, checks, verdict.
 #
 # JOURNEYMAN_BIN: the binary to run, instead of building one.
-# DEMO_PROFILE: cargo's profile to build with (release).
+# DEMO_PROFILE: cargo's profile to build with (dev, which is built soonest).
 set -eu
 
 demo=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$demo")
-profile=${DEMO_PROFILE:-release}
+profile=${DEMO_PROFILE:-dev}
 
 if [ -z "${JOURNEYMAN_BIN:-}" ]; then
     (cd "$root" && cargo build --profile "$profile" --workspace --bins)

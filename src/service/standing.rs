@@ -16,8 +16,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long what was seen of a task that goes on may be told again.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long what was seen of a task that goes on may be told again: an end that came since is seen in the
+/// log, and asked about before a stream closes.
+const FRESH: Duration = Duration::from_secs(5);
 /// Tasks remembered before those that nobody looks at any more are forgotten.
 const REMEMBERED: usize = 1_024;
 
@@ -61,7 +62,7 @@ impl Standings {
 
 impl Service {
     /// Whether the log can be followed from after `after`, and where the task stands: of a task that
-    /// has ended as it is now, of another perhaps as it was a second ago.
+    /// has ended as it is now, of another perhaps as it was a few seconds ago.
     ///
     /// # Errors
     /// [`Error::BelowFloor`] where the log is no longer kept from there on.
