@@ -56,33 +56,25 @@ pub(super) struct Clean {
 pub(super) type Runs = Vec<Option<CheckRun>>;
 
 impl Clean {
-    /// Runs the checks on one tree, in order, within the time for validation.
+    /// Runs the checks on a tree that has changed, in order, within the time for validation.
     pub(super) async fn run(&self, tree: Tree, delta: &TreeDelta, checks: &[Check]) -> Result<Runs, Halt> {
-        let mut pass = Pass { clean: self, tree, low_priority: false, started: clock::Stopwatch::start(), open: None };
-        let mut runs = Vec::with_capacity(checks.len());
-        let mut result = Ok(());
-        for check in checks {
-            match pass.run(delta, check).await {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
-        pass.end().await;
-        result.map(|()| runs)
+        self.pass(tree, delta, checks, false).await
     }
 
     /// What the checks give on the base alone. What was run before, by whatever task of the team, is
     /// not run again; what another runs just now is waited for.
     pub(super) async fn baseline(&self, checks: &[Check], low_priority: bool) -> Result<Runs, Halt> {
-        let started = clock::Stopwatch::start();
-        let mut pass = Pass { clean: self, tree: Tree::Base, low_priority, started, open: None };
+        self.pass(Tree::Base, &TreeDelta::default(), checks, low_priority).await
+    }
+
+    async fn pass(&self, tree: Tree, delta: &TreeDelta, checks: &[Check], low_priority: bool) -> Result<Runs, Halt> {
+        let mut pass = Pass { clean: self, tree, low_priority, started: clock::Stopwatch::start(), open: None };
         let mut runs = Vec::with_capacity(checks.len());
         let mut result = Ok(());
         for check in checks {
-            match self.on_base(&mut pass, check).await {
+            let run =
+                if tree == Tree::Base { self.on_base(&mut pass, check).await } else { pass.run(delta, check).await };
+            match run {
                 Ok(run) => runs.push(run),
                 Err(error) => {
                     result = Err(error);
