@@ -53,6 +53,7 @@ pub(super) async fn task(
     follow: bool,
 ) -> Result<Response, ApiError> {
     // Also says 404 and 410 while there can still be a status.
+    let since = Instant::now();
     let now = state.service.events_from(caller, id, after).await?;
     let done = !follow && now.status.is_end() && after >= now.last_seq;
     let watcher = TaskWatcher {
@@ -63,6 +64,7 @@ pub(super) async fn task(
         follow,
         cursor: after,
         known: now.last_seq,
+        since,
         // The end may have been written before; then its last seq is known already.
         closes_at: (!follow && now.status.is_end()).then_some(now.last_seq),
         heartbeat: Instant::now() + HEARTBEAT,
@@ -90,6 +92,8 @@ struct TaskWatcher {
     cursor: Seq,
     /// The last seq at the start: statuses before it have been overtaken.
     known: Seq,
+    /// When the client connected.
+    since: Instant,
     /// The last seq of a task that has ended.
     closes_at: Option<Seq>,
     heartbeat: Instant,
@@ -156,10 +160,9 @@ impl TaskWatcher {
         if !ended {
             return;
         }
-        let now = self.state.service.stands(&self.caller, self.id).await;
+        let ended = self.state.service.has_ended(&self.caller, self.id, seq, self.since).await;
         // Where it cannot be asked, the stream ends: whoever connects again misses nothing.
-        let overtaken = now.is_ok_and(|now| now.last_seq > seq);
-        self.closes_at = (!overtaken).then_some(seq);
+        self.closes_at = ended.unwrap_or(true).then_some(seq);
     }
 }
 

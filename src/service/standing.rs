@@ -19,6 +19,8 @@ use tokio::time::Instant;
 /// How long what was seen of a task that goes on may be told again: an end that came since is seen in the
 /// log, and asked about before a stream closes.
 const FRESH: Duration = Duration::from_secs(5);
+/// How long a look at an ended task serves others who see the same end.
+const SHARED: Duration = Duration::from_secs(1);
 /// Tasks remembered before those that nobody looks at any more are forgotten.
 const REMEMBERED: usize = 1_024;
 
@@ -67,7 +69,8 @@ impl Service {
     /// # Errors
     /// [`Error::BelowFloor`] where the log is no longer kept from there on.
     pub async fn events_from(&self, principal: &Principal, id: TaskId, after: Seq) -> Result<TaskState, Error> {
-        let seen = self.standing(principal, id, FRESH).await?;
+        let goes_on = |seen: &Seen| !seen.state.status.is_end() && seen.at.elapsed() < FRESH;
+        let seen = self.standing(principal, id, goes_on).await?;
         match seen.oldest {
             Some(oldest_seq) if oldest_seq > after + 1 => Err(Error::BelowFloor { oldest_seq }),
             _ => Ok(seen.state),
@@ -76,18 +79,28 @@ impl Service {
 
     /// Where a task stands, seen after this was asked.
     pub async fn stands(&self, principal: &Principal, id: TaskId) -> Result<TaskState, Error> {
-        Ok(self.standing(principal, id, Duration::ZERO).await?.state)
+        Ok(self.standing(principal, id, |_| false).await?.state)
     }
 
-    async fn standing(&self, principal: &Principal, id: TaskId, fresh: Duration) -> Result<Seen, Error> {
+    /// Whether a task has ended with its log at `seq`, seen after `since`: those who watch it to its end
+    /// share one look.
+    pub async fn has_ended(&self, principal: &Principal, id: TaskId, seq: Seq, since: Instant) -> Result<bool, Error> {
+        let shows_it = |seen: &Seen| {
+            let at_its_end = seen.state.status.is_end() && seen.state.last_seq >= seq;
+            at_its_end && seen.at >= since && seen.at.elapsed() < SHARED
+        };
+        let seen = self.standing(principal, id, shows_it).await?;
+        Ok(seen.state.last_seq <= seq)
+    }
+
+    async fn standing(&self, principal: &Principal, id: TaskId, good: impl Fn(&Seen) -> bool) -> Result<Seen, Error> {
         access::require(principal, Right::ReadTasks)?;
         let standing = self.standings().of(principal.team, id);
-        let asked = Instant::now();
         let begun = standing.begun.load(Ordering::Acquire);
         let mut last = standing.seen.lock().await;
         if let Some(seen) = &*last
             // A look that began after the question is as good as one's own.
-            && (seen.look > begun || (!seen.state.status.is_end() && asked.duration_since(seen.at) < fresh))
+            && (seen.look > begun || good(seen))
         {
             return Ok(seen.clone());
         }
