@@ -131,7 +131,8 @@ fn files() -> impl Strategy<Value = Files> {
         proptest::collection::vec(any::<u8>(), 0..40),
     ];
     let file = (prop_oneof![Just(0o100_644), Just(0o100_644), Just(0o100_755)], text);
-    let link = "[a-c/.]{1,6}".prop_map(|target| (0o120_000, target.into_bytes()));
+    // Of names that no file has: links in a circle are beyond `git apply` itself where a directory takes their place.
+    let link = "z[a-c/.]{0,5}".prop_map(|target| (0o120_000, target.into_bytes()));
     let entry = prop_oneof![5 => file, 1 => link];
     proptest::collection::btree_map(file_names(), entry, 0..10).prop_map(without_conflicts)
 }
