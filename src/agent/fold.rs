@@ -4,7 +4,8 @@ use super::session::{
     Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse, Session,
 };
 use crate::domain::{
-    Event, EventData, Item, Phase, Private, Status,
+    Event, EventData, Item, Oid, Phase, Private, Seq, Status,
+    event::LimitKind,
     item::Reply,
     task::{Control, OnBusy},
     tool::{ToolEffect, ToolOutcome, effect},
@@ -25,8 +26,13 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         | EventData::Reasoning { .. }
         | EventData::MessageAssistant { .. }
         | EventData::ModelRetried { .. }
-        | EventData::Compaction { .. }
-        | EventData::ChecksStarted { .. } => {}
+        | EventData::Compaction { .. } => {}
+        EventData::ChecksStarted { .. } => session.used.progress.running = true,
+        EventData::LimitWarned { limit: LimitKind::Repetition, .. } => {
+            session.used.circles += 1;
+            session.used.calls_since_circle = 0;
+            session.used.moves.clear();
+        }
         EventData::LimitWarned { limit, .. } => session.used.warned.push(*limit),
         EventData::TaskStatus { status, waiting_for, error } => {
             if let Some(since) = session.running_since.take() {
@@ -84,13 +90,15 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 item: Item::User { text: text.clone() },
                 queued_in_run: (*on_busy == OnBusy::Queue && session.status == Status::Running).then_some(session.run),
                 interrupts: *on_busy == OnBusy::Interrupt && session.status == Status::Running,
+                quiet: false,
             };
             session.run_start.said.insert(event.seq, input.clone());
             session.inputs.insert(event.seq, input);
+            session.used.moves.clear();
         }
         EventData::MessageDeveloper { text } => {
             let item = Item::Developer { text: text.clone() };
-            session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false });
+            session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false, quiet: false });
         }
         EventData::ModelStarted { absorbed, .. } => model_started(session, absorbed),
         EventData::ModelCompleted { usage, cost_usd, .. } => {
@@ -110,17 +118,24 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 if *outcome == ToolOutcome::Denied && effect(&pending.call.tool) != ToolEffect::Plans {
                     session.used.refusals += 1;
                 }
+                session.used.moves.push(&pending.call, *outcome, output);
+                session.used.calls_since_circle += 1;
+                // What ran in the working copy ran in the one that was laid anew.
+                session.relay &= matches!(outcome, ToolOutcome::Denied | ToolOutcome::Interrupted)
+                    || effect(&pending.call.tool) == ToolEffect::Plans;
                 session.items.push(Item::Result { call: call.clone(), output: output.clone() });
             }
         }
         EventData::ChecksCompleted { verdict, reason, checks, findings, .. } => {
             session.used.cycles += 1;
-            session.checked = Some(Checked {
+            let checked = Checked {
                 verdict: *verdict,
                 reason: reason.clone(),
                 checks: checks.clone(),
                 findings: findings.clone(),
-            });
+            };
+            session.used.progress.ended(&checked, session.checkpoint.as_ref());
+            session.checked = Some(checked);
             patch(session, private);
         }
         EventData::ApprovalRequested { approval, .. } => {
@@ -133,14 +148,27 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 pending.decision = Some((*decision, plan.clone(), note.clone()));
             }
         }
-        EventData::Checkpoint { tree, .. } => {
+        EventData::Checkpoint { tree, restored: was_restored, .. } => {
             session.dirty = false;
             if let Some(Private::Checkpoint { delta }) = private {
                 session.checkpoint = Some(CheckpointRef { tree: tree.clone(), delta: delta.clone() });
             }
+            if *was_restored {
+                restored(session, event.seq, tree);
+            }
         }
         EventData::Recovered { .. } => session.calling = false,
     }
+}
+
+/// The working copy goes back to the best tree seen; the next call, whenever it is, tells the model.
+fn restored(session: &mut Session, seq: Seq, tree: &Oid) {
+    session.relay = true;
+    if let Some(checked) = session.used.progress.restored(tree) {
+        session.checked = Some(checked);
+    }
+    let item = Item::Developer { text: super::prompt::RESTORED.to_owned() };
+    session.inputs.insert(seq, Input { item, queued_in_run: None, interrupts: false, quiet: true });
 }
 
 fn patch(session: &mut Session, private: Option<&Private>) {
@@ -215,6 +243,7 @@ fn model_started(session: &mut Session, absorbed: &[i64]) {
         }
     }
     session.calling = true;
+    session.used.progress.running = false;
     session.checked = None;
     session.last_words = None;
     session.used.model_calls += 1;
@@ -248,9 +277,11 @@ fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost
     if reply.calls.is_empty() {
         let idle = reply.cut || reply.text.trim().is_empty();
         session.used.nudges = if idle { session.used.nudges + 1 } else { 0 };
+        session.used.idle_words += 1;
         session.last_words = Some(LastWords { text: reply.text.clone(), cut: reply.cut });
     } else {
         session.used.nudges = 0;
+        session.used.idle_words = 0;
     }
     session.items.push(Item::Reply(reply.clone()));
 }

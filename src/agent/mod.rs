@@ -4,15 +4,19 @@
 //! the Markdown files in `prompts`. Start with [`step`].
 
 mod budget;
+mod circles;
 mod fold;
 mod gate;
 mod outcome;
+mod progress;
 pub mod prompt;
 mod session;
 mod step;
 pub mod verdict;
 
 pub use budget::{ModelFacts, wall_left};
+pub use circles::Moves;
 pub use outcome::task_result;
+pub use progress::{Progress, Score, Validated};
 pub use session::{Briefed, Checked, CheckpointRef, Input, PendingCall, PlanApproval, Session};
 pub use step::{End, Step, next_step, refines, started};

@@ -10,7 +10,8 @@ use crate::domain::{
 
 /// Composes the result. `patch` is absent where nothing was changed.
 pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>) -> TaskResult {
-    let checked = session.checked.as_ref();
+    let known = || session.used.progress.known(session.checkpoint.as_ref());
+    let checked = session.checked.as_ref().or_else(known);
     let said = session.last_words.as_ref().map(|w| w.text.clone()).filter(|t| !t.trim().is_empty());
     let is_answer = end.status == Status::Succeeded && end.verdict == Some(Verdict::NoChange) && patch.is_none();
     TaskResult {

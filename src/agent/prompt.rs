@@ -83,6 +83,10 @@ pub(super) const NO_EDITS_PLAN: &str =
 pub(super) const CUT_OFF: &str =
     "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
+pub(super) const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
+    that state. Look at the files before you build on what you remember of them.";
+pub(super) const NOTHING_CHANGED: &str = "Nothing has changed since the checks failed, so they fail as before. Mend what they show, or, where that is \
+    not possible, finish by saying what keeps you from it.";
 pub const INTERRUPTED: &str = "interrupted: outcome unknown. A person's message or the end of the run cut this call off. \
     Look at the state of the files before you repeat it.";
 pub(super) const NOT_RUN: &str =
@@ -111,11 +115,20 @@ pub(super) fn limits_near(near: &[(LimitKind, f64, f64)]) -> String {
             LimitKind::WallTime => format!("{used:.0} of {of:.0} seconds"),
             LimitKind::Tokens => format!("{used:.0} of {of:.0} tokens"),
             LimitKind::Cost => format!("${used:.2} of ${of:.2}"),
+            LimitKind::Repetition => format!("{used:.0} of {of:.0} calls that repeat"),
         })
         .collect();
     format!(
         "This run has used {}. At the limit it ends as it is, its changes kept: bring what matters to an end that holds.",
         words.join(" and ")
+    )
+}
+
+/// What the model is told that repeats itself; `what` is the second half of a sentence.
+pub(super) fn in_circles(what: &str) -> String {
+    format!(
+        "You go in circles: {what}. Doing it again will not help. Step back: say to yourself what you expected and what came \
+         instead, then try another way, or finish by saying what keeps you from it. If it goes on, the run ends."
     )
 }
 

@@ -3,6 +3,7 @@
 //! A session is made by folding ([`Session::apply`]) and by nothing else, so that any worker that
 //! reads the log has the same one.
 
+use super::{circles::Moves, progress::Progress};
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
     TaskSpec, Timestamp, WaitingFor,
@@ -82,6 +83,15 @@ pub struct RunUse {
     pub refusals: u32,
     /// Limits of which it was said that they come near.
     pub warned: Vec<LimitKind>,
+    /// The newest calls, as far as circles are concerned.
+    pub moves: Moves,
+    /// How often the model was told that it goes in circles.
+    pub circles: u32,
+    /// Calls since it was last told so.
+    pub calls_since_circle: u32,
+    pub progress: Progress,
+    /// Replies in a row that ended nothing and called nothing, after checks that failed.
+    pub idle_words: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -147,6 +157,8 @@ pub struct Input {
     pub queued_in_run: Option<u32>,
     /// What runs is cut off for it.
     pub interrupts: bool,
+    /// Shown with the next call, and no reason for one.
+    pub quiet: bool,
 }
 
 /// Where a retry goes back to.
@@ -167,7 +179,12 @@ impl Session {
     /// Answers false in the option where the first event is no `task.created`.
     pub fn start(event: &Event) -> Option<Self> {
         let EventData::TaskCreated { spec, .. } = &event.data else { return None };
-        let request = Input { item: Item::User { text: spec.request.clone() }, queued_in_run: None, interrupts: false };
+        let request = Input {
+            item: Item::User { text: spec.request.clone() },
+            queued_in_run: None,
+            interrupts: false,
+            quiet: false,
+        };
         Some(Self {
             task: event.task,
             spec: (**spec).clone(),
@@ -266,6 +283,11 @@ impl Session {
         self.dirty = false;
     }
 
+    /// Words that were kept for the next run and are a reason for it.
+    pub fn keeps_words(&self) -> bool {
+        self.inputs.values().any(|input| input.queued_in_run.is_some() && !input.quiet)
+    }
+
     /// Somebody's words that interrupt what runs now.
     pub fn interrupted(&self) -> bool {
         self.inputs.values().any(|input| input.interrupts)
@@ -273,7 +295,7 @@ impl Session {
 
     /// Inputs that the next model call will show.
     pub fn has_words(&self) -> bool {
-        self.inputs.values().any(|input| input.queued_in_run.is_none())
+        self.inputs.values().any(|input| input.queued_in_run.is_none() && !input.quiet)
     }
 
     /// How long the present run has been running.

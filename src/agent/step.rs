@@ -5,13 +5,15 @@
 
 use super::{
     budget::{self, ModelFacts},
+    circles::Circle,
     gate::{self, Gate},
     prompt,
-    session::{LastWords, Session},
+    session::{CheckpointRef, LastWords, Session},
 };
 use crate::domain::{
     ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
-    check::Verdict,
+    check::{CheckResult, Verdict},
+    event::LimitKind,
     plan::{PlanOrigin, Planning},
     task::Mode,
     tool::{ToolCall, ToolEffect, ToolOutcome, effect},
@@ -19,6 +21,11 @@ use crate::domain::{
 
 /// Replies in a row without words or calls that are answered with a nudge.
 const NUDGES_MAX: u32 = 3;
+/// Replies in a row that change nothing after checks that failed, the first of them answered with the checks.
+const IDLE_WORDS_MAX: u32 = 3;
+/// Circles of which a run's model is told; and the calls for which it is to remember.
+const CIRCLES_MAX: u32 = 3;
+const CIRCLE_MEMORY: u32 = 20;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +48,10 @@ pub enum Step {
     AskApprovalOf(Planning),
     /// Look at the working copy and record its tree.
     Checkpoint,
-    /// Validate on a clean copy.
-    RunChecks,
+    /// Validate on a clean copy. The `last` validation of a run that a limit ends: failures do not go back.
+    RunChecks { last: bool },
+    /// Put the working copy back to the best tree that was validated.
+    Restore(CheckpointRef),
     /// The run ends so. The closing events go before the status.
     Finish { closing: Vec<EventData>, end: End },
     /// The task waits for people; what runs in its workspace ends.
@@ -79,7 +88,7 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
         return Step::Recall;
     }
     if let Some(end) = budget::wall(session, now) {
-        return finish(session, end);
+        return conclude(session, end);
     }
     if session.interrupted() && session.calls.iter().any(|c| !c.completed) {
         return Step::Record(give_up_calls(session));
@@ -189,8 +198,11 @@ fn give_up_calls(session: &Session) -> Vec<EventData> {
 }
 
 fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
+    if let Some(circle) = session.used.moves.circle() {
+        return circling(session, circle);
+    }
     match budget::next_call(session, model) {
-        Err(end) => finish(session, end),
+        Err(end) => conclude(session, end),
         Ok(max_output_tokens) => {
             let warnings = budget::warnings(session, now);
             if !warnings.is_empty() {
@@ -214,7 +226,7 @@ fn rest(session: &Session, words: &LastWords) -> Step {
     if words.cut || words.text.trim().is_empty() {
         return if session.used.nudges > NUDGES_MAX {
             let what = if words.cut { "cut off at their maximal length" } else { "empty" };
-            finish(
+            conclude(
                 session,
                 End::failed(ErrorCode::Stuck, format!("{} replies in a row were {what}", session.used.nudges)),
             )
@@ -240,6 +252,9 @@ fn rest(session: &Session, words: &LastWords) -> Step {
         return Step::Checkpoint;
     }
     if let Some(checked) = &session.checked {
+        if let Some(best) = worth_restoring(session) {
+            return Step::Restore(best);
+        }
         let (status, error) = if checked.verdict == Verdict::Failed {
             let why = checked.reason.clone().unwrap_or_else(|| "the checks fail".to_owned());
             (Status::Failed, Some(TaskError::new(ErrorCode::ChecksFailed, why)))
@@ -252,12 +267,74 @@ fn rest(session: &Session, words: &LastWords) -> Step {
         let reason = Some("no file was changed and the task names no checks".to_owned());
         return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
     }
-    Step::RunChecks
+    if session.used.progress.known(session.checkpoint.as_ref()).is_some() {
+        return idle(session);
+    }
+    Step::RunChecks { last: false }
 }
 
-/// Whether failed checks go back to the model once more.
-pub fn refines(session: &Session, verdict: Verdict) -> bool {
-    verdict == Verdict::Failed && session.used.refinements < session.spec.limits.refinements
+/// Words after checks that failed, and nothing was changed: said so once, and then taken at their word.
+fn idle(session: &Session) -> Step {
+    if session.used.idle_words < IDLE_WORDS_MAX {
+        return Step::Record(vec![EventData::MessageDeveloper { text: prompt::NOTHING_CHANGED.to_owned() }]);
+    }
+    if let Some(best) = worth_restoring(session) {
+        return Step::Restore(best);
+    }
+    let text = "the checks fail, and the last replies changed nothing";
+    finish(session, End { verdict: Some(Verdict::Failed), ..End::failed(ErrorCode::ChecksFailed, text) })
+}
+
+/// The model is told once that it goes in circles; if it goes on, the run ends.
+fn circling(session: &Session, circle: Circle) -> Step {
+    let calls = circle.calls();
+    let told_lately = session.used.circles > 0 && session.used.calls_since_circle < CIRCLE_MEMORY;
+    if told_lately || session.used.circles >= CIRCLES_MAX {
+        let text = format!("{}, and went on after the model was told so", circle.words());
+        return conclude(session, End::failed(ErrorCode::Stuck, text));
+    }
+    let (used, limit_value) = (calls as f64, calls as f64);
+    Step::Record(vec![
+        EventData::LimitWarned { limit: LimitKind::Repetition, used, limit_value },
+        EventData::MessageDeveloper { text: prompt::in_circles(&circle.words()) },
+    ])
+}
+
+/// A run that a limit ends keeps its patch, and the checks say what it is worth: a last validation, in its own
+/// time. One that was cut off is not begun again.
+fn conclude(session: &Session, end: End) -> Step {
+    let open = give_up_calls(session);
+    if !open.is_empty() {
+        return Step::Record(open);
+    }
+    if session.keeps_changes() {
+        if session.dirty {
+            return Step::Checkpoint;
+        }
+        let progress = &session.used.progress;
+        let known = progress.known(session.checkpoint.as_ref()).is_some();
+        if session.changed() && !known && !progress.running && !session.checks().is_empty() {
+            return Step::RunChecks { last: true };
+        }
+        if let Some(best) = worth_restoring(session) {
+            return Step::Restore(best);
+        }
+    }
+    finish(session, end)
+}
+
+/// An earlier tree of the run that fails less than the working copy does.
+fn worth_restoring(session: &Session) -> Option<CheckpointRef> {
+    let best = session.used.progress.better()?.checkpoint.as_ref()?;
+    let here = session.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.tree == best.tree);
+    (!here).then(|| best.clone())
+}
+
+/// Whether failed checks go back to the model once more: while refinements are left, and failures become fewer.
+pub fn refines(session: &Session, verdict: Verdict, checks: &[CheckResult]) -> bool {
+    verdict == Verdict::Failed
+        && session.used.refinements < session.spec.limits.refinements
+        && !session.used.progress.stands_still(checks)
 }
 
 fn finish(session: &Session, end: End) -> Step {

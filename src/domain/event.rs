@@ -59,6 +59,8 @@ pub enum LimitKind {
     WallTime,
     Tokens,
     Cost,
+    /// Calls that repeat without anything new.
+    Repetition,
 }
 
 /// How the prompt cache did at one call: what could have been read from it and what was.
@@ -162,7 +164,13 @@ pub enum EventData {
     Compaction { tokens_before: u64, tokens_after: u64 },
     /// The working copy after the calls of `turn`, as a git tree.
     #[serde(rename = "checkpoint")]
-    Checkpoint { turn: u32, tree: Oid },
+    Checkpoint {
+        turn: u32,
+        tree: Oid,
+        /// The working copy was put back to this tree, which an earlier validation had found the best.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restored: bool,
+    },
     #[serde(rename = "limit.warned")]
     LimitWarned { limit: LimitKind, used: f64, limit_value: f64 },
     #[serde(rename = "recovered")]

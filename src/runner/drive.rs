@@ -114,7 +114,8 @@ impl Driver {
             Step::AskApproval(call) => return self.ask_approval(&call).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
             Step::Checkpoint => return self.checkpoint().await,
-            Step::RunChecks => return self.validate().await,
+            Step::RunChecks { last } => return self.validate(last).await,
+            Step::Restore(best) => self.restore(best).await?,
             Step::Wait(waiting_for) => return self.wait(waiting_for, None).await,
             Step::Finish { closing, end } => return self.finish(closing, end).await,
         }
@@ -255,7 +256,7 @@ impl Driver {
         super::analyse::redact_result(&self.deps.redactor, &mut result);
         let private = blob.map(|blob| Private::Patch { blob });
         self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
-        let kept = self.journal.session.inputs.values().any(|input| input.queued_in_run.is_some());
+        let kept = self.journal.session.keeps_words();
         self.journal.record(EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error }, None);
         let again = kept && end.status != Status::Cancelled;
         if again {

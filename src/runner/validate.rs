@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     agent::{
-        self, End,
+        self, CheckpointRef, End,
         verdict::{ComparedCheck, Decided, Decision, VerdictInput, decide},
     },
     checks::{self, ChangedFile},
@@ -58,9 +58,19 @@ impl Driver {
         let mut contents = checkpoint.new_blobs;
         contents.push((hash.clone(), delta));
         self.deps.keep_all(self.claimed.team, &contents).await?;
-        let data = EventData::Checkpoint { turn: self.journal.session.turn, tree: checkpoint.tree };
+        let data = EventData::Checkpoint { turn: self.journal.session.turn, tree: checkpoint.tree, restored: false };
         self.journal.record(data, Some(Private::Checkpoint { delta: hash }));
         Ok(())
+    }
+
+    /// Puts the working copy back to a tree that was validated; it is laid anew before it is used.
+    pub(super) async fn restore(&mut self, best: CheckpointRef) -> Result<(), Halt> {
+        self.copy.close().await;
+        let turn = self.journal.session.turn;
+        let CheckpointRef { tree, delta } = best;
+        let data = EventData::Checkpoint { turn, tree, restored: true };
+        self.journal.record(data, Some(Private::Checkpoint { delta }));
+        self.journal.commit().await
     }
 
     /// The patch of the working copy as it is at a run's end, stored. Absent where nothing was
@@ -91,8 +101,9 @@ impl Driver {
         Ok((patch.stat, blob))
     }
 
-    /// Runs the checks and records the verdict; failures go back while refinements are left.
-    pub(super) async fn validate(&mut self) -> Result<Flow, Halt> {
+    /// Runs the checks and records the verdict; failures go back while refinements are left. The `last` validation
+    /// of a run whose time is up has its own time, and sends nothing back.
+    pub(super) async fn validate(&mut self, last: bool) -> Result<Flow, Halt> {
         self.prepare_copy().await?;
         let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
             return self
@@ -107,11 +118,18 @@ impl Driver {
         self.journal.commit().await?;
         self.boundary()?;
         let deps = Arc::clone(&self.deps);
+        let wall = agent::wall_left(&self.journal.session, clock::now());
+        let time_is_up = async {
+            if last {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(wall).await;
+        };
         let mut beside = std::mem::take(&mut self.beside);
         let judged = tokio::select! {
             judged = self.judge(&mut beside, &base, &delta, checks) => Some(judged),
             () = self.journal.cut_short() => None,
-            () = tokio::time::sleep(agent::wall_left(&self.journal.session, clock::now())) => None,
+            () = time_is_up => None,
             () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => None,
             () = deps.cut.cancelled() => return Err(Halt::Cut),
         };
@@ -133,7 +151,7 @@ impl Driver {
             }
             Err(other) => return Err(other),
         };
-        let refines = agent::refines(&self.journal.session, decided.verdict);
+        let refines = !last && agent::refines(&self.journal.session, decided.verdict, &results);
         // Checks that pass, and yet failed by the verdict (weakened tests), have no failures to show.
         let report = refines
             .then(|| checks::failure_report(&results))

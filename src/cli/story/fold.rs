@@ -295,6 +295,9 @@ fn limit_warned(limit: LimitKind, used: f64, value: f64) -> Line {
         LimitKind::WallTime => (format!("{used:.0}"), format!("{value:.0}"), "seconds"),
         LimitKind::Tokens => (words::tokens(used as u64), words::tokens(value as u64), "tokens"),
         LimitKind::Cost => (words::dollars(used), words::dollars(value), ""),
+        LimitKind::Repetition => {
+            return notice("!", Tone::Warn, format!("{used:.0} calls repeat without anything new; the model is told"));
+        }
     };
     notice("!", Tone::Warn, format!("{used} of {value} {unit} are used").replace("  ", " "))
 }

@@ -1,0 +1,103 @@
+//! Whether refinement gets anywhere: what fails is counted at each validation, and the best tree seen is kept.
+
+use super::session::{Checked, CheckpointRef};
+use crate::domain::{
+    Oid,
+    check::{CheckOutcome, CheckResult, CheckRun, Verdict},
+};
+
+/// Validations in a row without fewer failures, after which nothing more is sent back.
+const NOT_SHRUNK_MAX: u32 = 2;
+
+/// How much fails that the base does not fail; less is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score {
+    /// Checks that fail without a word on which tests: a build that breaks hides every test.
+    pub unread: u32,
+    pub failing: u32,
+}
+
+impl Score {
+    pub fn of(checks: &[CheckResult]) -> Self {
+        let mut score = Self::default();
+        for check in checks {
+            let Some(run) = check.final_run.as_ref().filter(|run| run.outcome != CheckOutcome::Pass) else { continue };
+            let base = check.baseline.as_ref();
+            if run.failing.is_empty() {
+                let as_before = base.is_some_and(|base| base.outcome == run.outcome && base.failing.is_empty());
+                score.unread += u32::from(!as_before);
+            } else {
+                let known = |name: &&String| base.is_some_and(|base| fails(base, name));
+                score.failing += u32::try_from(run.failing.iter().filter(|n| !known(n)).count()).unwrap_or(u32::MAX);
+            }
+        }
+        score
+    }
+}
+
+fn fails(run: &CheckRun, name: &str) -> bool {
+    run.failing.binary_search_by(|one| one.as_str().cmp(name)).is_ok()
+}
+
+/// A tree that was validated, with what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validated {
+    pub score: Score,
+    pub checkpoint: Option<CheckpointRef>,
+    pub checked: Checked,
+}
+
+/// The validations of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Begun and neither ended nor followed by a model call.
+    pub running: bool,
+    last: Option<Validated>,
+    not_shrunk: u32,
+    best: Option<Validated>,
+}
+
+impl Progress {
+    pub(super) fn ended(&mut self, checked: &Checked, checkpoint: Option<&CheckpointRef>) {
+        self.running = false;
+        let score = if checked.verdict == Verdict::Failed { Score::of(&checked.checks) } else { Score::default() };
+        self.not_shrunk = self.not_shrunk_by(score);
+        let validated = Validated { score, checkpoint: checkpoint.cloned(), checked: checked.clone() };
+        if self.best.as_ref().is_none_or(|best| score < best.score) {
+            self.best = Some(validated.clone());
+        }
+        self.last = Some(validated);
+    }
+
+    fn not_shrunk_by(&self, score: Score) -> u32 {
+        let shrunk = self.last.as_ref().is_none_or(|before| score < before.score);
+        if shrunk { 0 } else { self.not_shrunk + 1 }
+    }
+
+    /// With these failures it would be the second time running that they have not become fewer.
+    pub(super) fn stands_still(&self, checks: &[CheckResult]) -> bool {
+        self.not_shrunk_by(Score::of(checks)) >= NOT_SHRUNK_MAX
+    }
+
+    /// What the last validation said, where it was of this tree.
+    pub(super) fn known(&self, checkpoint: Option<&CheckpointRef>) -> Option<&Checked> {
+        let last = self.last.as_ref()?;
+        let tree = |checkpoint: &CheckpointRef| checkpoint.tree.clone();
+        (last.checkpoint.as_ref().map(tree) == checkpoint.map(tree)).then_some(&last.checked)
+    }
+
+    /// An earlier tree of the run that failed less than the last one.
+    pub(super) fn better(&self) -> Option<&Validated> {
+        let last = self.last.as_ref()?;
+        self.best.as_ref().filter(|best| best.score < last.score)
+    }
+
+    /// What a validation had found of this tree, where it is the best.
+    pub(super) fn restored(&mut self, tree: &Oid) -> Option<Checked> {
+        let is_it = |best: &&Validated| best.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.tree == *tree);
+        let best = self.best.as_ref().filter(is_it)?.clone();
+        let checked = best.checked.clone();
+        self.last = Some(best);
+        Some(checked)
+    }
+}

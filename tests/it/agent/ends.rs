@@ -1,0 +1,137 @@
+//! How runs end: at limits with a last validation, at checks that do not get better with the best tree kept.
+
+use super::play::{Play, edit, shell, tree};
+use journeyman::{
+    agent::Step,
+    domain::{
+        ErrorCode, EventData, Status,
+        check::Verdict,
+        task::{Control, CriterionStatus},
+        tool::ToolOutcome,
+    },
+};
+use serde_json::json;
+use std::time::Duration;
+
+fn change(play: &mut Play, to: char) {
+    play.turn(edit("a.py", &to.to_string()), ToolOutcome::Ok, &format!("a.py changed to {to}"));
+    play.tree = to;
+}
+
+fn last_result(play: &Play) -> journeyman::domain::task::TaskResult {
+    play.session.result.clone().unwrap()
+}
+
+#[test]
+fn a_run_at_a_limit_is_validated_once_more_and_ends_with_the_limit() {
+    for (limits, wait) in
+        [(json!({ "turns": 1 }), 0), (json!({ "wall_seconds": 60 }), 61), (json!({ "tokens": 1_100 }), 0)]
+    {
+        let mut play = Play::planned(json!({ "limits": limits }));
+        change(&mut play, '1');
+        play.wait(Duration::from_secs(wait));
+        assert_eq!(play.step(), Step::RunChecks { last: true }, "{limits}");
+        play.checked(&[], true);
+        let Step::Finish { end, .. } = play.step() else { panic!("{limits}: the run ends") };
+        assert_eq!(end.status, Status::Failed, "{limits}");
+        assert_eq!(last_result(&play).verdict, Some(Verdict::Verified), "{limits}");
+    }
+}
+
+#[test]
+fn a_call_that_a_limit_finds_open_is_answered_before_the_last_validation() {
+    let mut play = Play::planned(json!({ "limits": { "wall_seconds": 60 } }));
+    change(&mut play, '1');
+    play.step();
+    play.reply("", &[shell("sleep 100"), shell("ls")]);
+    play.step();
+    play.wait(Duration::from_secs(61));
+    assert_eq!(play.step(), Step::RunChecks { last: true });
+    assert!(play.session.calls.iter().all(|call| call.completed));
+}
+
+#[test]
+fn a_last_validation_that_was_cut_off_is_not_begun_again() {
+    let mut play = Play::planned(json!({ "limits": { "wall_seconds": 60 } }));
+    change(&mut play, '1');
+    play.words("Done.");
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    play.wait(Duration::from_secs(61));
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::LimitWallTime);
+    assert_eq!(last_result(&play).verdict, None);
+}
+
+#[test]
+fn a_cancel_is_not_validated() {
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    play.record(EventData::TaskControl { action: Control::Cancel, author: "a".into() }, None);
+    assert!(matches!(play.step(), Step::Finish { end, .. } if end.status == Status::Cancelled));
+}
+
+#[test]
+fn failures_go_back_while_they_become_fewer_and_refinements_are_left() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 10 } }));
+    for (letter, failing) in
+        [('1', vec!["a", "b", "c"]), ('2', vec!["a", "b"]), ('3', vec!["a", "c"]), ('4', vec!["a"])]
+    {
+        change(&mut play, letter);
+        play.words("Done.");
+        assert_eq!(play.step(), Step::RunChecks { last: false });
+        play.checked(&failing, false);
+    }
+    assert_eq!(play.session.used.refinements, 4);
+    // Twice running no fewer: nothing more is sent back, though refinements are left.
+    for (letter, failing) in [('5', vec!["b"]), ('6', vec!["c"])] {
+        change(&mut play, letter);
+        play.words("Done.");
+        assert_eq!(play.step(), Step::RunChecks { last: false });
+        play.checked(&failing, false);
+    }
+    assert_eq!(play.session.used.refinements, 5);
+    assert!(matches!(play.step(), Step::Finish { end, .. } if end.verdict == Some(Verdict::Failed)));
+}
+
+#[test]
+fn the_best_tree_seen_is_kept() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 2 } }));
+    for (letter, failing) in [('1', vec!["a", "b"]), ('2', vec!["a"]), ('3', vec!["a", "b", "c"])] {
+        change(&mut play, letter);
+        play.words("Done.");
+        assert_eq!(play.step(), Step::RunChecks { last: false });
+        play.checked(&failing, false);
+    }
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::ChecksFailed);
+    assert_eq!(play.session.checkpoint.as_ref().unwrap().tree, tree('2'));
+    assert!(play.session.relay, "the working copy is laid anew");
+    assert_eq!(last_result(&play).checks[0].final_run.as_ref().unwrap().failing, ["a"]);
+    assert_eq!(last_result(&play).criteria[0].status, CriterionStatus::Unmet);
+    // The next run's first call tells the model, and nothing but a person starts it.
+    assert!(!play.session.has_words() && !play.session.keeps_words());
+    assert_eq!(play.session.inputs.values().filter(|input| input.quiet).count(), 1);
+}
+
+#[test]
+fn a_build_that_breaks_is_worse_than_tests_that_fail() {
+    use journeyman::agent::Score;
+    assert!(Score { unread: 1, failing: 0 } > Score { unread: 0, failing: 50 });
+}
+
+#[test]
+fn words_that_change_nothing_after_failed_checks_are_answered_once_and_end_the_run_then() {
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    play.words("Done.");
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    play.checked(&["a"], false);
+    play.words("I think that it is right.");
+    play.words("It is not my fault.");
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::ChecksFailed);
+    assert!(play.developer_words().iter().any(|words| words.contains("Nothing has changed since the checks failed")));
+    assert_eq!(last_result(&play).checks[0].final_run.as_ref().unwrap().failing, ["a"]);
+    assert_eq!(last_result(&play).verdict, Some(Verdict::Failed));
+    assert_eq!(play.log.iter().filter(|(event, _)| event.data.kind() == "checks.completed").count(), 1);
+}

@@ -1,0 +1,5 @@
+//! The pure loop by tables: no I/O, no time but the test's own.
+
+mod circles;
+mod ends;
+mod play;
