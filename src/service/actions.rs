@@ -167,7 +167,7 @@ impl Service {
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut step = decide(&mut tx, &locked).await?;
         if let Some(raised) = raised {
-            raise(&mut tx, id, &locked, raised).await?;
+            self.raise(&mut tx, id, &locked, raised).await?;
             let author = principal.user_name.clone();
             // After the control event, which begins the run that the limits are for.
             step.events.insert(1, EventData::TaskUpdated { title: None, limits: Some(raised), author });
@@ -188,6 +188,15 @@ impl Service {
         let answer = idempotency::commit(tx, principal, key, answer).await?;
         self.committed(principal.team, id, last);
         Ok(answer)
+    }
+
+    /// Writes raised limits into the task's spec.
+    async fn raise(&self, tx: &mut TeamTx, id: TaskId, locked: &Locked, raised: LimitsPatch) -> Result<(), Error> {
+        let mut spec = read_spec(id, locked)?;
+        spec.limits = spec.limits.patched(raised);
+        self.can_be_capped(&spec.model, &spec.limits)?;
+        let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
+        Ok(task_edits::amend(tx, id, &TaskEdit { spec: Some(&spec), ..TaskEdit::default() }).await?)
     }
 }
 
@@ -257,14 +266,6 @@ async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut
         step.events.insert(1, resolved);
     }
     Ok(())
-}
-
-/// Writes raised limits into the task's spec.
-async fn raise(tx: &mut TeamTx, id: TaskId, locked: &Locked, raised: LimitsPatch) -> Result<(), Error> {
-    let mut spec = read_spec(id, locked)?;
-    spec.limits = spec.limits.patched(raised);
-    let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
-    Ok(task_edits::amend(tx, id, &TaskEdit { spec: Some(&spec), ..TaskEdit::default() }).await?)
 }
 
 async fn perform(

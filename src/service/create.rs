@@ -5,6 +5,7 @@ use super::{
     access::Right,
     idempotency,
     input::{object, optional_object},
+    root::ModelView,
     views::TaskJson,
 };
 use crate::{
@@ -225,6 +226,8 @@ impl Service {
         if network.mode == NetworkMode::Open {
             access::require(principal, Right::OpenNetwork)?;
         }
+        let limits = self.settings().limits.patched(patch);
+        self.can_be_capped(&model, &limits)?;
         let title = new.title.map_or_else(|| title_of(&new.request), |title| title.trim().to_owned());
         Ok(TaskSpec {
             title,
@@ -234,7 +237,7 @@ impl Service {
             model,
             environment: None,
             checks,
-            limits: self.settings().limits.patched(patch),
+            limits,
             approval: new.approval.unwrap_or(ApprovalPolicy::Never),
             network,
             output_schema: new.output_schema,
@@ -265,6 +268,21 @@ impl Service {
                 None
             }
         }
+    }
+
+    /// A cap in money holds only where the model has a price.
+    ///
+    /// # Errors
+    /// Where there is a cap and no price.
+    pub(super) fn can_be_capped(&self, model: &str, limits: &Limits) -> Result<(), Error> {
+        let unpriced = |view: &&ModelView| view.name == model && view.prices.is_none();
+        if limits.cost_usd.is_none() || !self.models().iter().any(|view| unpriced(&view)) {
+            return Ok(());
+        }
+        let why = format!(
+            "the model {model} has no price here, so a cap in money cannot hold: name a model that has one, or limit tokens instead"
+        );
+        Err(Error::invalid("/limits/cost_usd", why))
     }
 
     fn model(&self, name: Option<String>, faults: &mut Faults) -> String {

@@ -105,6 +105,9 @@ impl Service {
         let title = input.title.as_deref().map(str::trim);
         let mut spec: TaskSpec = read_spec(id, locked)?;
         spec.limits = spec.limits.patched(input.limits.unwrap_or_default());
+        if input.limits.is_some() {
+            self.can_be_capped(&spec.model, &spec.limits)?;
+        }
         let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
         let priority = input.priority.map(|priority| priority as i16);
         let edit = TaskEdit {

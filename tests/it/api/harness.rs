@@ -11,6 +11,7 @@ use journeyman::{
         EventData, Limits, Phase, Role, Scope, Seq, Status, TaskId, TeamId, UserId, WaitingFor,
         item::Wire,
         task::{LOG_VERSION, TaskDetail},
+        usage::Prices,
     },
     events::Hub,
     net::AddressPolicy,
@@ -135,7 +136,8 @@ fn model(name: &str, default: bool) -> ModelView {
         wire: Wire::Chat,
         window_tokens: 128_000,
         max_output_tokens: 8_000,
-        prices: None,
+        // The default alone has a price.
+        prices: default.then_some(Prices { input: 1.0, cached_input: 0.1, output: 4.0 }),
         default,
     }
 }

@@ -46,7 +46,7 @@ async fn a_task_is_made_with_its_defaults_and_read_back_the_same() {
 async fn everything_that_a_task_may_say_is_kept() {
     let server = server().await;
     let body = json!({
-        "request": "Speed it up", "title": "Speed", "mode": "change", "model": "small", "priority": -100,
+        "request": "Speed it up", "title": "Speed", "mode": "change", "model": "large", "priority": -100,
         "repository": { "url": "https://example.org/team/project.git", "ref": "main" },
         "checks": ["make test", { "name": "bench", "command": "make bench", "kind": "measure", "metric": "took (\\d+)",
             "max_regression": 0.1, "required": false, "timeout_seconds": 60, "workdir": "sub/dir", "network": false }],
@@ -392,4 +392,21 @@ async fn feedback_is_kept() {
     let made = server.post(&path, ADMIN, &json!({ "rating": "up", "comment": "well done" })).await.expect(201).json();
     assert_eq!((&made["rating"], &made["task"]), (&json!("up"), &json!(id)));
     assert_eq!(server.post(&path, ADMIN, &json!({ "rating": "meh" })).await.pointers(), ["/rating"]);
+}
+
+#[tokio::test]
+async fn a_cap_in_money_is_refused_where_the_model_has_no_price() {
+    let server = server().await;
+    let capped = json!({ "cost_usd": 1 });
+    let body = json!({ "request": "x", "model": "small", "limits": capped });
+    let refused = server.post("/v1/tasks", ADMIN, &body).await;
+    assert_eq!(refused.pointers(), ["/limits/cost_usd"]);
+    let body = json!({ "request": "x", "model": "large", "limits": capped });
+    server.post("/v1/tasks", ADMIN, &body).await.expect(201);
+    let made = server.post("/v1/tasks", ADMIN, &json!({ "request": "x", "model": "small" })).await.expect(201).json();
+    let path = format!("/v1/tasks/{}", made["id"].as_str().unwrap());
+    assert_eq!(server.patch(&path, ADMIN, &json!({ "limits": capped })).await.pointers(), ["/limits/cost_usd"]);
+    server.post(&format!("{path}/cancel"), ADMIN, &json!({})).await.expect(202);
+    let raised = json!({ "limits": capped });
+    assert_eq!(server.post(&format!("{path}/retry"), ADMIN, &raised).await.pointers(), ["/limits/cost_usd"]);
 }
