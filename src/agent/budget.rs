@@ -60,7 +60,7 @@ pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
 }
 
 /// How many tokens the next reply may have, or the end where the next call would pass a limit.
-/// The prompt is taken to be what the last call had, in and out: a floor that needs no tokeniser.
+/// The prompt is taken to be what the last call had, in and out, and what was added since at four bytes a token.
 pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, End> {
     let limits = &session.spec.limits;
     let used = &session.used;
@@ -68,7 +68,7 @@ pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, En
         let text = format!("the run made {} model calls (limits.turns); resume it with a higher limit", limits.turns);
         return Err(End::failed(ErrorCode::LimitTurns, text));
     }
-    let left = limits.tokens.saturating_sub(used.tokens).saturating_sub(session.context_tokens);
+    let left = limits.tokens.saturating_sub(used.tokens).saturating_sub(session.context_estimate());
     if left < OUTPUT_TOKENS_MIN {
         let text = format!(
             "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
@@ -78,7 +78,7 @@ pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, En
     }
     let mut output = model.max_output_tokens.min(left);
     if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
-        let prompt = prices.cost_usd(TokenUsage { input_tokens: session.context_tokens, ..TokenUsage::default() });
+        let prompt = prices.cost_usd(TokenUsage { input_tokens: session.context_estimate(), ..TokenUsage::default() });
         let left = cap - used.cost_usd - prompt;
         let affordable =
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };

@@ -22,11 +22,18 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
     }
     session.last_seq = event.seq;
     match &event.data {
-        EventData::TaskCreated { .. }
-        | EventData::Reasoning { .. }
-        | EventData::MessageAssistant { .. }
-        | EventData::ModelRetried { .. }
-        | EventData::Compaction { .. } => {}
+        EventData::TaskCreated { .. } | EventData::Reasoning { .. } | EventData::MessageAssistant { .. } => {}
+        EventData::ModelRetried { overflowed, .. } => session.overflowed |= overflowed,
+        EventData::Compaction { tokens_before, tokens_after, usage, cost_usd, .. } => {
+            let Some(Private::Compaction { items }) = private else { return };
+            compacted(session, items, *tokens_after);
+            session.compacted_at = *tokens_before;
+            if usage.total() > 0 {
+                session.used.model_calls += 1;
+                session.usage.model_calls += 1;
+                spend(session, *usage, *cost_usd);
+            }
+        }
         EventData::ChecksStarted { .. } => session.used.progress.running = true,
         EventData::LimitWarned { limit: LimitKind::Repetition, .. } => {
             session.used.circles += 1;
@@ -112,18 +119,20 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 session.dirty |= matches!(effect(&pending.call.tool), ToolEffect::Edits | ToolEffect::Runs);
             }
         }
-        EventData::ToolCompleted { call, output, outcome, .. } => {
+        EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call && !p.completed) {
                 pending.completed = true;
                 if *outcome == ToolOutcome::Denied && effect(&pending.call.tool) != ToolEffect::Plans {
                     session.used.refusals += 1;
                 }
-                session.used.moves.push(&pending.call, *outcome, output);
+                let done = pending.call.clone();
+                session.used.moves.push(&done, *outcome, output);
                 session.used.calls_since_circle += 1;
                 // What ran in the working copy ran in the one that was laid anew.
                 session.relay &= matches!(outcome, ToolOutcome::Denied | ToolOutcome::Interrupted)
-                    || effect(&pending.call.tool) == ToolEffect::Plans;
-                session.items.push(Item::Result { call: call.clone(), output: output.clone() });
+                    || effect(&done.tool) == ToolEffect::Plans;
+                session.ledger.completed(&done, *outcome, *exit_code, output);
+                session.push_item(Item::Result { call: call.clone(), output: output.clone() });
             }
         }
         EventData::ChecksCompleted { verdict, reason, checks, findings, .. } => {
@@ -134,6 +143,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 checks: checks.clone(),
                 findings: findings.clone(),
             };
+            session.ledger.checked(checks);
             session.used.progress.ended(&checked, session.checkpoint.as_ref());
             session.checked = Some(checked);
             patch(session, private);
@@ -193,6 +203,7 @@ fn next_run(session: &mut Session, run: u32) {
     session.run_start = RunStart {
         opened: session.opened,
         items: session.items.len(),
+        replaced: None,
         checkpoint: session.checkpoint.clone(),
         planning: session.planning.clone(),
         said: session
@@ -219,7 +230,10 @@ fn control(session: &mut Session, action: Control) {
 fn rewind(session: &mut Session) {
     let start = std::mem::take(&mut session.run_start);
     session.opened = start.opened;
-    session.items.truncate(start.items);
+    match &start.replaced {
+        Some(items) => session.items.clone_from(items),
+        None => session.items.truncate(start.items),
+    }
     session.checkpoint.clone_from(&start.checkpoint);
     session.planning.clone_from(&start.planning);
     session.inputs = start.said.iter().map(|(seq, input)| (*seq, input.clone())).collect::<BTreeMap<_, _>>();
@@ -235,11 +249,16 @@ fn rewind(session: &mut Session) {
 fn model_started(session: &mut Session, absorbed: &[i64]) {
     if !session.opened {
         session.opened = true;
-        session.items.extend(super::prompt::opening(session));
+        for item in super::prompt::opening(session) {
+            session.push_item(item);
+        }
     }
     for seq in absorbed {
         if let Some(input) = session.inputs.remove(seq) {
-            session.items.push(input.item);
+            if let Item::User { text } = &input.item {
+                session.ledger.said(text);
+            }
+            session.push_item(input.item);
         }
     }
     session.calling = true;
@@ -254,21 +273,13 @@ fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost
     session.calling = false;
     session.turn += 1;
     session.usage.turns += 1;
-    session.usage.input_tokens += usage.input_tokens;
-    session.usage.cached_input_tokens += usage.cached_input_tokens;
-    session.usage.output_tokens += usage.output_tokens;
-    session.used.tokens += usage.total();
-    session.context_tokens = usage.total();
-    match cost_usd {
-        Some(cost) if !session.unpriced => {
-            session.used.cost_usd += cost;
-            session.usage.cost_usd = Some(session.usage.cost_usd.unwrap_or(0.0) + cost);
-        }
-        _ => {
-            session.unpriced = true;
-            session.usage.cost_usd = None;
-        }
+    spend(session, usage, cost_usd);
+    if super::compact::helped(usage.total(), session.compacted_at) {
+        session.compactions_in_row = 0;
     }
+    session.context_tokens = usage.total();
+    session.added_bytes = 0;
+    session.ledger.replied();
     session.calls =
         reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
     if !reply.text.trim().is_empty() {
@@ -283,5 +294,38 @@ fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost
         session.used.nudges = 0;
         session.used.idle_words = 0;
     }
+    // Its size is in the usage.
     session.items.push(Item::Reply(reply.clone()));
+}
+
+fn spend(session: &mut Session, usage: TokenUsage, cost_usd: Option<f64>) {
+    session.usage.input_tokens += usage.input_tokens;
+    session.usage.cached_input_tokens += usage.cached_input_tokens;
+    session.usage.output_tokens += usage.output_tokens;
+    session.used.tokens += usage.total();
+    match cost_usd {
+        Some(cost) if !session.unpriced => {
+            session.used.cost_usd += cost;
+            session.usage.cost_usd = Some(session.usage.cost_usd.unwrap_or(0.0) + cost);
+        }
+        _ => {
+            session.unpriced = true;
+            session.usage.cost_usd = None;
+        }
+    }
+}
+
+/// The conversation begins anew: its opening, and what a compaction left.
+fn compacted(session: &mut Session, items: &[Item], tokens_after: u64) {
+    let before = std::mem::take(&mut session.items);
+    let start = &mut session.run_start;
+    if start.replaced.is_none() {
+        start.replaced = Some(before.into_iter().take(start.items).collect());
+    }
+    session.items = super::prompt::opening(session);
+    session.items.extend_from_slice(items);
+    session.context_tokens = tokens_after;
+    session.added_bytes = 0;
+    session.overflowed = false;
+    session.compactions_in_row += 1;
 }

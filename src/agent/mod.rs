@@ -5,8 +5,10 @@
 
 mod budget;
 mod circles;
+pub mod compact;
 mod fold;
 mod gate;
+mod ledger;
 mod outcome;
 mod progress;
 pub mod prompt;

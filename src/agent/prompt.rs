@@ -13,6 +13,12 @@ use std::fmt::Write;
 /// The instructions that new tasks start with; a task keeps those it started with.
 pub const INSTRUCTIONS: &str = include_str!("prompts/instructions.md");
 
+/// The instructions of the call that summarises.
+pub const SUMMARY_INSTRUCTIONS: &str = include_str!("prompts/summary.md");
+/// How a summary begins in the prompt.
+pub(super) const SUMMARY_HEAD: &str =
+    "# The work so far\nThe conversation had grown too long and begins anew. This is what came before, summarised.\n";
+
 /// Characters of the model's own words that become a plan's step.
 const STEP_CHARS_MAX: usize = 200;
 

@@ -3,7 +3,7 @@
 //! A session is made by folding ([`Session::apply`]) and by nothing else, so that any worker that
 //! reads the log has the same one.
 
-use super::{circles::Moves, progress::Progress};
+use super::{circles::Moves, compact, ledger::Ledger, progress::Progress};
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
     TaskSpec, Timestamp, WaitingFor,
@@ -139,6 +139,15 @@ pub struct Session {
     pub unpriced: bool,
     /// Tokens of the last call, in and out: what the next call's prompt repeats.
     pub context_tokens: u64,
+    /// Bytes of the items that were added since.
+    pub(super) added_bytes: u64,
+    /// The provider said that the prompt is longer than the window.
+    pub(super) overflowed: bool,
+    /// Compactions since a call last had room.
+    pub compactions_in_row: u32,
+    /// What the prompt had before the last of them.
+    pub(super) compacted_at: u64,
+    pub(super) ledger: Ledger,
     pub running_since: Option<Timestamp>,
     pub error: Option<TaskError>,
     pub result: Option<TaskResult>,
@@ -166,6 +175,8 @@ pub struct Input {
 pub(super) struct RunStart {
     pub opened: bool,
     pub items: usize,
+    /// The items at the run's start, where a compaction has replaced them since.
+    pub replaced: Option<Vec<Item>>,
     pub checkpoint: Option<CheckpointRef>,
     pub planning: Option<Planning>,
     /// People's words of this run, shown or not.
@@ -217,6 +228,11 @@ impl Session {
             usage: Usage::default(),
             unpriced: false,
             context_tokens: 0,
+            added_bytes: 0,
+            overflowed: false,
+            compactions_in_row: 0,
+            compacted_at: 0,
+            ledger: Ledger::default(),
             running_since: None,
             error: None,
             result: None,
@@ -234,6 +250,21 @@ impl Session {
             }
             _ => self.turn,
         }
+    }
+
+    /// About how many tokens the next call's prompt will have: what the last call had, and what was added since.
+    pub fn context_estimate(&self) -> u64 {
+        self.context_tokens.saturating_add(self.added_bytes / 4)
+    }
+
+    pub(super) fn push_item(&mut self, item: Item) {
+        self.added_bytes += compact::bytes_of(&item);
+        self.items.push(item);
+    }
+
+    /// All items since the last compaction, or all: only of a session that was just folded whole.
+    pub fn items(&self) -> &[Item] {
+        &self.items
     }
 
     /// The items added since this was last asked: what the prompt grows by.

@@ -6,6 +6,7 @@
 use super::{
     budget::{self, ModelFacts},
     circles::Circle,
+    compact,
     gate::{self, Gate},
     prompt,
     session::{CheckpointRef, LastWords, Session},
@@ -46,6 +47,8 @@ pub enum Step {
     AskApproval(ToolCall),
     /// Put this plan, which no call brought, to people and wait.
     AskApprovalOf(Planning),
+    /// Begin the conversation anew with a summary of so many tokens at most.
+    Compact { max_output_tokens: u64 },
     /// Look at the working copy and record its tree.
     Checkpoint,
     /// Validate on a clean copy. The `last` validation of a run that a limit ends: failures do not go back.
@@ -203,6 +206,14 @@ fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
     }
     match budget::next_call(session, model) {
         Err(end) => conclude(session, end),
+        Ok(max_output_tokens) if compact::is_due(session, model) => {
+            if compact::is_hopeless(session) {
+                let text =
+                    format!("the conversation does not fit into the model's window of {} tokens", model.window_tokens);
+                return conclude(session, End::failed(ErrorCode::Stuck, text));
+            }
+            Step::Compact { max_output_tokens: max_output_tokens.min(compact::summary_tokens(model)) }
+        }
         Ok(max_output_tokens) => {
             let warnings = budget::warnings(session, now);
             if !warnings.is_empty() {

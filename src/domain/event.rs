@@ -9,7 +9,7 @@ use super::{
     approval::{ApprovalKind, Decision},
     brief::Language,
     check::{Check, CheckResult, Finding, Verdict},
-    item::Reply,
+    item::{Item, Reply},
     limits::LimitsPatch,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
@@ -134,7 +134,14 @@ pub enum EventData {
         absorbed: Vec<Seq>,
     },
     #[serde(rename = "model.retried")]
-    ModelRetried { attempt: u32, reason: String, delay_ms: u64 },
+    ModelRetried {
+        attempt: u32,
+        reason: String,
+        delay_ms: u64,
+        /// The prompt was longer than the model's window: it is made shorter first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        overflowed: bool,
+    },
     #[serde(rename = "model.completed")]
     ModelCompleted { model: String, usage: TokenUsage, cache: CacheUse, cost_usd: Option<f64>, duration_ms: u64 },
     #[serde(rename = "checks.started")]
@@ -161,7 +168,19 @@ pub enum EventData {
         note: Option<String>,
     },
     #[serde(rename = "compaction")]
-    Compaction { tokens_before: u64, tokens_after: u64 },
+    Compaction {
+        tokens_before: u64,
+        /// An estimate: the next call tells.
+        tokens_after: u64,
+        /// Of the call that summarised, where one did.
+        #[serde(default)]
+        usage: TokenUsage,
+        #[serde(default)]
+        cost_usd: Option<f64>,
+        /// A model wrote the summary; false: what the server had kept stands alone.
+        #[serde(default)]
+        summarised: bool,
+    },
     /// The working copy after the calls of `turn`, as a git tree.
     #[serde(rename = "checkpoint")]
     Checkpoint {
@@ -264,6 +283,8 @@ pub enum Private {
         #[serde(default)]
         head_bytes: u32,
     },
+    /// Of `compaction`: what stands after the prompt's opening from then on.
+    Compaction { items: Vec<Item> },
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
     Checkpoint { delta: BlobHash },
     /// Of `checks.completed` and `task.result`: the patch, as a blob.

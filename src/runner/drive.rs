@@ -113,6 +113,7 @@ impl Driver {
             Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
             Step::AskApproval(call) => return self.ask_approval(&call).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
+            Step::Compact { max_output_tokens } => return self.compact(max_output_tokens).await,
             Step::Checkpoint => return self.checkpoint().await,
             Step::RunChecks { last } => return self.validate(last).await,
             Step::Restore(best) => self.restore(best).await?,

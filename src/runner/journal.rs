@@ -257,7 +257,8 @@ impl Journal {
         Ok(rows.last().filter(|_| found).map(|last| (last.event.seq, rows.len() == ours)))
     }
 
-    async fn refold(&mut self) -> Result<(), Halt> {
+    /// Reads the log whole: afterwards the session holds every item since the last compaction.
+    pub(super) async fn refold(&mut self) -> Result<(), Halt> {
         let (store, task) = (self.store.clone(), self.lease.task);
         let (session, committed) = patiently(&self.stop, || fold(&store, task)).await?;
         self.session = session;

@@ -8,6 +8,7 @@ mod analyse;
 mod beside;
 mod blobs;
 mod clean;
+mod compact;
 mod copy;
 mod deps;
 mod drive;

@@ -87,7 +87,7 @@ impl Driver {
         drop(pieces);
         for (attempt, reason, delay) in retries {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms }, None);
+            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false }, None);
         }
         match looked {
             None => {}
@@ -117,6 +117,13 @@ impl Driver {
                 self.conversation = Some(conversation);
                 self.journal.commit().await?;
                 Ok(Flow::On)
+            }
+            Answer::Error(ModelError::ContextTooLong) if self.journal.session.turn > 0 => {
+                self.conversation = Some(conversation);
+                let reason = ModelError::ContextTooLong.to_string();
+                let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true };
+                self.journal.record(data, None);
+                self.journal.commit().await.map(|()| Flow::On)
             }
             Answer::Error(error) => {
                 self.conversation = Some(conversation);
@@ -176,7 +183,7 @@ impl Driver {
 }
 
 /// How a run ends whose model cannot be had.
-fn ended_by(error: &ModelError) -> End {
+pub(super) fn ended_by(error: &ModelError) -> End {
     let code = match error {
         ModelError::Rejected { .. } | ModelError::ContextTooLong => ErrorCode::ModelRejected,
         ModelError::Unavailable { .. } | ModelError::CutOff | ModelError::Nonsense { .. } => {

@@ -11,6 +11,7 @@ mod architecture;
 mod baseline;
 mod checks;
 mod cli;
+mod compaction;
 mod config;
 mod crash;
 mod domain;

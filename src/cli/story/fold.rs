@@ -78,7 +78,7 @@ impl Story {
                 self.writing.clear();
                 self.doing(Doing::Thinking)
             }
-            EventData::ModelRetried { attempt, reason, delay_ms } => {
+            EventData::ModelRetried { attempt, reason, delay_ms, .. } => {
                 let delay = duration(Duration::from_millis(*delay_ms));
                 let text = format!("the model is asked again in {delay} (attempt {attempt}): {}", clean(reason));
                 vec![notice("↻", Tone::Warn, text)]
@@ -129,7 +129,7 @@ impl Story {
                 let note = note.as_deref().map(|note| format!(": {}", clean(note))).unwrap_or_default();
                 vec![notice("✓", Tone::Accent, format!("{decision} by {}{note}", clean(author)))]
             }
-            EventData::Compaction { tokens_before, tokens_after } => {
+            EventData::Compaction { tokens_before, tokens_after, .. } => {
                 let (before, after) = (words::tokens(*tokens_before), words::tokens(*tokens_after));
                 vec![notice("≈", Tone::Dim, format!("the conversation was compacted from {before} to {after} tokens"))]
             }

@@ -114,6 +114,8 @@ pub(crate) struct Ground {
     pub(crate) model: ScriptedModel,
     pub(crate) wire: &'static str,
     pub(crate) variables: Vec<(String, String)>,
+    /// Of the model; absent: the default.
+    pub(crate) window_tokens: Option<u64>,
 }
 
 impl Ground {
@@ -127,6 +129,7 @@ impl Ground {
             model: ScriptedModel::start(script),
             wire: "responses",
             variables: Vec::new(),
+            window_tokens: None,
         }
     }
 
@@ -145,7 +148,11 @@ impl Ground {
         ];
         variables.extend(self.variables.iter().cloned());
         let root = Environment::of_process().unwrap().is_root();
-        Settings::load(None, &Environment::new(variables).as_root(root)).unwrap()
+        let mut settings = Settings::load(None, &Environment::new(variables).as_root(root)).unwrap();
+        if let Some(window_tokens) = self.window_tokens {
+            settings.models.all[0].model.window_tokens = window_tokens;
+        }
+        settings
     }
 
     /// Starts a service on the ground's own data directory.

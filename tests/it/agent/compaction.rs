@@ -1,0 +1,148 @@
+//! A conversation that nears the model's window begins anew, and nothing that matters is lost.
+
+use super::play::{Play, edit, shell};
+use journeyman::{
+    agent::{Step, compact},
+    domain::{
+        ErrorCode, EventData, Item, Private, Status,
+        task::{Control, OnBusy},
+        tool::ToolOutcome,
+        usage::TokenUsage,
+    },
+};
+use serde_json::json;
+
+/// A task whose model's window is nearly full.
+fn full() -> Play {
+    let mut play = Play::planned(json!({ "request": "Mend add. Do not touch the tests." }));
+    play.facts.window_tokens = 8_000;
+    play.turn(shell("make test"), ToolOutcome::Ok, "1 failed");
+    play.turn(edit("a.py", "1"), ToolOutcome::Ok, &format!("done {}", "x".repeat(26_000)));
+    play
+}
+
+fn compact(play: &mut Play, summary: Option<&str>) -> Vec<Item> {
+    let items = compact::replacement(&play.session, &play.facts, summary, &["a.py".to_owned()]);
+    let data = EventData::Compaction {
+        tokens_before: play.session.context_estimate(),
+        tokens_after: compact::tokens_of(&play.session, &items),
+        usage: TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50 },
+        cost_usd: None,
+        summarised: summary.is_some(),
+    };
+    play.record(data, Some(Private::Compaction { items: items.clone() }));
+    items
+}
+
+fn text(items: &[Item]) -> String {
+    let texts = items.iter().map(|item| match item {
+        Item::Developer { text } | Item::User { text } => text.as_str(),
+        other => panic!("no reply and no result outlives a compaction: {other:?}"),
+    });
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn it_is_due_at_nine_tenths_of_the_window_also_within_a_turn() {
+    for (bytes, due) in [(24_000, false), (26_000, true)] {
+        let mut play = Play::planned(json!({}));
+        play.facts.window_tokens = 8_000;
+        play.turn(shell("cat big"), ToolOutcome::Ok, &"x".repeat(bytes));
+        assert_eq!(matches!(play.step(), Step::Compact { .. }), due, "{bytes} bytes and 1,010 tokens of 8,000");
+    }
+}
+
+#[test]
+fn what_the_summary_lacks_the_ledger_holds() {
+    let mut play = full();
+    assert!(matches!(play.step(), Step::Compact { .. }));
+    let items = compact(&mut play, Some("It went on."));
+    let text = text(&items);
+    for wanted in [
+        "Mend add. Do not touch the tests.",
+        "It went on.",
+        "[>] Mend it",
+        "criterion: It holds",
+        "`make test`: done",
+        "They are done: do not make them again.",
+        "- a.py",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in:\n{text}");
+    }
+    let opening = play.session.items().len() - items.len();
+    assert_eq!(play.session.items()[opening..], items);
+    assert!(opening > 0, "brief and facts open the new prompt");
+    assert_eq!(play.session.used.model_calls, 3, "the summary is a model call");
+    assert!(matches!(play.step(), Step::Call { .. }));
+}
+
+#[test]
+fn it_leaves_under_half_of_the_window_whatever_the_window() {
+    for window in [8_000, 32_000, 200_000] {
+        let mut play = Play::planned(json!({ "request": "long ".repeat(100_000) }));
+        play.facts.window_tokens = window;
+        for round in 0..60 {
+            let text = format!("{round}: {}", "words of a person ".repeat(200));
+            play.record(EventData::MessageUser { text, author: "a".into(), on_busy: OnBusy::Steer }, None);
+            play.turn(shell(&format!("make {round} {}", "x".repeat(500))), ToolOutcome::Ok, &"y".repeat(5_000));
+            if round % 10 == 9 {
+                let items = compact(&mut play, Some(&"summary ".repeat(50_000)));
+                let tokens = compact::tokens_of(&play.session, &items);
+                assert!(tokens * 2 < window, "{tokens} of {window}");
+                assert!(text_has(&items, &format!("{round}: words")), "the newest words are there");
+                play.session.calls.clear();
+            }
+        }
+    }
+}
+
+fn text_has(items: &[Item], wanted: &str) -> bool {
+    items.iter().any(|item| matches!(item, Item::User { text } if text.contains(wanted)))
+}
+
+#[test]
+fn a_transcript_fits_and_keeps_the_summary_before_it() {
+    let mut play = full();
+    play.step();
+    compact(&mut play, Some("THE FIRST SUMMARY"));
+    for round in 0..40 {
+        play.turn(shell(&format!("ls {round}")), ToolOutcome::Ok, &"z".repeat(2_000));
+        play.session.compactions_in_row = 0;
+    }
+    for halvings in 0..4 {
+        let text = compact::transcript(play.session.items(), &play.facts, halvings);
+        assert!(text.len() <= (8_000 * 4 * 6 / 10) >> halvings << 1, "{halvings}: {}", text.len());
+        assert!(text.contains("THE FIRST SUMMARY") && text.contains("ls 39"), "{halvings}");
+        assert!(text.contains("[Earlier parts are left out.]"));
+    }
+}
+
+#[test]
+fn one_that_does_not_help_is_repeated_smaller_and_then_the_run_ends() {
+    let mut play = full();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        assert!(matches!(play.step(), Step::Compact { .. }));
+        let items = compact(&mut play, Some(&"s".repeat(100_000)));
+        sizes.push(compact::tokens_of(&play.session, &items));
+        // The provider counts otherwise: still too long.
+        let reason = "too long".to_owned();
+        play.record(EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true }, None);
+    }
+    assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    let error = end.error.unwrap();
+    assert_eq!(error.code, ErrorCode::Stuck);
+    assert!(error.message.contains("does not fit"), "{}", error.message);
+}
+
+#[test]
+fn a_retry_goes_back_to_before_the_compaction() {
+    let mut play = full();
+    play.step();
+    compact(&mut play, None);
+    play.record(EventData::TaskStatus { status: Status::Failed, waiting_for: None, error: None }, None);
+    play.record(EventData::TaskControl { action: Control::Retry, author: "a".into() }, None);
+    assert!(play.session.items().is_empty(), "the run began with nothing: {:?}", play.session.items());
+    assert_eq!(play.session.inputs.len(), 1, "the request is to be shown again");
+}
