@@ -1,6 +1,12 @@
 //! The brief as text for the model and facts for programs.
 
-use super::{commands, conventions, layout, manifests::Repository, tree};
+use super::{
+    conventions, discovery,
+    facts::{Command, Discovery, Package, Purpose},
+    layout,
+    manifests::Repository,
+    toolchains, tree,
+};
 use crate::domain::brief::Brief;
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -25,7 +31,8 @@ pub struct BriefInput<'a> {
     pub window_tokens: u64,
     /// Lines of recent history, newest first.
     pub history: &'a [String],
-    /// Programs and Python modules that the workspace is known to have; absent: unknown.
+    /// Programs and Python modules that the workspace is known to have, and versions of some as
+    /// `name@version`; absent: unknown.
     pub programs: Option<&'a [&'a str]>,
 }
 
@@ -40,12 +47,20 @@ const CHARS_MAX: usize = 60_000;
 const HISTORY_MAX: usize = 10;
 /// Files that the request names.
 const NAMED_MAX: usize = 12;
+/// Packages told, and of each what it needs.
+const PACKAGES_MAX: usize = 24;
+const NEEDS_MAX: usize = 5;
+/// Pins and manifests that cannot be parsed.
+const PINS_MAX: usize = 8;
+const BROKEN_MAX: usize = 5;
+/// The commands' part of the brief, in hundredths.
+const COMMANDS_PERCENT: usize = 22;
 
 /// Makes the brief. The same input gives the same text, byte for byte.
 pub fn brief(input: &BriefInput<'_>) -> Brief {
     let repository = Repository::of(input);
     let languages = layout::languages(&repository.paths);
-    let found = commands::find(&repository);
+    let found = discovery::of(&repository);
     let window = (input.window_tokens * CHARS_PER_TOKEN * WINDOW_PERCENT / 100) as usize;
     let budget = window.clamp(CHARS_MIN, CHARS_MAX);
 
@@ -60,20 +75,16 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
         line(&mut text, "Entry points", &layout::entry_points(&repository));
         line(&mut text, "How files are named and laid out", &layout::habits(&repository.paths));
     }
-    if !found.commands.is_empty() {
-        text.push_str("\n## Commands found in manifests\n");
-        for command in &found.commands {
-            let _ = writeln!(text, "- {}: `{}` ({})", command.purpose, command.line, command.origin);
-        }
+    write_packages(&mut text, &found);
+    write_toolchains(&mut text, &found, input.programs);
+    if let Some(line) = conventions::editor_line(&repository) {
+        let _ = writeln!(text, ".editorconfig: {line}.");
     }
-    if !found.checks.is_empty() {
-        text.push_str("\nValidation will run, unless the task names checks of its own: ");
-        let checks = found.checks.iter().map(|check| match &check.workdir {
-            Some(directory) => format!("`{}` in `{directory}`", check.command),
-            None => format!("`{}`", check.command),
-        });
-        let _ = writeln!(text, "{}.", checks.collect::<Vec<_>>().join(", "));
+    if !found.broken.is_empty() {
+        let shown: Vec<&str> = found.broken.iter().map(String::as_str).take(BROKEN_MAX).collect();
+        let _ = writeln!(text, "Manifests that cannot be parsed: {}.", quoted(&shown));
     }
+    write_commands(&mut text, &found, budget * COMMANDS_PERCENT / 100);
     let named = named_by(input.request, &repository.paths);
     if !named.is_empty() {
         let _ = writeln!(text, "\nFiles that the request names: {}.", quoted(&named));
@@ -101,6 +112,110 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
         checks: found.checks,
         files: u32::try_from(input.files.len()).unwrap_or(u32::MAX),
         text,
+    }
+}
+
+/// Packages of a monorepo with who depends on whom, the most depended on first.
+fn write_packages(text: &mut String, found: &Discovery) {
+    if found.packages.len() < 2 {
+        return;
+    }
+    let dependants = |package: &Package| {
+        let needs = |other: &&Package| other.ecosystem == package.ecosystem && other.depends_on.contains(&package.name);
+        found.packages.iter().filter(needs).count()
+    };
+    let mut counted: Vec<(usize, &Package)> = found.packages.iter().map(|one| (dependants(one), one)).collect();
+    counted.sort_by_key(|(count, package)| (std::cmp::Reverse(*count), package.directory.clone(), package.ecosystem));
+    let mut ecosystems: BTreeMap<&str, usize> = BTreeMap::new();
+    for package in &found.packages {
+        *ecosystems.entry(package.ecosystem).or_default() += 1;
+    }
+    let kinds = ecosystems.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "\n## Packages: {} ({kinds})", found.packages.len());
+    for (count, package) in counted.iter().take(PACKAGES_MAX) {
+        let place = if package.directory.is_empty() { "the root" } else { &package.directory };
+        let _ = write!(text, "- `{}` in `{}`", plain(&package.name, 80), plain(place, 100));
+        if !package.depends_on.is_empty() {
+            let shown = package.depends_on.iter().take(NEEDS_MAX).map(|name| plain(name, 60)).collect::<Vec<_>>();
+            let more = package.depends_on.len().saturating_sub(NEEDS_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let _ = write!(text, ", needs {}{more}", shown.join(", "));
+        }
+        if *count > 0 {
+            let _ = write!(text, ", needed by {count}");
+        }
+        text.push('\n');
+    }
+    let left = found.packages.len().saturating_sub(PACKAGES_MAX);
+    if left > 0 {
+        let _ = writeln!(text, "- and {left} more");
+    }
+}
+
+fn write_toolchains(text: &mut String, found: &Discovery, programs: Option<&[&str]>) {
+    let pins = found.pins.iter().take(PINS_MAX);
+    let pins =
+        pins.map(|pin| format!("{} {} ({})", plain(&pin.tool, 20), plain(&pin.version, 40), plain(&pin.origin, 80)));
+    line(text, "Pinned", &pins.collect::<Vec<_>>());
+    let versions = programs.into_iter().flatten().filter_map(|program| program.split_once('@'));
+    let versions =
+        versions.filter(|(name, _)| found.pins.iter().any(|pin| toolchains::program(&pin.tool) == Some(name)));
+    line(text, "Here", &versions.map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>());
+    line(text, "Missing here, do not try", &found.missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>());
+}
+
+/// What validation runs always, commands as far as there is room: they are in the order of their
+/// weight, the root's first.
+fn write_commands(text: &mut String, found: &Discovery, room: usize) {
+    let mut checks = String::new();
+    if !found.checks.is_empty() {
+        let shown = found.checks.iter().map(|check| match &check.workdir {
+            Some(directory) => format!("`{}` in `{}`", check.command, plain(directory, 100)),
+            None => format!("`{}`", check.command),
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(checks, "\nValidation will run, unless the task names checks of its own: {shown}.");
+    }
+    let mut by_weight: Vec<&Command> = found.commands.iter().collect();
+    by_weight.sort_by_key(|command| (!command.directory.is_empty(), weight(command.purpose)));
+    let mut left = room.saturating_sub(checks.len());
+    let mut shown: Vec<(&Command, String)> = Vec::new();
+    for command in by_weight {
+        let place = if command.directory.is_empty() {
+            String::new()
+        } else {
+            format!(" in `{}`", plain(&command.directory, 100))
+        };
+        let line = plain(&command.line, 200).replace('`', "'");
+        let line = format!("- {}{place}: `{line}` ({})\n", command.purpose.name(), plain(&command.origin, 140));
+        if line.len() > left {
+            break;
+        }
+        left -= line.len();
+        shown.push((command, line));
+    }
+    if !shown.is_empty() {
+        text.push_str("\n## Commands found\n");
+        shown.sort_by_key(|(command, _)| (!command.directory.is_empty(), command.directory.clone(), command.purpose));
+        shown.iter().for_each(|(_, line)| text.push_str(line));
+        let left = found.commands.len() - shown.len();
+        if left > 0 {
+            let _ = writeln!(text, "- and {left} more, in the manifests");
+        }
+    }
+    text.push_str(&checks);
+}
+
+/// What is dropped last has the least.
+fn weight(purpose: Purpose) -> u8 {
+    match purpose {
+        Purpose::Test => 0,
+        Purpose::SingleTest => 1,
+        Purpose::Build => 2,
+        Purpose::Lint => 3,
+        Purpose::TypeCheck => 4,
+        Purpose::Format => 5,
+        Purpose::Setup => 6,
     }
 }
 

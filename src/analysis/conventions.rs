@@ -2,12 +2,14 @@
 
 use super::{
     brief::{cut, plain},
-    manifests::Repository,
+    manifests::{Repository, is_own, name, parent},
 };
 use std::fmt::Write;
 
 /// Of all conventions files together.
 const CONVENTIONS_BYTES: usize = 32 * 1024;
+/// Patterns of `.editorconfig` that are told.
+const EDITOR_SECTIONS_MAX: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Conventions {
@@ -21,11 +23,7 @@ pub(super) struct Conventions {
 pub(super) fn read(repository: &Repository<'_>, room: usize) -> Conventions {
     let mut files: Vec<(usize, &str, &str)> = repository
         .texts()
-        .filter(|(path, text)| is_conventions(path) && !text.trim().is_empty())
-        .filter(|(path, _)| {
-            path.strip_suffix("AGENTS.md")
-                .is_none_or(|directory| !repository.has(&format!("{directory}AGENTS.override.md")))
-        })
+        .filter(|(path, text)| applies(repository, path) && !text.trim().is_empty())
         .map(|(path, text)| (path.matches('/').count(), path, text.trim()))
         .collect();
     files.sort_unstable();
@@ -66,7 +64,43 @@ pub(super) fn read(repository: &Repository<'_>, room: usize) -> Conventions {
     conventions
 }
 
-fn is_conventions(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    matches!(name, "AGENTS.md" | "AGENTS.override.md" | "CLAUDE.md" | "CONTRIBUTING.md" | "copilot-instructions.md")
+/// Whether it is a conventions file, and none beside it stands in its place.
+pub(super) fn applies(repository: &Repository<'_>, path: &str) -> bool {
+    let own = matches!(
+        name(path),
+        "AGENTS.md"
+            | "AGENTS.override.md"
+            | "CLAUDE.md"
+            | "CONTRIBUTING.md"
+            | "CONTRIBUTING.rst"
+            | "copilot-instructions.md"
+    );
+    let overridden = || name(path) == "AGENTS.md" && repository.has_in(parent(path), "AGENTS.override.md");
+    own && is_own(path) && !overridden()
+}
+
+/// What the root's `.editorconfig` asks of files, in a few words for each pattern; see
+/// <https://editorconfig.org>.
+pub(super) fn editor_line(repository: &Repository<'_>) -> Option<String> {
+    let mut sections: Vec<(String, Vec<String>)> = Vec::new();
+    for line in repository.text(".editorconfig")?.lines().map(str::trim) {
+        if let Some(pattern) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            sections.push((plain(pattern, 40), Vec::new()));
+        }
+        let Some(((_, said), (key, value))) = sections.last_mut().zip(line.split_once('=')) else { continue };
+        let (key, value) = (key.trim().to_ascii_lowercase(), plain(value.trim(), 20));
+        said.extend(match (key.as_str(), value.to_ascii_lowercase().as_str()) {
+            ("indent_style", "tab") => Some("tabs".to_owned()),
+            ("indent_style", "space") => Some("spaces".to_owned()),
+            ("indent_size", size) if size != "tab" => Some(format!("indent {size}")),
+            ("max_line_length", length) if length != "off" => Some(format!("lines of at most {length}")),
+            ("end_of_line", end) if end != "lf" => Some(format!("{end} at line ends")),
+            ("insert_final_newline", "true") => Some("final newline".to_owned()),
+            ("trim_trailing_whitespace", "true") => Some("no trailing blanks".to_owned()),
+            _ => None,
+        });
+    }
+    let shown = sections.iter().filter(|(_, said)| !said.is_empty()).take(EDITOR_SECTIONS_MAX);
+    let line = shown.map(|(pattern, said)| format!("`{pattern}` {}", said.join(", "))).collect::<Vec<_>>().join("; ");
+    (!line.is_empty()).then_some(line)
 }

@@ -1,14 +1,27 @@
 //! What the server finds out about a repository before the model's first call.
 //!
 //! Repository text is data: it is quoted and labelled, never obeyed. Reads no files itself: the
-//! caller gives the contents that [`wanted`] names. Start with [`brief()`].
+//! caller gives the contents that [`wanted`] names. Start with [`brief()`], then [`discover`].
 
+mod affected;
 mod brief;
-mod commands;
+mod continuous;
 mod conventions;
+mod discovery;
+mod ecosystems;
+mod facts;
 mod layout;
 mod manifests;
+mod members;
+mod purpose;
+mod read;
+mod runners;
+mod said;
+mod toolchains;
 mod tree;
 
+pub use affected::{Affected, affected};
 pub use brief::{BriefFile, BriefInput, brief};
+pub use discovery::{discover, packages};
+pub use facts::{Authority, Command, Discovery, Package, Pin, Purpose};
 pub use manifests::wanted;

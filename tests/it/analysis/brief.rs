@@ -132,8 +132,8 @@ fn the_brief_says_what_a_newcomer_asks_first() {
         "Entry points: `src/main.rs`.",
         "1 test files in `tests/`",
         "- test: `cargo test --no-fail-fast` (Cargo.toml)",
-        "- lint: `make lint` (Makefile)",
-        "- continuous integration: `cargo test --locked` (.github/workflows/ci.yml)",
+        "- lint: `make lint` (Makefile:1)",
+        "- test: `cargo test --locked` (.github/workflows/ci.yml: jobs.a)",
         "Validation will run, unless the task names checks of its own: `cargo test --no-fail-fast`.",
         "Files that the request names: `src/word_count.rs`.",
         "- mend the parser",
@@ -197,7 +197,7 @@ fn few_and_small_files_are_read_the_important_first() {
     files.push(BriefFile { path: "AGENTS.md", size: 10 });
     files.push(BriefFile { path: "deep/er/AGENTS.md", size: 10 });
     let wanted = wanted(&files);
-    assert_eq!((wanted.len(), wanted[0]), (64, "AGENTS.md"));
+    assert_eq!((wanted.len(), wanted[0]), (400, "AGENTS.md"));
     assert!(!wanted.contains(&"package.json"));
     assert_eq!(wanted.iter().filter(|path| path.starts_with("tests/test_")).count(), 6);
 }
