@@ -11,6 +11,7 @@ use serde_json::Value;
 
 /// Commands taken from all files.
 const LINES_MAX: usize = 60;
+const LINE_CHARS_MAX: usize = 160;
 /// How deep steps may lie.
 const DEPTH_MAX: usize = 14;
 const SCRIPTS: &[&str] = &["run", "script", "command", "bash", "before_script", "install"];
@@ -90,14 +91,15 @@ impl Steps<'_, '_, '_> {
                 continue;
             }
             let Some(purpose) = purpose::of_line(&line) else { continue };
-            let variable = line.contains("${{") || here.contains("${") || line.contains("$(") || here.contains('$');
-            let elsewhere = !here.is_empty() && here != "." && self.repository.below(&here).is_empty();
-            if variable || elsewhere || line.len() > 160 || line.contains(['|', '`']) || purpose::needs_outside(&line) {
+            let variable = line.contains("${{") || line.contains("$(") || here.contains('$');
+            if variable || line.len() > LINE_CHARS_MAX || line.contains(['|', '`']) || purpose::needs_outside(&line) {
                 continue;
             }
-            let here = here.trim_start_matches("./").trim_matches('/').replace("..", "");
-            let here = if here == "." { String::new() } else { here };
-            let line = plain(&line, 160);
+            let Some(here) = resolve("", &here) else { continue };
+            if self.repository.below(&here).is_empty() {
+                continue;
+            }
+            let line = plain(&line, LINE_CHARS_MAX);
             let key = if keys.is_empty() { String::new() } else { format!(": {}", plain(&keys.join("."), 60)) };
             let seen = self.all.commands.iter().any(|command| command.line == line && command.directory == here);
             if !seen && self.found < LINES_MAX {

@@ -4,7 +4,7 @@ use super::{
     brief::BriefInput,
     continuous, ecosystems,
     facts::{Command, Discovery, Package},
-    manifests::{Repository, extension},
+    manifests::{Repository, extension, name},
     read, runners, said, toolchains,
 };
 
@@ -59,16 +59,13 @@ fn order(all: &mut Discovery) {
 
 /// Manifests that were read and are not what their names say.
 fn broken(repository: &Repository<'_>) -> Vec<String> {
-    let own = repository.manifests.iter().copied().filter(|path| {
-        repository.text(path).is_some_and(|text| {
-            !text.trim().is_empty()
-                && match extension(path) {
-                    "toml" => read::toml(text).is_none(),
-                    "json" => read::json_with_comments(text).is_none(),
-                    "yml" | "yaml" => read::yaml(text).is_none(),
-                    _ => false,
-                }
-        })
-    });
-    own.map(str::to_owned).collect()
+    let wrong = |path: &str, text: &str| match extension(path) {
+        "toml" => read::toml(text).is_none(),
+        "json" => read::json_with_comments(text).is_none(),
+        "yml" | "yaml" => read::yaml(text).is_none(),
+        _ => false,
+    };
+    let read = |path: &str| ecosystems::is_workflow(path) || ecosystems::is_manifest(name(path));
+    let own = repository.texts().filter(|(path, text)| read(path) && !text.trim().is_empty() && wrong(path, text));
+    own.map(|(path, _)| path.to_owned()).collect()
 }

@@ -160,15 +160,15 @@ fn task(text: &str) -> Targets {
 
 /// What only tests, where nothing but a conventions file says how: a plain command of one line.
 pub(super) fn said_check(all: &mut Discovery) {
-    if !all.checks.is_empty() {
+    // Packages with tests and no check are too many for one command.
+    if !all.checks.is_empty() || all.packages.iter().any(|package| package.test.is_some()) {
         return;
     }
     let plain = |line: &str| !line.contains(['|', ';', '&', '>', '<', '$', '`', '(']) && !purpose::needs_outside(line);
     let said = all.commands.iter().find(|command| {
         command.purpose == Purpose::Test
-            && command.authority <= Authority::ContinuousIntegration
+            && matches!(command.authority, Authority::Conventions | Authority::ContinuousIntegration)
             && plain(&command.line)
-            && !command.origin.ends_with(", not run here")
     });
     if let Some((directory, line)) = said.map(|command| (command.directory.clone(), command.line.clone())) {
         all.checks.push(check_in(&directory, &line));

@@ -1,3 +1,4 @@
 //! Tests of the analysis.
 
 mod brief;
+mod discovery;
