@@ -59,13 +59,15 @@ impl Driver {
         let contents: BTreeMap<String, Vec<u8>> =
             wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect();
         let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();
+        let programs = self.deps.sandboxes.programs().await;
+        let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
         let brief = analysis::brief(&BriefInput {
             files: &files,
             contents: &contents,
             request: &self.journal.session.spec.request,
             window_tokens: self.facts().window_tokens,
             history: &history,
-            programs: None,
+            programs: (!programs.is_empty()).then_some(programs.as_slice()),
         });
         let data = EventData::BriefReady {
             commit: base.commit.clone(),

@@ -26,6 +26,7 @@ mod mirror;
 mod mirror_place;
 pub mod objects;
 pub mod patch;
+mod programs;
 mod relayed;
 mod remote;
 pub mod repository;

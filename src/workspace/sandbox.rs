@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -105,6 +105,7 @@ struct Inner {
     cgroups: Cgroups,
     directories: Directories,
     capabilities: Capabilities,
+    programs: OnceLock<Arc<[String]>>,
     /// Names of the groups of open sandboxes, and outer processes.
     open: Mutex<Vec<Open>>,
     opened: AtomicU64,
@@ -155,6 +156,7 @@ impl Sandboxes {
             instance,
             cgroups,
             directories,
+            programs: OnceLock::new(),
             open: Mutex::default(),
             opened: AtomicU64::new(0),
             starting: RwLock::default(),
@@ -189,6 +191,15 @@ impl Sandboxes {
 
     pub fn capabilities(&self) -> &Capabilities {
         &self.inner.capabilities
+    }
+
+    /// Programs and Python modules that every sandbox has, and versions of some as `name@version`,
+    /// sorted. Looked up once: what is installed later is not known before the next start.
+    pub async fn programs(&self) -> Arc<[String]> {
+        let this = Arc::clone(&self.inner);
+        let look = move || Arc::clone(this.programs.get_or_init(|| super::programs::find(&this.settings).into()));
+        // Only a shutdown or a panic ends the look without an answer: then nothing is known.
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 
     /// Where a task's files are. Nothing is made.

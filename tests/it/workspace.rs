@@ -555,3 +555,30 @@ fn all_of_it_holds_for_an_unprivileged_user() {
     let told = String::from_utf8_lossy(&tested.stdout);
     assert!(tested.status.success(), "{told}{}", String::from_utf8_lossy(&tested.stderr));
 }
+
+#[tokio::test]
+async fn the_programs_that_are_told_are_those_that_a_sandbox_finds() {
+    let (copy, workspace) = open().await;
+    let told = copy.sandboxes.programs().await;
+    assert!(told.is_sorted() && told.len() > 100, "{}", told.len());
+    let script = "for name in $(cat); do command -v -- \"$name\" >/dev/null || echo \"$name\"; done";
+    let words = ["sh", "git", "python3", "make", "cargo", "node", "go", "java", "mvn", "ruby", "no-such-program"];
+    let lacking = output(&workspace, &script.replace("$(cat)", &words.join(" "))).await;
+    for word in words {
+        let is_told = told.iter().any(|one| one == word);
+        let is_there = !lacking.lines().any(|line| line == word);
+        assert_eq!(is_told, is_there, "{word}");
+    }
+    let plain: Vec<&str> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
+        .filter(|name| Path::new("/usr/bin").join(name).exists())
+        .collect();
+    let lacking = output(&workspace, &script.replace("$(cat)", &plain.join(" "))).await;
+    assert_eq!(lacking, "", "told and not there");
+    let pytest = output(&workspace, "python3 -c 'import pytest' 2>/dev/null && echo yes || echo no").await;
+    assert_eq!(pytest.trim() == "yes", told.iter().any(|name| name == "pytest"));
+    let version = output(&workspace, "python3 -c 'import sys; print(\"python3@%d.%d\" % sys.version_info[:2])'").await;
+    assert!(told.iter().any(|name| name == version.trim()), "{version}");
+}
