@@ -1,6 +1,9 @@
 //! Which packages a change touches, and which depend on those.
 
-use super::facts::Package;
+use super::{
+    facts::Package,
+    manifests::{ancestors, parent},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a change reaches.
@@ -27,8 +30,8 @@ pub fn affected<'a>(packages: &'a [Package], paths: &[&'a str]) -> Affected<'a> 
     let mut elsewhere = Vec::new();
     for path in paths {
         let shared = several && (!path.contains('/') || path.starts_with(".github/") || path.starts_with(".cargo/"));
-        let directories = super::manifests::ancestors(super::manifests::parent(path));
-        let owners = directories.filter_map(|directory| by_directory.get(directory)).next();
+        let mut directories = ancestors(parent(path));
+        let owners = directories.find_map(|directory| by_directory.get(directory));
         match owners.filter(|_| !shared) {
             Some(owners) => touched.extend(owners),
             None => elsewhere.push(*path),

@@ -55,6 +55,9 @@ const PINS_MAX: usize = 8;
 const BROKEN_MAX: usize = 5;
 /// The commands' part of the brief, in hundredths.
 const COMMANDS_PERCENT: usize = 22;
+/// The packages', and the pins'.
+const PACKAGES_PERCENT: usize = 8;
+const PINS_PERCENT: usize = 6;
 
 /// Makes the brief. The same input gives the same text, byte for byte.
 pub fn brief(input: &BriefInput<'_>) -> Brief {
@@ -75,19 +78,19 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
         line(&mut text, "Entry points", &layout::entry_points(&repository));
         line(&mut text, "How files are named and laid out", &layout::habits(&repository.paths));
     }
-    write_packages(&mut text, &found);
-    write_toolchains(&mut text, &found, input.programs);
-    if let Some(line) = conventions::editor_line(&repository) {
-        let _ = writeln!(text, ".editorconfig: {line}.");
-    }
-    if !found.broken.is_empty() {
-        let shown: Vec<&str> = found.broken.iter().map(String::as_str).take(BROKEN_MAX).collect();
-        let _ = writeln!(text, "Manifests that cannot be parsed: {}.", quoted(&shown));
-    }
+    write_toolchains(&mut text, &found, input.programs, budget * PINS_PERCENT / 100);
     write_commands(&mut text, &found, budget * COMMANDS_PERCENT / 100);
     let named = named_by(input.request, &repository.paths);
     if !named.is_empty() {
         let _ = writeln!(text, "\nFiles that the request names: {}.", quoted(&named));
+    }
+    write_packages(&mut text, &found, budget * PACKAGES_PERCENT / 100);
+    if let Some(line) = conventions::editor_line(&repository) {
+        let _ = writeln!(text, "\n.editorconfig: {line}.");
+    }
+    if !found.broken.is_empty() {
+        let shown: Vec<&str> = found.broken.iter().map(String::as_str).take(BROKEN_MAX).collect();
+        let _ = writeln!(text, "\nManifests that cannot be parsed: {}.", quoted(&shown));
     }
     if !input.history.is_empty() {
         text.push_str("\n## Recent history, newest first\n");
@@ -115,47 +118,57 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
     }
 }
 
-/// Packages of a monorepo with who depends on whom, the most depended on first.
-fn write_packages(text: &mut String, found: &Discovery) {
+/// Packages of a monorepo with who depends on whom, the most depended on first, as far as there
+/// is room.
+fn write_packages(text: &mut String, found: &Discovery, room: usize) {
     if found.packages.len() < 2 {
         return;
     }
-    let dependants = |package: &Package| {
-        let needs = |other: &&Package| other.ecosystem == package.ecosystem && other.depends_on.contains(&package.name);
-        found.packages.iter().filter(needs).count()
-    };
-    let mut counted: Vec<(usize, &Package)> = found.packages.iter().map(|one| (dependants(one), one)).collect();
-    counted.sort_by_key(|(count, package)| (std::cmp::Reverse(*count), package.directory.clone(), package.ecosystem));
     let mut ecosystems: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut dependants: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for package in &found.packages {
         *ecosystems.entry(package.ecosystem).or_default() += 1;
+        for name in &package.depends_on {
+            *dependants.entry((package.ecosystem, name)).or_default() += 1;
+        }
     }
+    let count = |package: &Package| dependants.get(&(package.ecosystem, package.name.as_str())).copied().unwrap_or(0);
+    let mut sorted: Vec<&Package> = found.packages.iter().collect();
+    sorted.sort_by_key(|package| (std::cmp::Reverse(count(package)), &package.directory, package.ecosystem));
     let kinds = ecosystems.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
     let _ = writeln!(text, "\n## Packages: {} ({kinds})", found.packages.len());
-    for (count, package) in counted.iter().take(PACKAGES_MAX) {
+    let end = text.len() + room;
+    for (shown, package) in sorted.iter().enumerate() {
+        if shown == PACKAGES_MAX || text.len() > end {
+            let _ = writeln!(text, "- and {} more", found.packages.len() - shown);
+            break;
+        }
         let place = if package.directory.is_empty() { "the root" } else { &package.directory };
         let _ = write!(text, "- `{}` in `{}`", plain(&package.name, 80), plain(place, 100));
         if !package.depends_on.is_empty() {
-            let shown = package.depends_on.iter().take(NEEDS_MAX).map(|name| plain(name, 60)).collect::<Vec<_>>();
+            let names = package.depends_on.iter().take(NEEDS_MAX).map(|name| plain(name, 60)).collect::<Vec<_>>();
             let more = package.depends_on.len().saturating_sub(NEEDS_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let _ = write!(text, ", needs {}{more}", shown.join(", "));
+            let _ = write!(text, ", needs {}{more}", names.join(", "));
         }
-        if *count > 0 {
-            let _ = write!(text, ", needed by {count}");
+        if count(package) > 0 {
+            let _ = write!(text, ", needed by {}", count(package));
         }
         text.push('\n');
     }
-    let left = found.packages.len().saturating_sub(PACKAGES_MAX);
-    if left > 0 {
-        let _ = writeln!(text, "- and {left} more");
-    }
 }
 
-fn write_toolchains(text: &mut String, found: &Discovery, programs: Option<&[&str]>) {
-    let pins = found.pins.iter().take(PINS_MAX);
-    let pins =
-        pins.map(|pin| format!("{} {} ({})", plain(&pin.tool, 20), plain(&pin.version, 40), plain(&pin.origin, 80)));
+fn write_toolchains(text: &mut String, found: &Discovery, programs: Option<&[&str]>, room: usize) {
+    let shown = found
+        .pins
+        .iter()
+        .take(PINS_MAX)
+        .map(|pin| format!("{} {} ({})", plain(&pin.tool, 20), plain(&pin.version, 40), plain(&pin.origin, 80)));
+    let mut left = room;
+    let pins = shown.take_while(|pin| {
+        left = left.saturating_sub(pin.len());
+        left > 0
+    });
     line(text, "Pinned", &pins.collect::<Vec<_>>());
     let versions = programs.into_iter().flatten().filter_map(|program| program.split_once('@'));
     let versions =
@@ -197,7 +210,7 @@ fn write_commands(text: &mut String, found: &Discovery, room: usize) {
     if !shown.is_empty() {
         text.push_str("\n## Commands found\n");
         shown.sort_by_key(|(command, _)| (!command.directory.is_empty(), command.directory.clone(), command.purpose));
-        shown.iter().for_each(|(_, line)| text.push_str(line));
+        text.extend(shown.iter().map(|(_, line)| line.as_str()));
         let left = found.commands.len() - shown.len();
         if left > 0 {
             let _ = writeln!(text, "- and {left} more, in the manifests");

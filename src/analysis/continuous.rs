@@ -1,4 +1,4 @@
-//! What continuous integration runs: GitHub, GitLab, CircleCI, Azure, Travis.
+//! What continuous integration runs: GitHub, GitLab, `CircleCI`, Azure, Travis.
 
 use super::{
     brief::plain,

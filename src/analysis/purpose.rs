@@ -4,26 +4,82 @@ use super::facts::Purpose;
 
 /// By the name of a script, target, session or task: its first word that says something.
 pub(super) fn of_name(name: &str) -> Option<Purpose> {
-    Some(match name {
-        "test" | "tests" | "unit" | "unittest" | "check" | "spec" | "pytest" | "coverage" | "cov" => Purpose::Test,
-        "test:unit" | "test-unit" | "unit-test" | "unit-tests" | "test:ci" | "test-all" | "tests:unit" => Purpose::Test,
-        "test:types" | "types" | "type" | "typing" | "typecheck" | "type-check" | "type_check" | "typecheck:all" => {
-            Purpose::TypeCheck
-        }
-        "check-types" | "check:types" | "types:check" | "tsc" | "mypy" | "pyright" | "phpstan" | "psalm" | "stan" => {
-            Purpose::TypeCheck
-        }
-        "lint" | "lint:all" | "lint:check" | "linters" | "flake8" | "ruff" | "eslint" | "clippy" | "vet" | "style" => {
-            Purpose::Lint
-        }
-        "cs" | "phpcs" | "rubocop" | "analyze" | "analyse" | "lints" | "linting" => Purpose::Lint,
-        "fmt" | "format" | "format:fix" | "format:write" | "prettier" | "black" | "formatting" | "cs-fix"
-        | "cs:fix" => Purpose::Format,
-        "build" | "compile" | "all" | "build:all" => Purpose::Build,
-        "setup" | "bootstrap" | "install-dev" | "install_dev" | "deps" | "dev-setup" | "init" => Purpose::Setup,
-        _ => return None,
-    })
+    NAMES.iter().find(|(_, names)| names.contains(&name)).map(|(purpose, _)| *purpose)
 }
+
+const NAMES: &[(Purpose, &[&str])] = &[
+    (
+        Purpose::Test,
+        &[
+            "test",
+            "tests",
+            "unit",
+            "unittest",
+            "check",
+            "spec",
+            "pytest",
+            "coverage",
+            "cov",
+            "test:unit",
+            "test-unit",
+            "unit-test",
+            "unit-tests",
+            "test:ci",
+            "test-all",
+            "tests:unit",
+        ],
+    ),
+    (
+        Purpose::TypeCheck,
+        &[
+            "test:types",
+            "types",
+            "type",
+            "typing",
+            "typecheck",
+            "type-check",
+            "type_check",
+            "typecheck:all",
+            "check-types",
+            "check:types",
+            "types:check",
+            "tsc",
+            "mypy",
+            "pyright",
+            "phpstan",
+            "psalm",
+            "stan",
+        ],
+    ),
+    (
+        Purpose::Lint,
+        &[
+            "lint",
+            "lint:all",
+            "lint:check",
+            "linters",
+            "flake8",
+            "ruff",
+            "eslint",
+            "clippy",
+            "vet",
+            "style",
+            "cs",
+            "phpcs",
+            "rubocop",
+            "analyze",
+            "analyse",
+            "lints",
+            "linting",
+        ],
+    ),
+    (
+        Purpose::Format,
+        &["fmt", "format", "format:fix", "format:write", "prettier", "black", "formatting", "cs-fix", "cs:fix"],
+    ),
+    (Purpose::Build, &["build", "compile", "all", "build:all"]),
+    (Purpose::Setup, &["setup", "bootstrap", "install-dev", "install_dev", "deps", "dev-setup", "init"]),
+];
 
 /// Programs that a line which does something worth knowing begins with; `./x` and the like too.
 const PROGRAMS: &[&str] = &[
@@ -151,14 +207,16 @@ pub(super) fn of_line(line: &str) -> Option<Purpose> {
     let words: Vec<&str> = words.collect();
     let has = |known: &[&str]| words.iter().any(|word| parts(word).any(|part| known.contains(&part)));
     let second = words.get(1).copied().unwrap_or("");
-    let installs = matches!(second, "install" | "ci" | "sync" | "restore" | "deps.get" | "fetch" | "bootstrap" | "add")
+    let installs = matches!(second, "install" | "ci" | "sync" | "restore" | "deps.get" | "fetch" | "bootstrap")
         || words.starts_with(&["go", "mod", "download"])
         || words.get(2..4) == Some(&["pip", "install"])
-        || (words.len() == 1 && matches!(base, "yarn" | "setup" | "bootstrap"))
-        || has(&["setup", "bootstrap"]) && (own || base == "make");
-    if installs && base != "make" || has(&["bootstrap", "setup"]) && !has(&["test", "tests"]) && (own || base == "make")
-    {
-        return (!matches!(base, "cargo" | "sbt" | "zig") || second == "fetch").then_some(Purpose::Setup);
+        || (words.len() == 1 && base == "yarn");
+    // `cargo install` and the like bring tools, not what the repository needs.
+    if installs && (base != "cargo" || second == "fetch") && base != "make" {
+        return Some(Purpose::Setup);
+    }
+    if (own || base == "make") && has(&["setup", "bootstrap"]) && !has(&["test", "tests"]) {
+        return Some(Purpose::Setup);
     }
     if has(&["mypy", "pyright", "tsc", "typecheck", "typing", "types", "phpstan", "psalm", "dialyzer"])
         || line.contains("type-check")

@@ -4,7 +4,7 @@ use super::{
     facts::{Authority, Discovery, Purpose, check_in},
     manifests::{Repository, join},
     purpose,
-    read::texts,
+    read::{texts, yaml},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,16 +29,26 @@ struct Target {
 
 type Targets = BTreeMap<String, Target>;
 
+struct Runner {
+    manager: &'static str,
+    program: &'static str,
+    files: &'static [&'static str],
+    parse: fn(&str) -> Targets,
+}
+
+const RUNNERS: &[Runner] = &[
+    Runner { manager: "make", program: "make", files: MAKEFILES, parse: make },
+    Runner { manager: "just", program: "just", files: JUSTFILES, parse: just },
+    Runner { manager: "Task", program: "task", files: TASKFILES, parse: task },
+];
+
 /// Tests of a runner are a check only where no ecosystem gave one: else they would run twice.
 pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
-    let runners: [(&str, &str, &[&str], fn(&str) -> Targets); 3] =
-        [("make", "make", MAKEFILES, make), ("just", "just", JUSTFILES, just), ("Task", "task", TASKFILES, task)];
-    for (manager, program, files, parse) in runners {
+    for Runner { manager, program, files, parse } in RUNNERS {
         for home in repository.homes(files).into_iter().take(HOMES_MAX) {
             let Some(file) = repository.first_in(home, files) else { continue };
             let origin = join(home, file);
             let targets = parse(repository.text(&origin).unwrap_or(""));
-            // Automake and CMake write Makefiles; what people wrote has the ecosystem's own command.
             all.manager(manager);
             add(program, home, &origin, &targets, all);
         }
@@ -139,7 +149,7 @@ fn just(text: &str) -> Targets {
 }
 
 fn task(text: &str) -> Targets {
-    let file = super::read::yaml(text).unwrap_or_default();
+    let file = yaml(text).unwrap_or_default();
     let line = |name: &str| {
         let head = format!("{name}:");
         text.lines()

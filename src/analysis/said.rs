@@ -14,7 +14,7 @@ const COMMANDS_MAX: usize = 20;
 const LINE_CHARS_MAX: usize = 140;
 
 pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
-    let mut said: Vec<(usize, &str, Vec<(usize, Purpose, String)>)> = repository
+    let mut said: Vec<(usize, &str, Vec<Said>)> = repository
         .texts()
         .filter(|(path, _)| conventions::applies(repository, path))
         .map(|(path, text)| (path.matches('/').count(), path, commands(text)))
@@ -23,7 +23,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
     for (_, path, commands) in said {
         // What is said in `.github` or `docs` is of the whole repository.
         let home = Some(parent(path)).filter(|home| !matches!(*home, ".github" | "docs")).unwrap_or("");
-        for (number, purpose, line) in commands {
+        for Said { number, purpose, line } in commands {
             let seen = all
                 .commands
                 .iter()
@@ -35,9 +35,15 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
     }
 }
 
-/// With the number of the line that each stands on.
-fn commands(text: &str) -> Vec<(usize, Purpose, String)> {
-    let mut found: Vec<(usize, Purpose, String)> = Vec::new();
+/// A command with the number of the line that it stands on.
+struct Said {
+    number: usize,
+    purpose: Purpose,
+    line: String,
+}
+
+fn commands(text: &str) -> Vec<Said> {
+    let mut found: Vec<Said> = Vec::new();
     // Inside a fence: whether its language is a shell's or none.
     let mut fence: Option<bool> = None;
     for (index, line) in text.lines().enumerate() {
@@ -64,7 +70,7 @@ fn commands(text: &str) -> Vec<(usize, Purpose, String)> {
             if let Some(purpose) = purpose::of_line(line)
                 && found.len() < COMMANDS_MAX
             {
-                found.push((index + 1, purpose, plain(line, LINE_CHARS_MAX)));
+                found.push(Said { number: index + 1, purpose, line: plain(line, LINE_CHARS_MAX) });
             }
         }
     }

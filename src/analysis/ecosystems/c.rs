@@ -1,4 +1,4 @@
-//! C and C++: CMake, Meson, autotools. A plain Makefile is a runner's.
+//! C and C++: `CMake`, Meson, autotools. A plain Makefile is a runner's.
 
 use super::super::{
     facts::{Discovery, Purpose},

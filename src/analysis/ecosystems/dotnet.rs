@@ -2,7 +2,7 @@
 
 use super::super::{
     facts::{Discovery, Package, Purpose, check_in},
-    manifests::{Repository, join, name, parent, resolve, shell_word},
+    manifests::{Repository, extension, join, name, parent, resolve, shell_word},
     read::{Element, xml},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ const KNOWN: &[(&str, &str)] = &[
 ];
 
 pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
-    let is_solution = |name: &str| name.ends_with(".sln") || name.ends_with(".slnx");
+    let is_solution = |name: &str| matches!(extension(name), "sln" | "slnx");
     let is_project = |name: &str| PROJECTS.iter().any(|ending| name.ends_with(ending));
     let mut homes = repository.homes_where(is_solution);
     if homes.is_empty() {

@@ -90,7 +90,7 @@ fn packages(repository: &Repository<'_>, all: &mut Discovery) {
             found.entry(module.to_owned()).or_insert((parent(path), text));
         }
     }
-    for (_, (_, text)) in &found {
+    for (_, text) in found.values() {
         for (path, name) in KNOWN {
             if text.contains(path) {
                 all.framework(name);

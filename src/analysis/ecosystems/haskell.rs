@@ -2,7 +2,7 @@
 
 use super::super::{
     facts::{Discovery, Package, Purpose, check_in},
-    manifests::{Repository, join, name, parent, shell_word},
+    manifests::{Repository, extension, join, name, parent, shell_word},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ pub(super) const MANIFESTS: &[&str] =
 pub(super) const ENDINGS: &[&str] = &[".cabal"];
 
 pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
-    let is_home = |name: &str| matches!(name, "stack.yaml" | "cabal.project") || name.ends_with(".cabal");
+    let is_home = |name: &str| matches!(name, "stack.yaml" | "cabal.project") || extension(name) == "cabal";
     for home in repository.homes_where(is_home) {
         let stack = repository.has_in(home, "stack.yaml");
         let tested = repository.manifests.iter().any(|path| {
             let text = repository.text(path).unwrap_or("");
-            (path.ends_with(".cabal") && text.contains("test-suite"))
+            (extension(path) == "cabal" && text.contains("test-suite"))
                 || (name(path) == "package.yaml" && text.contains("tests:"))
         });
         if stack {
@@ -32,7 +32,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
                 all.pin("Stack resolver", resolver, &origin);
             }
         } else {
-            let below = repository.below(home).iter().find(|path| parent(path) == home && path.ends_with(".cabal"));
+            let below = repository.below(home).iter().find(|path| parent(path) == home && extension(path) == "cabal");
             let project = repository.has_in(home, "cabal.project");
             let origin = if project {
                 join(home, "cabal.project")

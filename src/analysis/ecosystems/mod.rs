@@ -22,7 +22,10 @@ mod python_packages;
 mod ruby;
 mod scala;
 
-use super::{facts::Discovery, manifests::Repository};
+use super::{
+    facts::Discovery,
+    manifests::{Repository, extension},
+};
 
 /// An ecosystem: the names and endings of its manifests, and what reads them.
 struct Ecosystem {
@@ -108,7 +111,7 @@ pub(super) fn is_manifest(name: &str) -> bool {
 
 /// Continuous integration whose place tells it.
 pub(super) fn is_workflow(path: &str) -> bool {
-    let yaml = path.ends_with(".yml") || path.ends_with(".yaml");
+    let yaml = matches!(extension(path), "yml" | "yaml");
     yaml && (path.strip_prefix(".github/workflows/").is_some_and(|rest| !rest.contains('/'))
         || path.starts_with(".circleci/"))
 }

@@ -1,4 +1,4 @@
-//! PHP: Composer, PHPUnit, Pest, Laravel.
+//! PHP: Composer, `PHPUnit`, Pest, Laravel.
 
 use super::super::{
     facts::{Discovery, Package, Purpose, check_in},

@@ -3,7 +3,7 @@
 use super::{
     super::{
         facts::{Discovery, Purpose},
-        manifests::{Repository, is_own, is_python_test, join, name, shell_word},
+        manifests::{Repository, is_own, is_python_test, join, name, parent, shell_word},
         purpose,
         read::at,
     },
@@ -75,6 +75,11 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
     packages::find(repository, all);
 }
 
+static SESSION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?m)^@nox\.session(?:\(([^)]*)\))?[^\n]*\n(?:@[^\n]*\n)*(?:async )?def (\w+)\(")
+        .expect("the pattern is a constant")
+});
+
 /// A project: a directory with Python's manifests, or a repository with tests alone.
 struct Project<'r, 'a> {
     repository: &'r Repository<'a>,
@@ -93,7 +98,7 @@ impl<'r, 'a> Project<'r, 'a> {
     fn of(repository: &'r Repository<'a>, home: &'r str, tests: Vec<&'r str>) -> Self {
         let mut texts = String::new();
         for (path, text) in repository.texts() {
-            let directory = super::super::manifests::parent(path);
+            let directory = parent(path);
             let near = directory == home || (directory == join(home, "requirements"));
             if near
                 && (MANIFESTS.contains(&name(path)) || name(path).contains("requirements"))
@@ -209,10 +214,6 @@ impl<'r, 'a> Project<'r, 'a> {
                 }
             }
         }
-        static SESSION: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r#"(?m)^@nox\.session(?:\(([^)]*)\))?[^\n]*\n(?:@[^\n]*\n)*(?:async )?def (\w+)\("#)
-                .expect("the pattern is a constant")
-        });
         for found in SESSION.captures_iter(self.repository.text_in(self.home, "noxfile.py")).take(40) {
             let named = found.get(1).and_then(|arguments| arguments.as_str().split("name=").nth(1));
             let named = named.and_then(|rest| rest.split(['"', '\'']).nth(1));

@@ -1,8 +1,8 @@
-//! Ruby: Bundler, RSpec, minitest, Rails, Rake.
+//! Ruby: Bundler, `RSpec`, minitest, Rails, Rake.
 
 use super::super::{
     facts::{Discovery, Package, Purpose, check_in},
-    manifests::{Repository, join, name, parent, resolve},
+    manifests::{Repository, extension, join, name, parent, resolve},
 };
 use regex::Regex;
 use std::{
@@ -58,7 +58,7 @@ fn project(repository: &Repository<'_>, home: &str, all: &mut Discovery) {
     }
     let specs = repository.any_below(home, |path| path.ends_with("_spec.rb"));
     let tests = repository.any_below(home, |path| {
-        path.ends_with("_test.rb") || (name(path).starts_with("test_") && path.ends_with(".rb"))
+        path.ends_with("_test.rb") || (name(path).starts_with("test_") && extension(path) == "rb")
     });
     let rakefile = repository.text_in(home, "Rakefile");
     let rake_test = rakefile.contains("TestTask") || rakefile.contains("task :test") || rakefile.contains("task test:");

@@ -213,3 +213,65 @@ fn a_hundred_thousand_files_do_not_choke_it() {
     assert!(took.as_secs() < 20, "{took:?}");
     assert!(brief.text.contains("100000 files") && brief.text.contains("file_77.ts`"), "{}", &brief.text[..600]);
 }
+
+/// A repository with more of everything than a brief has room for.
+fn monorepo(packages: usize) -> Vec<(String, String)> {
+    let mut files = vec![
+        ("AGENTS.md".to_owned(), "Test with `pnpm test`.\n".repeat(500)),
+        ("package.json".to_owned(), r#"{"name":"root","private":true,"workspaces":["packages/*"],"scripts":{"test":"turbo test"},"engines":{"node":">=20"}}"#.to_owned()),
+        ("pnpm-lock.yaml".to_owned(), String::new()),
+        (".editorconfig".to_owned(), "root = true\n[*]\nindent_style = space\nindent_size = 2\nend_of_line = lf\n[Makefile]\nindent_style = tab\n".to_owned()),
+    ];
+    for package in 0..packages {
+        let needs = format!("\"p{}\":\"*\",\"p{}\":\"*\"", package / 2, package / 3);
+        let manifest = format!(
+            "{{\"name\":\"p{package}\",\"scripts\":{{\"test\":\"jest\",\"build\":\"tsc\",\"lint\":\"eslint .\"}},\"dependencies\":{{{needs}}}}}"
+        );
+        files.push((format!("packages/p{package}/package.json"), manifest));
+        files.push((format!("packages/p{package}/src/index.ts"), String::new()));
+        files.push((
+            format!(".github/workflows/p{package}.yml"),
+            format!("jobs:\n  t:\n    steps:\n      - run: npm test -w p{package}\n"),
+        ));
+    }
+    files
+}
+
+#[test]
+fn what_matters_most_stays_in_a_brief_however_small_the_window() {
+    let owned = monorepo(200);
+    let files: Vec<(&str, &str)> = owned.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    for window in [8_000, 32_000, 200_000] {
+        let brief = of(&files, window, Some(&["git"]), "");
+        let limit = ((window * 4 * 12 / 100) as usize).clamp(1_500, 60_000) + 700;
+        assert!(brief.text.len() <= limit, "{window}: {} > {limit}", brief.text.len());
+        for words in [
+            "- test: `pnpm test`",
+            "Validation will run, unless the task names checks of its own: `pnpm test`.",
+            "Pinned: Node >=20",
+            "Missing here, do not try: `pnpm`",
+            "## Packages: 200 (200 npm)\n- `p1` in `packages/p1`, needs p0, needed by 4\n",
+            "<repository-text path=\"AGENTS.md\">",
+            "## Tree",
+        ] {
+            assert!(brief.text.contains(words), "{window}: {words}\n---\n{}", brief.text);
+        }
+        assert_eq!(brief.text.contains("`*` spaces, indent 2; `Makefile` tabs"), window > 8_000, "{}", brief.text);
+    }
+}
+
+#[test]
+fn a_hundred_thousand_files_with_thousands_of_manifests_stay_bounded() {
+    let owned = monorepo(33_000);
+    let files: Vec<(&str, &str)> = owned.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let listed: Vec<BriefFile<'_>> =
+        files.iter().map(|(path, text)| BriefFile { path, size: text.len() as u64 }).collect();
+    assert_eq!(wanted(&listed).len(), 394, "there are no samples of Python among them");
+    let started = std::time::Instant::now();
+    let brief = of(&files, 128_000, None, "");
+    let took = started.elapsed();
+    assert!(took.as_secs() < 20, "{took:?}");
+    assert!(brief.text.contains("99004 files") && brief.text.contains("- test: `pnpm test`"), "{}", &brief.text[..900]);
+    let large: Vec<BriefFile<'_>> = files.iter().map(|(path, _)| BriefFile { path, size: 200_000 }).collect();
+    assert_eq!(wanted(&large).len(), 20, "4 MiB in all");
+}

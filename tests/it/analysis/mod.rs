@@ -1,4 +1,6 @@
 //! Tests of the analysis.
 
+mod affected;
 mod brief;
 mod discovery;
+mod prohibitions;

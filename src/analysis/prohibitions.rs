@@ -1,0 +1,275 @@
+//! What a request forbids in so many words: "do not touch `src/legacy`", "without adding
+//! dependencies". Pure. English and the commonest German.
+//!
+//! Only sentences that forbid something of the work count: "do not crash on empty input" says what
+//! the program is to do, and is none.
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// Prohibitions of one request.
+const PROHIBITIONS_MAX: usize = 20;
+/// Of a sentence, in characters; a longer one is cut.
+const SENTENCE_CHARS_MAX: usize = 300;
+/// Of a request, in bytes; what stands behind is not looked at.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+const PATHS_MAX: usize = 20;
+
+/// Something that the request forbids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prohibition {
+    /// The sentence, as the request has it.
+    pub text: String,
+    /// Globs of paths that must stay as they are, relative to the repository's root: a file, a
+    /// directory with all below it (`src/legacy/**`), or what the request itself wrote as a glob.
+    /// Empty where words alone say what is forbidden.
+    pub paths: Vec<String>,
+}
+
+macro_rules! pattern {
+    ($name:ident, $text:literal) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($text).expect("the pattern is a constant"));
+    };
+}
+
+// A negation, then soon a word for changing something.
+pattern!(
+    FORBIDS,
+    r"(?ix)
+    \b(?:do\s+not|don['’]?t|never|must\s+not|mustn['’]t|should\s+not|shouldn['’]t|shall\s+not|may\s+not|cannot|can['’]t|please\s+no|avoid|refrain\s+from|without|not\s+to|stop\s+short\s+of)
+    \s+(?:(?:ever|also|please|be|any\s+of|you|in\s+any\s+way|under\s+any\s+circumstances)\s+){0,3}
+    (?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|break|add|introduc|install|creat|bump|upgrad|downgrad|commit|push|weaken|skip|disabl|us(?:e|ing)\b|replac|regenerat|rearrang|reorder)\w*"
+);
+// Something is to be let alone or kept.
+pattern!(
+    KEEPS,
+    r"(?ix)
+    \b(?:leave|keep)\b .{1,120}? \b(?:alone|untouched|unchanged|intact|as\s+(?:is|it\s+is|they\s+are)|unmodified|stable|the\s+same)\b
+    | \b(?:must|should|has\s+to|have\s+to|needs?\s+to)\s+(?:stay|remain)\b .{0,60}? \b(?:unchanged|untouched|intact|the\s+same|as\s+(?:is|it\s+is|they\s+are)|stable|compatible)\b
+    | \b(?:must|should)\s+not\s+be\s+(?:touched|changed|modified|edited|altered|updated|deleted|removed|renamed|moved)\b
+    | \b(?:is|are)\s+off[\s-]limits\b
+    | \bno\s+(?:new|additional|extra|further)\s+(?:dependenc|librar|packag|crate|file|module|test|feature)\w*
+    | \bno\s+(?:changes?|edits?|modifications?)\s+(?:to|in|of|outside)\b
+    | \b(?:only|nothing\s+but)\s+(?:touch|change|edit|modify)\b"
+);
+pattern!(
+    GERMAN,
+    r"(?ix)
+    \b(?:nicht|nichts|kein(?:e|en|er|em)?|niemals|nie)\b .{0,100}? \b(?:anfass|angefasst|anrühr|angerührt|änder|geändert|veränder|verändert|ander|lösch|gelöscht|entfern|umbenenn|umbenannt|verschieb|verschoben|bearbeit|hinzufüg|hinzugefügt|hinzukomm|einführ|eingeführt|einbau|installier|anpass|angepasst|brech|überschreib)\w*
+    | \b(?:fass|fasse|fasst|rühr|rühre|änder|ändere|ändern|änderst|lösche|entferne|bearbeite|füge|verschiebe)\b .{1,120}? \b(?:nicht|nichts|kein(?:e|en|er)?)\b
+    | \bohne\b .{0,100}? (?:\bzu\s+(?:ändern|verändern|löschen|entfernen|brechen)\b|zufügen\b|zuführen\b|zufassen\b|zurühren\b|\bneue\s+(?:Abhängigkeit|Bibliothek|Paket)\w*)
+    | \blass(?:e|t|en)?\b .{1,120}? \b(?:in\s+Ruhe|unverändert|unangetastet|so\s+wie|wie\s+(?:er|sie|es)\s+(?:ist|sind))\b
+    | \bkeine\s+(?:neuen|weiteren|zusätzlichen|Änderung(?:en)?)\b
+    | \b(?:muss|müssen|soll|sollen)\b .{0,100}? \b(?:unverändert|unangetastet)\b"
+);
+// Behaviour that is asked of the program, in the words of a prohibition.
+pattern!(
+    BEHAVIOUR,
+    r"(?ix)\b(?:it|they|this|that|which|code|function|parser|program|server|client|users?|tests?|build|command|app|page|button|method|api|who)\s+(?:do(?:es)?\s+not|don['’]t|doesn['’]t|cannot|can['’]t|should\s+not|shouldn['’]t|must\s+not|never|may\s+not)\s+(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|format|overwrit|break|add|creat|install|us|replac|skip|push|commit)\w*"
+);
+pattern!(PATH, r#"[`"']?((?:\.{1,2}/)?[\w.@*{}\[\]-]+(?:/[\w.@*{},\[\]-]+)*/?)[`"']?"#);
+
+/// What the request forbids, in its order, each sentence once.
+pub fn prohibitions(request: &str) -> Vec<Prohibition> {
+    let mut found: Vec<Prohibition> = Vec::new();
+    for sentence in sentences(request) {
+        let forbids = FORBIDS.find(sentence);
+        let marks = [forbids, KEEPS.find(sentence), GERMAN.find(sentence)];
+        let Some(mark) = marks.into_iter().flatten().min_by_key(regex::Match::start) else { continue };
+        let behaviour = BEHAVIOUR.find(sentence).is_some_and(|words| words.end() >= mark.end());
+        let only_behaviour = behaviour && paths(sentence, mark.start(), mark.end()).is_empty();
+        let text: String = sentence.chars().take(SENTENCE_CHARS_MAX).collect();
+        if only_behaviour || found.iter().any(|one| one.text == text) || found.len() >= PROHIBITIONS_MAX {
+            continue;
+        }
+        let limits_to = mark.as_str().to_lowercase();
+        // "Only touch X" forbids everything but X, which no list of paths says.
+        let paths =
+            if limits_to.starts_with("only") || limits_to.starts_with("nothing but") || sentence.contains("outside") {
+                Vec::new()
+            } else {
+                paths(sentence, mark.start(), mark.end())
+            };
+        found.push(Prohibition { text, paths });
+    }
+    found
+}
+
+/// Sentences and items of lists, outside fenced blocks.
+fn sentences(request: &str) -> Vec<&str> {
+    let mut end = request.len().min(REQUEST_BYTES_MAX);
+    while !request.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in request[..end].lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            found.extend(split(line.trim_start().trim_start_matches(['-', '*', '>', ' ', '•'])));
+        }
+    }
+    found
+}
+
+/// At full stops, question and exclamation marks and semicolons that blanks follow.
+fn split(line: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut quoted = false;
+    for (at, letter) in line.char_indices() {
+        quoted ^= letter == '`';
+        let next = at + letter.len_utf8();
+        let ends = matches!(letter, '.' | '!' | '?' | ';') && line[next..].starts_with([' ', '\t']);
+        let short = ["e.g.", "i.e.", "z.B.", "etc.", "vs."].iter().any(|short| line[start..next].ends_with(short));
+        if ends && !quoted && !short {
+            parts.push(line[start..next].trim());
+            start = next;
+        }
+    }
+    parts.push(line[start..].trim());
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Words for parts of a repository that have no path of their own, and the globs that they mean.
+const MEANT: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "the tests",
+            "tests alone",
+            "existing tests",
+            "any tests",
+            "test files",
+            "the test suite",
+            "die tests",
+            "tests nicht",
+            "keine tests",
+        ],
+        &[
+            "**/test/**",
+            "**/tests/**",
+            "**/__tests__/**",
+            "**/spec/**",
+            "**/test_*",
+            "**/*_test.*",
+            "**/*.test.*",
+            "**/*.spec.*",
+            "**/*_spec.*",
+        ],
+    ),
+    (
+        &["lock file", "lockfile", "lock files", "lockfiles"],
+        &[
+            "**/Cargo.lock",
+            "**/package-lock.json",
+            "**/pnpm-lock.yaml",
+            "**/yarn.lock",
+            "**/poetry.lock",
+            "**/uv.lock",
+            "**/Gemfile.lock",
+            "**/composer.lock",
+            "**/go.sum",
+        ],
+    ),
+    (
+        &["the ci", "ci config", "workflows", "github actions"],
+        &[".github/workflows/**", ".gitlab-ci.yml", ".circleci/**"],
+    ),
+    (&["migrations"], &["**/migrations/**"]),
+    (&["documentation", "the docs"], &["docs/**", "**/*.md"]),
+    (&["the readme"], &["**/README*"]),
+];
+
+/// The globs that a sentence's prohibition speaks of: what stands behind the words that forbid, or
+/// between them.
+fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut add = |glob: String| {
+        if !found.contains(&glob) && found.len() < PATHS_MAX {
+            found.push(glob);
+        }
+    };
+    // "X must stay unchanged" and German sentences name it before.
+    let before = sentence[start..end].to_lowercase().contains(" be ") || !FORBIDS.is_match(sentence);
+    let from = if before { 0 } else { start };
+    // What a contrast or a reason brings is not what is forbidden.
+    let rest = &sentence[from..];
+    let until = [" but ", ", instead", " except ", " because ", " unless ", " sondern ", " außer ", " weil "]
+        .iter()
+        .filter_map(|word| rest.find(word).filter(|at| from + at >= end))
+        .min();
+    let part = &rest[..until.unwrap_or(rest.len())];
+    let mut words = part.to_lowercase();
+    for word in PATH.captures_iter(part) {
+        let whole = word.get(0).map_or("", |whole| whole.as_str());
+        let quoted = whole.starts_with('`');
+        let path = word[1].trim_start_matches("./").trim_end_matches(['.', ',']);
+        if is_path(path, quoted) {
+            words = words.replacen(&whole.to_lowercase(), " ", 1);
+            let directory = path.trim_end_matches('/');
+            let last = directory.rsplit('/').next().unwrap_or(directory);
+            let file = last.trim_start_matches('.').contains('.') || path.contains('*') || NAMES.contains(&last);
+            add(if file && !path.ends_with('/') { directory.to_owned() } else { format!("{directory}/**") });
+        }
+    }
+    for (meant, globs) in MEANT {
+        if meant.iter().any(|word| words.contains(word)) && !words.contains("new test") {
+            globs.iter().for_each(|glob| add((*glob).to_owned()));
+        }
+    }
+    found
+}
+
+/// A word that is a path: it has a slash or an extension that files have.
+fn is_path(word: &str, quoted: bool) -> bool {
+    if word.starts_with("..")
+        || word.len() < 2
+        || word.contains("//")
+        || word.chars().all(|letter| !letter.is_alphanumeric())
+    {
+        return false;
+    }
+    let choices = [
+        "and/or",
+        "either/or",
+        "n/a",
+        "input/output",
+        "read/write",
+        "client/server",
+        "und/oder",
+        "i/o",
+        "true/false",
+        "yes/no",
+    ];
+    if word.contains('/') {
+        return !choices.contains(&word.to_lowercase().as_str());
+    }
+    let extension =
+        word.rsplit_once('.').filter(|(stem, _)| !stem.is_empty() || word.len() > 4).map(|(_, extension)| extension);
+    let extends = extension.is_some_and(|extension| {
+        (1..=6).contains(&extension.len())
+            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && extension.bytes().any(|byte| byte.is_ascii_alphabetic())
+    });
+    let version = word.starts_with(|letter: char| letter.is_ascii_digit());
+    let short =
+        matches!(word.to_lowercase().as_str(), "e.g" | "i.e" | "node.js" | "next.js" | "vue.js" | "z.b" | "d.h");
+    // A call such as `a.b` in quotes is a name in code more often than a file.
+    let code = quoted && extension.is_some_and(|extension| !FILES.contains(&extension));
+    (extends && !version && !short && !code && extension.is_some_and(|extension| quoted || FILES.contains(&extension)))
+        || NAMES.contains(&word)
+}
+
+/// Files without an extension.
+const NAMES: &[&str] =
+    &["Makefile", "Dockerfile", "LICENSE", "Gemfile", "Rakefile", "Justfile", "justfile", "CODEOWNERS"];
+
+/// Extensions that make a word without a slash a file.
+const FILES: &[&str] = &[
+    "rs", "py", "go", "js", "jsx", "ts", "tsx", "mjs", "cjs", "java", "kt", "kts", "c", "h", "cc", "cpp", "hpp", "cs",
+    "rb", "php", "swift", "scala", "ex", "exs", "hs", "sh", "sql", "html", "css", "scss", "vue", "svelte", "md", "rst",
+    "txt", "yml", "yaml", "json", "toml", "lock", "xml", "proto", "ini", "cfg", "conf", "env", "mod", "sum", "gradle",
+    "lua", "zig", "dart",
+];

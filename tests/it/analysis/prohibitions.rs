@@ -1,0 +1,103 @@
+//! Tests of what a request forbids.
+
+use journeyman::analysis::prohibitions;
+
+fn found(request: &str) -> Vec<(String, Vec<String>)> {
+    prohibitions(request).into_iter().map(|one| (one.text, one.paths)).collect()
+}
+
+#[test]
+fn prohibitions_are_found_with_their_paths() {
+    let table: &[(&str, &[&str])] = &[
+        ("Do not touch src/legacy.", &["src/legacy/**"]),
+        ("Please don't touch src/legacy/ or `lib/old.rs`.", &["src/legacy/**", "lib/old.rs"]),
+        ("Don’t modify package.json.", &["package.json"]),
+        ("Never edit *.generated.ts files.", &["*.generated.ts"]),
+        ("You must not change anything in `vendor/` and third_party/zlib.", &["vendor/**", "third_party/zlib/**"]),
+        ("Leave config/prod.yaml alone.", &["config/prod.yaml"]),
+        ("Keep the public API unchanged.", &[]),
+        ("Don't change the public API.", &[]),
+        ("Add the flag without adding dependencies.", &[]),
+        ("Fix it without breaking the public API.", &[]),
+        ("No new dependencies, please.", &[]),
+        ("Do not add any libraries.", &[]),
+        ("src/schema.sql must stay unchanged.", &["src/schema.sql"]),
+        ("The file Makefile must not be changed.", &["Makefile"]),
+        ("./migrations/ is off-limits.", &["migrations/**"]),
+        ("No changes to .github/workflows/ci.yml.", &[".github/workflows/ci.yml"]),
+        ("Avoid renaming src/api/mod.rs because others import it from src/lib.rs.", &["src/api/mod.rs"]),
+        ("Do not edit a.py but change b.py.", &["a.py"]),
+        ("Only touch src/parser.rs.", &[]),
+        ("Do not change anything outside src/ui.", &[]),
+        ("Do not commit anything.", &[]),
+        ("Fass src/legacy nicht an.", &["src/legacy/**"]),
+        ("Bitte ändere nichts an lib/alt.py.", &["lib/alt.py"]),
+        ("Lass die Datei config.yaml unverändert.", &["config.yaml"]),
+        ("Füge keine neuen Abhängigkeiten hinzu.", &[]),
+        ("Ohne neue Abhängigkeiten.", &[]),
+        ("Die öffentliche API darf nicht geändert werden.", &[]),
+    ];
+    let mut wrong = Vec::new();
+    for (request, paths) in table {
+        let found = found(request);
+        let wanted = vec![((*request).to_owned(), paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())];
+        if found != wanted {
+            wrong.push(format!("{request}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_program_shall_not_do_is_no_prohibition() {
+    for request in [
+        "Fix the crash in src/main.rs.",
+        "The parser does not crash on empty input.",
+        "Make sure it does not update the cache twice.",
+        "Users cannot delete their account; fix that.",
+        "The server should not remove trailing slashes.",
+        "Why does this not work?",
+        "If there is no file, create src/new.rs.",
+        "The function never removes entries from the map.",
+        "Das Programm stürzt ab, wenn keine Datei da ist.",
+        "Add tests for the parser and update README.md.",
+        "",
+    ] {
+        assert_eq!(found(request), [], "{request}");
+    }
+}
+
+#[test]
+fn tests_and_lock_files_are_meant_by_their_words() {
+    let one = |request: &str| found(request).remove(0).1;
+    assert!(one("Leave the tests alone.").contains(&"**/tests/**".to_owned()));
+    assert!(one("Do not weaken or change existing tests.").contains(&"**/*_test.*".to_owned()));
+    assert!(one("Don't touch the lock file.").contains(&"**/Cargo.lock".to_owned()));
+    assert!(one("Never modify migrations.").contains(&"**/migrations/**".to_owned()));
+}
+
+#[test]
+fn each_sentence_counts_for_itself_and_quotes_of_code_do_not() {
+    let request = "Mend the rounding in src/money.rs. Do not touch src/tax.rs! Thanks.\n\n\
+                   Rules:\n- no new dependencies\n- leave docs/api.md as is; keep the rest tidy\n\
+                   ```\n# do not edit generated.py\n```\nDo not touch src/tax.rs!";
+    let expected = [
+        ("Do not touch src/tax.rs!", vec!["src/tax.rs"]),
+        ("no new dependencies", vec![]),
+        ("leave docs/api.md as is;", vec!["docs/api.md"]),
+    ];
+    let expected: Vec<(String, Vec<String>)> = expected
+        .into_iter()
+        .map(|(text, paths)| (text.to_owned(), paths.into_iter().map(str::to_owned).collect()))
+        .collect();
+    assert_eq!(found(request), expected);
+}
+
+#[test]
+fn a_request_of_any_size_is_read_within_limits() {
+    let many: String = (0..2_000).map(|n| format!("Do not touch src/part_{n}.rs. ")).collect();
+    assert_eq!(prohibitions(&many).len(), 20);
+    let long = format!("Do not touch {}.", "a/".repeat(500_000));
+    assert_eq!(prohibitions(&long)[0].text.chars().count(), 300);
+    prohibitions(&"ß`".repeat(300_000));
+}
