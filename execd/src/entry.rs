@@ -21,6 +21,7 @@ pub(crate) struct Pipes {
 /// started as root.
 pub(crate) fn enter(owner: Option<(u32, u32)>) -> io::Result<Pipes> {
     if let Some((uid, gid)) = owner {
+        std::os::unix::fs::chown(HOME, Some(uid), Some(gid))?;
         become_user(uid, gid)?;
     }
     rustix::thread::set_no_new_privs(true)?;
@@ -46,12 +47,12 @@ pub(crate) fn silence_stderr() -> io::Result<()> {
     Ok(())
 }
 
-fn become_user(uid: u32, gid: u32) -> io::Result<()> {
+/// Gives up root and every capability. Must be called while there is one thread.
+pub(crate) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     use rustix::thread::{Gid, Uid};
     if uid == 0 || uid == u32::MAX || gid == 0 || gid == u32::MAX {
         return Err(io::Error::other("root is not a workspace's user"));
     }
-    std::os::unix::fs::chown(HOME, Some(uid), Some(gid))?;
     for capability in CapabilitySet::all().iter() {
         // Those that the kernel does not know are not there to be dropped.
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);

@@ -1,6 +1,7 @@
 //! `execd serve` is the first process of a workspace: it runs commands and touches files there on
 //! behalf of the server, which it hears on stdin and answers on stdout. `execd launch` is the
-//! short-lived step before it on the host: it enters the cgroups and becomes bubblewrap.
+//! short-lived step before it on the host: it enters the cgroups and becomes bubblewrap. `execd
+//! confine` is the like step inside a throwaway sandbox, which becomes the one program there.
 //!
 //! `--of` only marks the process, so
 //! that a sweep finds those of its own service.
@@ -10,6 +11,7 @@
 
 mod apply;
 mod calls;
+mod confine;
 mod connection;
 mod disk;
 mod entry;
@@ -39,7 +41,11 @@ fn main() -> ExitCode {
             _ => Err("uid and gid are numbers".to_owned()),
         },
         ["launch", plan] => Err(launch::launch(plan)),
-        _ => Err("usage: execd serve --of SERVICE [--uid N --gid N] | execd launch PLAN".to_owned()),
+        ["confine", "--of", _, plan] => Err(confine::confine(plan)),
+        _ => Err(
+            "usage: execd serve --of SERVICE [--uid N --gid N] | execd launch PLAN | execd confine --of SERVICE PLAN"
+                .to_owned(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

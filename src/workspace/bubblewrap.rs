@@ -7,14 +7,15 @@
 //! namespace stands in, in which no further one can be made. The filter of system calls is the
 //! same in both.
 
-use super::{OpenSandbox, SandboxSettings};
-use execd::plan::Plan;
+use super::{OpenSandbox, SandboxSettings, Throwaway};
+use execd::plan::{Confined, Plan};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 const EXECD_INSIDE: &str = "/.execd";
+const PROGRAM_INSIDE: &str = "/.program";
 const HOME: &str = "/home/agent";
 const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// The user inside a user namespace.
@@ -45,6 +46,8 @@ const ETC: &[&str] = &[
 ];
 /// Directories that are links into `/usr` on some hosts.
 const ROOTS: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// Where shared libraries are.
+const LIBRARIES: &[&str] = &["/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib"];
 
 /// Where the machine's bubblewrap is.
 pub(super) fn find() -> Option<PathBuf> {
@@ -60,13 +63,9 @@ pub(super) fn plan(
     owner: Option<(u32, u32)>,
 ) -> Plan {
     let mut mounts = Arguments::default();
-    mounts.add(&["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
+    mounts.namespaces(owner.is_some());
     if owner.is_some() {
-        mounts.add(&["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]);
-        mounts.add(&["--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_CHOWN"]);
-    } else {
-        let user = USER_INSIDE.to_string();
-        mounts.add(&["--unshare-user", "--disable-userns", "--uid", &user, "--gid", &user]);
+        mounts.add(&["--cap-add", "CAP_CHOWN"]);
     }
     mounts.add(&["--hostname", "workspace", "--clearenv", "--unsetenv", "PWD", "--as-pid-1", "--new-session"]);
     mounts.system();
@@ -102,6 +101,43 @@ pub(super) fn plan(
     }
 }
 
+/// The whole command line of a sandbox for one program: libraries, the program and execd, nothing
+/// else and nothing that can be written to; not even `/proc` and `/dev`.
+pub(super) fn throwaway(
+    bwrap: &Path,
+    execd: &Path,
+    instance: &str,
+    throwaway: &Throwaway,
+    owner: Option<(u32, u32)>,
+) -> Result<Plan, serde_json::Error> {
+    let mut mounts = Arguments::default();
+    mounts.namespaces(owner.is_some());
+    mounts.add(&["--hostname", "workspace", "--clearenv", "--as-pid-1", "--new-session"]);
+    for libraries in LIBRARIES.iter().map(Path::new).filter(|path| path.is_dir()) {
+        mounts.bind("--ro-bind", libraries, libraries);
+    }
+    mounts.roots(|name| name.starts_with("lib"));
+    let cache = Path::new("/etc/ld.so.cache");
+    if cache.is_file() {
+        mounts.bind("--ro-bind", cache, cache);
+    }
+    mounts.bind("--ro-bind", execd, Path::new(EXECD_INSIDE));
+    mounts.bind("--ro-bind", &throwaway.program, Path::new(PROGRAM_INSIDE));
+    let confined = serde_json::to_string(&Confined {
+        program: PROGRAM_INSIDE.to_owned(),
+        arguments: throwaway.arguments.clone(),
+        owner,
+        data_bytes: throwaway.memory_bytes,
+        cpu_seconds: throwaway.cpu_seconds,
+        processes: super::throwaway::PROCESSES_OF_USER,
+        open_files: super::throwaway::OPEN_FILES,
+    })?;
+    let mut then = Arguments::default();
+    then.add(&["--remount-ro", "/", "--", EXECD_INSIDE, "confine", "--of", instance, &confined]);
+    let bwrap = bwrap.to_string_lossy().into_owned();
+    Ok(Plan { bwrap, mounts: mounts.0, then: then.0, ..Plan::default() })
+}
+
 /// The environment of commands that follows from what is mounted.
 pub(super) fn environment(settings: &SandboxSettings, open: &OpenSandbox) -> Vec<(String, String)> {
     let bins = settings.toolchains.iter().map(|toolchain| toolchain.join("bin").to_string_lossy().into_owned());
@@ -121,6 +157,17 @@ const PARENT_MODE: &str = "0755";
 impl Arguments {
     fn add(&mut self, arguments: &[&str]) {
         self.0.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    }
+
+    /// What of the host's is not seen, and who the first process is.
+    fn namespaces(&mut self, as_root: bool) {
+        self.add(&["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
+        if as_root {
+            self.add(&["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"]);
+        } else {
+            let user = USER_INSIDE.to_string();
+            self.add(&["--unshare-user", "--disable-userns", "--uid", &user, "--gid", &user]);
+        }
     }
 
     /// The directories above `path`, passable for everybody: bwrap by itself makes them for root
@@ -147,19 +194,24 @@ impl Arguments {
     /// The host's programs and libraries.
     fn system(&mut self) {
         self.add(&["--ro-bind", "/usr", "/usr"]);
-        for name in ROOTS {
-            let path = Path::new("/").join(name);
-            match fs::read_link(&path) {
-                Ok(target) => self.add(&["--symlink", &target.to_string_lossy(), &path.to_string_lossy()]),
-                Err(_) if path.is_dir() => self.bind("--ro-bind", &path, &path),
-                Err(_) => {}
-            }
-        }
+        self.roots(|_| true);
         for name in ETC {
             let path = Path::new("/etc").join(name);
             // Where a link leads out of what is mounted, its target is what counts.
             if let Ok(real) = path.canonicalize() {
                 self.bind("--ro-bind", &real, &path);
+            }
+        }
+    }
+
+    /// Those of [`ROOTS`] that are wanted, as the host has them.
+    fn roots(&mut self, wanted: impl Fn(&str) -> bool) {
+        for name in ROOTS.iter().filter(|name| wanted(name)) {
+            let path = Path::new("/").join(name);
+            match fs::read_link(&path) {
+                Ok(target) => self.add(&["--symlink", &target.to_string_lossy(), &path.to_string_lossy()]),
+                Err(_) if path.is_dir() => self.bind("--ro-bind", &path, &path),
+                Err(_) => {}
             }
         }
     }

@@ -69,6 +69,11 @@ impl Directories {
         Some((uid, uid))
     }
 
+    /// A uid and gid that no task has and that owns no file.
+    pub(super) fn spare(&self) -> Option<(u32, u32)> {
+        self.uid_base.map(|base| (base + UIDS, base + UIDS))
+    }
+
     fn make(&self, task: TaskId, uid: u32) -> io::Result<()> {
         let path = self.of(task).0;
         fs::create_dir_all(&path)?;

@@ -115,7 +115,7 @@ fn hear(decoder: &mut Decoder, bytes: &[u8], link: &Link) -> Result<(), FrameErr
 
 /// Waits for bubblewrap's end, or makes it; then empties and removes the cgroup. The kernel has
 /// killed everything in the sandbox by the time that its first process is gone.
-async fn bury(mut child: Child, group: Option<Group>) {
+pub(super) async fn bury(mut child: Child, group: Option<Group>) {
     let patience: Result<io::Result<ExitStatus>, _> = timeout(END_PATIENCE, child.wait()).await;
     if patience.is_err() {
         // execd dies with its parent, and everything with execd.

@@ -1,7 +1,7 @@
 //! Starts and ends sandboxes, and owns the directories of tasks.
 
 use super::{
-    Capabilities, SandboxLimits, Workspace, WorkspaceError, bubblewrap,
+    Capabilities, SandboxLimits, Throwaway, Workspace, WorkspaceError, bubblewrap,
     calls::WORKSPACE,
     cgroup::{Cgroups, Controller, Group},
     directories::Directories,
@@ -258,6 +258,24 @@ impl Sandboxes {
         }
     }
 
+    /// Starts a sandbox for one program; it belongs to no task.
+    pub(super) async fn start_throwaway(
+        &self,
+        throwaway: Throwaway,
+    ) -> Result<(Kept, Option<ChildStderr>), WorkspaceError> {
+        let inner = Arc::clone(&self.inner);
+        let _held = self.inner.starting.read().await;
+        let start = move || {
+            let owner = inner.directories.spare();
+            let execd = &inner.settings.execd;
+            let plan = bubblewrap::throwaway(&inner.bwrap, execd, &inner.instance, &throwaway, owner).map_err(setup)?;
+            let limits = SandboxLimits { pids: 64, memory_bytes: throwaway.memory_bytes, ..SandboxLimits::default() };
+            let (kept, stderr, _) = inner.launch(crate::clock::new_id(), plan, &limits, false)?;
+            Ok((kept, stderr))
+        };
+        tokio::task::spawn_blocking(start).await.map_err(setup)?
+    }
+
     /// Kills processes and removes directories that belong to none of the `live` tasks, and
     /// processes that an earlier server left behind whatever they belong to. For the start, and
     /// then from time to time.
@@ -281,14 +299,23 @@ impl Inner {
         open: &OpenSandbox,
         owner: Option<(u32, u32)>,
     ) -> Result<(Kept, Option<ChildStderr>, watch::Receiver<bool>), WorkspaceError> {
+        let plan = bubblewrap::plan(&self.bwrap, &self.settings, &self.instance, open, owner);
+        self.launch(open.task, plan, &open.limits, open.low_priority)
+    }
+
+    fn launch(
+        &self,
+        task: TaskId,
+        mut plan: execd::plan::Plan,
+        limits: &SandboxLimits,
+        low_priority: bool,
+    ) -> Result<(Kept, Option<ChildStderr>, watch::Receiver<bool>), WorkspaceError> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{}.{number}", open.task, std::process::id());
-        let mut plan = bubblewrap::plan(&self.bwrap, &self.settings, &self.instance, open, owner);
-        let group =
-            self.cgroups.make(&name, &open.limits, open.low_priority).map_err(|error| WorkspaceError::Setup {
-                what: format!("the limits of a cgroup could not be set: {error}"),
-                mend: "switch cgroups off in the settings, or let the service write to its own".to_owned(),
-            })?;
+        let name = format!("{task}.{}.{number}", std::process::id());
+        let group = self.cgroups.make(&name, limits, low_priority).map_err(|error| WorkspaceError::Setup {
+            what: format!("the limits of a cgroup could not be set: {error}"),
+            mend: "switch cgroups off in the settings, or let the service write to its own".to_owned(),
+        })?;
         plan.cgroup_procs = group.procs();
         let plan = serde_json::to_string(&plan).map_err(setup)?;
         #[expect(clippy::disallowed_methods, reason = "workspace owns the processes of sandboxes")]
@@ -308,7 +335,7 @@ impl Inner {
         };
         let stderr = child.stderr.take();
         let (ended, receiver) = watch::channel(false);
-        let entry = Open { task: open.task, group: name, pid: child.id().unwrap_or_default(), ended: receiver.clone() };
+        let entry = Open { task, group: name, pid: child.id().unwrap_or_default(), ended: receiver.clone() };
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|open| !*open.ended.borrow() && open.ended.has_changed().is_ok());
         all.push(entry);

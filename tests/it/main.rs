@@ -37,6 +37,7 @@ mod steering;
 mod store;
 mod support;
 mod teams;
+mod throwaway;
 mod tools;
 mod watching;
 mod workspace;
