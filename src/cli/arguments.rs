@@ -39,6 +39,9 @@ pub enum Command {
     Model(Model),
     #[command(about = "Ask the server at JOURNEYMAN_LISTEN whether it is alive")]
     Healthcheck(Healthcheck),
+    /// Read source files from stdin and write their outline: the service starts it in a sandbox
+    #[command(hide = true)]
+    Outline,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod checkout;
 pub mod client;
 mod exit;
+mod outline;
 mod output;
 mod run;
 pub mod screen;
@@ -39,6 +40,7 @@ pub async fn main(arguments: Arguments) -> Exit {
         Command::Healthcheck(check) => server::healthcheck(check).await,
         Command::Run(run) => run::run(&arguments.settings, *run).await,
         Command::Task(task) => task::task(task).await,
+        Command::Outline => outline::outline(),
     };
     done.unwrap_or_else(|error| exit::complain(&error))
 }

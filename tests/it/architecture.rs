@@ -52,6 +52,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["workspace"]),
     ("kube", &["workspace"]),
     ("execd", &["workspace"]),
+    ("parsers", &["analysis", "cli"]),
+    // In the package `parsers` alone.
+    ("tree_sitter", &[]),
     ("rand", &["clock"]),
     ("anyhow", &["app", "cli"]),
 ];
@@ -80,7 +83,7 @@ fn sources(below: &[&str]) -> Vec<&'static Source> {
     static ALL: LazyLock<Vec<Source>> = LazyLock::new(|| {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut paths = Vec::new();
-        for dir in ["src", "execd/src", "tests"] {
+        for dir in ["src", "execd/src", "parsers/src", "tests"] {
             collect(&package.join(dir), &mut paths);
         }
         paths.sort();
@@ -303,11 +306,11 @@ fn tests_live_in_tests_and_none_is_ignored() {
     let marks = regex::Regex::new(r"cfg\s*\(\s*(?:all\(|any\(|not\()?\s*test\b|_for_tests?\b").unwrap();
     let ignored = regex::Regex::new(r"#\[\s*ignore\b").unwrap();
     let mut broken = Vec::new();
-    for source in sources(&["src", "execd/src"]) {
+    for source in sources(&["src", "execd/src", "parsers/src"]) {
         let found = source.lines().filter(|(_, code)| marks.is_match(code));
         broken.extend(found.map(|(line, code)| format!("{}:{line}: {}", source.path, code.trim())));
     }
-    for source in sources(&["src", "execd/src", "tests"]) {
+    for source in sources(&["src", "execd/src", "parsers/src", "tests"]) {
         let found = source.lines().filter(|(_, code)| ignored.is_match(code));
         broken.extend(found.map(|(line, code)| format!("{}:{line}: {}", source.path, code.trim())));
     }
@@ -318,7 +321,7 @@ fn tests_live_in_tests_and_none_is_ignored() {
 fn a_lint_is_expected_with_a_reason_and_never_allowed() {
     let allowed = regex::Regex::new(r"#!?\[\s*allow\b").unwrap();
     let mut broken = Vec::new();
-    for source in sources(&["src", "execd/src", "tests"]) {
+    for source in sources(&["src", "execd/src", "parsers/src", "tests"]) {
         let found = source.lines().filter(|(_, code)| allowed.is_match(code));
         broken.extend(found.map(|(line, code)| format!("{}:{line}: {}", source.path, code.trim())));
         for (at, _) in source.code.match_indices("[expect(") {
@@ -335,7 +338,7 @@ fn a_lint_is_expected_with_a_reason_and_never_allowed() {
 #[test]
 fn each_module_says_what_it_is_and_a_mod_file_is_a_table_of_contents() {
     let mut broken = Vec::new();
-    for source in sources(&["src", "execd/src", "tests"]) {
+    for source in sources(&["src", "execd/src", "parsers/src", "tests"]) {
         if !source.text.starts_with("//!") {
             broken.push(format!("{}: does not begin with //!", source.path));
         }
@@ -370,7 +373,7 @@ fn no_room_has_a_name_that_says_nothing() {
     let empty = ["utils", "util", "common", "core", "helpers", "helper", "manager", "misc"];
     let says_nothing = |source: &&Source| source.path.split(['/', '.']).any(|part| empty.contains(&part));
     let broken: Vec<String> =
-        sources(&["src", "execd/src"]).into_iter().filter(says_nothing).map(|source| source.path.clone()).collect();
+        sources(&["src", "execd/src", "parsers/src"]).into_iter().filter(says_nothing).map(|source| source.path.clone()).collect();
     assert_none("names say what is there", &broken);
 }
 
