@@ -5,6 +5,7 @@ use super::{
     facts::{Command, Discovery, Package, Purpose},
     layout,
     manifests::Repository,
+    symbols::{self, Known},
     toolchains, tree,
 };
 use crate::domain::brief::Brief;
@@ -59,8 +60,17 @@ const COMMANDS_PERCENT: usize = 22;
 const PACKAGES_PERCENT: usize = 8;
 const PINS_PERCENT: usize = 6;
 
-/// Makes the brief. The same input gives the same text, byte for byte.
+/// What the sections about code may have of the room that is left for them and the tree, in
+/// hundredths.
+const SYMBOLS_PERCENT: usize = 70;
+
+/// Makes the brief without looking into code. The same input gives the same text, byte for byte.
 pub fn brief(input: &BriefInput<'_>) -> Brief {
+    brief_with(input, None)
+}
+
+/// Makes the brief with what is known of the code, if something is.
+pub fn brief_with(input: &BriefInput<'_>, known: Option<Known<'_>>) -> Brief {
     let repository = Repository::of(input);
     let languages = layout::languages(&repository.paths);
     let found = discovery::of(&repository);
@@ -102,12 +112,15 @@ pub fn brief(input: &BriefInput<'_>) -> Brief {
 
     let conventions = conventions::read(&repository, budget.saturating_sub(text.len()) * 65 / 100);
     let room = budget.saturating_sub(text.len() + conventions.text.len());
+    let code = known.map(|known| symbols::render(&known, input.request, room * SYMBOLS_PERCENT / 100));
+    let room = room.saturating_sub(code.as_ref().map_or(0, String::len));
     if !repository.paths.is_empty() {
         let tree = tree::render(&repository.paths, room.saturating_sub(60));
         if !tree.is_empty() {
             let _ = write!(text, "\n## Tree\n```\n{tree}```\n");
         }
     }
+    text.push_str(&code.unwrap_or_default());
     text.push_str(&conventions.text);
     Brief {
         languages,

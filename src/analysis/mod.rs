@@ -18,11 +18,12 @@ mod purpose;
 mod read;
 mod runners;
 mod said;
+pub mod symbols;
 mod toolchains;
 mod tree;
 
 pub use affected::{Affected, affected};
-pub use brief::{BriefFile, BriefInput, brief};
+pub use brief::{BriefFile, BriefInput, brief, brief_with};
 pub use discovery::{discover, packages};
 pub use facts::{Authority, Command, Discovery, Package, Pin, Purpose};
 pub use manifests::wanted;

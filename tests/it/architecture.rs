@@ -372,8 +372,11 @@ fn names_of_tests_are_sentences() {
 fn no_room_has_a_name_that_says_nothing() {
     let empty = ["utils", "util", "common", "core", "helpers", "helper", "manager", "misc"];
     let says_nothing = |source: &&Source| source.path.split(['/', '.']).any(|part| empty.contains(&part));
-    let broken: Vec<String> =
-        sources(&["src", "execd/src", "parsers/src"]).into_iter().filter(says_nothing).map(|source| source.path.clone()).collect();
+    let broken: Vec<String> = sources(&["src", "execd/src", "parsers/src"])
+        .into_iter()
+        .filter(says_nothing)
+        .map(|source| source.path.clone())
+        .collect();
     assert_none("names say what is there", &broken);
 }
 
