@@ -101,12 +101,16 @@ fn of_tree(tree: &Tree, content: &[u8]) -> Vec<SyntaxError> {
 }
 
 fn error(node: Node<'_>, content: &[u8]) -> SyntaxError {
+    let (first, last) = (node.start_position().row, node.end_position().row);
     let message = if node.is_missing() {
         format!("missing `{}`", node.kind())
     } else {
         let text = content.get(node.byte_range()).unwrap_or_default();
         let near = line_of(text.trim_ascii_start(), 0, NEAR_LETTERS_MAX);
-        if near.is_empty() { "syntax error".to_owned() } else { format!("syntax error at `{near}`") }
+        let at = if near.is_empty() { String::new() } else { format!(" at `{near}`") };
+        // What the parser could make nothing of may begin long before the slip.
+        let to = if last > first { format!(", up to line {}", last + 1) } else { String::new() };
+        format!("syntax error{at}{to}")
     };
     at(node.start_position().row, node.start_position().column, message, content)
 }

@@ -119,6 +119,12 @@ const TYPESCRIPT: &[Defines] = &[
     named("variable_declarator", Kind::Constant, Name::Assigned("name")),
     named("assignment_expression", Kind::Constant, Name::Assigned("left")),
 ];
+const TYPESCRIPT_HOLDERS: &[(&str, &str)] = &[
+    ("class_declaration", "name"),
+    ("abstract_class_declaration", "name"),
+    ("interface_declaration", "name"),
+    ("internal_module", "name"),
+];
 const GO: &[Defines] = &[
     field("function_declaration", Kind::Function),
     field("method_declaration", Kind::Function),
@@ -236,7 +242,7 @@ pub(crate) const LANGUAGES: &[Language] = &[
         extensions: &["ts", "mts", "cts"],
         grammar: || tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
         defines: TYPESCRIPT,
-        holders: &[("class_declaration", "name"), ("interface_declaration", "name"), ("internal_module", "name")],
+        holders: TYPESCRIPT_HOLDERS,
         exported: Exported::Statement,
         counts: SCRIPT_COUNTS,
         quotes: true,
@@ -248,7 +254,7 @@ pub(crate) const LANGUAGES: &[Language] = &[
         extensions: &["tsx"],
         grammar: || tree_sitter_typescript::LANGUAGE_TSX.into(),
         defines: TYPESCRIPT,
-        holders: &[("class_declaration", "name"), ("interface_declaration", "name"), ("internal_module", "name")],
+        holders: TYPESCRIPT_HOLDERS,
         exported: Exported::Statement,
         counts: SCRIPT_COUNTS,
         quotes: true,

@@ -166,5 +166,9 @@ fn stem(mut word: String) -> String {
     if word.len() > 3 && word.ends_with('e') {
         word.pop();
     }
+    // `validate` and `validation` meet.
+    if word.len() > 6 && word.ends_with("at") {
+        word.truncate(word.len() - 2);
+    }
     word
 }

@@ -39,8 +39,10 @@ pub struct BriefInput<'a> {
 
 /// Characters that a token is taken to have.
 const CHARS_PER_TOKEN: u64 = 4;
-/// The brief's part of the window, in hundredths.
+/// The brief's part of the window, in hundredths; in small windows the tools leave less.
 const WINDOW_PERCENT: u64 = 12;
+const SMALL_WINDOW_TOKENS: u64 = 16_000;
+const SMALL_WINDOW_PERCENT: u64 = 7;
 /// Below this a brief says nothing; above that it says too much.
 const CHARS_MIN: usize = 1_500;
 const CHARS_MAX: usize = 60_000;
@@ -74,7 +76,8 @@ pub fn brief_with(input: &BriefInput<'_>, known: Option<Known<'_>>) -> Brief {
     let repository = Repository::of(input);
     let languages = layout::languages(&repository.paths);
     let found = discovery::of(&repository);
-    let window = (input.window_tokens * CHARS_PER_TOKEN * WINDOW_PERCENT / 100) as usize;
+    let percent = if input.window_tokens < SMALL_WINDOW_TOKENS { SMALL_WINDOW_PERCENT } else { WINDOW_PERCENT };
+    let window = (input.window_tokens * CHARS_PER_TOKEN * percent / 100) as usize;
     let budget = window.clamp(CHARS_MIN, CHARS_MAX);
 
     let mut text = String::from("# The repository, as the server found it before your first turn\n");

@@ -1,6 +1,7 @@
 //! From settings to rooms.
 
 use crate::{
+    analysis::symbols::Parsers,
     auth::JwtSettings,
     clock,
     config::{
@@ -153,6 +154,16 @@ fn execd(settings: &Settings) -> anyhow::Result<PathBuf> {
         bail!("execd is not at {}: build it (cargo build --workspace --bins) or set JOURNEYMAN_EXECD", path.display());
     }
     Ok(path)
+}
+
+/// The parsers: this executable's own `outline` command.
+pub(super) fn parsers(sandboxes: &Sandboxes) -> anyhow::Result<Parsers> {
+    let own = std::env::current_exe().context("where this executable is")?;
+    // Test binaries lie one directory deeper, and are not it.
+    let above = own.parent().and_then(Path::parent).map(|dir| dir.join("journeyman"));
+    let in_deps = own.parent().is_some_and(|dir| dir.ends_with("deps"));
+    let program = above.filter(|path| in_deps && path.exists()).unwrap_or(own);
+    Ok(Parsers::new(sandboxes.clone(), program))
 }
 
 pub(super) fn limits(settings: &Settings) -> SandboxLimits {

@@ -242,6 +242,7 @@ fn start_worker(
         cut: shutdown.cut(),
         failpoint,
         baselines: Baselines::default(),
+        parsers: build::parsers(&sandboxes)?,
     });
     let reconciler = Reconciler::new(
         parts.store.clone(),

@@ -33,6 +33,14 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// What memories may take of a model's window: at most 4 in 100, a token taken for 4 bytes.
+    pub fn of_window(tokens: u64) -> Self {
+        let most = Self::default();
+        Self { bytes: most.bytes.min((tokens * 4 * 4 / 100) as usize), ..most }
+    }
+}
+
 /// For whom and for what is recalled.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {

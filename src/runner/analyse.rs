@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     agent::{End, prompt},
-    analysis::{self, BriefFile, BriefInput},
+    analysis::{self, BriefFile, BriefInput, symbols::Known},
     domain::{
         ErrorCode, EventData, Private,
         event::{PromptHead, TreeDelta},
@@ -61,14 +61,22 @@ impl Driver {
         let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();
         let programs = self.deps.sandboxes.programs().await;
         let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
-        let brief = analysis::brief(&BriefInput {
+        let request = &self.journal.session.spec.request;
+        let input = BriefInput {
             files: &files,
             contents: &contents,
-            request: &self.journal.session.spec.request,
+            request,
             window_tokens: self.facts().window_tokens,
             history: &history,
             programs: (!programs.is_empty()).then_some(programs.as_slice()),
-        });
+        };
+        let brief = match self.symbols(base, &files).await {
+            Some(symbols) => {
+                let samples = self.samples(base, &symbols, request).await;
+                analysis::brief_with(&input, Some(Known { symbols: &symbols, samples: &samples }))
+            }
+            None => analysis::brief(&input),
+        };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),
             languages: brief.languages,
@@ -82,7 +90,7 @@ impl Driver {
     /// Instructions and tools by content: an upgrade in mid-task changes nothing of them.
     async fn head(&self) -> Result<PromptHead, Halt> {
         let team = self.claimed.team;
-        let specs = tools::specs(ToolSet::Work);
+        let specs = tools::specs_for_window(ToolSet::Work, self.facts().window_tokens);
         let specs =
             serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
         Ok(PromptHead {
@@ -102,7 +110,8 @@ impl Driver {
         let wanted =
             memory::Wanted { team: self.claimed.team, user: self.claimed.user, repository, request: &spec.request };
         let store = &self.deps.store;
-        let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, memory::Budget::default())).await?;
+        let budget = memory::Budget::of_window(self.facts().window_tokens);
+        let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, budget)).await?;
         self.journal.record(
             EventData::MemoryUsed { memories: recalled.memories },
             Some(Private::Memory { text: recalled.text }),

@@ -6,6 +6,7 @@ use super::{
     journal::{Halt, patiently},
 };
 use crate::{
+    analysis::symbols::Parsers,
     domain::{BlobHash, TaskId, TeamId},
     events::Hub,
     llm,
@@ -44,6 +45,7 @@ pub struct Deps {
     /// For drills of recovery.
     pub failpoint: Option<Failpoint>,
     pub baselines: Baselines,
+    pub parsers: Parsers,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.

@@ -16,6 +16,7 @@ mod journal;
 mod live;
 mod model;
 mod origin;
+mod symbols;
 mod tools;
 mod validate;
 

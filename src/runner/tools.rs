@@ -96,7 +96,9 @@ impl Driver {
         let (sender, receiver) = mpsc::channel(LIVE_PIECES_MAX);
         let running = tools::run(workspace, &parsed, Some(sender));
         let (answer, ()) = tokio::join!(running, self.show(call.call.clone(), receiver));
-        answer
+        let mut answer = answer?;
+        self.check_syntax(workspace, &mut answer).await;
+        Ok(answer)
     }
 
     async fn show(&self, call: CallId, mut pieces: mpsc::Receiver<Bytes>) {

@@ -5,6 +5,7 @@
 //! Start with [`log`], which everything else serves.
 
 pub mod accounts;
+pub mod analyses;
 pub mod api_keys;
 pub mod approvals;
 pub mod baselines;

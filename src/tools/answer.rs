@@ -1,6 +1,6 @@
 //! What a tool call gives back.
 
-use crate::domain::tool::ToolOutcome;
+use crate::{analysis::symbols::Edited, domain::tool::ToolOutcome};
 use std::time::Duration;
 
 /// The answer to one call, whole: the recorder passes `output` through [`super::cut`] and keeps
@@ -16,6 +16,8 @@ pub struct ToolAnswer {
     pub exit_code: Option<i32>,
     /// Files of the working copy were changed or, after a command, may have been.
     pub changed_files: bool,
+    /// Of `apply_patch` and `edit`: the files as they left them.
+    pub edited: Vec<Edited>,
     pub duration: Duration,
 }
 
@@ -33,6 +35,7 @@ impl ToolAnswer {
             head_bytes: 0,
             exit_code: None,
             changed_files: false,
+            edited: Vec::new(),
             duration: Duration::ZERO,
         }
     }

@@ -40,6 +40,7 @@ pub(super) async fn run(
         output: joined(head, &whole),
         exit_code: exit_code(done.outcome),
         changed_files: true,
+        edited: Vec::new(),
         duration: done.duration,
     })
 }
@@ -73,6 +74,7 @@ fn looked(process: ProcessId, seen: &ProcessOutput) -> ToolAnswer {
         output: joined(head, &whole),
         exit_code: seen.exit.and_then(exit_code),
         changed_files: true,
+        edited: Vec::new(),
         duration: Duration::ZERO,
     }
 }

@@ -5,6 +5,7 @@ use super::{
     patch::{self, Change, Edits, Entry, Patch},
 };
 use crate::{
+    analysis::symbols::Edited,
     domain::Oid,
     workspace::{Expect, FILE_LIMIT_BYTES, FileChange, ListQuery, Workspace, WorkspaceError},
 };
@@ -27,7 +28,7 @@ pub(super) async fn apply_patch(workspace: &Workspace, patch: &Patch) -> Result<
             Err(refusal) => return refused(workspace, refusal).await,
         };
         if write(workspace, changes.iter().flat_map(|change| before.file_changes(change)).collect()).await? {
-            return Ok(applied(&changes));
+            return Ok(applied(&changes, &before));
         }
     }
     Ok(busy())
@@ -49,7 +50,7 @@ pub(super) async fn edit(
             Err(problem) => return refused(workspace, patch::Refusal { problems: vec![problem] }).await,
         };
         if write(workspace, before.file_changes(&change)).await? {
-            return Ok(applied(&[change]));
+            return Ok(applied(&[change], &before));
         }
     }
     Ok(busy())
@@ -131,6 +132,20 @@ impl Before {
         })
     }
 
+    /// What a change makes of its file; nothing where it takes it away.
+    fn edited(&self, change: &Change) -> Option<Edited> {
+        let (from, to, content) = match change {
+            Change::Add { path, content, .. } => (path, path, content),
+            Change::Update { path, move_to, content, .. } => (path, move_to.as_ref().unwrap_or(path), content),
+            Change::Delete { .. } => return None,
+        };
+        let before = match self.entries.get(from) {
+            Some(Entry::File(bytes)) => Some(bytes.clone()),
+            Some(Entry::Other(_)) | None => None,
+        };
+        Some(Edited { path: to.clone(), content: content.clone().into_bytes(), before })
+    }
+
     /// That the file is still what the change was computed from.
     fn expect(&self, path: &str) -> Expect {
         self.oids.get(path).map_or(Expect::Absent, |oid| Expect::Content(oid.clone()))
@@ -200,7 +215,7 @@ pub(super) async fn names_like(workspace: &Workspace, path: &str) -> Result<Stri
 }
 
 /// What was done, a line for each file.
-fn applied(changes: &[Change]) -> ToolAnswer {
+fn applied(changes: &[Change], before: &Before) -> ToolAnswer {
     let mut text = String::from("done:");
     for change in changes {
         match change {
@@ -223,7 +238,8 @@ fn applied(changes: &[Change]) -> ToolAnswer {
             }
         }
     }
-    ToolAnswer { changed_files: true, ..ToolAnswer::said(text) }
+    let edited = changes.iter().filter_map(|change| before.edited(change)).collect();
+    ToolAnswer { changed_files: true, edited, ..ToolAnswer::said(text) }
 }
 
 fn describe(text: &mut String, edits: &Edits) {

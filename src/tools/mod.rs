@@ -26,4 +26,4 @@ pub use answer::ToolAnswer;
 pub use cut::{OUTPUT_LIMIT_BYTES, cut};
 pub use parse::{Parsed, parse};
 pub use run::run;
-pub use specs::{ToolSet, specs};
+pub use specs::{ToolSet, specs, specs_for_window};

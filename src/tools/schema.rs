@@ -38,6 +38,26 @@ pub(super) fn written(fields: &[Field]) -> String {
     text
 }
 
+/// A written schema whose descriptions are left out.
+pub(super) fn without_descriptions(schema: &str) -> String {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                // An argument of that name would be an object.
+                if map.get("description").is_some_and(Value::is_string) {
+                    map.remove("description");
+                }
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(list) => list.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(schema) else { return schema.to_owned() };
+    strip(&mut value);
+    value.to_string()
+}
+
 /// Checks `given` against `fields`; each fault is a sentence that names its place. Nulls of
 /// optional fields count as absent and are taken out; lists and records that came as JSON in a
 /// string are unpacked.

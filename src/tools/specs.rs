@@ -40,6 +40,27 @@ pub fn specs(set: ToolSet) -> ToolSpecs {
     TOOLS.iter().filter(given).map(spec).collect()
 }
 
+/// The same for a model with a window of so many tokens: where it is small, arguments are named and
+/// typed but not described, and of a tool's description its first sentence stays, but for the
+/// patch's form, which nobody guesses.
+pub fn specs_for_window(set: ToolSet, window_tokens: u64) -> ToolSpecs {
+    let mut specs = specs(set);
+    if window_tokens >= SMALL_WINDOW_TOKENS {
+        return specs;
+    }
+    for spec in &mut specs {
+        if spec.name != "apply_patch" {
+            let end = spec.description.find(". ").map_or(spec.description.len(), |at| at + 1);
+            spec.description.truncate(end);
+        }
+        spec.parameters = schema::without_descriptions(&spec.parameters);
+    }
+    specs
+}
+
+/// Below this the tools are described shortly.
+const SMALL_WINDOW_TOKENS: u64 = 16_000;
+
 pub(super) fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }

@@ -4,3 +4,7 @@ mod affected;
 mod brief;
 mod discovery;
 mod prohibitions;
+mod hostile;
+mod languages;
+mod map;
+mod syntax;

@@ -1,0 +1,119 @@
+//! What the parsers say: of a base for its brief, and of files after an edit. Parsing helps and is
+//! needed by nothing: where it fails or takes too long, the task goes on without.
+
+use super::{deps::Deps, drive::Driver};
+use crate::{
+    analysis::{
+        BriefFile,
+        symbols::{self, Edited, Symbols},
+    },
+    domain::TeamId,
+    store::analyses,
+    tools::ToolAnswer,
+    workspace::{RunCommand, RunOutcome, Workspace, repository::Base},
+};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    time::Duration,
+};
+
+/// Of a kept analysis, unpacked and packed.
+const UNPACKED_BYTES_MAX: u64 = 32 << 20;
+const PACKED_BYTES_MAX: usize = 4 << 20;
+/// An analysis that lacks more than one file in so many for want of time is not kept.
+const UNREAD_PART: usize = 20;
+/// What the shell's own check of a script may take.
+const SHELL_TIME: Duration = Duration::from_secs(2);
+const SHELL_WORDS_MAX: usize = 600;
+
+impl Driver {
+    /// The symbols of a base: as they were kept, else parsed now.
+    pub(super) async fn symbols(&self, base: &Base, files: &[BriefFile<'_>]) -> Option<Symbols> {
+        let sources = symbols::sources(files);
+        if sources.is_empty() {
+            return None;
+        }
+        let (team, deps) = (self.claimed.team, &self.deps);
+        let key = format!("{}.{}", base.tree, symbols::VERSION);
+        if let Some(kept) = kept(deps, team, &key).await {
+            return Some(kept);
+        }
+        let paths: Vec<String> = sources.into_iter().map(str::to_owned).collect();
+        let read = deps.repositories.read_many(base, paths.clone()).await;
+        let read = read.map_err(|error| self.without("files could not be read", &error)).ok()?;
+        let files = paths.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?))).collect();
+        let found = deps.parsers.symbols(files).await;
+        let found = found.map_err(|error| self.without("the code could not be parsed", &error)).ok()?;
+        if (found.index.skipped.unread as usize) * UNREAD_PART <= found.paths.len()
+            && let Some(packed) = pack(&found).filter(|packed| packed.len() <= PACKED_BYTES_MAX)
+            && let Err(error) = analyses::put(&deps.store, team, &key, &packed).await
+        {
+            self.without("the analysis could not be kept", &error);
+        }
+        Some(found)
+    }
+
+    /// The contents of the files nearest to the request.
+    pub(super) async fn samples(&self, base: &Base, found: &Symbols, request: &str) -> BTreeMap<String, Vec<u8>> {
+        let paths = symbols::nearest(found, request);
+        let read = self.deps.repositories.read_many(base, paths.clone()).await.unwrap_or_default();
+        paths.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect()
+    }
+
+    fn without(&self, what: &str, error: &dyn std::error::Error) {
+        tracing::warn!(task.id = %self.claimed.task, error = %error, "{what}: the task goes on without");
+    }
+
+    /// Adds to the answer of an edit what is wrong with the syntax of its files since.
+    pub(super) async fn check_syntax(&self, workspace: &Workspace, answer: &mut ToolAnswer) {
+        if answer.edited.is_empty() {
+            return;
+        }
+        let files = Edited::checkable(&answer.edited);
+        if !files.is_empty() {
+            let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+            match self.deps.parsers.check(files).await {
+                Ok(checked) => answer.output.extend(symbols::told(&paths, &checked).into_bytes()),
+                Err(error) => self.without("the syntax of an edit could not be checked", &error),
+            }
+        }
+        for script in answer.edited.iter().filter(|edited| is_shell_script(&edited.path)) {
+            if let Some(said) = shell_says(workspace, &script.path).await {
+                answer.output.extend(format!("\nbash -n: {said}").into_bytes());
+            }
+        }
+    }
+}
+
+/// Bash's own check adds what no parser here knows; it runs where the script would.
+async fn shell_says(workspace: &Workspace, path: &str) -> Option<String> {
+    let quoted = path.replace('\'', r"'\''");
+    let command = format!("command -v bash >/dev/null || exit 0; exec bash -n -- '{quoted}'");
+    let result = workspace.run(RunCommand::new(command, SHELL_TIME), None).await.ok()?;
+    let failed = matches!(result.outcome, RunOutcome::Exited(code) if code != 0);
+    failed.then(|| String::from_utf8_lossy(&result.output).trim().chars().take(SHELL_WORDS_MAX).collect())
+}
+
+fn is_shell_script(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "sh" | "bash"))
+}
+
+/// What cannot be read is made anew.
+async fn kept(deps: &Deps, team: TeamId, key: &str) -> Option<Symbols> {
+    let packed = analyses::get(&deps.store, team, key).await.ok()??;
+    tokio::task::spawn_blocking(move || {
+        let mut json = Vec::new();
+        GzDecoder::new(&packed[..]).take(UNPACKED_BYTES_MAX).read_to_end(&mut json).ok()?;
+        serde_json::from_slice(&json).ok()
+    })
+    .await
+    .ok()?
+}
+
+fn pack(found: &Symbols) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&serde_json::to_vec(found).ok()?).ok()?;
+    encoder.finish().ok()
+}
