@@ -13,4 +13,4 @@ ALTER TABLE analyses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analyses FORCE ROW LEVEL SECURITY;
 CREATE POLICY one_team ON analyses TO journeyman_app USING (team = current_team()) WITH CHECK (team = current_team());
 CREATE POLICY all_teams ON analyses TO journeyman_worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON analyses TO journeyman_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON analyses TO journeyman_app, journeyman_worker;

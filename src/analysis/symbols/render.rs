@@ -56,7 +56,8 @@ fn skipped(known: &Known<'_>) -> String {
     ];
     let told: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    if told.is_empty() { String::new() } else { format!("(files left out: {})\n", told.join(", ")) }
+    let left_out = if told.is_empty() { String::new() } else { format!("; left out: {}", told.join(", ")) };
+    format!("(from {} files of code{left_out})\n", known.symbols.index.files.len())
 }
 
 fn near(known: &Known<'_>, places: &[Near<'_>], room: usize) -> String {

@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
             "import { Button } from './App'\nexport function Page() { return <Button label=\"x\" /> }\n",
         ),
         used: &["Button"],
-        broken: ("const a = 1\nconst b = <p>x</>\n", 2),
+        broken: ("const a = <p>x</p>\nlet b: = 3\n", 2),
     },
     Case {
         path: "a.go",
