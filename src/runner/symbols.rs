@@ -23,7 +23,7 @@ use std::{
 const UNPACKED_BYTES_MAX: u64 = 32 << 20;
 const PACKED_BYTES_MAX: usize = 4 << 20;
 /// An analysis that lacks more than one file in so many for want of time is not kept.
-const UNREAD_PART: usize = 20;
+const UNREAD_PART: usize = 4;
 /// What the shell's own check of a script may take.
 const SHELL_TIME: Duration = Duration::from_secs(2);
 const SHELL_WORDS_MAX: usize = 600;

@@ -58,7 +58,7 @@ pub(super) fn render(symbols: &Symbols, words: &BTreeSet<String>, room: usize) -
     let mut text = String::new();
     for (number, (_, lines)) in files {
         text.push_str(&head(symbols, &symbols.index.files[number]));
-        lines.values().for_each(|line| text.push_str(line));
+        text.extend(lines.into_values());
     }
     text
 }

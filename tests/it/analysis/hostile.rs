@@ -88,7 +88,6 @@ async fn checking_an_edit_takes_little_time() {
         assert_eq!(checked, [Some(parsers::Checked::default())]);
     }
     took.sort();
-    println!("a check of an edit: median {:?}, most {:?}", took[7], took[14]);
     assert!(took[7].as_millis() < 1_000, "{took:?}");
 }
 

@@ -2,7 +2,10 @@
 
 use parsers::{Batch, Checked, File, Index, Wanted, answer};
 
-fn run(wanted: Wanted, files: &[(&str, &[u8], Option<&[u8]>)]) -> Vec<u8> {
+/// Path, content, content before.
+type Given<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
+fn run(wanted: Wanted, files: &[Given<'_>]) -> Vec<u8> {
     let files: Vec<File<&[u8]>> = files
         .iter()
         .map(|(path, content, before)| File { path: (*path).to_owned(), content: *content, before: *before })
@@ -197,7 +200,8 @@ fn each_language_gives_definitions_references_and_errors() {
 
 #[test]
 fn data_files_are_checked_by_their_own_rules() {
-    let table: &[(&str, &str, Option<(u32, u32)>)] = &[
+    type Row = (&'static str, &'static str, Option<(u32, u32)>);
+    let table: &[Row] = &[
         ("package.json", "{\"a\": 1,\n \"b\": }\n", Some((2, 7))),
         ("package.json", "{\"a\": [1, 2]}\n", None),
         ("tsconfig.json", "{ // a comment\n}\n", None),

@@ -111,7 +111,6 @@ fn brief_tools_and_memory_stay_under_a_quarter_of_the_window() {
         shown.push(format!("{window}: brief {brief}, tools {tools}, memories {memories}: {part:.3}"));
         assert!(part < 0.25, "{}", shown.join("\n"));
     }
-    println!("{}", shown.join("\n"));
     let least = brief_of(&files, &symbols, 32_000, "retry the store");
     assert!(least.contains("## Symbols") && least.contains("## Nearest"), "{least}");
 }
@@ -141,9 +140,7 @@ async fn five_thousand_files_are_indexed_in_the_sandbox() {
         files.iter().map(|(path, text)| (path.clone(), Bytes::from(text.clone()))).collect();
     let started = std::time::Instant::now();
     let symbols = parsers.symbols(given).await.unwrap();
-    let parsed = started.elapsed();
     let text = brief_of(&files, &symbols, 128_000, "retry the store");
-    println!("parsed in {parsed:?}, brief after {:?}, unread {}", started.elapsed(), symbols.index.skipped.unread);
     // An unoptimised build on a busy machine is far slower than what is promised of a release.
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     assert!(text.contains("  4: Store: pub fn open_store"), "{text}");
