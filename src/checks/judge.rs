@@ -51,7 +51,8 @@ pub fn judge(check: &Check, output: &Output<'_>) -> CheckRun {
         failing,
         obstacle: None,
         reason: None,
-        log: tail(&text, LOG_TAIL_BYTES).to_owned(),
+        flaky: None,
+        log: tail(&text).to_owned(),
         log_blob: None,
         tests: None,
     };
@@ -227,9 +228,30 @@ fn short(name: &str) -> String {
     name.chars().take(100).collect()
 }
 
-/// The last `limit` bytes, from the start of a line where that loses little.
-fn tail(text: &str, limit: usize) -> &str {
-    let Some(mut start) = text.len().checked_sub(limit).filter(|start| *start > 0) else { return text };
+/// A check that was not started, as the time for validation was used up before it.
+pub fn not_reached(allowed: Duration) -> CheckRun {
+    let seconds = allowed.as_secs();
+    let reason = format!(
+        "the time for validation ({seconds} s) was used up before it; raise limits.validation_seconds or name fewer checks"
+    );
+    CheckRun {
+        outcome: CheckOutcome::CouldNotRun,
+        exit_code: None,
+        duration_ms: 0,
+        failing: Vec::new(),
+        tests: None,
+        counts: None,
+        obstacle: Some(Obstacle::TimeLimit),
+        reason: Some(reason),
+        flaky: None,
+        log: String::new(),
+        log_blob: None,
+    }
+}
+
+/// The last [`LOG_TAIL_BYTES`], from the start of a line where that loses little.
+pub fn tail(text: &str) -> &str {
+    let Some(mut start) = text.len().checked_sub(LOG_TAIL_BYTES).filter(|start| *start > 0) else { return text };
     while !text.is_char_boundary(start) {
         start += 1;
     }

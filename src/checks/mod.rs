@@ -5,16 +5,20 @@
 //! [`run()`], then [`parse()`].
 
 mod judge;
+mod measure;
 mod parse;
 mod report;
 mod run;
 mod scan;
+mod select;
 mod testcode;
 mod weaken;
 
-pub use judge::{LOG_TAIL_BYTES, Output, judge};
+pub use judge::{LOG_TAIL_BYTES, Output, judge, not_reached, tail};
+pub use measure::figure;
 pub use parse::parse;
 pub use report::failure_report;
 pub use run::{Ran, run};
 pub use scan::scan;
+pub use select::select;
 pub use weaken::{ChangedFile, is_test_path, test_change};

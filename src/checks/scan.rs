@@ -3,7 +3,7 @@
 //! A finding never quotes the secret.
 
 use super::{is_test_path, parse::pattern};
-use crate::domain::check::{Finding, FindingKind};
+use crate::domain::check::{Finding, FindingKind, Severity};
 use std::collections::BTreeSet;
 
 /// A file of which a patch adds more is worth a look.
@@ -39,7 +39,7 @@ pub fn scan(patch: &[u8]) -> Vec<Finding> {
         let more = findings.len() - FINDINGS_MAX;
         let kind = findings[FINDINGS_MAX].kind;
         findings.truncate(FINDINGS_MAX);
-        findings.push(Finding { kind, message: format!("{more} more findings"), path: None, line: None });
+        findings.push(Finding::new(kind, Severity::Warning, format!("{more} more findings")));
     }
     findings
 }
@@ -91,7 +91,8 @@ impl File {
     }
 
     fn finding(&self, kind: FindingKind, message: String, line: Option<u32>) -> Finding {
-        Finding { kind, message, path: Some(self.path.clone()), line }
+        let severity = if kind == FindingKind::Secret { Severity::Serious } else { Severity::Warning };
+        Finding::new(kind, severity, message).at(self.path.clone(), line)
     }
 }
 

@@ -36,9 +36,11 @@ pub struct Check {
     pub timeout_seconds: Option<u32>,
     pub network: bool,
     pub kind: CheckKind,
-    /// For `measure`: a regular expression whose first group is the figure; absent: the duration.
+    /// For `measure`: a regular expression whose first group, in its last match, is the figure; absent: the
+    /// duration. The smaller figure is the better one.
     pub metric: Option<String>,
-    /// For `measure`: the part by which the final may be worse than the base, such as 0.1.
+    /// For `measure`: the part by which the median of three runs may be worse than the base's; absent: 0.1.
+    /// More is a `performance` finding; the outcome is still the exit code's.
     pub max_regression: Option<f64>,
     pub source: CheckSource,
 }
@@ -85,6 +87,9 @@ pub enum TestStatus {
 pub struct TestResult {
     pub name: String,
     pub status: TestStatus,
+    /// Where the log tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
 }
 
 /// How many tests one run reported, named or not. Every failing test is always named: a log whose
@@ -147,6 +152,10 @@ pub struct CheckRun {
     /// For `could_not_run`: which thing was missing or which limit struck, and the mend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What failed in it at first and then passed on the same tree, unchanged; counts as passed
+    /// in every other field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<Flaky>,
     /// The last 16 KiB of the output.
     pub log: String,
     /// The whole output, where it was kept.
@@ -154,8 +163,29 @@ pub struct CheckRun {
     pub log_blob: Option<BlobHash>,
 }
 
+/// What failed and then passed on the same tree, unchanged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Flaky {
+    /// Names of tests, sorted; empty where the log names none: then the whole command.
+    pub tests: Vec<String>,
+}
+
+/// The figures of a `measure`, in the order of its runs, which alternate between the trees; the smaller
+/// figure is the better one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Measured {
+    pub base: Vec<f64>,
+    #[serde(rename = "final")]
+    pub last: Vec<f64>,
+    pub base_median: f64,
+    pub final_median: f64,
+    /// By which part the final median is more than the base's: 0.1 is ten per cent worse. Absent
+    /// where the base's is 0.
+    pub change: Option<f64>,
+}
+
 /// A check with what it gave on the base and on the final tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CheckResult {
     pub name: String,
     pub command: String,
@@ -163,6 +193,9 @@ pub struct CheckResult {
     pub baseline: Option<CheckRun>,
     #[serde(rename = "final")]
     pub final_run: Option<CheckRun>,
+    /// For `measure`, where both trees gave figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// The last 16 KiB of the final run's output.
     pub log: String,
 }
@@ -184,18 +217,55 @@ pub enum FindingKind {
     Secret,
     Binary,
     Large,
+    /// Fails and passes on one and the same tree.
     Flaky,
+    /// Slower than on the base.
+    Performance,
+    /// What users of the code may miss: removed exports, a higher required version.
+    Compatibility,
+    /// A file lacks the licence header that its neighbours carry.
+    LicenceHeader,
+    /// A package that the base does not depend on.
+    Dependency,
+    /// A path that steers who may do what with the repository.
+    ProtectedPath,
+    /// A file that the model made is ignored by git and so in no patch.
+    IgnoredFile,
+}
+
+/// How much a finding asks for a person's look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Info,
+    #[default]
+    Warning,
+    Serious,
 }
 
 /// Something that a person should look at before the patch is taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     pub kind: FindingKind,
+    #[serde(default)]
+    pub severity: Severity,
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+}
+
+impl Finding {
+    pub fn new(kind: FindingKind, severity: Severity, message: impl Into<String>) -> Self {
+        Self { kind, severity, message: message.into(), path: None, line: None }
+    }
+
+    /// The same, about a file.
+    #[must_use]
+    pub fn at(self, path: impl Into<String>, line: Option<u32>) -> Self {
+        Self { path: Some(path.into()), line, ..self }
+    }
 }
 
 /// How a patch weakened a test.

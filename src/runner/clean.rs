@@ -2,18 +2,19 @@
 //! working copy of the task has no part in it.
 
 use super::{
-    Deps, copy,
+    Deps,
     journal::{Halt, patiently},
+    pass::{Budget, Pass, Tree},
 };
 use crate::{
-    checks, clock,
+    agent::verdict::order,
     domain::{
         BlobHash, TaskId, TeamId,
         check::{Check, CheckRun, Obstacle},
         event::TreeDelta,
     },
     store::baselines,
-    workspace::{Workspace, repository::Base},
+    workspace::repository::Base,
 };
 use std::{
     collections::HashMap,
@@ -22,25 +23,6 @@ use std::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Which tree a clean copy holds; names its directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tree {
-    Base,
-    Final,
-    /// The final tree with the base's test files put back.
-    PutBack,
-}
-
-impl Tree {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Final => "final",
-            Self::PutBack => "put-back",
-        }
-    }
-}
-
 /// Runs a task's checks on clean copies.
 #[derive(Clone)]
 pub(super) struct Clean {
@@ -48,52 +30,55 @@ pub(super) struct Clean {
     pub(super) team: TeamId,
     pub(super) task: TaskId,
     pub(super) base: Base,
-    /// For one pass over the checks.
+    /// For one validation.
     pub(super) allowed: Duration,
 }
 
-/// What each check gave; none for one that the time did not reach.
-pub(super) type Runs = Vec<Option<CheckRun>>;
+/// What each check gave, in the checks' order.
+pub(super) type Runs = Vec<CheckRun>;
 
 impl Clean {
-    /// Runs the checks on a tree that has changed, in order, within the time for validation.
-    pub(super) async fn run(&self, tree: Tree, delta: &TreeDelta, checks: &[Check]) -> Result<Runs, Halt> {
-        self.pass(tree, delta, checks, false).await
-    }
-
     /// What the checks give on the base alone. What was run before, by whatever task of the team, is
-    /// not run again; what another runs just now is waited for.
+    /// not run again; what another runs just now is waited for. Takes at most half of the time for
+    /// validation: the other half is the change's.
     pub(super) async fn baseline(&self, checks: &[Check], low_priority: bool) -> Result<Runs, Halt> {
-        self.pass(Tree::Base, &TreeDelta::default(), checks, low_priority).await
-    }
-
-    async fn pass(&self, tree: Tree, delta: &TreeDelta, checks: &[Check], low_priority: bool) -> Result<Runs, Halt> {
-        let mut pass = Pass { clean: self, tree, low_priority, started: clock::Stopwatch::start(), open: None };
-        let mut runs = Vec::with_capacity(checks.len());
+        let mut pass = self.base_pass(low_priority);
+        let mut runs: Vec<Option<CheckRun>> = vec![None; checks.len()];
         let mut result = Ok(());
-        for check in checks {
-            let run =
-                if tree == Tree::Base { self.on_base(&mut pass, check).await } else { pass.run(delta, check).await };
-            match run {
-                Ok(run) => runs.push(run),
+        for at in order(checks, |_| None) {
+            match self.on_base(&mut pass, &checks[at], None).await {
+                Ok(run) => runs[at] = run,
                 Err(error) => {
                     result = Err(error);
                     break;
                 }
             }
         }
-        pass.end().await;
-        result.map(|()| runs)
+        pass.close().await;
+        result.map(|()| runs.into_iter().flatten().collect())
     }
 
-    async fn on_base(&self, pass: &mut Pass<'_>, check: &Check) -> Result<Option<CheckRun>, Halt> {
-        let key = self.key(check);
+    pub(super) fn base_pass(&self, low_priority: bool) -> Pass {
+        Pass::new(self, Tree::Base, TreeDelta::default(), Budget::start(self.allowed / 2), low_priority)
+    }
+
+    /// A check on the base, or with `first` what failed there once more.
+    pub(super) async fn on_base(
+        &self,
+        pass: &mut Pass,
+        check: &Check,
+        first: Option<&CheckRun>,
+    ) -> Result<Option<CheckRun>, Halt> {
+        let key = self.key(check, first.is_some());
         let one = self.deps.baselines.of(self.team, &key);
         let _running = one.lock().await;
         if let Some(run) = patiently(&self.deps.cut, || baselines::get(&self.deps.store, self.team, &key)).await? {
             return Ok(Some(run));
         }
-        let run = pass.run(&TreeDelta::default(), check).await?;
+        let run = match first {
+            Some(first) => pass.again(check, first).await?,
+            None => Some(pass.run(check).await?),
+        };
         if let Some(run) = run.as_ref().filter(|run| lasts(run)) {
             patiently(&self.deps.cut, || baselines::put(&self.deps.store, self.team, &key, run)).await?;
         }
@@ -101,53 +86,13 @@ impl Clean {
     }
 
     /// Base tree, command and what else shapes a check's run.
-    fn key(&self, check: &Check) -> String {
-        let shape =
+    fn key(&self, check: &Check, again: bool) -> String {
+        let mut shape =
             serde_json::json!([self.base.tree, check.command, check.workdir, check.timeout_seconds, check.network]);
+        if again && let Some(parts) = shape.as_array_mut() {
+            parts.push("again".into());
+        }
         BlobHash::of(shape.to_string().as_bytes()).0
-    }
-}
-
-/// One pass over checks on one tree, with its sandbox once it is needed.
-struct Pass<'a> {
-    clean: &'a Clean,
-    tree: Tree,
-    low_priority: bool,
-    started: clock::Stopwatch,
-    open: Option<Workspace>,
-}
-
-impl Pass<'_> {
-    async fn run(&mut self, delta: &TreeDelta, check: &Check) -> Result<Option<CheckRun>, Halt> {
-        let left = self.clean.allowed.saturating_sub(self.started.elapsed());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        if self.open.is_none() {
-            self.open = Some(self.open(delta).await?);
-        }
-        let Some(workspace) = &self.open else { return Ok(None) };
-        let deps = &self.clean.deps;
-        let checks::Ran { mut run, output } = checks::run(workspace, check, left, None).await?;
-        let scrubbed = deps.redactor.redact_known_bytes(&output).into_owned();
-        run.log = deps.redactor.redact_known(&run.log).into_owned();
-        run.log_blob = Some(deps.keep(self.clean.team, scrubbed).await?);
-        Ok(Some(run))
-    }
-
-    async fn open(&self, delta: &TreeDelta) -> Result<Workspace, Halt> {
-        let Clean { deps, team, task, base, .. } = self.clean;
-        let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
-        copy::lay_out(deps, *team, *task, base, delta, &directory).await?;
-        copy::open(deps, *task, base, directory, self.low_priority).await
-    }
-
-    async fn end(self) {
-        let Some(workspace) = self.open else { return };
-        workspace.close().await;
-        let directory = self.clean.deps.sandboxes.directory(self.clean.task).clean_copy(self.tree.name());
-        // What stays is removed before the next clean copy, or with the task.
-        let _ = tokio::fs::remove_dir_all(directory).await;
     }
 }
 

@@ -2,28 +2,19 @@
 //! from what they gave; failures back to the model while it may refine.
 
 use super::{
-    beside::Beside,
-    clean::{Clean, Tree},
+    clean::Clean,
     drive::Driver,
+    evidence::{Judged, is_test},
     journal::{Flow, Halt},
 };
 use crate::{
-    agent::{
-        self, CheckpointRef, End,
-        verdict::{ComparedCheck, Decided, Decision, VerdictInput, decide},
-    },
-    checks::{self, ChangedFile},
-    clock,
-    domain::{
-        BlobHash, ErrorCode, EventData, Phase, Private,
-        check::{Check, CheckResult, TestChange},
-        event::TreeDelta,
-        task::PatchStat,
-    },
+    agent::{self, CheckpointRef, End, verdict::Decided},
+    checks, clock,
+    domain::{BlobHash, ErrorCode, EventData, Phase, Private, event::TreeDelta, task::PatchStat},
     workspace::{checkpoint::Checkpoint, repository::Base},
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 impl Driver {
     pub(super) async fn prepare_copy(&mut self) -> Result<(), Halt> {
@@ -94,7 +85,7 @@ impl Driver {
         self.patch(&base, &delta).await.map(Some)
     }
 
-    async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
+    pub(super) async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
         let contents = self.deps.blobs.of_team(self.claimed.team);
         let patch = self.deps.repositories.patch(base, &TreeDelta::default(), delta, contents).await?;
         let blob = self.deps.keep(self.claimed.team, patch.text).await?;
@@ -135,7 +126,7 @@ impl Driver {
         };
         self.beside = beside;
         let Some(judged) = judged else { return Ok(Flow::On) };
-        let (decided, results, patch) = match judged {
+        let Judged { decided, results, patch } = match judged {
             Ok(judged) => judged,
             Err(Halt::Workspace(error)) => {
                 return self
@@ -168,7 +159,7 @@ impl Driver {
         Ok(Flow::On)
     }
 
-    fn clean(&self, base: &Base) -> Clean {
+    pub(super) fn clean(&self, base: &Base) -> Clean {
         Clean {
             deps: Arc::clone(&self.deps),
             team: self.claimed.team,
@@ -185,110 +176,7 @@ impl Driver {
             return;
         }
         let Some((base, _)) = self.copy.state() else { return };
-        let (clean, checks) = (self.clean(base), session.checks().to_vec());
+        let (clean, checks) = (self.clean(base), session.checks().iter().filter(|c| is_test(c)).cloned().collect());
         self.beside.start(clean, checks);
-    }
-
-    async fn judge(
-        &self,
-        beside: &mut Beside,
-        base: &Base,
-        delta: &TreeDelta,
-        checks: Vec<Check>,
-    ) -> Result<(Decided, Vec<CheckResult>, Option<(PatchStat, BlobHash)>), Halt> {
-        let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
-        let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
-        let change = self.test_change(base, delta).await?;
-        let clean = self.clean(base);
-        let baseline = match beside.runs().await {
-            Some(runs) => runs,
-            None => clean.baseline(&checks, false).await?,
-        };
-        let finals = if changed { clean.run(Tree::Final, delta, &checks).await? } else { baseline.clone() };
-        let mut compared: Vec<ComparedCheck> = checks
-            .into_iter()
-            .zip(baseline.into_iter().zip(finals))
-            .map(|(check, (baseline, final_run))| ComparedCheck { check, baseline, final_run, rerun: None })
-            .collect();
-        let decision =
-            decide(VerdictInput { checks: &compared, change: &change, reran: false, weakening_approved: false });
-        let mut decided = match decision {
-            Decision::Decided(decided) => decided,
-            Decision::NeedsRerun { put_back } => {
-                let restored = without(delta, &put_back);
-                let again: Vec<Check> = compared.iter().map(|c| c.check.clone()).collect();
-                let reruns = clean.run(Tree::PutBack, &restored, &again).await?;
-                for (one, rerun) in compared.iter_mut().zip(reruns) {
-                    one.rerun = rerun;
-                }
-                match decide(VerdictInput {
-                    checks: &compared,
-                    change: &change,
-                    reran: true,
-                    weakening_approved: false,
-                }) {
-                    Decision::Decided(decided) => decided,
-                    Decision::NeedsRerun { .. } => {
-                        return Err(crate::store::StoreError::corrupt("verdict", "rerun", self.claimed.task).into());
-                    }
-                }
-            }
-        };
-        if let Some((_, blob)) = &patch {
-            let text = self.deps.kept(self.claimed.team, blob).await?;
-            decided.findings.extend(checks::scan(&text));
-        }
-        let results = compared
-            .into_iter()
-            .map(|c| CheckResult {
-                name: c.check.name,
-                command: c.check.command,
-                source: c.check.source,
-                log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
-                baseline: c.baseline,
-                final_run: c.final_run,
-            })
-            .collect();
-        Ok((decided, results, patch))
-    }
-
-    /// What the patch does to tests: the base's and the final text of each test file it touches.
-    async fn test_change(&self, base: &Base, delta: &TreeDelta) -> Result<TestChange, Halt> {
-        let entries = base.entries();
-        let touched: Vec<&str> =
-            delta.changed.iter().map(|e| e.path.as_str()).chain(delta.deleted.iter().map(String::as_str)).collect();
-        let tests: Vec<&str> = touched.iter().copied().filter(|path| checks::is_test_path(path)).collect();
-        let wanted: Vec<String> = tests.iter().map(|path| (*path).to_owned()).collect();
-        let read = self.deps.repositories.read_many(base, wanted).await?;
-        let before: BTreeMap<&str, Bytes> =
-            tests.iter().copied().zip(read).filter_map(|(p, c)| Some((p, c?))).collect();
-        let mut after: BTreeMap<&str, Bytes> = BTreeMap::new();
-        for entry in delta.changed.iter().filter(|e| checks::is_test_path(&e.path)) {
-            let content = self.deps.kept(self.claimed.team, &entry.content).await?;
-            after.insert(entry.path.as_str(), content);
-        }
-        let in_base = |path: &str| entries.binary_search_by(|e| (*e.path).cmp(path)).is_ok();
-        let empty: &[u8] = &[];
-        let changed: Vec<ChangedFile<'_>> = touched
-            .iter()
-            .map(|path| ChangedFile {
-                path,
-                before: in_base(path).then(|| before.get(*path).map_or(empty, |c| c.as_ref())),
-                after: if delta.deleted.iter().any(|d| d == path) {
-                    None
-                } else {
-                    Some(after.get(path).map_or(empty, |c| c.as_ref()))
-                },
-            })
-            .collect();
-        Ok(checks::test_change(&changed, entries.iter().map(|e| &*e.path)))
-    }
-}
-
-/// A delta with these paths as the base has them.
-fn without(delta: &TreeDelta, paths: &[String]) -> TreeDelta {
-    TreeDelta {
-        changed: delta.changed.iter().filter(|e| !paths.contains(&e.path)).cloned().collect(),
-        deleted: delta.deleted.iter().filter(|p| !paths.contains(p)).cloned().collect(),
     }
 }

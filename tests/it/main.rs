@@ -39,5 +39,6 @@ mod support;
 mod teams;
 mod throwaway;
 mod tools;
+mod validation;
 mod watching;
 mod workspace;

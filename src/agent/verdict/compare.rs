@@ -39,7 +39,8 @@ pub(super) fn standing(check: &ComparedCheck, empty_patch: bool) -> Standing {
 fn patch_stopped(base: &CheckRun, run: &CheckRun) -> bool {
     match run.obstacle {
         Some(Obstacle::Workspace) | None => false,
-        Some(Obstacle::TimeLimit) => run.duration_ms >= base.duration_ms.saturating_mul(2),
+        // A run that never began says nothing.
+        Some(Obstacle::TimeLimit) => run.duration_ms > 0 && run.duration_ms >= base.duration_ms.saturating_mul(2),
         Some(
             Obstacle::CommandMissing
             | Obstacle::DependencyMissing
@@ -73,6 +74,10 @@ impl<'a> Tests<'a> {
             }
             _ => None,
         }
+    }
+
+    pub(super) fn status(&self, name: &str) -> Option<TestStatus> {
+        self.by_name.get(name).copied()
     }
 
     pub(super) fn failing(&self) -> BTreeSet<&'a str> {

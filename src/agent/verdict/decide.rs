@@ -5,7 +5,7 @@ use super::{
     compare::{Lost, Standing, fails_in_part, lost, proves_nothing, regression, standing},
     words,
 };
-use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Verdict};
+use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Severity, Verdict};
 
 /// Decides the verdict, or asks for the rerun that it needs first.
 ///
@@ -27,6 +27,15 @@ use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, Finding
 /// Only required checks decide. A detected check that could run neither on the base nor on the
 /// final tree is set aside if another check ran.
 pub fn decide(input: VerdictInput<'_>) -> Decision {
+    let mut decision = by_rules(input);
+    if let Decision::Decided(decided) = &mut decision {
+        decided.findings.extend(super::flaky::findings(input.checks));
+        decided.findings.extend(super::measure::findings(input.checks));
+    }
+    decision
+}
+
+fn by_rules(input: VerdictInput<'_>) -> Decision {
     let VerdictInput { checks, change, weakening_approved, .. } = input;
     if change.empty_patch && checks.iter().all(|check| check.check.source != CheckSource::Task) {
         return decided(Verdict::NoChange, "the patch is empty: nothing was changed", Vec::new());
@@ -144,7 +153,8 @@ pub(super) enum How {
 fn weakening_finding(input: &VerdictInput<'_>, why: &NotPassing) -> Finding {
     let path = input.change.weakened.first().map(|test| test.path.clone()).or(input.change.touched.first().cloned());
     let message = words::weakening(&input.change.weakened).unwrap_or_else(|| words::not_passing(why));
-    Finding { kind: FindingKind::TestsWeakened, message, path, line: None }
+    let finding = Finding::new(FindingKind::TestsWeakened, Severity::Serious, message);
+    Finding { path, ..finding }
 }
 
 /// Said beside a verdict that other rules gave: a person should look at it too.
@@ -153,10 +163,8 @@ fn weakening_findings(input: &VerdictInput<'_>) -> Vec<Finding> {
     words::weakening(weakened)
         .filter(|_| !input.weakening_approved)
         .map(|message| Finding {
-            kind: FindingKind::TestsWeakened,
-            message,
             path: weakened.first().map(|test| test.path.clone()),
-            line: None,
+            ..Finding::new(FindingKind::TestsWeakened, Severity::Serious, message)
         })
         .into_iter()
         .collect()

@@ -1,13 +1,20 @@
 //! The verdict on a patch: decided from exit codes, parsed tests and the patch's own text, never
-//! from a model's words. Pure. Start with [`decide`], then [`compare`].
+//! from a model's words. Pure. Start with [`decide`], then [`compare`];
+//! before it, [`order`] and [`doubt`] say what is run.
 
 mod compare;
 mod decide;
+mod flaky;
+mod measure;
+mod order;
 mod words;
 
 pub use decide::decide;
+pub use flaky::{Doubt, Doubted, RunOf, doubt};
+pub use measure::{RUNS, measured};
+pub use order::order;
 
-use crate::domain::check::{Check, CheckRun, Finding, TestChange, Verdict};
+use crate::domain::check::{Check, CheckRun, Finding, Measured, TestChange, Verdict};
 
 /// One check with what it gave on each tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +26,23 @@ pub struct ComparedCheck {
     pub final_run: Option<CheckRun>,
     /// On base + patch with the base's test files put back; absent before [`Decision::NeedsRerun`].
     pub rerun: Option<CheckRun>,
+    pub doubted: DoubtedRuns,
+    /// Of a `measure`, where both trees gave figures.
+    pub measured: Option<Measured>,
+}
+
+impl ComparedCheck {
+    pub fn new(check: Check, baseline: Option<CheckRun>, final_run: Option<CheckRun>) -> Self {
+        Self { check, baseline, final_run, rerun: None, doubted: DoubtedRuns::default(), measured: None }
+    }
+}
+
+/// Which of a check's failures have been run again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DoubtedRuns {
+    pub baseline: Doubted,
+    pub last: Doubted,
+    pub rerun: Doubted,
 }
 
 /// What a verdict is decided from.

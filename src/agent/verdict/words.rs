@@ -29,10 +29,14 @@ pub(super) fn verified(passing: &[&ComparedCheck], set_aside: &[&ComparedCheck])
 
 fn tests_passed(check: &ComparedCheck) -> String {
     let tests = check.final_run.as_ref().and_then(|run| Tests::of(run, check.check.kind));
-    match tests.and_then(|tests| tests.ran_count()) {
-        Some(count) => format!(" ({})", counted(count, "test")),
-        None => String::new(),
-    }
+    let count = tests.and_then(|tests| tests.ran_count()).map(|count| counted(count, "test"));
+    let flaky = check.final_run.as_ref().and_then(|run| run.flaky.as_ref());
+    let flaky = flaky.map(|flaky| match flaky.tests.len() {
+        0 => "flaky: it passed when run again".to_owned(),
+        tests => format!("{} flaky", counted(tests as u32, "test")),
+    });
+    let all: Vec<String> = count.into_iter().chain(flaky).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
 pub(super) fn regressed(regressions: &[(&ComparedCheck, Regression)]) -> String {
@@ -62,6 +66,14 @@ fn exit(check: &ComparedCheck) -> String {
         Some(code) => format!(" (exit code {code})"),
         None => String::new(),
     }
+}
+
+/// `suite`: 2 tests (a, b).
+pub(super) fn flaky(check: &str, tests: &[String]) -> String {
+    if tests.is_empty() {
+        return format!("`{check}`");
+    }
+    format!("`{check}`: {} ({})", counted(tests.len() as u32, "test"), names(tests))
 }
 
 /// The patch's text weakens tests; absent where it does not.

@@ -93,7 +93,8 @@ impl Tally {
     }
 
     pub(super) fn report(self) -> TestReport {
-        let tests = self.tests.into_iter().map(|(name, status)| TestResult { name, status }).collect();
+        let tests =
+            self.tests.into_iter().map(|(name, status)| TestResult { name, status, duration_ms: None }).collect();
         let counts = self.counts.unwrap_or(TestCounts { passed: Some(0), failed: 0, skipped: 0, all_named: true });
         TestReport { tests, counts }
     }

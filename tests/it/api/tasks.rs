@@ -304,6 +304,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
         counts: None,
         obstacle: None,
         reason: None,
+        flaky: None,
         log: "tail".into(),
         log_blob: Some(BlobHash::of(whole)),
     };
@@ -316,6 +317,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
             source: check.source,
             baseline: None,
             final_run: Some(run),
+            measured: None,
             log: "tail".into(),
         }],
         patch: Some(PatchStat { files: 1, additions: 1, deletions: 0 }),

@@ -1,9 +1,12 @@
 //! Tests of checks: logs, outcomes, reports, scans, and the verdict on them.
 
+mod flaky;
 mod logs;
 mod outcomes;
 mod patches;
+mod runs;
 mod sandbox;
+mod select;
 mod verdict;
 
 use journeyman::{

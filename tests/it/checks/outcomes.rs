@@ -141,6 +141,7 @@ fn result(base: Option<CheckRun>, last: CheckRun) -> CheckResult {
         log: last.log.clone(),
         baseline: base,
         final_run: Some(last),
+        measured: None,
     }
 }
 

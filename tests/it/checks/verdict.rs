@@ -1,79 +1,13 @@
 //! The verdict's rules, one by one and mixed.
 
+use super::runs::{check, detected, fail, named, pass, stopped, tests};
 use journeyman::{
     agent::verdict::{ComparedCheck, Decided, Decision, VerdictInput, decide},
     domain::check::{
-        Check, CheckKind, CheckOutcome, CheckRun, CheckSource, FindingKind, Obstacle, TestChange, TestCounts,
-        TestResult, TestStatus, Verdict, WeakenedTest, Weakening,
+        CheckKind, CheckOutcome, CheckRun, CheckSource, FindingKind, Obstacle, TestChange, Verdict, WeakenedTest,
+        Weakening,
     },
 };
-
-fn run(outcome: CheckOutcome) -> CheckRun {
-    CheckRun {
-        outcome,
-        exit_code: Some(i32::from(outcome != CheckOutcome::Pass)),
-        duration_ms: 1_000,
-        failing: Vec::new(),
-        tests: None,
-        counts: None,
-        obstacle: None,
-        reason: None,
-        log: String::new(),
-        log_blob: None,
-    }
-}
-
-fn pass() -> CheckRun {
-    run(CheckOutcome::Pass)
-}
-
-fn fail() -> CheckRun {
-    run(CheckOutcome::Fail)
-}
-
-fn stopped(obstacle: Obstacle) -> CheckRun {
-    CheckRun { obstacle: Some(obstacle), reason: Some(format!("{obstacle:?}")), ..run(CheckOutcome::CouldNotRun) }
-}
-
-/// `+a -b oc`: passed, failed, skipped, all named. A leading `~ 3` is a quiet run that passed 3.
-fn tests(text: &str) -> CheckRun {
-    let mut words = text.split_whitespace().peekable();
-    let quiet = words.next_if_eq(&"~").map(|_| words.next().unwrap().parse::<u32>().ok());
-    let mut tests: Vec<TestResult> = words
-        .map(|word| {
-            let status = match &word[..1] {
-                "+" => TestStatus::Passed,
-                "-" => TestStatus::Failed,
-                _ => TestStatus::Skipped,
-            };
-            TestResult { name: word[1..].to_owned(), status }
-        })
-        .collect();
-    tests.sort();
-    let count = |status| tests.iter().filter(|test| test.status == status).count() as u32;
-    let failed = count(TestStatus::Failed);
-    let counts = TestCounts {
-        passed: quiet.unwrap_or(Some(count(TestStatus::Passed))),
-        failed,
-        skipped: count(TestStatus::Skipped),
-        all_named: quiet.is_none(),
-    };
-    let failing = tests.iter().filter(|test| test.status == TestStatus::Failed).map(|test| test.name.clone()).collect();
-    let outcome = if failed > 0 { CheckOutcome::Fail } else { CheckOutcome::Pass };
-    CheckRun { failing, tests: Some(tests), counts: Some(counts), ..run(outcome) }
-}
-
-fn check(source: CheckSource, base: Option<CheckRun>, last: Option<CheckRun>) -> ComparedCheck {
-    ComparedCheck { check: Check::command("suite", source), baseline: base, final_run: last, rerun: None }
-}
-
-fn detected(base: CheckRun, last: CheckRun) -> ComparedCheck {
-    check(CheckSource::Detected, Some(base), Some(last))
-}
-
-fn named(base: CheckRun, last: CheckRun) -> ComparedCheck {
-    check(CheckSource::Task, Some(base), Some(last))
-}
 
 /// A patch to code, in a repository that has tests.
 fn change() -> TestChange {

@@ -1,0 +1,272 @@
+//! Evidence: what the checks give on the base and on the final tree, what failed once more, the figures
+//! of measures, and the verdict that `agent::verdict` makes of them.
+
+use super::{
+    beside::Beside,
+    clean::Clean,
+    drive::Driver,
+    journal::Halt,
+    pass::{Budget, Pass, Tree},
+};
+use crate::{
+    agent::verdict::{
+        ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, VerdictInput, decide, doubt, measured, order,
+    },
+    checks::{self, ChangedFile},
+    domain::{
+        BlobHash,
+        check::{Check, CheckKind, CheckOutcome, CheckResult, CheckRun, TestChange},
+        event::TreeDelta,
+        task::PatchStat,
+    },
+    workspace::repository::Base,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+pub(super) fn is_test(check: &Check) -> bool {
+    check.kind == CheckKind::Test
+}
+
+/// The passes of one validation and what they gave so far.
+struct Evidence<'a> {
+    clean: &'a Clean,
+    delta: &'a TreeDelta,
+    compared: Vec<ComparedCheck>,
+    budget: Budget,
+    base: Pass,
+    last: Pass,
+    put_back: Option<Pass>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(clean: &'a Clean, delta: &'a TreeDelta, checks: Vec<Check>) -> Self {
+        let budget = Budget::start(clean.allowed);
+        let base = Pass::new(clean, Tree::Base, TreeDelta::default(), budget, false);
+        let last = Pass::new(clean, Tree::Final, delta.clone(), budget, false);
+        let compared = checks.into_iter().map(|check| ComparedCheck::new(check, None, None)).collect();
+        Self { clean, delta, compared, budget, base, last, put_back: None }
+    }
+
+    /// Decides, with all that it takes to.
+    async fn decide(&mut self, beside: &mut Beside, change: &TestChange) -> Result<Decided, Halt> {
+        self.runs(beside).await?;
+        self.settle(false).await?;
+        match self.decision(change, false) {
+            Decision::Decided(decided) => return Ok(decided),
+            Decision::NeedsRerun { put_back } => self.put_back(&put_back).await?,
+        }
+        self.settle(true).await?;
+        match self.decision(change, true) {
+            Decision::Decided(decided) => Ok(decided),
+            Decision::NeedsRerun { .. } => {
+                Err(crate::store::StoreError::corrupt("verdict", "rerun", self.clean.task).into())
+            }
+        }
+    }
+
+    fn decision(&self, change: &TestChange, reran: bool) -> Decision {
+        decide(VerdictInput { checks: &self.compared, change, reran, weakening_approved: false })
+    }
+
+    /// Each check on the base and on the final tree.
+    async fn runs(&mut self, beside: &mut Beside) -> Result<(), Halt> {
+        let tests: Vec<Check> = self.compared.iter().map(|one| &one.check).filter(|c| is_test(c)).cloned().collect();
+        let baseline = match beside.runs().await {
+            Some(runs) => runs,
+            None => self.clean.baseline(&tests, false).await?,
+        };
+        let of_tests = self.compared.iter_mut().filter(|one| is_test(&one.check));
+        for (one, run) in of_tests.zip(baseline) {
+            one.baseline = Some(run);
+        }
+        let changed = !self.delta.changed.is_empty() || !self.delta.deleted.is_empty();
+        let checks: Vec<Check> = self.compared.iter().map(|one| one.check.clone()).collect();
+        let took = |at: usize| self.compared[at].baseline.as_ref().map(|run| run.duration_ms);
+        for at in order(&checks, took) {
+            if !is_test(&checks[at]) {
+                self.measure(at, changed).await?;
+            } else if changed {
+                self.compared[at].final_run = Some(self.last.run(&checks[at]).await?);
+            } else {
+                let one = &mut self.compared[at];
+                one.final_run.clone_from(&one.baseline);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a measure on both trees by turns, so that what else the machine does falls on both. Of each
+    /// tree the first run stands, or the first that does not pass.
+    async fn measure(&mut self, at: usize, changed: bool) -> Result<(), Halt> {
+        let check = self.compared[at].check.clone();
+        let mut figures: [Vec<f64>; 2] = Default::default();
+        let mut stands: [Option<CheckRun>; 2] = Default::default();
+        for _ in 0..if changed { RUNS } else { 1 } {
+            for (tree, pass) in [&mut self.base, &mut self.last].into_iter().enumerate() {
+                if tree == 1 && !changed {
+                    continue;
+                }
+                let (run, figure) = pass.figure(&check).await?;
+                figures[tree].extend(figure);
+                let passed = run.outcome == CheckOutcome::Pass;
+                if stands[tree].is_none() || !passed {
+                    stands[tree] = Some(run);
+                }
+            }
+            if stands.iter().flatten().any(|run| run.outcome != CheckOutcome::Pass) {
+                break;
+            }
+        }
+        let [base, last] = stands;
+        let [base_figures, last_figures] = figures;
+        let one = &mut self.compared[at];
+        one.final_run = if changed { last } else { base.clone() };
+        one.baseline = base;
+        one.measured = measured(base_figures, last_figures);
+        Ok(())
+    }
+
+    /// The checks on the patch with these files as the base has them.
+    async fn put_back(&mut self, paths: &[String]) -> Result<(), Halt> {
+        let mut pass = Pass::new(self.clean, Tree::PutBack, without(self.delta, paths), self.budget, false);
+        let checks: Vec<Check> = self.compared.iter().map(|one| one.check.clone()).collect();
+        let took = |at: usize| self.compared[at].final_run.as_ref().map(|run| run.duration_ms);
+        let mut result = Ok(());
+        for at in order(&checks, took) {
+            match pass.run(&checks[at]).await {
+                Ok(run) => self.compared[at].rerun = Some(run),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.put_back = Some(pass);
+        result
+    }
+
+    /// Runs again what failed and decides something.
+    async fn settle(&mut self, reran: bool) -> Result<(), Halt> {
+        while let Some(doubt) = doubt(&self.compared, reran) {
+            self.again(&doubt).await?;
+        }
+        Ok(())
+    }
+
+    async fn again(&mut self, doubt: &Doubt) -> Result<(), Halt> {
+        let one = &self.compared[doubt.check];
+        let check = one.check.clone();
+        let first = match doubt.of {
+            RunOf::Baseline => one.baseline.clone(),
+            RunOf::Final => one.final_run.clone(),
+            RunOf::PutBack => one.rerun.clone(),
+        };
+        let Some(first) = first else {
+            self.compared[doubt.check].settle(doubt, None, false);
+            return Ok(());
+        };
+        let selected = checks::select(&check, &first, &doubt.tests);
+        let asked = selected.as_ref().unwrap_or(&check);
+        let again = match (doubt.of, &mut self.put_back) {
+            (RunOf::Baseline, _) => self.clean.on_base(&mut self.base, asked, Some(&first)).await?,
+            (RunOf::Final, _) => self.last.again(asked, &first).await?,
+            (RunOf::PutBack, Some(pass)) => pass.again(asked, &first).await?,
+            (RunOf::PutBack, None) => None,
+        };
+        self.compared[doubt.check].settle(doubt, again.as_ref(), selected.is_some());
+        Ok(())
+    }
+
+    async fn close(mut self) -> Vec<ComparedCheck> {
+        self.base.close().await;
+        self.last.close().await;
+        if let Some(mut pass) = self.put_back.take() {
+            pass.close().await;
+        }
+        self.compared
+    }
+}
+
+/// What a validation found.
+pub(super) struct Judged {
+    pub(super) decided: Decided,
+    pub(super) results: Vec<CheckResult>,
+    pub(super) patch: Option<(PatchStat, BlobHash)>,
+}
+
+impl Driver {
+    pub(super) async fn judge(
+        &self,
+        beside: &mut Beside,
+        base: &Base,
+        delta: &TreeDelta,
+        checks: Vec<Check>,
+    ) -> Result<Judged, Halt> {
+        let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
+        let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
+        let change = self.test_change(base, delta).await?;
+        let clean = self.clean(base);
+        let mut evidence = Evidence::new(&clean, delta, checks);
+        let decided = evidence.decide(beside, &change).await;
+        let compared = evidence.close().await;
+        let mut decided = decided?;
+        if let Some((_, blob)) = &patch {
+            let text = self.deps.kept(self.claimed.team, blob).await?;
+            decided.findings.extend(checks::scan(&text));
+        }
+        let results = compared
+            .into_iter()
+            .map(|c| CheckResult {
+                name: c.check.name,
+                command: c.check.command,
+                source: c.check.source,
+                log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
+                baseline: c.baseline,
+                final_run: c.final_run,
+                measured: c.measured,
+            })
+            .collect();
+        Ok(Judged { decided, results, patch })
+    }
+
+    /// What the patch does to tests: the base's and the final text of each test file it touches.
+    async fn test_change(&self, base: &Base, delta: &TreeDelta) -> Result<TestChange, Halt> {
+        let entries = base.entries();
+        let touched: Vec<&str> =
+            delta.changed.iter().map(|e| e.path.as_str()).chain(delta.deleted.iter().map(String::as_str)).collect();
+        let tests: Vec<&str> = touched.iter().copied().filter(|path| checks::is_test_path(path)).collect();
+        let wanted: Vec<String> = tests.iter().map(|path| (*path).to_owned()).collect();
+        let read = self.deps.repositories.read_many(base, wanted).await?;
+        let before: BTreeMap<&str, Bytes> =
+            tests.iter().copied().zip(read).filter_map(|(p, c)| Some((p, c?))).collect();
+        let mut after: BTreeMap<&str, Bytes> = BTreeMap::new();
+        for entry in delta.changed.iter().filter(|e| checks::is_test_path(&e.path)) {
+            let content = self.deps.kept(self.claimed.team, &entry.content).await?;
+            after.insert(entry.path.as_str(), content);
+        }
+        let in_base = |path: &str| entries.binary_search_by(|e| (*e.path).cmp(path)).is_ok();
+        let empty: &[u8] = &[];
+        let changed: Vec<ChangedFile<'_>> = touched
+            .iter()
+            .map(|path| ChangedFile {
+                path,
+                before: in_base(path).then(|| before.get(*path).map_or(empty, |c| c.as_ref())),
+                after: if delta.deleted.iter().any(|d| d == path) {
+                    None
+                } else {
+                    Some(after.get(path).map_or(empty, |c| c.as_ref()))
+                },
+            })
+            .collect();
+        Ok(checks::test_change(&changed, entries.iter().map(|e| &*e.path)))
+    }
+}
+
+/// A delta with these paths as the base has them.
+fn without(delta: &TreeDelta, paths: &[String]) -> TreeDelta {
+    TreeDelta {
+        changed: delta.changed.iter().filter(|e| !paths.contains(&e.path)).cloned().collect(),
+        deleted: delta.deleted.iter().filter(|p| !paths.contains(p)).cloned().collect(),
+    }
+}

@@ -1,0 +1,155 @@
+//! One pass over checks on one tree: a clean copy laid out when it is first needed, with a sandbox of
+//! its own, open until the pass ends, so that what failed can be run again on it unchanged.
+
+use super::{clean::Clean, copy, journal::Halt};
+use crate::{
+    checks, clock,
+    domain::{
+        check::{Check, CheckRun},
+        event::TreeDelta,
+    },
+    workspace::{Workspace, checkpoint::TreeState},
+};
+use std::time::Duration;
+
+/// Which tree a clean copy holds; names its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tree {
+    Base,
+    Final,
+    /// The final tree with the base's test files put back.
+    PutBack,
+}
+
+impl Tree {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Final => "final",
+            Self::PutBack => "put-back",
+        }
+    }
+}
+
+/// The time for validation, counted from when the verdict is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    allowed: Duration,
+    since: clock::Stopwatch,
+}
+
+impl Budget {
+    pub(super) fn start(allowed: Duration) -> Self {
+        Self { allowed, since: clock::Stopwatch::start() }
+    }
+
+    fn left(&self) -> Duration {
+        self.allowed.saturating_sub(self.since.elapsed())
+    }
+}
+
+pub(super) struct Pass {
+    clean: Clean,
+    tree: Tree,
+    /// From the base.
+    delta: TreeDelta,
+    budget: Budget,
+    low_priority: bool,
+    open: Option<Workspace>,
+}
+
+impl Pass {
+    pub(super) fn new(clean: &Clean, tree: Tree, delta: TreeDelta, budget: Budget, low_priority: bool) -> Self {
+        Self { clean: clean.clone(), tree, delta, budget, low_priority, open: None }
+    }
+
+    /// Runs a check; one that the time does not reach could not run.
+    pub(super) async fn run(&mut self, check: &Check) -> Result<CheckRun, Halt> {
+        let left = self.budget.left();
+        if left.is_zero() {
+            return Ok(checks::not_reached(self.budget.allowed));
+        }
+        let (mut run, output) = self.command(check, left).await?;
+        run.log_blob = Some(self.clean.deps.keep(self.clean.team, output).await?);
+        Ok(run)
+    }
+
+    /// Runs a measure; with the figure that it gave.
+    pub(super) async fn figure(&mut self, check: &Check) -> Result<(CheckRun, Option<f64>), Halt> {
+        let left = self.budget.left();
+        if left.is_zero() {
+            return Ok((checks::not_reached(self.budget.allowed), None));
+        }
+        let (mut run, output) = self.command(check, left).await?;
+        let figure = checks::figure(check, &run, &output);
+        run.log_blob = Some(self.clean.deps.keep(self.clean.team, output).await?);
+        Ok((run, figure))
+    }
+
+    /// Runs a check that failed again on the same tree: on the same copy, unless the first run left
+    /// something in it. None where too little time is left. The log is both runs'.
+    pub(super) async fn again(&mut self, check: &Check, first: &CheckRun) -> Result<Option<CheckRun>, Halt> {
+        let left = self.budget.left();
+        if left < Duration::from_millis(first.duration_ms) {
+            return Ok(None);
+        }
+        if self.is_dirty().await {
+            self.close().await;
+        }
+        let (mut run, output) = self.command(check, left).await?;
+        let said = format!("\n[run again on the same tree, unchanged: {}]\n", check.command);
+        let whole = format!("{}{said}{}", first.log, run.log);
+        checks::tail(&whole).clone_into(&mut run.log);
+        let deps = &self.clean.deps;
+        let before = match &first.log_blob {
+            // A baseline that another task kept may have lost its log since.
+            Some(blob) => deps.kept(self.clean.team, blob).await.ok(),
+            None => None,
+        };
+        let before = before.unwrap_or_else(|| first.log.clone().into());
+        let both = [before.as_ref(), said.as_bytes(), &output].concat();
+        run.log_blob = Some(deps.keep(self.clean.team, both).await?);
+        Ok(Some(run))
+    }
+
+    /// Redacted.
+    async fn command(&mut self, check: &Check, left: Duration) -> Result<(CheckRun, Vec<u8>), Halt> {
+        let workspace = self.workspace().await?;
+        let checks::Ran { mut run, output } = checks::run(&workspace, check, left, None).await?;
+        let redactor = &self.clean.deps.redactor;
+        run.log = redactor.redact_known(&run.log).into_owned();
+        Ok((run, redactor.redact_known_bytes(&output).into_owned()))
+    }
+
+    /// Files of the tree differ from what was laid out. What is ignored, such as build results, does not
+    /// count: a second run finds it as any second run would.
+    async fn is_dirty(&self) -> bool {
+        let Some(workspace) = &self.open else { return false };
+        let mut tree = TreeState::from(&self.clean.base, &self.delta);
+        match workspace.walk().await {
+            Ok(walk) => !matches!(tree.absorb(walk, workspace).await, Ok(None)),
+            Err(_) => true,
+        }
+    }
+
+    async fn workspace(&mut self) -> Result<Workspace, Halt> {
+        if let Some(workspace) = &self.open {
+            return Ok(workspace.clone());
+        }
+        let Clean { deps, team, task, base, .. } = &self.clean;
+        let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
+        copy::lay_out(deps, *team, *task, base, &self.delta, &directory).await?;
+        let workspace = copy::open(deps, *task, base, directory, self.low_priority).await?;
+        self.open = Some(workspace.clone());
+        Ok(workspace)
+    }
+
+    /// Removes the copy; the pass can go on with a new one.
+    pub(super) async fn close(&mut self) {
+        let Some(workspace) = self.open.take() else { return };
+        workspace.close().await;
+        let directory = self.clean.deps.sandboxes.directory(self.clean.task).clean_copy(self.tree.name());
+        // What stays is removed before the next clean copy, or with the task.
+        let _ = tokio::fs::remove_dir_all(directory).await;
+    }
+}
