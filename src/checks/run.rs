@@ -9,9 +9,9 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// What makes runners name their tests without changing what they run or how they end. A command
-/// or configuration that says otherwise wins.
-const TALKATIVE: &[(&str, &str)] = &[("PYTEST_ADDOPTS", "-rpfEsxX")];
+/// What makes runners name their tests, and tell how long the slowest took, without changing what they run or
+/// how they end. A command or configuration that says otherwise wins.
+const TALKATIVE: &[(&str, &str)] = &[("PYTEST_ADDOPTS", "-rpfEsxX --durations=25")];
 
 /// A check's run with its output.
 #[derive(Clone, Debug)]

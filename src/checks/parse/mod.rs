@@ -11,6 +11,7 @@ mod python;
 mod rust;
 mod tally;
 mod tap;
+mod times;
 
 use crate::domain::check::TestReport;
 use std::borrow::Cow;
@@ -67,7 +68,9 @@ pub(super) fn parse_cut(command: &str, log: &[u8], gap: Option<usize>, reports: 
     if parsed.iter().all(|one| matches!(one, Parsed::NotMine)) {
         parsed.push(junit::parse(&text));
     }
-    combine(parsed)
+    let mut report = combine(parsed)?;
+    times::place(&log, &mut report);
+    Some(report)
 }
 
 /// A log as parsers read it: no colours, no carriage returns.

@@ -7,6 +7,7 @@ mod patches;
 mod runs;
 mod sandbox;
 mod select;
+mod slow;
 mod verdict;
 
 use journeyman::{

@@ -72,3 +72,11 @@ pub(super) fn detected(base: CheckRun, last: CheckRun) -> ComparedCheck {
 pub(super) fn named(base: CheckRun, last: CheckRun) -> ComparedCheck {
     check(CheckSource::Task, Some(base), Some(last))
 }
+
+/// The same with these tests' times, in milliseconds.
+pub(super) fn timed(mut run: CheckRun, times: &[(&str, u64)]) -> CheckRun {
+    for test in run.tests.iter_mut().flatten() {
+        test.duration_ms = times.iter().find(|(name, _)| *name == test.name).map(|(_, ms)| *ms);
+    }
+    run
+}

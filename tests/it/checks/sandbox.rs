@@ -71,7 +71,7 @@ async fn what_stops_a_check_is_told() {
     let fails = run(&workspace, "echo wrong; exit 3", 60).await.run;
     assert_eq!((fails.outcome, fails.exit_code, fails.log.as_str()), (CheckOutcome::Fail, Some(3), "wrong\n"));
     let loud = run(&workspace, "echo \"$PYTEST_ADDOPTS\"", 60).await.run;
-    assert_eq!((loud.outcome, loud.log.as_str()), (CheckOutcome::Pass, "-rpfEsxX\n"));
+    assert_eq!((loud.outcome, loud.log.as_str()), (CheckOutcome::Pass, "-rpfEsxX --durations=25\n"));
     workspace.close().await;
 }
 
