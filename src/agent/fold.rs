@@ -1,5 +1,6 @@
 //! How each event changes the session. One arm for each kind; nothing is decided here.
 
+use super::created::{CREATED_MAX, created};
 use super::session::{
     Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse, Session,
 };
@@ -131,6 +132,9 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 // What ran in the working copy ran in the one that was laid anew.
                 session.relay &= matches!(outcome, ToolOutcome::Denied | ToolOutcome::Interrupted)
                     || effect(&done.tool) == ToolEffect::Plans;
+                if *outcome == ToolOutcome::Ok && session.created.len() < CREATED_MAX {
+                    session.created.extend(created(&done));
+                }
                 session.ledger.completed(&done, *outcome, *exit_code, output);
                 session.push_item(Item::Result { call: call.clone(), output: output.clone() });
             }

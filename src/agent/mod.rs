@@ -6,6 +6,7 @@
 mod budget;
 mod circles;
 pub mod compact;
+mod created;
 mod fold;
 mod gate;
 mod ledger;

@@ -16,7 +16,10 @@ use crate::domain::{
     tool::ToolCall,
     usage::Usage,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// One call of the last reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +124,8 @@ pub struct Session {
     pub checkpoint: Option<CheckpointRef>,
     /// Calls that may have changed files have ended since the last look at the working copy.
     pub dirty: bool,
+    /// Files that edit tools made, at most 200 of them.
+    pub created: BTreeSet<String>,
     pub checked: Option<Checked>,
     /// The patch from the base to the newest checkpoint that was asked for.
     pub patch: Option<BlobHash>,
@@ -216,6 +221,7 @@ impl Session {
             last_words: None,
             checkpoint: None,
             dirty: false,
+            created: BTreeSet::new(),
             checked: None,
             patch: None,
             plan_approval: None,

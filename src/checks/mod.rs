@@ -19,6 +19,6 @@ pub use measure::figure;
 pub use parse::parse;
 pub use report::failure_report;
 pub use run::{Ran, run};
-pub use scan::scan;
+pub use scan::{Exported, ScanInput, api_changes, is_manifest, neighbours, scan};
 pub use select::select;
 pub use weaken::{ChangedFile, is_test_path, test_change};

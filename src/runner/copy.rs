@@ -102,6 +102,11 @@ impl Copy {
         Ok(workspace)
     }
 
+    /// The workspace, where it is open already.
+    pub(super) fn open_workspace(&self) -> Option<&Workspace> {
+        self.workspace.as_ref()
+    }
+
     pub(super) fn looked(&self) -> bool {
         self.looked
     }

@@ -12,7 +12,7 @@ use crate::{
     agent::verdict::{
         ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, VerdictInput, decide, doubt, measured, order,
     },
-    checks::{self, ChangedFile},
+    checks,
     domain::{
         BlobHash,
         check::{Check, CheckKind, CheckOutcome, CheckResult, CheckRun, TestChange},
@@ -21,8 +21,6 @@ use crate::{
     },
     workspace::repository::Base,
 };
-use bytes::Bytes;
-use std::collections::BTreeMap;
 
 pub(super) fn is_test(check: &Check) -> bool {
     check.kind == CheckKind::Test
@@ -205,15 +203,14 @@ impl Driver {
     ) -> Result<Judged, Halt> {
         let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
         let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
-        let change = self.test_change(base, delta).await?;
+        let change = self.change(base, delta).await?;
         let clean = self.clean(base);
         let mut evidence = Evidence::new(&clean, delta, checks);
-        let decided = evidence.decide(beside, &change).await;
+        let decided = evidence.decide(beside, &change.to_tests(base)).await;
         let compared = evidence.close().await;
         let mut decided = decided?;
         if let Some((_, blob)) = &patch {
-            let text = self.deps.kept(self.claimed.team, blob).await?;
-            decided.findings.extend(checks::scan(&text));
+            decided.findings.extend(self.scan(base, &change, blob).await?);
         }
         let results = compared
             .into_iter()
@@ -228,38 +225,6 @@ impl Driver {
             })
             .collect();
         Ok(Judged { decided, results, patch })
-    }
-
-    /// What the patch does to tests: the base's and the final text of each test file it touches.
-    async fn test_change(&self, base: &Base, delta: &TreeDelta) -> Result<TestChange, Halt> {
-        let entries = base.entries();
-        let touched: Vec<&str> =
-            delta.changed.iter().map(|e| e.path.as_str()).chain(delta.deleted.iter().map(String::as_str)).collect();
-        let tests: Vec<&str> = touched.iter().copied().filter(|path| checks::is_test_path(path)).collect();
-        let wanted: Vec<String> = tests.iter().map(|path| (*path).to_owned()).collect();
-        let read = self.deps.repositories.read_many(base, wanted).await?;
-        let before: BTreeMap<&str, Bytes> =
-            tests.iter().copied().zip(read).filter_map(|(p, c)| Some((p, c?))).collect();
-        let mut after: BTreeMap<&str, Bytes> = BTreeMap::new();
-        for entry in delta.changed.iter().filter(|e| checks::is_test_path(&e.path)) {
-            let content = self.deps.kept(self.claimed.team, &entry.content).await?;
-            after.insert(entry.path.as_str(), content);
-        }
-        let in_base = |path: &str| entries.binary_search_by(|e| (*e.path).cmp(path)).is_ok();
-        let empty: &[u8] = &[];
-        let changed: Vec<ChangedFile<'_>> = touched
-            .iter()
-            .map(|path| ChangedFile {
-                path,
-                before: in_base(path).then(|| before.get(*path).map_or(empty, |c| c.as_ref())),
-                after: if delta.deleted.iter().any(|d| d == path) {
-                    None
-                } else {
-                    Some(after.get(path).map_or(empty, |c| c.as_ref()))
-                },
-            })
-            .collect();
-        Ok(checks::test_change(&changed, entries.iter().map(|e| &*e.path)))
     }
 }
 

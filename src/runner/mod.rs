@@ -7,6 +7,7 @@
 mod analyse;
 mod beside;
 mod blobs;
+mod change;
 mod clean;
 mod compact;
 mod copy;

@@ -102,3 +102,26 @@ async fn a_measure_that_regresses_is_a_finding_with_three_figures_of_each_tree()
     assert_eq!((slower.len(), &slower[0]["severity"]), (1, &json!("serious")), "{slower:?}");
     assert!(slower[0]["message"].as_str().unwrap().contains("200 % worse; 50 % is allowed"), "{slower:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_patch_brings_is_told_with_its_severity() {
+    let patch = "*** Begin Patch\n*** Add File: dist/app.js\n+let a = 1;\n*** Add File: .github/workflows/ci.yml\n+on: push\n*** Update File: requirements.txt\n@@\n flask==3.0\n+requests==2.32\n*** End Patch\n";
+    let files = [("calc.py", ADD), ("requirements.txt", "flask==3.0\n"), (".gitignore", "/dist/\n")];
+    let steps = [plan(), mend(), call("apply_patch", json!({ "patch": patch })), say("Done.")];
+    let (task, _) = task(&files, &steps, &json!(["grep -q 'a + b' calc.py"])).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
+    let told: Vec<_> = task["result"]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (&f["kind"], &f["severity"], &f["path"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("protected_path"), &json!("serious"), &json!(".github/workflows/ci.yml")),
+            (&json!("dependency"), &json!("warning"), &json!("requirements.txt")),
+            (&json!("ignored_file"), &json!("warning"), &json!("dist/app.js")),
+        ]
+    );
+}

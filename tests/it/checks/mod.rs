@@ -6,6 +6,7 @@ mod outcomes;
 mod patches;
 mod runs;
 mod sandbox;
+mod scans;
 mod select;
 mod slow;
 mod verdict;

@@ -1,9 +1,13 @@
 //! What patches do to tests, and what they bring that a person should see.
 
 use journeyman::{
-    checks::{ChangedFile, is_test_path, scan, test_change},
-    domain::check::{FindingKind, Weakening},
+    checks::{self, ChangedFile, ScanInput, is_test_path, test_change},
+    domain::check::{Finding, FindingKind, Weakening},
 };
+
+fn scan(patch: &[u8]) -> Vec<Finding> {
+    checks::scan(&ScanInput { patch, ..ScanInput::default() })
+}
 
 #[test]
 fn tests_are_known_by_their_paths() {

@@ -1,0 +1,133 @@
+//! The change that a verdict is about: the files that it touches, with the contents that tell what it does to
+//! tests and what a person should look at.
+
+use super::{drive::Driver, journal::Halt};
+use crate::{
+    checks::{self, ChangedFile, ScanInput},
+    domain::{
+        BlobHash,
+        check::{Finding, TestChange},
+        event::TreeDelta,
+    },
+    workspace::{Workspace, repository::Base},
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// New files whose contents are read for their headers.
+const NEW_FILES_MAX: usize = 200;
+/// Files that the model made that are looked for in the working copy.
+const LOOKED_FOR_MAX: usize = 20;
+
+/// Every file that differs from the base.
+#[derive(Debug)]
+pub(super) struct Change {
+    files: Vec<Touched>,
+}
+
+#[derive(Debug)]
+struct Touched {
+    path: String,
+    /// Absent: the change adds it. Empty where the content does not matter.
+    before: Option<Bytes>,
+    /// Absent: the change removes it.
+    after: Option<Bytes>,
+}
+
+impl Change {
+    fn files(&self) -> Vec<ChangedFile<'_>> {
+        self.files
+            .iter()
+            .map(|touched| ChangedFile {
+                path: &touched.path,
+                before: touched.before.as_deref(),
+                after: touched.after.as_deref(),
+            })
+            .collect()
+    }
+
+    /// What it does to tests.
+    pub(super) fn to_tests(&self, base: &Base) -> TestChange {
+        checks::test_change(&self.files(), base.entries().iter().map(|entry| &*entry.path))
+    }
+}
+
+impl Driver {
+    /// Reads the contents of tests and manifests on both sides, and of new files.
+    pub(super) async fn change(&self, base: &Base, delta: &TreeDelta) -> Result<Change, Halt> {
+        let entries = base.entries();
+        let in_base = |path: &str| entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
+        let matters = |path: &str| checks::is_test_path(path) || checks::is_manifest(path);
+        let mut files: BTreeMap<&str, Touched> = BTreeMap::new();
+        let mut new_files = 0;
+        for entry in &delta.changed {
+            let new = !in_base(&entry.path);
+            new_files += usize::from(new);
+            let read = matters(&entry.path) || (new && new_files <= NEW_FILES_MAX);
+            let after = if read { self.deps.kept(self.claimed.team, &entry.content).await? } else { Bytes::new() };
+            let before = (!new).then(Bytes::new);
+            files.insert(&entry.path, Touched { path: entry.path.clone(), before, after: Some(after) });
+        }
+        for path in &delta.deleted {
+            files.insert(path, Touched { path: path.clone(), before: in_base(path).then(Bytes::new), after: None });
+        }
+        let wanted: Vec<String> = files
+            .iter()
+            .filter(|(path, file)| file.before.is_some() && matters(path))
+            .map(|(_, f)| f.path.clone())
+            .collect();
+        let contents = self.deps.repositories.read_many(base, wanted.clone()).await?;
+        for (path, content) in wanted.iter().zip(contents) {
+            if let Some(file) = files.get_mut(path.as_str()) {
+                file.before = Some(content.unwrap_or_default());
+            }
+        }
+        Ok(Change { files: files.into_values().collect() })
+    }
+
+    /// What a person should look at in the patch.
+    pub(super) async fn scan(&self, base: &Base, change: &Change, patch: &BlobHash) -> Result<Vec<Finding>, Halt> {
+        let text = self.deps.kept(self.claimed.team, patch).await?;
+        let files = change.files();
+        let entries = base.entries();
+        let new = files.iter().filter(|file| file.before.is_none()).map(|file| file.path);
+        let sizes = entries.iter().map(|entry| (&*entry.path, entry.size));
+        let paths: Vec<String> = checks::neighbours(new, sizes).into_iter().map(str::to_owned).collect();
+        let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
+        let neighbours: Vec<(&str, &[u8])> = paths
+            .iter()
+            .zip(&contents)
+            .filter_map(|(path, content)| Some((path.as_str(), content.as_ref()?.as_ref())))
+            .collect();
+        let ignored = self.ignored(base, change).await;
+        Ok(checks::scan(&ScanInput {
+            patch: &text,
+            files: &files,
+            neighbours: &neighbours,
+            protected: &[],
+            ignored: &ignored,
+        }))
+    }
+
+    /// Files that edit tools made, that are still there, and that no patch holds: git ignores them.
+    async fn ignored(&self, base: &Base, change: &Change) -> Vec<String> {
+        let entries = base.entries();
+        let touched: BTreeSet<&str> = change.files.iter().map(|file| file.path.as_str()).collect();
+        let missing = self.journal.session.created.iter().filter(|path| {
+            !touched.contains(path.as_str()) && entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_err()
+        });
+        let Some(workspace) = self.copy.open_workspace() else { return Vec::new() };
+        let mut ignored: Vec<String> = Vec::new();
+        for path in missing.take(LOOKED_FOR_MAX) {
+            if is_there(workspace, path).await {
+                ignored.push(path.clone());
+            }
+        }
+        ignored
+    }
+}
+
+/// What cannot be looked at is taken to be gone.
+async fn is_there(workspace: &Workspace, path: &str) -> bool {
+    workspace.read_entry(path, 1).await.is_ok()
+}
