@@ -4,7 +4,10 @@
 //! for it (it deleted the module that is now missing) is not decided here: the verdict compares
 //! with the base.
 
-use super::parse::{clean, parse_cut, pattern};
+use super::{
+    lacks::{Seen, lacks},
+    parse::{clean, parse_cut},
+};
 use crate::{
     domain::check::{Check, CheckKind, CheckOutcome, CheckRun, Obstacle, TestReport, TestStatus},
     workspace::RunOutcome,
@@ -27,6 +30,9 @@ pub struct Output<'a> {
     pub duration: Duration,
     /// Contents of the report files that it wrote.
     pub reports: &'a [Vec<u8>],
+    /// Every path of the base, sorted: tells the repository's own modules from packages, and how its
+    /// packages are installed.
+    pub paths: &'a [String],
 }
 
 /// Judges one run of `check`.
@@ -58,7 +64,7 @@ pub fn judge(check: &Check, output: &Output<'_>) -> CheckRun {
     };
     let nothing_ran = report.as_ref().is_none_or(|report| no_test_ran(report, &text));
     run.tests = report.map(|report| report.tests);
-    match obstacle(output, &text, nothing_ran) {
+    match obstacle(&check.command, output, &text, nothing_ran) {
         Some((obstacle, reason)) => {
             run.outcome = CheckOutcome::CouldNotRun;
             run.obstacle = Some(obstacle);
@@ -101,36 +107,8 @@ fn could_not_load(name: &str) -> bool {
     name.contains("_FailedTest") || (!inside && (file || package))
 }
 
-pattern!(NOT_FOUND, r"(?m)^(?:\S*/)?(?:ba|da|z|k)?sh: (?:line )?(?:\d+: )?(.+?): (?:command )?not found\r?$");
-pattern!(NOT_FOUND_IN, r"(?m)^\S+: line \d+: (.+?): command not found$");
-pattern!(
-    NOT_EXECUTABLE,
-    r"(?m)^.*?(?:line )?\d*:? ?(\S+): (Permission denied|No such file or directory|cannot execute.*)$"
-);
-pattern!(MAKE_MISSING, r"(?m)^make(?:\[\d+\])?: (\S+): No such file or directory$");
-pattern!(MAKE_RULE, r"(?m)^make(?:\[\d+\])?: \*\*\* No rule to make target [`'](.+?)'(?:\.  Stop\.)?");
-pattern!(MAKE_NO_FILE, r"(?m)^make: \*\*\* No targets specified and no makefile found");
-pattern!(NPM_SCRIPT, r#"(?mi)^npm (?:ERR!|error) Missing script: "(.+?)""#);
-pattern!(
-    MODULE,
-    r"(?m)(?:No module named '?([\w.]+)'?|Cannot find (?:module|package) '([^'./][^']*)'|cannot load such file -- (\S+)|no required module provides package ([^\s;:]+)|cannot find module providing package ([^\s;:]+)|missing go\.sum entry for module providing package ([^\s;:]+)|no matching package (?:named )?`([^`]+)`|Could not find artifact (\S+))"
-);
-pattern!(
-    NETWORK,
-    r"(?mi)(Temporary failure in name resolution|Could not resolve host|Name or service not known|Network is unreachable|getaddrinfo (?:EAI_AGAIN|ENOTFOUND)|dial tcp: lookup|failed to lookup address information|No address associated with hostname|UnknownHostException)"
-);
-pattern!(
-    MEMORY,
-    r"(?m)(Cannot allocate memory|JavaScript heap out of memory|runtime: out of memory|std::bad_alloc|java\.lang\.OutOfMemoryError|^MemoryError|signal: 9, SIGKILL)"
-);
-pattern!(
-    PROCESSES,
-    r"(?m)(fork: (?:retry: )?Resource temporarily unavailable|can't start new thread|pthread_create failed|unable to create native thread|spawn \S+ EAGAIN)"
-);
-pattern!(DISK, r"(?m)(No space left on device|Disk quota exceeded|ENOSPC)");
-
 /// What kept the check from running, with the mend; absent where it ran.
-fn obstacle(output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obstacle, String)> {
+fn obstacle(command: &str, output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obstacle, String)> {
     let seconds = output.duration.as_secs_f64();
     match output.outcome {
         RunOutcome::TimedOut => Some((
@@ -154,78 +132,19 @@ fn obstacle(output: &Output<'_>, text: &str, nothing_ran: bool) -> Option<(Obsta
         RunOutcome::Signalled(signal) => {
             Some((Obstacle::Killed, format!("it was killed by signal {signal} from outside; run it again")))
         }
-        RunOutcome::Exited(code) if nothing_ran && code != 0 => lacks(code, text),
+        RunOutcome::Exited(code) if nothing_ran && code != 0 => {
+            lacks(&Seen { code, text, command, paths: output.paths })
+        }
         RunOutcome::Exited(_) => None,
     }
 }
 
-/// What a log says is missing, where no test ran.
-fn lacks(code: i32, text: &str) -> Option<(Obstacle, String)> {
-    let command = |name: &str| {
-        let name = short(name);
-        let mend = "install it by the environment's image or setup, or name another check";
-        Some((Obstacle::CommandMissing, format!("the command `{name}` is missing in the workspace; {mend}")))
-    };
-    let found = |pattern: &regex::Regex| {
-        let found = pattern.captures(text)?;
-        found.iter().skip(1).flatten().next().map(|name| name.as_str().trim().to_owned())
-    };
-    if code == 127 || text.contains("Error 127") {
-        if let Some(name) = found(&NOT_FOUND).or_else(|| found(&NOT_FOUND_IN)).or_else(|| found(&MAKE_MISSING)) {
-            return command(&name);
-        }
-        if let Some(name) = found(&NOT_EXECUTABLE) {
-            return command(&name);
-        }
-    }
-    if code == 126 {
-        let name = found(&NOT_EXECUTABLE).unwrap_or_else(|| "of the check".to_owned());
-        let mend = "make it executable (git update-index --chmod=+x)";
-        return Some((Obstacle::CommandMissing, format!("the command `{}` cannot be executed; {mend}", short(&name))));
-    }
-    if let Some(target) = found(&MAKE_RULE) {
-        let reason = format!("the Makefile has no rule for `{}`; name a target that it has", short(&target));
-        return Some((Obstacle::CommandMissing, reason));
-    }
-    if MAKE_NO_FILE.is_match(text) {
-        return Some((Obstacle::CommandMissing, "there is no Makefile; name another check".to_owned()));
-    }
-    if let Some(script) = found(&NPM_SCRIPT) {
-        let reason = format!("package.json has no script `{}`; name one that it has", short(&script));
-        return Some((Obstacle::CommandMissing, reason));
-    }
-    // Before dependencies: a download that fails is often told as a module that is missing.
-    if let Some(words) = NETWORK.find(text) {
-        let mend = "allow the hosts by the task's network, or install what it loads by the environment's setup";
-        return Some((
-            Obstacle::NetworkBlocked,
-            format!("it needs the network, which is off ({}); {mend}", words.as_str()),
-        ));
-    }
-    if let Some(module) = found(&MODULE) {
-        let mend = "install it by the environment's setup, or let the repository bring it";
-        return Some((Obstacle::DependencyMissing, format!("the dependency `{}` is missing; {mend}", short(&module))));
-    }
-    if MEMORY.is_match(text) {
-        return Some(memory());
-    }
-    if PROCESSES.is_match(text) {
-        let reason = "it reached the limit of processes; raise the limit or let it start fewer".to_owned();
-        return Some((Obstacle::ProcessLimit, reason));
-    }
-    DISK.is_match(text).then(disk)
-}
-
-fn memory() -> (Obstacle, String) {
+pub(super) fn memory() -> (Obstacle, String) {
     (Obstacle::MemoryLimit, "it was killed at the memory limit; raise the limit or let it use less".to_owned())
 }
 
-fn disk() -> (Obstacle, String) {
+pub(super) fn disk() -> (Obstacle, String) {
     (Obstacle::DiskLimit, "the disk limit was reached; raise the limit or let it write less".to_owned())
-}
-
-fn short(name: &str) -> String {
-    name.chars().take(100).collect()
 }
 
 /// A check that was not started, as the time for validation was used up before it.

@@ -5,7 +5,9 @@
 //! [`run()`], then [`parse()`].
 
 mod judge;
+mod lacks;
 mod measure;
+mod mend;
 mod parse;
 mod report;
 mod run;

@@ -21,12 +21,13 @@ pub struct Ran {
     pub output: Vec<u8>,
 }
 
-/// Runs a check, for at most `budget` or its own timeout. An error is the workspace's; whatever
+/// Runs a check, for at most `budget` or its own timeout; `paths` are those of the base. An error is the workspace's; whatever
 /// the command does is an outcome.
 pub async fn run(
     workspace: &Workspace,
     check: &Check,
     budget: Duration,
+    paths: &[String],
     live: Option<mpsc::Sender<Bytes>>,
 ) -> Result<Ran, WorkspaceError> {
     let own = check.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
@@ -41,6 +42,7 @@ pub async fn run(
         omitted_at: result.omitted_at,
         duration: result.duration,
         reports: &[],
+        paths,
     };
     Ok(Ran { run: judge(check, &output), output: result.output })
 }

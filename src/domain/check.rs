@@ -119,6 +119,8 @@ pub struct TestReport {
 pub enum Obstacle {
     CommandMissing,
     DependencyMissing,
+    /// A tool is there, in a version that the repository does not accept.
+    ToolVersion,
     NetworkBlocked,
     MemoryLimit,
     ProcessLimit,

@@ -115,7 +115,8 @@ impl Pass {
     /// Redacted.
     async fn command(&mut self, check: &Check, left: Duration) -> Result<(CheckRun, Vec<u8>), Halt> {
         let workspace = self.workspace().await?;
-        let checks::Ran { mut run, output } = checks::run(&workspace, check, left, None).await?;
+        let checks::Ran { mut run, output } =
+            checks::run(&workspace, check, left, &self.clean.base.tracked(), None).await?;
         let redactor = &self.clean.deps.redactor;
         run.log = redactor.redact_known(&run.log).into_owned();
         Ok((run, redactor.redact_known_bytes(&output).into_owned()))

@@ -125,3 +125,70 @@ async fn what_the_patch_brings_is_told_with_its_severity() {
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_project_whose_packages_are_missing_could_not_be_checked() {
+    let tests = "import unittest\nimport no_such_package_anywhere\n\nclass A(unittest.TestCase):\n    def test_a(self):\n        pass\n";
+    let files = [("calc.py", ADD), ("test_calc.py", tests), ("requirements.txt", "no-such-package-anywhere\n")];
+    let (task, _) = task(&files, &[plan(), mend(), say("All tests pass.")], &json!(["python3 -m unittest"])).await;
+    could_not_run(&task, "dependency_missing", "set up an environment that runs `pip install -r requirements.txt`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_project_whose_packages_are_missing_could_not_be_checked() {
+    let script = "{\"name\": \"calc\", \"version\": \"1.0.0\", \"scripts\": {\"test\": \"jest\"}, \"devDependencies\": {\"jest\": \"^29\"}}";
+    let lock = "{\"name\": \"calc\", \"lockfileVersion\": 3, \"packages\": {}}";
+    let files = [("calc.py", ADD), ("package.json", script), ("package-lock.json", lock)];
+    let (task, _) = task(&files, &[plan(), mend(), say("All tests pass.")], &json!(["npm test"])).await;
+    could_not_run(&task, "command_missing", "set up an environment that runs `npm ci`");
+}
+
+/// The work is kept, and nothing is claimed of it.
+fn could_not_run(task: &Value, obstacle: &str, mend: &str) {
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("unverified")), "{task:#}");
+    for tree in ["baseline", "final"] {
+        let run = &task["result"]["checks"][0][tree];
+        assert_eq!((&run["outcome"], &run["obstacle"]), (&json!("could_not_run"), &json!(obstacle)), "{run:#}");
+    }
+    let reason = task["result"]["reason"].as_str().unwrap();
+    assert!(reason.contains("could not run") && reason.contains(mend), "{reason}");
+}
+
+const TESTS: &str = "import unittest\nfrom calc import add\n\nclass A(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n\n    def test_zero(self):\n        self.assertEqual(add(0, 0), 0)\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_lies_gets_the_verdict_of_the_evidence() {
+    let files = [("calc.py", ADD), ("test_calc.py", TESTS)];
+    let lie = call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a - b  # mended" }));
+    let steps = [plan(), lie, say("Mended. I ran python3 -m unittest: all tests pass. Verdict: verified.")];
+    let (task, verdicts) = task(&files, &steps, &json!(["python3 -m unittest"])).await;
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("failed"), &json!("failed")), "{task:#}");
+    assert_eq!((&task["error"]["code"], verdicts.len()), (&json!("checks_failed"), 1));
+    assert_eq!(task["result"]["patch"]["files"], 1, "its patch is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_deletes_the_failing_test_fails() {
+    let files = [("calc.py", ADD), ("test_calc.py", TESTS)];
+    let delete = json!({ "path": "test_calc.py", "old": "    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n\n", "new": "" });
+    let (task, _) =
+        task(&files, &[plan(), call("edit", delete), say("All pass.")], &json!(["python3 -m unittest"])).await;
+    assert_eq!(task["result"]["verdict"], "failed", "{task:#}");
+    let weakened = findings(&task, "tests_weakened");
+    assert!(weakened.len() == 1 && weakened[0]["message"].as_str().unwrap().contains("test_adds"), "{weakened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_that_failed_before_are_not_the_patch_s_doing() {
+    let broken = TESTS.replace("add(0, 0), 0", "add(0, 0), 1");
+    let files = [("calc.py", ADD), ("test_calc.py", broken.as_str())];
+    let (task, verdicts) = task(&files, &[plan(), mend(), say("Done.")], &json!(["python3 -m unittest"])).await;
+    assert_eq!(
+        (&task["status"], &task["result"]["verdict"]),
+        (&json!("succeeded"), &json!("broken_before")),
+        "{task:#}"
+    );
+    let check = &verdicts[0]["checks"][0];
+    assert_eq!(check["baseline"]["failing"], json!(["test_calc.A.test_adds", "test_calc.A.test_zero"]));
+    assert_eq!(check["final"]["failing"], json!(["test_calc.A.test_zero"]));
+}

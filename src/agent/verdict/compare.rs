@@ -44,6 +44,7 @@ fn patch_stopped(base: &CheckRun, run: &CheckRun) -> bool {
         Some(
             Obstacle::CommandMissing
             | Obstacle::DependencyMissing
+            | Obstacle::ToolVersion
             | Obstacle::NetworkBlocked
             | Obstacle::MemoryLimit
             | Obstacle::ProcessLimit

@@ -132,7 +132,7 @@ impl Promise {
         }
         match (json.get("bin"), json.get("name").and_then(Value::as_str)) {
             (Some(Value::Object(bins)), _) => {
-                found.offers.extend(bins.keys().map(|key| format!("the command `{key}`")))
+                found.offers.extend(bins.keys().map(|key| format!("the command `{key}`")));
             }
             (Some(Value::String(_)), Some(name)) => _ = found.offers.insert(format!("the command `{}`", leaf(name))),
             _ => {}

@@ -30,7 +30,7 @@ pub fn is_manifest(path: &str) -> bool {
 }
 
 fn is_requirements(name: &str) -> bool {
-    name.contains("requirements") && name.ends_with(".txt")
+    name.strip_suffix(".txt").is_some_and(|stem| stem.contains("requirements"))
 }
 
 pub(super) fn leaf(path: &str) -> &str {

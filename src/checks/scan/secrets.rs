@@ -80,9 +80,9 @@ pub(super) fn secret(line: &str, path: &str) -> Option<(&'static str, Severity)>
     if value(&URL_PASSWORD).is_some_and(|value| mixed(value) && entropy_bits(value) > 2.5) {
         return Some(("a password in a URL", Severity::Serious));
     }
-    let random = |value: &&str| mixed(value) && entropy_bits(value) > 3.5;
+    let random = |value: &str| mixed(value) && entropy_bits(value) > 3.5;
     let plain = || value(&ASSIGNED_PLAIN).filter(|value| is_settings(path) && !value.contains("://"));
-    if value(&ASSIGNED).or_else(plain).or_else(|| value(&BEARER)).filter(random).is_some() {
+    if value(&ASSIGNED).or_else(plain).or_else(|| value(&BEARER)).is_some_and(random) {
         return Some(("a secret", Severity::Serious));
     }
     let disorder = |value: &&str| {

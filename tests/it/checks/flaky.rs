@@ -16,7 +16,8 @@ fn doubted(checks: &[ComparedCheck]) -> Option<(RunOf, String)> {
 fn only_failures_that_decide_something_are_run_again() {
     use RunOf::{Baseline, Final};
     let many = "-a -b -c -d -e -f -g -h -i -j -k -l -m -n -o -p -q -r -s -t -u";
-    let table: Vec<(&str, CheckRun, CheckRun, Option<(RunOf, &str)>, Option<(RunOf, &str)>)> = vec![
+    type Again<'a> = Option<(RunOf, &'a str)>;
+    let table: Vec<(&str, CheckRun, CheckRun, Again<'_>, Again<'_>)> = vec![
         // what, base, final; run again where detected, where the task named it
         ("all pass", tests("+a"), tests("+a"), None, None),
         ("mended: the base's failure decides nothing", tests("-a"), tests("+a"), None, None),
@@ -101,7 +102,8 @@ fn after(mut check: ComparedCheck, again: &[CheckRun], selects: bool) -> (Compar
 
 #[test]
 fn what_passes_when_run_again_counts_as_passing_and_is_named() {
-    let table: Vec<(&str, ComparedCheck, Vec<CheckRun>, bool, Verdict, Option<&str>, usize)> = vec![
+    type Row<'a> = (&'a str, ComparedCheck, Vec<CheckRun>, bool, Verdict, Option<&'a str>, usize);
+    let table: Vec<Row<'_>> = vec![
         (
             "the one test alone",
             detected(tests("+a +b"), tests("+a -b")),

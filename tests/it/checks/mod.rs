@@ -2,6 +2,7 @@
 
 mod flaky;
 mod logs;
+mod missing;
 mod outcomes;
 mod patches;
 mod runs;
@@ -50,5 +51,6 @@ fn output(bytes: &[u8], exit: i32, gap: Option<usize>) -> Output<'_> {
         omitted_at: gap.unwrap_or(0),
         duration: Duration::from_millis(1_200),
         reports: &[],
+        paths: &[],
     }
 }
