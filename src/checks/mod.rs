@@ -4,6 +4,7 @@
 //! log whose summary does not agree with the tests that it names is not parsed. Start with
 //! [`run()`], then [`parse()`].
 
+mod condense;
 mod judge;
 mod lacks;
 mod measure;

@@ -1,6 +1,6 @@
 //! What goes back to the model when checks fail.
 
-use super::parse::pattern;
+use super::{condense::condense, parse::pattern};
 use crate::domain::check::{CheckOutcome, CheckResult, CheckRun, CheckSource};
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -114,7 +114,8 @@ fn excerpts(log: &str, tests: &[&str], room: usize) -> String {
     if room < 80 {
         return String::new();
     }
-    let lines: Vec<&str> = log.lines().collect();
+    let lines = condense(log);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let each = EXCERPT_CHARS.min(room / tests.len().clamp(1, EXCERPTS_MAX));
     let mut shown = BTreeSet::new();
     let mut blocks = Vec::new();
@@ -143,8 +144,15 @@ fn block(lines: &[&str], test: &str) -> Option<(usize, usize)> {
             stop.find(|(_, line)| HEADING.is_match(line) || BORDER.is_match(line) && !line.chars().all(|c| c == '-'));
         length.map_or(lines.len(), |(at, _)| start + 1 + at)
     };
-    let headings = (0..lines.len()).filter(|at| HEADING.is_match(lines[*at]) && lines[*at].contains(leaf));
+    let headings = (0..lines.len()).filter(|at| HEADING.is_match(lines[*at]) && says(lines[*at], leaf));
     headings.map(|start| (start, end_of(start))).max_by_key(|(start, end)| (end - start).min(60))
+}
+
+/// The line has the name as a whole: `test_a` is not in `FAIL: test_ab`.
+fn says(line: &str, name: &str) -> bool {
+    let inside = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+    line.match_indices(name)
+        .any(|(at, _)| !inside(line[..at].chars().next_back()) && !inside(line[at + name.len()..].chars().next()))
 }
 
 /// The first error with what follows, and the end.

@@ -5,7 +5,7 @@ use super::{
     clean::{Clean, Runs},
     journal::Halt,
 };
-use crate::domain::check::Check;
+use crate::domain::check::{Check, CheckRun};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -17,6 +17,7 @@ pub(super) struct Beside {
 }
 
 struct Running {
+    checks: Vec<Check>,
     runs: JoinHandle<Option<Runs>>,
     /// Cancelled when the verdict waits: it need not stand back any longer.
     wanted: CancellationToken,
@@ -33,6 +34,7 @@ impl Beside {
         self.begun = true;
         let (wanted, stop) = (CancellationToken::new(), CancellationToken::new());
         let (now, ended) = (wanted.clone(), stop.clone());
+        let of = checks.clone();
         let running = async move {
             let deps = clean.deps.clone();
             let _turn = tokio::select! {
@@ -50,16 +52,16 @@ impl Beside {
             }
         };
         let runs = tokio::spawn(async move { ended.run_until_cancelled(running).await.flatten() });
-        self.running = Some(Running { runs, wanted, stop: stop.drop_guard() });
+        self.running = Some(Running { checks: of, runs, wanted, stop: stop.drop_guard() });
     }
 
-    /// What it gave, waited for; none where it did not run or could not. Cancel safe.
-    pub(super) async fn runs(&mut self) -> Option<Runs> {
+    /// What each check gave, waited for; none where it did not run or could not. Cancel safe.
+    pub(super) async fn runs(&mut self) -> Option<Vec<(Check, CheckRun)>> {
         let running = self.running.as_mut()?;
         running.wanted.cancel();
         let runs = (&mut running.runs).await;
-        self.running = None;
-        runs.ok().flatten()
+        let checks = self.running.take().map(|running| running.checks).unwrap_or_default();
+        Some(checks.into_iter().zip(runs.ok().flatten()?).collect())
     }
 
     /// Ends it; nothing of it runs when this returns.

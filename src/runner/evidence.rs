@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     agent::verdict::{
-        ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, VerdictInput, decide, doubt, measured, order,
+        ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, Scope, VerdictInput, decide, doubt, measured, order,
     },
     checks,
     domain::{
@@ -31,6 +31,8 @@ struct Evidence<'a> {
     clean: &'a Clean,
     delta: &'a TreeDelta,
     compared: Vec<ComparedCheck>,
+    /// Names of checks that the change does not reach.
+    left_out: Vec<String>,
     budget: Budget,
     base: Pass,
     last: Pass,
@@ -38,12 +40,13 @@ struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    fn new(clean: &'a Clean, delta: &'a TreeDelta, checks: Vec<Check>) -> Self {
+    fn new(clean: &'a Clean, delta: &'a TreeDelta, checks: Scope) -> Self {
         let budget = Budget::start(clean.allowed);
         let base = Pass::new(clean, Tree::Base, TreeDelta::default(), budget, false);
         let last = Pass::new(clean, Tree::Final, delta.clone(), budget, false);
-        let compared = checks.into_iter().map(|check| ComparedCheck::new(check, None, None)).collect();
-        Self { clean, delta, compared, budget, base, last, put_back: None }
+        let compared = checks.run.into_iter().map(|check| ComparedCheck::new(check, None, None)).collect();
+        let left_out = checks.left_out.into_iter().map(|check| check.name).collect();
+        Self { clean, delta, compared, left_out, budget, base, last, put_back: None }
     }
 
     /// Decides, with all that it takes to.
@@ -64,18 +67,25 @@ impl<'a> Evidence<'a> {
     }
 
     fn decision(&self, change: &TestChange, reran: bool) -> Decision {
-        decide(VerdictInput { checks: &self.compared, change, reran, weakening_approved: false })
+        decide(VerdictInput {
+            checks: &self.compared,
+            change,
+            reran,
+            weakening_approved: false,
+            left_out: &self.left_out,
+        })
     }
 
     /// Each check on the base and on the final tree.
     async fn runs(&mut self, beside: &mut Beside) -> Result<(), Halt> {
-        let tests: Vec<Check> = self.compared.iter().map(|one| &one.check).filter(|c| is_test(c)).cloned().collect();
-        let baseline = match beside.runs().await {
-            Some(runs) => runs,
-            None => self.clean.baseline(&tests, false).await?,
-        };
-        let of_tests = self.compared.iter_mut().filter(|one| is_test(&one.check));
-        for (one, run) in of_tests.zip(baseline) {
+        let beside = beside.runs().await.unwrap_or_default();
+        for one in self.compared.iter_mut().filter(|one| is_test(&one.check)) {
+            one.baseline = beside.iter().find(|(check, _)| *check == one.check).map(|(_, run)| run.clone());
+        }
+        let missing = |one: &&mut ComparedCheck| is_test(&one.check) && one.baseline.is_none();
+        let tests: Vec<Check> = self.compared.iter_mut().filter(missing).map(|one| one.check.clone()).collect();
+        let baseline = self.clean.baseline(&tests, false).await?;
+        for (one, run) in self.compared.iter_mut().filter(missing).zip(baseline) {
             one.baseline = Some(run);
         }
         let changed = !self.delta.changed.is_empty() || !self.delta.deleted.is_empty();
@@ -199,7 +209,7 @@ impl Driver {
         beside: &mut Beside,
         base: &Base,
         delta: &TreeDelta,
-        checks: Vec<Check>,
+        checks: Scope,
     ) -> Result<Judged, Halt> {
         let changed = !delta.changed.is_empty() || !delta.deleted.is_empty();
         let patch = if changed { Some(self.patch(base, delta).await?) } else { None };

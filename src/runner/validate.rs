@@ -8,13 +8,19 @@ use super::{
     journal::{Flow, Halt},
 };
 use crate::{
-    agent::{self, CheckpointRef, End, verdict::Decided},
+    agent::{
+        self, CheckpointRef, End,
+        verdict::{Decided, Package, Scope, scope},
+    },
     checks, clock,
     domain::{BlobHash, ErrorCode, EventData, Phase, Private, event::TreeDelta, task::PatchStat},
     workspace::{checkpoint::Checkpoint, repository::Base},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
+
+/// The repository's packages: the analysis names none.
+const PACKAGES: &[Package] = &[];
 
 impl Driver {
     pub(super) async fn prepare_copy(&mut self) -> Result<(), Halt> {
@@ -101,10 +107,10 @@ impl Driver {
                 .finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, "the working copy is not open"))
                 .await;
         };
-        let checks = self.journal.session.checks().to_vec();
+        let checks = self.scope(&delta);
         let cycle = self.journal.session.used.cycles + 1;
         self.journal.record(EventData::TaskPhase { phase: Phase::Validation }, None);
-        let names = checks.iter().map(|c| c.name.clone()).collect();
+        let names = checks.run.iter().map(|c| c.name.clone()).collect();
         self.journal.record(EventData::ChecksStarted { cycle, checks: names }, None);
         self.journal.commit().await?;
         self.boundary()?;
@@ -169,14 +175,21 @@ impl Driver {
         }
     }
 
+    /// The checks that the change calls for. Where nothing names packages, those are all.
+    fn scope(&self, delta: &TreeDelta) -> Scope {
+        let changed = delta.changed.iter().map(|entry| entry.path.as_str());
+        let touched: Vec<&str> = changed.chain(delta.deleted.iter().map(String::as_str)).collect();
+        scope(self.journal.session.checks().to_vec(), PACKAGES, &touched)
+    }
+
     /// Starts the baseline once there is something that a verdict will be about.
     pub(super) fn start_beside(&mut self) {
         let session = &self.journal.session;
         if self.beside.has_begun() || !session.changed() || session.used.cycles > 0 || session.checks().is_empty() {
             return;
         }
-        let Some((base, _)) = self.copy.state() else { return };
-        let (clean, checks) = (self.clean(base), session.checks().iter().filter(|c| is_test(c)).cloned().collect());
-        self.beside.start(clean, checks);
+        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else { return };
+        let checks = self.scope(&delta).run.into_iter().filter(is_test).collect();
+        self.beside.start(self.clean(&base), checks);
     }
 }

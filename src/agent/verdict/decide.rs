@@ -29,6 +29,9 @@ use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, Finding
 pub fn decide(input: VerdictInput<'_>) -> Decision {
     let mut decision = by_rules(input);
     if let Decision::Decided(decided) = &mut decision {
+        if !input.left_out.is_empty() && decided.verdict != Verdict::NoChange {
+            decided.reason.push_str(&words::left_out(input.left_out));
+        }
         decided.findings.extend(super::flaky::findings(input.checks));
         decided.findings.extend(super::measure::findings(input.checks));
     }

@@ -7,12 +7,14 @@ mod decide;
 mod flaky;
 mod measure;
 mod order;
+mod scope;
 mod words;
 
 pub use decide::decide;
 pub use flaky::{Doubt, Doubted, RunOf, doubt};
 pub use measure::{RUNS, measured};
 pub use order::order;
+pub use scope::{Package, Scope, scope};
 
 use crate::domain::check::{Check, CheckRun, Finding, Measured, TestChange, Verdict};
 
@@ -54,6 +56,8 @@ pub struct VerdictInput<'a> {
     pub reran: bool,
     /// A person approved that the patch weakens tests.
     pub weakening_approved: bool,
+    /// Names of the checks that the change does not reach and that were not run.
+    pub left_out: &'a [String],
 }
 
 /// What to do next.

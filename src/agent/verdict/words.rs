@@ -68,6 +68,13 @@ fn exit(check: &ComparedCheck) -> String {
     }
 }
 
+pub(super) fn left_out(checks: &[String]) -> String {
+    let were =
+        if checks.len() == 1 { "1 check of an untouched package was" } else { "checks of untouched packages were" };
+    let count = if checks.len() == 1 { String::new() } else { format!("{} ", checks.len()) };
+    format!("; {count}{were} not run: {}", names(checks))
+}
+
 /// `suite`: 2 tests (a, b).
 pub(super) fn flaky(check: &str, tests: &[String]) -> String {
     if tests.is_empty() {

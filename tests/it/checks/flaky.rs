@@ -82,7 +82,7 @@ fn the_base_s_failures_are_run_again_only_where_nothing_has_regressed() {
 
 fn verdict(checks: &[ComparedCheck]) -> Decided {
     let change = TestChange { base_has_tests: true, ..TestChange::default() };
-    match decide(VerdictInput { checks, change: &change, reran: false, weakening_approved: false }) {
+    match decide(VerdictInput { checks, change: &change, reran: false, weakening_approved: false, left_out: &[] }) {
         Decision::Decided(decided) => decided,
         needs @ Decision::NeedsRerun { .. } => panic!("{needs:?}"),
     }

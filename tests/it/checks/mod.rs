@@ -8,6 +8,7 @@ mod patches;
 mod runs;
 mod sandbox;
 mod scans;
+mod scope;
 mod select;
 mod slow;
 mod verdict;

@@ -190,8 +190,8 @@ fn failures_of_the_base_are_left_out_and_said() {
 fn a_log_without_tests_is_shown_from_its_first_error_to_its_end() {
     let log = format!(
         "{}error: unclosed delimiter\n --> src/lib.rs:33:14\n{}the end\n",
-        "noise\n".repeat(100),
-        "more\n".repeat(2_000)
+        (0..100).map(|at| format!("noise {at}\n")).collect::<String>(),
+        (0..1_000).map(|at| format!("more {at}\n")).collect::<String>()
     );
     let report = failure_report(&[result(Some(ended("ok\n", 0)), ended(&log, 101))]);
     assert!(report.contains("unclosed delimiter") && report.contains("the end") && report.contains("[…]"), "{report}");
@@ -199,8 +199,41 @@ fn a_log_without_tests_is_shown_from_its_first_error_to_its_end() {
 }
 
 #[test]
+fn frames_of_libraries_progress_and_repetition_are_folded() {
+    let cargo = failure_report(&[result(None, of("cargo-mixed.txt"))]);
+    assert!(cargo.contains("at ./src/lib.rs:22:9") && !cargo.contains("/rustc/"), "{cargo}");
+    assert!(cargo.contains("frames of libraries]"), "{cargo}");
+    let jest = failure_report(&[result(None, of("jest-mixed.txt"))]);
+    assert!(jest.contains("jest/calc.test.js:4:42") && !jest.contains("node_modules/jest-resolve"), "{jest}");
+    let python = "======================================================================\nERROR: test_a (t.A.test_a)\n----------------------------------------------------------------------\nTraceback (most recent call last):\n  File \"/workspace/t.py\", line 5, in test_a\n    json.loads('')\n  File \"/usr/lib/python3.11/json/__init__.py\", line 346, in loads\n    return _default_decoder.decode(s)\n           ^^^^^^^^^^^^^^^^^^^^^^^^^^\n  File \"/usr/lib/python3.11/json/decoder.py\", line 337, in decode\n    obj, end = self.raw_decode(s)\njson.decoder.JSONDecodeError: Expecting value\n\n----------------------------------------------------------------------\nRan 1 test in 0.001s\n\nFAILED (errors=1)\n";
+    let report = failure_report(&[result(None, ended(python, 1))]);
+    assert!(report.contains("json.loads('')\n[2 frames of libraries]\njson.decoder.JSONDecodeError"), "{report}");
+    let log = format!("   Compiling a v1.0.0\nDownloading x\n{}error: it broke\n", "same again\n".repeat(50));
+    let report = failure_report(&[result(None, ended(&log, 1))]);
+    assert!(report.contains("same again\n[the line above 49 times more]\nerror: it broke"), "{report}");
+    assert!(!report.contains("Compiling") && !report.contains("Downloading"), "{report}");
+}
+
+#[test]
+fn a_failure_of_the_base_is_not_shown_for_one_whose_name_it_begins_with() {
+    let one = |name: &str, words: &str| {
+        format!("{}\nFAIL: {name} (t.A.{name})\n{}\nAssertionError: {words}\n\n", "=".repeat(70), "-".repeat(70))
+    };
+    let log = |tests: &[(&str, &str)]| {
+        let all: String = tests.iter().map(|(name, words)| one(name, words)).collect();
+        format!("{all}{}\nRan 5 tests in 0.001s\n\nFAILED (failures={})\n", "-".repeat(70), tests.len())
+    };
+    let old = ended(&log(&[("test_add_many", "old and long\n  and longer\n  still")]), 1);
+    let new = ended(&log(&[("test_add_many", "old and long\n  and longer\n  still"), ("test_add", "new")]), 1);
+    let report = failure_report(&[result(Some(old), new)]);
+    assert!(report.contains("AssertionError: new") && !report.contains("old and long"), "{report}");
+}
+
+#[test]
 fn many_checks_share_the_report() {
-    let results: Vec<CheckResult> = (0..12).map(|_| result(None, ended(&"error: ü\n".repeat(3_000), 1))).collect();
+    let results: Vec<CheckResult> = (0..12)
+        .map(|_| result(None, ended(&(0..3_000).map(|at| format!("error: ü {at}\n")).collect::<String>(), 1)))
+        .collect();
     let report = failure_report(&results);
     assert!(report.chars().count() <= 6_000 && report.matches("## `make test`").count() == 12, "{report}");
 }

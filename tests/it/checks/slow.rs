@@ -13,7 +13,13 @@ use journeyman::{
 
 fn slower(check: ComparedCheck) -> Vec<Finding> {
     let change = TestChange { base_has_tests: true, ..TestChange::default() };
-    match decide(VerdictInput { checks: &[check], change: &change, reran: false, weakening_approved: false }) {
+    match decide(VerdictInput {
+        checks: &[check],
+        change: &change,
+        reran: false,
+        weakening_approved: false,
+        left_out: &[],
+    }) {
         Decision::Decided(decided) => {
             decided.findings.into_iter().filter(|finding| finding.kind == FindingKind::Performance).collect()
         }

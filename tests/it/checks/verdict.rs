@@ -15,7 +15,7 @@ fn change() -> TestChange {
 }
 
 fn decision(checks: &[ComparedCheck], change: &TestChange) -> Decision {
-    decide(VerdictInput { checks, change, reran: false, weakening_approved: false })
+    decide(VerdictInput { checks, change, reran: false, weakening_approved: false, left_out: &[] })
 }
 
 fn decided(checks: &[ComparedCheck], change: &TestChange) -> Decided {
@@ -30,7 +30,7 @@ fn verdict(checks: &[ComparedCheck]) -> Verdict {
 }
 
 fn after_rerun(checks: &[ComparedCheck], change: &TestChange) -> Decided {
-    match decide(VerdictInput { checks, change, reran: true, weakening_approved: false }) {
+    match decide(VerdictInput { checks, change, reran: true, weakening_approved: false, left_out: &[] }) {
         Decision::Decided(decided) => decided,
         needs @ Decision::NeedsRerun { .. } => panic!("asked for twice: {needs:?}"),
     }
@@ -332,7 +332,13 @@ fn tests_put_back_must_pass() {
 fn a_person_s_approval_lets_weakened_tests_pass() {
     let checks = [detected(tests("+a -b"), tests("+a"))];
     let change = weakened(Weakening::Removed);
-    let decision = decide(VerdictInput { checks: &checks, change: &change, reran: false, weakening_approved: true });
+    let decision = decide(VerdictInput {
+        checks: &checks,
+        change: &change,
+        reran: false,
+        weakening_approved: true,
+        left_out: &[],
+    });
     assert!(
         matches!(&decision, Decision::Decided(decided) if decided.verdict == Verdict::Verified && decided.findings.is_empty()),
         "{decision:?}"

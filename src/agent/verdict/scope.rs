@@ -1,0 +1,62 @@
+//! Which detected checks of a monorepo a change calls for: those of the packages that it touches and of those
+//! that depend on them.
+
+use crate::domain::check::{Check, CheckSource};
+use std::collections::BTreeSet;
+
+/// A package of the repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Package {
+    /// From the root, with `/`; empty: the root itself.
+    pub directory: String,
+    /// Directories of the packages that it needs.
+    pub depends_on: Vec<String>,
+}
+
+/// The checks of a task, by whether they are run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    pub run: Vec<Check>,
+    pub left_out: Vec<Check>,
+}
+
+/// Leaves out the detected checks of packages that the change cannot reach. What is named by a task or by the
+/// repository's own settings runs always, and so does what belongs to no package. A change outside of every
+/// package, or in the root's own files, may reach them all.
+pub fn scope(checks: Vec<Check>, packages: &[Package], touched: &[&str]) -> Scope {
+    let Some(reached) = reached(packages, touched) else { return Scope { run: checks, left_out: Vec::new() } };
+    let (run, left_out) = checks.into_iter().partition(|check| {
+        let directory = check.workdir.as_deref().unwrap_or("").trim_matches('/');
+        check.source != CheckSource::Detected
+            || package_of(packages, directory).is_none_or(|package| reached.contains(package))
+    });
+    Scope { run, left_out }
+}
+
+/// Directories of the packages that the change touches, and of those that depend on them by whatever way;
+/// absent: all.
+fn reached<'a>(packages: &'a [Package], touched: &[&str]) -> Option<BTreeSet<&'a str>> {
+    let mut reached: BTreeSet<&str> = touched.iter().map(|path| package_of(packages, path)).collect::<Option<_>>()?;
+    if reached.is_empty() {
+        return None;
+    }
+    // Each round adds a package or is the last.
+    for _ in packages {
+        let more = packages.iter().filter(|one| one.depends_on.iter().any(|need| reached.contains(need.as_str())));
+        let more: Vec<&str> = more.map(|one| one.directory.as_str()).filter(|one| !reached.contains(one)).collect();
+        if more.is_empty() {
+            break;
+        }
+        reached.extend(more);
+    }
+    Some(reached)
+}
+
+/// The innermost package that holds a path; none for the root's own.
+fn package_of<'a>(packages: &'a [Package], path: &str) -> Option<&'a str> {
+    let holds = |package: &&Package| {
+        let rest = path.strip_prefix(package.directory.as_str());
+        !package.directory.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    packages.iter().filter(holds).map(|package| package.directory.as_str()).max_by_key(|directory| directory.len())
+}
