@@ -1,6 +1,6 @@
 //! Sends a conversation to its model and brings back the reply.
 
-use super::{Conversation, Model, ModelError, Timeouts, decode::Decoded, error, retry::Backoff, transport};
+use super::{Conversation, Model, ModelError, Timeouts, decode::Decoded, error, recover, retry::Backoff, transport};
 use crate::domain::{
     item::{Reply, Wire},
     usage::TokenUsage,
@@ -109,7 +109,12 @@ impl Client {
             };
             let tried = timeout(total, transport::attempt(model, request, call.turn, &mut show)).await;
             let error = match tried {
-                Ok(Ok(decoded)) => return Ok(completed(decoded, body.len(), most, started.elapsed())),
+                Ok(Ok(mut decoded)) => {
+                    if recover::apply(&mut decoded.reply, conversation.offered(), call.turn) {
+                        told(&decoded.reply, &mut live);
+                    }
+                    return Ok(completed(decoded, body.len(), most, started.elapsed()));
+                }
                 Ok(Err(error)) => error,
                 Err(_) => ModelError::unavailable(format!("no whole reply within {} s", total.as_secs())),
             };
@@ -159,6 +164,17 @@ fn build(settings: &ClientSettings, connect: Duration) -> Result<reqwest::Client
         builder = builder.tls_certs_merge(authorities);
     }
     builder.build().map_err(unsound("the HTTP client"))
+}
+
+/// Tells those who watch that what they were shown as words was calls.
+fn told(reply: &Reply, live: &mut impl FnMut(Live)) {
+    let tools: Vec<&str> = reply.calls.iter().map(|call| call.tool.as_str()).collect();
+    tracing::debug!(model.calls = ?tools, "calls came as text");
+    live(Live::Reset);
+    if !reply.text.is_empty() {
+        live(Live::Text(reply.text.clone()));
+    }
+    tools.into_iter().map(|tool| Live::Tool(tool.to_owned())).for_each(live);
 }
 
 fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Duration) -> Completed {

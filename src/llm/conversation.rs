@@ -10,6 +10,7 @@ use super::{
     DeveloperRole, Model,
     encode::{self, SERVER_MARK, json},
     fields::Fields,
+    recover::Offered,
 };
 use crate::domain::{
     Item,
@@ -36,6 +37,8 @@ pub struct Conversation {
     marks: [Option<usize>; 2],
     max_tokens_field: Option<String>,
     cache_key: bool,
+    /// The tools, where calls that come as text are to be found.
+    offered: Offered,
 }
 
 impl Conversation {
@@ -57,6 +60,7 @@ impl Conversation {
             marks: [None; 2],
             max_tokens_field: (!taken(max_tokens_field)).then(|| max_tokens_field.to_owned()),
             cache_key: model.sends_cache_key() && !taken("prompt_cache_key"),
+            offered: if model.reads_text_calls() { Offered::new(tools) } else { Offered::default() },
         }
     }
 
@@ -91,6 +95,11 @@ impl Conversation {
 
     pub fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// The tools whose calls may come as text.
+    pub(super) fn offered(&self) -> &Offered {
+        &self.offered
     }
 
     /// The size of the next request's body, but for a few closing bytes: four bytes are about one

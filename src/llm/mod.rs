@@ -14,6 +14,7 @@ mod encode;
 pub mod error;
 mod fields;
 mod model;
+pub mod recover;
 mod retry;
 pub mod sse;
 mod transport;

@@ -154,6 +154,10 @@ pub struct Model {
     pub retries: Retries,
     #[serde(default)]
     pub limits: ReplyLimits,
+    /// Whether calls that the model writes as text are taken for calls. Absent: except from the hosts of
+    /// `OpenAI` and Anthropic, whose replies have calls of their own.
+    #[serde(default)]
+    pub text_calls: Option<bool>,
     /// The model to turn to when this one cannot be had.
     #[serde(default)]
     pub fallback: Option<String>,
@@ -189,6 +193,7 @@ impl Model {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             limits: ReplyLimits::default(),
+            text_calls: None,
             fallback: None,
         }
     }
@@ -214,6 +219,11 @@ impl Model {
 
     pub(super) fn sends_cache_key(&self) -> bool {
         self.wire != Wire::Messages && self.prompt_cache_key.unwrap_or(self.wire == Wire::Responses)
+    }
+
+    pub(super) fn reads_text_calls(&self) -> bool {
+        let own_host = matches!(self.url.host_str(), Some("api.openai.com" | "api.anthropic.com"));
+        self.text_calls.unwrap_or(!own_host)
     }
 
     pub(super) fn max_tokens_field(&self) -> &str {

@@ -3,6 +3,7 @@
 mod client;
 mod conversation;
 mod decode;
+mod recover;
 mod sse;
 
 use axum::{
