@@ -9,6 +9,7 @@ pub mod compact;
 mod created;
 mod fold;
 mod gate;
+mod intent;
 mod ledger;
 mod outcome;
 mod progress;
@@ -19,6 +20,7 @@ pub mod verdict;
 
 pub use budget::{ModelFacts, wall_left};
 pub use circles::Moves;
+pub use intent::announces_more;
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
 pub use session::{Briefed, Checked, CheckpointRef, Input, PendingCall, PlanApproval, Session};

@@ -3,4 +3,5 @@
 mod circles;
 mod compaction;
 mod ends;
+mod intent;
 mod play;
