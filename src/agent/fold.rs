@@ -6,7 +6,7 @@ use super::session::{
 };
 use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
-    event::LimitKind,
+    event::{CacheUse, LimitKind, PromptSeen},
     item::Reply,
     task::{Control, OnBusy},
     tool::{ToolEffect, ToolOutcome, effect},
@@ -24,9 +24,17 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
     session.last_seq = event.seq;
     match &event.data {
         EventData::TaskCreated { .. } | EventData::Reasoning { .. } | EventData::MessageAssistant { .. } => {}
-        EventData::ModelRetried { overflowed, .. } => session.overflowed |= overflowed,
+        EventData::ModelRetried { overflowed, next_model, .. } => {
+            session.overflowed |= overflowed;
+            if let Some(next) = next_model {
+                session.model.clone_from(next);
+            }
+        }
         EventData::Compaction { tokens_before, tokens_after, usage, cost_usd, .. } => {
             let Some(Private::Compaction { items }) = private else { return };
+            if let Some(seen) = &mut session.seen {
+                seen.compacted = true;
+            }
             compacted(session, items, *tokens_after);
             session.compacted_at = *tokens_before;
             if usage.total() > 0 {
@@ -109,9 +117,12 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false, quiet: false });
         }
         EventData::ModelStarted { absorbed, .. } => model_started(session, absorbed),
-        EventData::ModelCompleted { usage, cost_usd, .. } => {
+        EventData::ModelCompleted { model, usage, cost_usd, cache, .. } => {
             if let Some(Private::Reply(reply)) = private {
                 model_completed(session, reply, *usage, *cost_usd);
+                cached(session, cache);
+                let before = session.seen.take();
+                session.seen = Some(PromptSeen::after(before, model, event.at, *usage, cache.prefix.as_ref()));
             }
         }
         EventData::ToolStarted { call, .. } => {
@@ -193,6 +204,7 @@ fn patch(session: &mut Session, private: Option<&Private>) {
 
 fn next_run(session: &mut Session, run: u32) {
     session.run = run;
+    session.model.clone_from(&session.spec.model);
     session.used = RunUse::default();
     session.running_since = None;
     session.checked = None;
@@ -271,6 +283,13 @@ fn model_started(session: &mut Session, absorbed: &[i64]) {
     session.last_words = None;
     session.used.model_calls += 1;
     session.usage.model_calls += 1;
+}
+
+fn cached(session: &mut Session, cache: &CacheUse) {
+    let sums = &mut session.usage.cache;
+    sums.expected_tokens += cache.expected_tokens;
+    sums.read_tokens += cache.read_tokens;
+    sums.wasted_usd = session.usage.cost_usd.map(|_| sums.wasted_usd.unwrap_or(0.0) + cache.wasted_usd.unwrap_or(0.0));
 }
 
 fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost_usd: Option<f64>) {

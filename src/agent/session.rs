@@ -9,7 +9,7 @@ use crate::domain::{
     TaskSpec, Timestamp, WaitingFor,
     approval::Decision,
     check::{Check, CheckResult, Finding, Verdict},
-    event::{LimitKind, PromptHead},
+    event::{LimitKind, PromptHead, PromptSeen},
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     task::{Mode, TaskDetail, TaskResult},
@@ -153,6 +153,10 @@ pub struct Session {
     /// What the prompt had before the last of them.
     pub(super) compacted_at: u64,
     pub(super) ledger: Ledger,
+    /// The model of this run: the task's own, or what took over from it.
+    pub model: String,
+    /// What the last call has put into the provider's cache.
+    pub seen: Option<PromptSeen>,
     pub running_since: Option<Timestamp>,
     pub error: Option<TaskError>,
     pub result: Option<TaskResult>,
@@ -239,6 +243,8 @@ impl Session {
             compactions_in_row: 0,
             compacted_at: 0,
             ledger: Ledger::default(),
+            model: spec.model.clone(),
+            seen: None,
             running_since: None,
             error: None,
             result: None,

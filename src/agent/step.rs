@@ -226,7 +226,7 @@ fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
             if session.phase == Phase::Analysis || (again && session.phase != Phase::Planning) {
                 intent.push(EventData::TaskPhase { phase: Phase::Planning });
             }
-            intent.push(EventData::ModelStarted { model: session.spec.model.clone(), absorbed });
+            intent.push(EventData::ModelStarted { model: session.model.clone(), absorbed });
             Step::Call { intent, max_output_tokens }
         }
     }

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     domain::item::Wire,
-    llm::{ApiKey, Model},
+    llm::{ApiKey, Model, Rate, quirks},
     secrets::Secret,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use url::Url;
 
@@ -35,15 +35,13 @@ pub struct ModelSettings {
     pub model: Model,
     /// The model's key once more, for the redactor.
     pub key: Option<Secret>,
-    /// Names of the tools that it is given; empty: all.
-    pub tools: Vec<String>,
     /// The calls outside the loop that it is used for.
     pub roles: Vec<CallRole>,
 }
 
 impl ModelSettings {
     fn new(model: Model, key: Option<Secret>) -> Self {
-        Self { model, key, tools: Vec::new(), roles: Vec::new() }
+        Self { model, key, roles: Vec::new() }
     }
 
     pub fn name(&self) -> &str {
@@ -75,17 +73,30 @@ impl Models {
         let default = choose(source, &mut all)?;
         let names: Vec<&str> = all.iter().map(ModelSettings::name).collect();
         for model in &all {
-            if let Some(fallback) = &model.model.fallback
-                && !names.contains(&fallback.as_str())
-            {
+            if let Some(lost) = model.model.fallback.iter().find(|name| !names.contains(&name.as_str())) {
                 let known = names.join(", ");
                 return Err(ConfigError::Missing(format!(
-                    "model \"{}\": `fallback` names \"{fallback}\", which is none of {known}",
+                    "model \"{}\": `fallback` names \"{lost}\", which is none of {known}",
                     model.name()
                 )));
             }
         }
+        share_rates(&mut all);
         Ok(Self { all, default })
+    }
+}
+
+/// Models of one provider (address and key) share its limits: the strictest holds for all of them.
+fn share_rates(all: &mut [ModelSettings]) {
+    let rates: Vec<Rate> = all
+        .iter()
+        .map(|one| {
+            let same = all.iter().filter(|other| other.model.url == one.model.url && other.model.key == one.model.key);
+            same.fold(one.model.rate, |rate, other| rate.stricter(other.model.rate))
+        })
+        .collect();
+    for (one, rate) in all.iter_mut().zip(rates) {
+        one.model.rate = rate;
     }
 }
 
@@ -201,8 +212,19 @@ fn described_model(
         (key, _) => key,
     };
     let wire = wire.or(provider.map(|provider| provider.wire)).unwrap_or(Wire::Chat);
-    let api_key = key.as_ref().map(|key| ApiKey::new(key.expose()));
+    // The file of a key is looked at again, whichever variable named it.
+    let variables = ["JOURNEYMAN_MODEL_KEY"].into_iter().chain(provider.map(|provider| provider.key));
+    let mut files = variables.filter_map(|variable| source.environment().get(&format!("{variable}_FILE")));
+    let file = files.next().map(PathBuf::from);
+    let api_key = key.as_ref().map(|key| api_key(key, file));
     Ok(Some(ModelSettings::new(Model::new(&name, wire, url, api_key), key)))
+}
+
+fn api_key(key: &Secret, file: Option<PathBuf>) -> ApiKey {
+    match file {
+        Some(path) => ApiKey::in_file(key.expose(), path),
+        None => ApiKey::new(key.expose()),
+    }
 }
 
 /// The file's names of three fields that are called otherwise inside.
@@ -230,7 +252,9 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
         Some(word) => word.parse().map_err(|_| at(format!("`api`: \"{word}\" must be responses, chat or messages")))?,
     };
     let model_id = take("model")?.unwrap_or_else(|| name.clone());
-    let key = match (take("key")?, take("key_env")?, take("key_file")?) {
+    let key_file = take("key_file")?;
+    let file = key_file.as_ref().map(PathBuf::from);
+    let key = match (take("key")?, take("key_env")?, key_file) {
         (Some(key), None, None) => Some(key),
         (None, Some(variable), None) => {
             let key = environment.get(&variable).map(str::to_owned);
@@ -240,7 +264,6 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
         (None, None, None) => provider.and_then(|provider| environment.get(provider.key)).map(str::to_owned),
         _ => return Err(at("give one of `key`, `key_env` and `key_file`".to_owned())),
     };
-    let tools = texts(entry.remove("tools")).ok_or_else(|| at("`tools` must be a list of names".to_owned()))?;
     let roles = texts(entry.remove("roles")).ok_or_else(|| at("`roles` must be a list".to_owned()))?;
     let roles: Result<Vec<CallRole>, ConfigError> = roles
         .iter()
@@ -253,13 +276,19 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
     if let Some(window) = entry.remove("window") {
         entry.insert("window_tokens".to_owned(), window);
     }
+    let known = quirks::quirks(&model_id);
+    if !known.temperature && entry.get("body").is_some_and(|body| body.get("temperature").is_some()) {
+        return Err(at(format!("{model_id} takes no `temperature`: take it out of `body`")));
+    }
+    entry.entry("window_tokens").or_insert(Value::Integer(i64::try_from(known.window_tokens).unwrap_or(i64::MAX)));
+    entry.entry("max_output_tokens").or_insert(Value::Integer(i64::from(known.max_output_tokens)));
     entry.insert("wire".to_owned(), Value::try_from(wire).map_err(|error| at(error.to_string()))?);
     entry.insert("url".to_owned(), Value::String(url.into()));
     entry.insert("model_id".to_owned(), Value::String(model_id));
     let mut model: Model = entry.try_into().map_err(|error: toml::de::Error| at(field_error(error.message())))?;
     let key = key.map(|key| Secret::new(key.trim()));
-    model.key = key.as_ref().map(|key| ApiKey::new(key.expose()));
-    Ok(ModelSettings { model, key, tools, roles: roles? })
+    model.key = key.as_ref().map(|key| api_key(key, file));
+    Ok(ModelSettings { model, key, roles: roles? })
 }
 
 /// Serde's words for an unknown field are a list of all that there are; the nearest is enough.
@@ -269,7 +298,7 @@ fn field_error(message: &str) -> String {
     }
     let mut names = message.split('`').skip(1).step_by(2);
     let unknown = names.next().unwrap_or_default();
-    match parse::nearest(unknown, names.map(public_name).chain(["key_env", "key_file", "tools", "roles"])) {
+    match parse::nearest(unknown, names.map(public_name).chain(["key_env", "key_file", "roles"])) {
         Some(nearest) => format!("unknown key `{unknown}`: did you mean `{nearest}`?"),
         None => format!("unknown key `{unknown}`: take it away"),
     }

@@ -32,6 +32,27 @@ impl std::str::FromStr for Wire {
 #[error("must be responses, chat or messages")]
 pub struct UnknownWire;
 
+/// How the server's own words (developer items) are shown to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeveloperRole {
+    /// A message of the role `developer`. Responses' own; few other servers take it.
+    Developer,
+    /// A message of the role `system`. Many chat templates refuse it after the first message.
+    System,
+    /// A message of the role `user` whose text starts with `[server]`: what every server takes.
+    User,
+}
+
+/// Which of the editing tools a model is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EditFormat {
+    ApplyPatch,
+    Edit,
+    Both,
+}
+
 /// A model's whole answer to one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
@@ -47,6 +68,9 @@ pub struct Reply {
     pub calls: Vec<ToolCall>,
     /// The reply was cut at its maximal length.
     pub cut: bool,
+    /// The name of the model that said it: another cannot read its sealed reasoning. Empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
 }
 
 /// One element of the conversation. The server adds user and developer items and the results of

@@ -57,4 +57,17 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Null where a model that was used has no price.
     pub cost_usd: Option<f64>,
+    #[serde(default)]
+    pub cache: CacheSums,
+}
+
+/// How the prompt cache did over all calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CacheSums {
+    /// Tokens that calls repeated of the call before them.
+    pub expected_tokens: u64,
+    /// Tokens that were read from the cache.
+    pub read_tokens: u64,
+    /// What missed tokens cost more; null where a model that was used has no price.
+    pub wasted_usd: Option<f64>,
 }

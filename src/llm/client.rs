@@ -1,6 +1,9 @@
 //! Sends a conversation to its model and brings back the reply.
 
-use super::{Conversation, Model, ModelError, Timeouts, decode::Decoded, error, recover, retry::Backoff, transport};
+use super::{
+    ApiKey, Conversation, Model, ModelError, Rejection, Timeouts, decode::Decoded, error, rate::Gate, recover,
+    retry::Backoff, transport,
+};
 use crate::domain::{
     item::{Reply, Wire},
     usage::TokenUsage,
@@ -31,6 +34,8 @@ pub struct Call<'a> {
     pub cache_key: &'a str,
     /// The number of this model call in its task, from 1: it makes the ids of the calls.
     pub turn: u32,
+    /// For whom it is: where a provider has no room, each share in turn gets a call through.
+    pub share: &'a str,
     /// What the budget still buys; the model's own maximum holds besides.
     pub max_output_tokens: u32,
 }
@@ -67,12 +72,14 @@ pub struct Client {
     settings: Arc<ClientSettings>,
     /// One HTTP client for each connect timeout in use, because that is a client's property.
     http: Arc<Mutex<HashMap<u64, reqwest::Client>>>,
+    /// One gate for each provider, by address and key.
+    gates: Arc<Mutex<HashMap<String, Arc<Gate>>>>,
 }
 
 impl Client {
     /// A client; an error where the proxy's address or a certificate is unsound.
     pub fn new(settings: ClientSettings) -> Result<Self, ModelError> {
-        let client = Self { settings: Arc::new(settings), http: Arc::default() };
+        let client = Self { settings: Arc::new(settings), http: Arc::default(), gates: Arc::default() };
         client.http(Timeouts::default().connect_ms)?;
         Ok(client)
     }
@@ -91,36 +98,55 @@ impl Client {
             return Err(ModelError::rejected("the conversation was made for another wire than the model's"));
         }
         let started = Instant::now();
-        let secrets = error::secrets(model.key.as_ref(), model.headers.values());
-        let scrubbed = |error: ModelError| error.scrubbed(&secrets);
-        let http = self.http(model.timeouts.connect_ms).map_err(scrubbed)?;
-        let headers = transport::headers(model).map_err(scrubbed)?;
+        let http = self.http(model.timeouts.connect_ms)?;
+        let gate = self.gate(model);
         let url = model.endpoint();
         let most = call.max_output_tokens.min(model.max_output_tokens);
         let body = Bytes::from(conversation.body(call.cache_key, most));
+        let estimate = body.len() as u64 / 4 + u64::from(most);
         let total = Duration::from_millis(model.timeouts.total_ms);
         let mut backoff = Backoff::new(model.retries, call);
+        let mut key_tried_again = false;
         loop {
-            let request = http.post(url.clone()).headers(headers.clone()).body(body.clone());
+            if let Some(key) = &model.key {
+                key.refresh().await;
+            }
+            let key = model.key.as_ref().map(ApiKey::expose);
+            let secrets = error::secrets(key.as_deref(), model.headers.values().chain(model.query.values()));
+            let headers = transport::headers(model, key.as_deref(), call).map_err(|e| e.scrubbed(&secrets))?;
+            let mut permit = gate.enter(call.share, estimate).await?;
+            let request = http.post(url.clone()).headers(headers).body(body.clone());
             let mut shown = false;
             let mut show = |piece: Live| {
                 shown = true;
                 live(piece);
             };
-            let tried = timeout(total, transport::attempt(model, request, call.turn, &mut show)).await;
+            let tried = timeout(total, transport::attempt(model, &gate, request, call.turn, &mut show)).await;
             let error = match tried {
                 Ok(Ok(mut decoded)) => {
                     if recover::apply(&mut decoded.reply, conversation.offered(), call.turn) {
                         told(&decoded.reply, &mut live);
                     }
-                    return Ok(completed(decoded, body.len(), most, started.elapsed()));
+                    let completed = completed(decoded, body.len(), most, started.elapsed());
+                    permit.settle(completed.usage.total());
+                    return Ok(completed);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => ModelError::unavailable(format!("no whole reply within {} s", total.as_secs())),
             };
+            drop(permit);
             let error = error.scrubbed(&secrets);
             if shown {
                 live(Live::Reset);
+            }
+            // A key that was replaced while the process runs: once more with the new one.
+            if let (ModelError::Rejected { why: Rejection::Key, .. }, Some(used), Some(held), false) =
+                (&error, &key, &model.key, key_tried_again)
+                && held.is_another(used).await
+            {
+                tracing::info!(model.name = model.name, "the provider's key was replaced");
+                key_tried_again = true;
+                continue;
             }
             let reason = error.to_string();
             let (attempt, delay) = backoff.next(error)?;
@@ -128,6 +154,14 @@ impl Client {
             live(Live::Retry { attempt, reason, delay });
             sleep(delay).await;
         }
+    }
+
+    /// The gate of the model's provider. A key that is replaced keeps its gate.
+    fn gate(&self, model: &Model) -> Arc<Gate> {
+        let key = model.key.as_ref().map(ApiKey::provider).unwrap_or_default();
+        let provider = format!("{} {key}", model.url);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(gates.entry(provider).or_insert_with(|| Gate::new(model.rate)))
     }
 
     fn http(&self, connect_ms: u64) -> Result<reqwest::Client, ModelError> {

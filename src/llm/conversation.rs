@@ -7,14 +7,16 @@
 //! next, which is what providers' caches need; [`Conversation::prefix`] shows them.
 
 use super::{
-    DeveloperRole, Model,
+    Model,
+    cache::Chain,
     encode::{self, SERVER_MARK, json},
     fields::Fields,
+    quirks::{Thinking, thinking_budget},
     recover::Offered,
 };
 use crate::domain::{
     Item,
-    item::{Reply, Wire},
+    item::{DeveloperRole, Reply, Wire},
     tool::ToolSpec,
 };
 use serde_json::{Value, json};
@@ -24,6 +26,8 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Clone)]
 pub struct Conversation {
     wire: Wire,
+    /// The name of the model that it is for.
+    model: String,
     developer_role: DeveloperRole,
     /// From the opening brace to the opening bracket of the items.
     head: Vec<u8>,
@@ -39,6 +43,9 @@ pub struct Conversation {
     cache_key: bool,
     /// The tools, where calls that come as text are to be found.
     offered: Offered,
+    /// The effort of a model that wants a budget of thought, which depends on the call's output limit.
+    budget_effort: Option<String>,
+    chain: Chain,
 }
 
 impl Conversation {
@@ -50,8 +57,10 @@ impl Conversation {
         if model.wire == Wire::Chat && !instructions.is_empty() {
             encode::chat::message(&mut items, "system", instructions);
         }
+        let budgets = model.wire == Wire::Messages && model.thinking() == Thinking::Budget && !taken("thinking");
         Self {
             wire: model.wire,
+            model: model.name.clone(),
             developer_role: model.developer_role(),
             head: head(model, instructions, tools),
             items,
@@ -61,27 +70,48 @@ impl Conversation {
             max_tokens_field: (!taken(max_tokens_field)).then(|| max_tokens_field.to_owned()),
             cache_key: model.sends_cache_key() && !taken("prompt_cache_key"),
             offered: if model.reads_text_calls() { Offered::new(tools) } else { Offered::default() },
+            budget_effort: model.reasoning_effort.clone().filter(|_| budgets),
+            chain: Chain::new(instructions, tools),
         }
     }
 
-    /// Appends one item. A reply of the same wire goes back as the provider sent it, one of
-    /// another wire is made anew from what it said and called.
+    /// Appends one item. A reply of this model goes back as the provider sent it; one of another wire or
+    /// model is made anew from what it said and called, because sealed reasoning is its provider's own.
     pub fn push(&mut self, item: &Item) {
-        self.count += 1;
+        let before = self.items.len();
         match item {
             Item::User { text } => self.message(None, text),
             Item::Developer { text } => self.message(Some(self.developer_role), text),
             Item::Result { call, output } => self.result(call.as_str(), output),
-            Item::Reply(reply) if reply.wire == self.wire => self.raw(&reply.raw),
+            Item::Reply(reply) if self.is_own(reply) => self.raw(&reply.raw),
             Item::Reply(reply) => self.foreign(reply),
         }
+        self.count += 1;
+        self.chain.push(&self.items[before..]);
+    }
+
+    /// Replies of earlier builds do not say whose they are.
+    fn is_own(&self, reply: &Reply) -> bool {
+        reply.wire == self.wire && (reply.model.is_empty() || reply.model == self.model)
     }
 
     /// Appends a reply of another provider of the same wire: made anew from its neutral parts,
     /// because this provider cannot read the other's sealed reasoning.
     pub fn push_neutral(&mut self, reply: &Reply) {
-        self.count += 1;
+        let before = self.items.len();
         self.foreign(reply);
+        self.count += 1;
+        self.chain.push(&self.items[before..]);
+    }
+
+    /// The name of the model that it is for.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The hashes of instructions, tools and items as they stand in the next request.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// How many items have been pushed.
@@ -132,6 +162,11 @@ impl Conversation {
             json(&mut out, name);
             out.push(b':');
             json(&mut out, &max_output_tokens);
+        }
+        if let Some(budget) = self.budget_effort.as_ref().and_then(|effort| thinking_budget(effort, max_output_tokens))
+        {
+            out.extend_from_slice(br#","thinking":"#);
+            json(&mut out, &json!({"type": "enabled", "budget_tokens": budget}));
         }
         if self.cache_key && !cache_key.is_empty() {
             out.extend_from_slice(br#","prompt_cache_key":"#);
@@ -290,6 +325,11 @@ fn head(model: &Model, instructions: &str, tools: &[ToolSpec]) -> Vec<u8> {
             Wire::Messages => encode::messages::tool(&mut written, spec),
         }
     }
+    if model.wire == Wire::Messages && !written.is_empty() {
+        written.pop();
+        written.extend_from_slice(encode::messages::MARKER);
+        written.push(b'}');
+    }
     let tools = if written.is_empty() { Vec::new() } else { [br#""tools":["#, &*written, b"],"].concat() };
     match model.wire {
         Wire::Responses => {
@@ -328,7 +368,7 @@ fn options(model: &Model, has_tools: bool) -> BTreeMap<String, Value> {
         Wire::Responses => {
             set("store", json!(false));
             set("include", json!(["reasoning.encrypted_content"]));
-            if has_tools {
+            if has_tools && model.asks_for_parallel_calls() {
                 set("parallel_tool_calls", json!(true));
             }
             if let Some(effort) = &model.reasoning_effort {
@@ -337,7 +377,7 @@ fn options(model: &Model, has_tools: bool) -> BTreeMap<String, Value> {
         }
         Wire::Chat => {
             set("stream_options", json!({"include_usage": true}));
-            if has_tools {
+            if has_tools && model.asks_for_parallel_calls() {
                 set("parallel_tool_calls", json!(true));
             }
             if let Some(effort) = &model.reasoning_effort {
@@ -345,7 +385,8 @@ fn options(model: &Model, has_tools: bool) -> BTreeMap<String, Value> {
             }
         }
         Wire::Messages => {
-            if let Some(effort) = &model.reasoning_effort {
+            let effort = model.reasoning_effort.as_ref().filter(|_| model.thinking() == Thinking::Adaptive);
+            if let Some(effort) = effort {
                 set("thinking", json!({"type": "adaptive"}));
                 set("output_config", json!({"effort": effort}));
             }

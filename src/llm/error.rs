@@ -1,11 +1,9 @@
 //! Why a model call failed, and how a provider's answer is read as such.
 
-use super::ApiKey;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use regex::Regex;
 use serde_json::Value;
 use std::{sync::LazyLock, time::Duration};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// The outcome of a call after its own retries. Messages are the provider's, shortened and
 /// scrubbed of the key: they may be shown to people.
@@ -14,7 +12,7 @@ pub enum ModelError {
     /// The provider understood and will not do it: key, model name, quota, an unsound request, a
     /// content filter. Trying again is of no use before somebody has mended it.
     #[error("the model's provider rejected the request: {message}")]
-    Rejected { message: String },
+    Rejected { message: String, why: Rejection },
     /// The provider could not be reached, is overloaded, or answered nothing in time.
     #[error("the model is not available: {message}")]
     Unavailable {
@@ -33,9 +31,24 @@ pub enum ModelError {
     Nonsense { message: String },
 }
 
+/// What a provider's refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The key is not, or no longer, good.
+    Key,
+    /// There is no such model here: another may do.
+    NoModel,
+    Request,
+}
+
 impl ModelError {
     pub(super) fn rejected(message: impl Into<String>) -> Self {
-        Self::Rejected { message: message.into() }
+        Self::Rejected { message: message.into(), why: Rejection::Request }
+    }
+
+    /// Whether another model may answer where this one did not.
+    pub fn lets_another_try(&self) -> bool {
+        self.may_pass() || matches!(self, Self::Rejected { why: Rejection::NoModel, .. })
     }
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
@@ -52,8 +65,10 @@ impl ModelError {
     }
 
     /// The same error with every secret of the request taken out and its message shortened.
-    pub(super) fn scrubbed(mut self, secrets: &[&str]) -> Self {
-        if let Self::Rejected { message } | Self::Unavailable { message, .. } | Self::Nonsense { message } = &mut self {
+    pub(super) fn scrubbed(mut self, secrets: &[String]) -> Self {
+        if let Self::Rejected { message, .. } | Self::Unavailable { message, .. } | Self::Nonsense { message } =
+            &mut self
+        {
             *message = scrub(message, secrets);
         }
         self
@@ -61,10 +76,10 @@ impl ModelError {
 }
 
 /// The secrets of a request: its key, and header values that may be some.
-pub(super) fn secrets<'a>(key: Option<&'a ApiKey>, headers: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
-    let mut secrets: Vec<&str> = key.map(ApiKey::expose).into_iter().chain(headers.map(String::as_str)).collect();
+pub(super) fn secrets<'a>(key: Option<&'a str>, headers: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut secrets: Vec<String> = key.into_iter().chain(headers.map(String::as_str)).map(str::to_owned).collect();
     // A header may hold the word Bearer before what is secret in it.
-    let parts: Vec<&str> = secrets.iter().flat_map(|secret| secret.split_whitespace()).collect();
+    let parts: Vec<String> = secrets.iter().flat_map(|secret| secret.split_whitespace()).map(str::to_owned).collect();
     secrets.extend(parts);
     secrets.retain(|secret| secret.len() >= 6);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -72,7 +87,7 @@ pub(super) fn secrets<'a>(key: Option<&'a ApiKey>, headers: impl Iterator<Item =
 }
 
 /// `text` on one line, without `secrets`, at most about 600 bytes.
-pub(super) fn scrub(text: &str, secrets: &[&str]) -> String {
+pub(super) fn scrub(text: &str, secrets: &[String]) -> String {
     let mut text = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).fold(
         String::new(),
         |mut line, word| {
@@ -103,13 +118,15 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     if said.quota_is_spent() {
         return ModelError::rejected(message);
     }
-    let retry_after = retry_after(headers).or_else(|| said.asked_delay());
+    let retry_after = super::headers::retry_after(headers).or_else(|| said.asked_delay());
     match status.as_u16() {
         408 | 409 | 425 | 429 => ModelError::Unavailable { message, retry_after },
         _ if said.is_context_too_long() => ModelError::ContextTooLong,
         413 => ModelError::ContextTooLong,
         code if code >= 500 => ModelError::Unavailable { message, retry_after },
-        _ => ModelError::Rejected { message },
+        401 => ModelError::Rejected { message, why: Rejection::Key },
+        404 if said.is_about_the_model() => ModelError::Rejected { message, why: Rejection::NoModel },
+        _ => ModelError::rejected(message),
     }
 }
 
@@ -139,7 +156,8 @@ pub(super) fn from_object(error: &Value) -> ModelError {
     let status = said.words.iter().find_map(|word| word.parse::<u16>().ok());
     let final_status = status.is_some_and(|s| (400..500).contains(&s) && !matches!(s, 408 | 409 | 425 | 429));
     if said.quota_is_spent() || final_status || said.words.iter().any(|word| FINAL.contains(&word.as_str())) {
-        ModelError::Rejected { message: said.message }
+        let why = if said.is_about_the_model() { Rejection::NoModel } else { Rejection::Request };
+        ModelError::Rejected { message: said.message, why }
     } else {
         ModelError::Unavailable { message: said.message, retry_after }
     }
@@ -194,6 +212,13 @@ impl Said {
             || PHRASES.as_ref().is_some_and(|phrases| phrases.is_match(&self.message))
     }
 
+    /// Whether a refusal says that the model is not there. Addresses that lead nowhere say less.
+    fn is_about_the_model(&self) -> bool {
+        let coded = |word: &String| matches!(word.as_str(), "model_not_found" | "DeploymentNotFound");
+        let not_found = self.words.iter().any(|word| matches!(word.as_str(), "not_found_error" | "NotFoundError"));
+        self.words.iter().any(coded) || (not_found && self.message.to_lowercase().contains("model"))
+    }
+
     fn quota_is_spent(&self) -> bool {
         const CODES: [&str; 4] =
             ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"];
@@ -245,20 +270,4 @@ fn visible_text(page: &str) -> String {
     }
     let text = text.trim();
     if text.is_empty() { "no message".to_owned() } else { text.to_owned() }
-}
-
-/// The delay that a server asks for: `retry-after-ms`, or `Retry-After` in seconds or as a date
-/// (RFC 9110, 10.2.3), which is compared with the server's own `Date`.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(ms / 1_000.0).ok();
-    }
-    let asked = text(header::RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = asked.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = |text: &str| OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok();
-    let until = date(asked)? - date(text(header::DATE.as_str())?)?;
-    Some(until.try_into().unwrap_or(Duration::ZERO))
 }

@@ -7,13 +7,18 @@
 //! never runs a tool, never stores anything, and never lets a provider key into an error, a log
 //! or a `Debug` text. Start with [`client`], then [`conversation`].
 
+pub mod cache;
 pub mod client;
 pub mod conversation;
 mod decode;
 mod encode;
 pub mod error;
 mod fields;
+mod headers;
+mod key;
 mod model;
+pub mod quirks;
+mod rate;
 pub mod recover;
 mod retry;
 pub mod sse;
@@ -22,5 +27,7 @@ mod usage;
 
 pub use client::{Call, Client, ClientSettings, Completed, Live};
 pub use conversation::Conversation;
-pub use error::ModelError;
-pub use model::{ApiKey, DeveloperRole, Model, ReplyLimits, Retries, Timeouts};
+pub use error::{ModelError, Rejection};
+pub use key::ApiKey;
+pub use model::{Model, ReplyLimits, Retries, Timeouts};
+pub use rate::Rate;

@@ -1,49 +1,18 @@
 //! What has to be known of a model to speak to it: one entry of the settings' `[[models]]`.
 
-use crate::domain::{item::Wire, usage::Prices};
+use super::{
+    ApiKey,
+    quirks::{self, Cache, Quirks, Thinking},
+    rate::Rate,
+};
+use crate::domain::{
+    event::PromptForm,
+    item::{DeveloperRole, EditFormat, Wire},
+    usage::Prices,
+};
 use serde::{Deserialize, Deserializer};
 use std::{collections::BTreeMap, fmt};
 use url::Url;
-
-/// A provider's key. `Debug` hides it, nothing serialises it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
-
-impl ApiKey {
-    /// `key` without the blanks around it, which come with keys read from files.
-    pub fn new(key: &str) -> Self {
-        Self(key.trim().to_owned())
-    }
-
-    /// The key itself, for the one header that carries it.
-    pub(super) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(***)")
-    }
-}
-
-impl<'de> Deserialize<'de> for ApiKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|key| Self::new(&key))
-    }
-}
-
-/// How the server's own words (developer items) are shown to a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeveloperRole {
-    /// A message of the role `developer`. Responses' own; few other servers take it.
-    Developer,
-    /// A message of the role `system`. Many chat templates refuse it after the first message.
-    System,
-    /// A message of the role `user` whose text starts with `[server]`: what every server takes.
-    User,
-}
 
 /// How long each part of a call may take, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -118,17 +87,16 @@ pub struct Model {
     /// The provider's name for it.
     pub model_id: String,
     /// Input and output together.
-    #[serde(default = "default_window_tokens")]
     pub window_tokens: u64,
     /// Of one reply.
-    #[serde(default = "default_max_output_tokens")]
     pub max_output_tokens: u32,
     #[serde(default)]
     pub prices: Option<Prices>,
     /// Sent with every request, in this order.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The provider's own word (`low`, `high`…). On Messages it also turns adaptive thinking on.
+    /// The provider's own word (`low`, `high`…). On Messages it also turns thinking on: adaptive, or
+    /// with a budget for models from before that.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
     /// Absent: `developer` on Responses, `user` elsewhere.
@@ -154,34 +122,62 @@ pub struct Model {
     pub retries: Retries,
     #[serde(default)]
     pub limits: ReplyLimits,
-    /// Whether calls that the model writes as text are taken for calls. Absent: except from the hosts of
-    /// `OpenAI` and Anthropic, whose replies have calls of their own.
+    /// Whether calls that the model writes as text are taken for calls. Absent: as [`quirks`] has it.
     #[serde(default)]
     pub text_calls: Option<bool>,
-    /// The model to turn to when this one cannot be had.
+    /// Whether several calls in one reply are asked for. Absent: as [`quirks`] has it.
     #[serde(default)]
-    pub fallback: Option<String>,
+    pub parallel_tool_calls: Option<bool>,
+    /// Which of the editing tools it is given. Absent: as [`quirks`] has it.
+    #[serde(default)]
+    pub edit_format: Option<EditFormat>,
+    /// Names of the tools that it is given; empty: all.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// The header that carries the key. Absent: `Authorization`, on Messages `x-api-key`. In
+    /// `Authorization` the key stands behind the word `Bearer`, elsewhere alone.
+    #[serde(default)]
+    pub auth_header: Option<String>,
+    /// A header that carries the task's id, for gateways that account by it.
+    #[serde(default)]
+    pub task_header: Option<String>,
+    /// Parameters of the address, such as `api-version`.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// What its provider allows.
+    #[serde(default)]
+    pub rate: Rate,
+    /// The models to turn to, in order, when this one cannot be had.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub fallback: Vec<String>,
 }
 
-fn default_window_tokens() -> u64 {
-    128_000
-}
-
-fn default_max_output_tokens() -> u32 {
-    16_384
+/// One name, or a list of them.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "must be a name or a list of names")]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Names::deserialize(deserializer)? {
+        Names::One(name) => vec![name],
+        Names::Many(names) => names,
+    })
 }
 
 impl Model {
     /// A model with nothing but the defaults besides its address.
     pub fn new(name: &str, wire: Wire, url: Url, key: Option<ApiKey>) -> Self {
+        let known = quirks::quirks(name);
         Self {
             name: name.to_owned(),
             wire,
             url,
             key,
             model_id: name.to_owned(),
-            window_tokens: default_window_tokens(),
-            max_output_tokens: default_max_output_tokens(),
+            window_tokens: known.window_tokens,
+            max_output_tokens: known.max_output_tokens,
             prices: None,
             headers: BTreeMap::new(),
             reasoning_effort: None,
@@ -194,7 +190,14 @@ impl Model {
             retries: Retries::default(),
             limits: ReplyLimits::default(),
             text_calls: None,
-            fallback: None,
+            parallel_tool_calls: None,
+            edit_format: None,
+            tools: Vec::new(),
+            auth_header: None,
+            task_header: None,
+            query: BTreeMap::new(),
+            rate: Rate::default(),
+            fallback: Vec::new(),
         }
     }
 
@@ -207,7 +210,60 @@ impl Model {
         };
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
         url
+    }
+
+    /// Whether a tool of this name is given to the model: by its edit format and its list.
+    pub fn is_given(&self, tool: &str) -> bool {
+        let listed = self.tools.is_empty() || self.tools.iter().any(|name| name == tool);
+        // A list that names an editing tool decides by itself.
+        let by_list = self.tools.iter().any(|name| matches!(name.as_str(), "apply_patch" | "edit"));
+        let format = self.edit_format.unwrap_or(self.quirks().edit_format);
+        listed
+            && match (tool, format) {
+                ("apply_patch", EditFormat::Edit) | ("edit", EditFormat::ApplyPatch) => by_list,
+                _ => true,
+            }
+    }
+
+    /// What a task that starts now keeps of the model's settings.
+    pub fn form(&self) -> PromptForm {
+        PromptForm {
+            model: self.name.clone(),
+            developer_role: self.developer_role(),
+            parallel_tool_calls: self.asks_for_parallel_calls(),
+            reasoning_effort: self.reasoning_effort.clone(),
+        }
+    }
+
+    /// The model as a task that started with `form` has it; unchanged where that is another model's.
+    #[must_use]
+    pub fn as_of(mut self, form: Option<&PromptForm>) -> Self {
+        if let Some(form) = form.filter(|form| form.model == self.name) {
+            self.developer_role = Some(form.developer_role);
+            self.parallel_tool_calls = Some(form.parallel_tool_calls);
+            self.reasoning_effort.clone_from(&form.reasoning_effort);
+        }
+        self
+    }
+
+    fn quirks(&self) -> &'static Quirks {
+        quirks::quirks(&self.model_id)
+    }
+
+    pub(super) fn thinking(&self) -> Thinking {
+        self.quirks().thinking
+    }
+
+    pub(super) fn cache(&self) -> Cache {
+        self.quirks().cache
+    }
+
+    pub(super) fn asks_for_parallel_calls(&self) -> bool {
+        self.parallel_tool_calls.unwrap_or(self.quirks().parallel_tool_calls)
     }
 
     pub(super) fn developer_role(&self) -> DeveloperRole {
@@ -218,20 +274,18 @@ impl Model {
     }
 
     pub(super) fn sends_cache_key(&self) -> bool {
-        self.wire != Wire::Messages && self.prompt_cache_key.unwrap_or(self.wire == Wire::Responses)
+        let knows = self.wire == Wire::Responses || quirks::is_openai(&self.url);
+        self.wire != Wire::Messages && self.prompt_cache_key.unwrap_or(knows)
     }
 
     pub(super) fn reads_text_calls(&self) -> bool {
-        let own_host = matches!(self.url.host_str(), Some("api.openai.com" | "api.anthropic.com"));
-        self.text_calls.unwrap_or(!own_host)
+        self.text_calls.unwrap_or(self.quirks().text_calls)
     }
 
     pub(super) fn max_tokens_field(&self) -> &str {
-        match (self.wire, &self.max_tokens_field) {
-            (Wire::Responses, _) => "max_output_tokens",
-            (Wire::Chat, Some(name)) => name,
-            (Wire::Chat, None) if self.url.host_str() == Some("api.openai.com") => "max_completion_tokens",
-            (Wire::Chat, None) | (Wire::Messages, _) => "max_tokens",
+        match &self.max_tokens_field {
+            Some(name) if self.wire == Wire::Chat => name,
+            _ => quirks::max_tokens_field(self.wire, &self.url),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! One try of a call over HTTP.
 
 use super::{
-    Live, Model, ModelError,
+    Call, Live, Model, ModelError,
     decode::{self, Decode, Decoded, Progress},
     error,
+    headers::{retry_after, used_up},
+    rate::Gate,
     sse::SseDecoder,
 };
 use crate::domain::item::Wire;
@@ -21,36 +23,44 @@ const ERROR_BYTES: usize = 64 << 10;
 /// The version of the Messages wire that this speaks.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// The headers of every request to `model`.
-pub(super) fn headers(model: &Model) -> Result<HeaderMap, ModelError> {
+/// The headers of a request to `model` with its key as it is now.
+pub(super) fn headers(model: &Model, key: Option<&str>, call: Call<'_>) -> Result<HeaderMap, ModelError> {
     let unsound = |name: &str| ModelError::rejected(format!("the setting of header {name} is no valid header"));
+    let secret = |name: &str, value: &str| {
+        let parsed = HeaderName::try_from(name).map_err(|_| unsound(name))?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| unsound(name))?;
+        value.set_sensitive(true);
+        Ok::<_, ModelError>((parsed, value))
+    };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-    if let Some(key) = &model.key {
-        let (name, value) = match model.wire {
-            Wire::Messages => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
-            Wire::Responses | Wire::Chat => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
-        };
-        let mut value = HeaderValue::from_str(&value).map_err(|_| unsound(name.as_str()))?;
-        value.set_sensitive(true);
+    if let Some(key) = key {
+        let usual = if model.wire == Wire::Messages { "x-api-key" } else { "authorization" };
+        let name = model.auth_header.as_deref().unwrap_or(usual);
+        let bearer = name.eq_ignore_ascii_case("authorization");
+        let (name, value) = secret(name, &if bearer { format!("Bearer {key}") } else { key.to_owned() })?;
+        headers.insert(name, value);
+    }
+    if let Some(name) = &model.task_header {
+        let (name, value) = secret(name, call.cache_key)?;
         headers.insert(name, value);
     }
     if model.wire == Wire::Messages {
         headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
     }
     for (name, value) in &model.headers {
-        let parsed = HeaderName::try_from(name).map_err(|_| unsound(name))?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| unsound(name))?;
-        value.set_sensitive(true);
-        headers.insert(parsed, value);
+        let (name, value) = secret(name, value)?;
+        headers.insert(name, value);
     }
     Ok(headers)
 }
 
-/// Sends `request` and reads the reply of model call number `turn`.
+/// Sends `request` and reads the reply of model call number `turn`. What the answer says of the
+/// provider's limits holds at `gate` for everyone.
 pub(super) async fn attempt(
     model: &Model,
+    gate: &Gate,
     request: reqwest::RequestBuilder,
     turn: u32,
     live: &mut (dyn FnMut(Live) + Send),
@@ -61,6 +71,10 @@ pub(super) async fn attempt(
     let late = || ModelError::unavailable(format!("no reply within {} s", timeouts.first_byte_ms.div_ceil(1_000)));
     let mut response = timeout_at(first_byte, request.send()).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
     let status = response.status();
+    let busy = matches!(status.as_u16(), 429 | 503 | 529);
+    if let Some(delay) = busy.then(|| retry_after(response.headers())).flatten().or(used_up(response.headers())) {
+        gate.hold(delay);
+    }
     if !status.is_success() {
         let headers = response.headers().clone();
         let body = error_body(&mut response, wait(timeouts.idle_ms.min(10_000))).await;

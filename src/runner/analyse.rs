@@ -13,7 +13,7 @@ use crate::{
         event::{PromptHead, TreeDelta},
         task::{RepositorySource, TaskResult},
     },
-    memory,
+    llm, memory,
     secrets::Redactor,
     tools::{self, ToolSet},
     workspace::repository::Base,
@@ -87,15 +87,19 @@ impl Driver {
         Ok((data, self.deps.redactor.redact_known(&brief.text).into_owned()))
     }
 
-    /// Instructions and tools by content: an upgrade in mid-task changes nothing of them.
+    /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
+    /// other settings in mid-task change anything of them.
     async fn head(&self) -> Result<PromptHead, Halt> {
         let team = self.claimed.team;
-        let specs = tools::specs_for_window(ToolSet::Work, self.facts().window_tokens);
+        let model = self.deps.models.get(&self.journal.session.spec.model);
+        let mut specs = tools::specs_for_window(ToolSet::Work, self.facts().window_tokens);
+        specs.retain(|spec| model.is_none_or(|model| model.is_given(&spec.name)));
         let specs =
             serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
         Ok(PromptHead {
             instructions: self.deps.keep(team, prompt::INSTRUCTIONS.as_bytes()).await?,
             tools: self.deps.keep(team, specs).await?,
+            form: model.map(llm::Model::form),
         })
     }
 

@@ -267,7 +267,7 @@ impl Driver {
     }
 
     pub(super) fn facts(&self) -> ModelFacts {
-        match self.deps.models.get(&self.journal.session.spec.model) {
+        match self.deps.models.get(&self.journal.session.model) {
             Some(model) => ModelFacts {
                 window_tokens: model.window_tokens,
                 max_output_tokens: u64::from(model.max_output_tokens),

@@ -9,10 +9,7 @@ use super::{
 use crate::{
     agent::{self, End, prompt},
     clock,
-    domain::{
-        ErrorCode, EventData, Private,
-        event::{CacheUse, ToolSpecs},
-    },
+    domain::{ErrorCode, EventData, Private, Timestamp, event::ToolSpecs},
     llm::{self, Live, ModelError},
     workspace::WorkspaceError,
 };
@@ -31,11 +28,12 @@ enum Answer {
 
 impl Driver {
     pub(super) async fn call_model(&mut self, intent: Vec<EventData>, max_output_tokens: u64) -> Result<Flow, Halt> {
-        let Some(model) = self.deps.models.get(&self.journal.session.spec.model).cloned() else {
-            let text = format!("the model {} is not configured here", self.journal.session.spec.model);
+        let form = self.journal.session.briefed.as_ref().and_then(|briefed| briefed.head.form.as_ref());
+        let Some(model) = self.deps.models.get(&self.journal.session.model).map(|model| model.clone().as_of(form))
+        else {
+            let text = format!("the model {} is not configured here", self.journal.session.model);
             return self.finish(Vec::new(), End::failed(ErrorCode::ModelRejected, text)).await;
         };
-        let prompt_before = self.journal.session.context_tokens;
         self.journal.record_all(intent);
         self.journal.commit().await?;
         self.boundary()?;
@@ -47,9 +45,11 @@ impl Driver {
         self.prepare_copy().await?;
 
         let task = self.claimed.task;
-        let cache_key = task.to_string();
+        let (cache_key, share) = (task.to_string(), self.claimed.user.to_string());
+        let asked_at = clock::now();
         let call = llm::Call {
             cache_key: &cache_key,
+            share: &share,
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
         };
@@ -87,7 +87,7 @@ impl Driver {
         drop(pieces);
         for (attempt, reason, delay) in retries {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false }, None);
+            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None }, None);
         }
         match looked {
             None => {}
@@ -106,7 +106,7 @@ impl Driver {
         }
         match answer {
             Answer::Reply(completed) => {
-                self.record_reply(&model, *completed, prompt_before);
+                self.record_reply(&model, *completed, conversation.chain(), asked_at);
                 for item in self.journal.session.take_items() {
                     conversation.push(&item);
                 }
@@ -121,20 +121,48 @@ impl Driver {
             Answer::Error(ModelError::ContextTooLong) if self.journal.session.turn > 0 => {
                 self.conversation = Some(conversation);
                 let reason = ModelError::ContextTooLong.to_string();
-                let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true };
+                let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
                 self.journal.record(data, None);
                 self.journal.commit().await.map(|()| Flow::On)
             }
             Answer::Error(error) => {
                 self.conversation = Some(conversation);
-                self.finish(Vec::new(), ended_by(&error)).await
+                match self.next_model(&model.name).filter(|_| error.lets_another_try()) {
+                    Some(next) => {
+                        tracing::warn!(task.id = %task, model.name = model.name, model.next = next, "another model takes over: {error}");
+                        let reason = error.to_string();
+                        let taken_over = EventData::ModelRetried {
+                            attempt: 0,
+                            reason,
+                            delay_ms: 0,
+                            overflowed: false,
+                            next_model: Some(next),
+                        };
+                        self.journal.record(taken_over, None);
+                        self.journal.commit().await?;
+                        Ok(Flow::On)
+                    }
+                    None => self.finish(Vec::new(), ended_by(&error)).await,
+                }
             }
         }
+    }
+
+    /// The model after `name` in the chain of the task's own model, as far as they are configured.
+    fn next_model(&self, name: &str) -> Option<String> {
+        let first = &self.journal.session.spec.model;
+        let others = self.deps.models.get(first).map_or(&[][..], |model| &model.fallback);
+        let mut chain = std::iter::once(first).chain(others).skip_while(|known| *known != name).skip(1);
+        chain.find(|next| *next != name && self.deps.models.contains_key(*next)).cloned()
     }
 
     /// The prompt as it stands: what the session has added is pushed, or all of it anew after the
     /// session was folded anew.
     async fn conversation(&mut self, model: &llm::Model) -> Result<llm::Conversation, Halt> {
+        // Another model starts a new prefix, for which all items are wanted again.
+        if self.conversation.as_ref().is_some_and(|conversation| conversation.model() != model.name) {
+            self.journal.refold().await?;
+        }
         let refolded = std::mem::take(&mut self.journal.refolded);
         let mut conversation = match self.conversation.take().filter(|_| !refolded) {
             Some(conversation) => conversation,
@@ -158,11 +186,21 @@ impl Driver {
         Ok(llm::Conversation::new(model, &String::from_utf8_lossy(&instructions), &tools))
     }
 
-    fn record_reply(&mut self, model: &llm::Model, completed: llm::Completed, prompt_before: u64) {
-        let llm::Completed { reply, usage, duration, .. } = completed;
+    fn record_reply(
+        &mut self,
+        model: &llm::Model,
+        completed: llm::Completed,
+        chain: &llm::cache::Chain,
+        asked_at: Timestamp,
+    ) {
+        let llm::Completed { mut reply, usage, duration, .. } = completed;
+        reply.model.clone_from(&model.name);
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
-        let cache =
-            CacheUse { expected_tokens: prompt_before.min(usage.input_tokens), read_tokens: usage.cached_input_tokens };
+        let cache = llm::cache::judge(model, chain, self.journal.session.seen.as_ref(), usage, asked_at);
+        if let Some(miss) = &cache.miss {
+            let (task, wasted) = (self.claimed.task, cache.wasted_usd.unwrap_or_default());
+            tracing::debug!(task.id = %task, cache.miss = ?miss, cache.wasted_usd = wasted, "the prompt cache was missed");
+        }
         let text = self.deps.redactor.redact(&reply.text).into_owned();
         let reasoning = self.deps.redactor.redact(&reply.reasoning).into_owned();
         let data = EventData::ModelCompleted {

@@ -273,10 +273,10 @@ fn the_file_names_many_models_and_a_variable_chooses_among_them() {
     assert_eq!((small.model.wire, small.model.model_id.as_str()), (Wire::Responses, "vendor/small-1"));
     assert_eq!((small.model.window_tokens, small.model.max_output_tokens), (32_000, 4_000));
     assert_eq!(
-        (small.model.fallback.as_deref(), small.roles.as_slice()),
-        (Some("large"), [CallRole::Review].as_slice())
+        (small.model.fallback.as_slice(), small.roles.as_slice()),
+        ([String::from("large")].as_slice(), [CallRole::Review].as_slice())
     );
-    assert_eq!(small.tools, ["shell", "edit"]);
+    assert_eq!(small.model.tools, ["shell", "edit"]);
     let large = settings.models.get("large").unwrap();
     assert_eq!((large.model.wire, large.model.window_tokens), (Wire::Messages, 128_000));
     assert_eq!(large.key.as_ref().unwrap().expose(), "k2");

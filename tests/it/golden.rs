@@ -32,12 +32,15 @@ fn summary(records: &[Record]) -> Value {
     let (_, before_end) = folded(&records[..result]);
     let verdict = session.result.as_ref().and_then(|result| result.verdict);
     let mut session = session;
+    // What was expected of a log stands for ever; sums that came later are not in it.
+    let mut usage = serde_json::to_value(session.usage).unwrap();
+    usage.as_object_mut().unwrap().remove("cache");
     let items: Vec<_> = session.take_items().iter().map(kind).collect();
     json!({
         "status": session.status, "waiting_for": session.waiting_for, "phase": session.phase,
         "run": session.run, "turn": session.turn, "last_seq": session.last_seq,
         "verdict": verdict, "error": session.error.as_ref().map(|error| error.code),
-        "usage": session.usage, "used_in_run": { "model_calls": session.used.model_calls, "tokens": session.used.tokens },
+        "usage": usage, "used_in_run": { "model_calls": session.used.model_calls, "tokens": session.used.tokens },
         "planning": session.planning, "items": items, "inputs": session.inputs.len(),
         "commit": session.briefed.as_ref().map(|briefed| &briefed.commit),
         "tree": session.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree), "patch": session.patch,

@@ -18,6 +18,7 @@ mod domain;
 mod end_to_end;
 mod execd;
 mod fairness;
+mod fallback;
 mod faults;
 mod full_disk;
 mod golden;

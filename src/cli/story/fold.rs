@@ -78,7 +78,11 @@ impl Story {
                 self.writing.clear();
                 self.doing(Doing::Thinking)
             }
-            EventData::ModelRetried { attempt, reason, delay_ms, .. } => {
+            EventData::ModelRetried { reason, next_model: Some(next), .. } => {
+                let text = format!("{} takes over: {}", clean(next), clean(reason));
+                vec![notice("↻", Tone::Warn, text)]
+            }
+            EventData::ModelRetried { attempt, reason, delay_ms, next_model: None, .. } => {
                 let delay = duration(Duration::from_millis(*delay_ms));
                 let text = format!("the model is asked again in {delay} (attempt {attempt}): {}", clean(reason));
                 vec![notice("↻", Tone::Warn, text)]

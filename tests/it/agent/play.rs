@@ -129,7 +129,8 @@ impl Play {
                     }
                 }
                 Step::Analyse => {
-                    let head = PromptHead { instructions: BlobHash("i".into()), tools: BlobHash("t".into()) };
+                    let head =
+                        PromptHead { instructions: BlobHash("i".into()), tools: BlobHash("t".into()), form: None };
                     let data = EventData::BriefReady {
                         commit: None,
                         languages: Vec::new(),
@@ -206,6 +207,7 @@ impl Play {
             reasoning: String::new(),
             calls,
             cut: false,
+            model: String::new(),
         };
         let usage = TokenUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 10 };
         let data = EventData::ModelCompleted {

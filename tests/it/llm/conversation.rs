@@ -5,9 +5,9 @@ use crate::scripted::{Scripted, WIRES};
 use journeyman::{
     domain::{
         CallId, Item,
-        item::{Reply, Wire},
+        item::{DeveloperRole, Reply, Wire},
     },
-    llm::{Conversation, DeveloperRole, Model},
+    llm::{Conversation, Model},
 };
 use proptest::{prelude::*, strategy::ValueTree};
 use serde_json::{Value, json};
@@ -27,7 +27,15 @@ fn result(call: &CallId, output: &str) -> Item {
 fn reply(text: &str, calls: Vec<journeyman::domain::tool::ToolCall>) -> Item {
     let reasoning = String::new();
     // No wire in these tests is the reply's own: it is made anew from its parts.
-    Item::Reply(Reply { wire: Wire::Chat, raw: Vec::new(), text: text.to_owned(), reasoning, calls, cut: false })
+    Item::Reply(Reply {
+        wire: Wire::Chat,
+        raw: Vec::new(),
+        text: text.to_owned(),
+        reasoning,
+        calls,
+        cut: false,
+        model: String::new(),
+    })
 }
 
 /// A conversation with everything in it; the reply is of the wire `of`.
@@ -102,7 +110,7 @@ fn messages_groups_results_and_marks_what_is_to_be_cached() {
     let marker = json!({"type": "ephemeral"});
     let expected = json!({
         "model": "m", "stream": true,
-        "tools": [{"name": "shell", "description": "Runs shell.", "input_schema": schema}],
+        "tools": [{"name": "shell", "description": "Runs shell.", "input_schema": schema, "cache_control": marker}],
         "system": [{"type": "text", "text": "Be brief.", "cache_control": marker}],
         "messages": [
             {"role": "user", "content": [
@@ -161,7 +169,15 @@ fn a_reply_of_the_same_wire_goes_back_byte_for_byte() {
         conversation.push(&user("a"));
         let (text, reasoning) = ("ignored".to_owned(), String::new());
         let raw_items = vec![raw.to_owned()];
-        conversation.push(&Item::Reply(Reply { wire, raw: raw_items, text, reasoning, calls: vec![], cut: false }));
+        conversation.push(&Item::Reply(Reply {
+            wire,
+            raw: raw_items,
+            text,
+            reasoning,
+            calls: vec![],
+            cut: false,
+            model: String::new(),
+        }));
         conversation.push(&user("b"));
         let body = String::from_utf8(conversation.body("", 1)).expect("text");
         assert!(body.contains(raw) && !body.contains("ignored"), "{body}");

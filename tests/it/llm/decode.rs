@@ -144,6 +144,7 @@ fn expected(wire: Wire) -> Reply {
         reasoning: "Think ü.".to_owned(),
         calls: vec![call(3, 0, "shell", first), call(3, 1, "shell", second)],
         cut: false,
+        model: String::new(),
     }
 }
 

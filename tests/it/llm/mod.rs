@@ -1,15 +1,19 @@
 //! Tests of llm.
 
+mod cache;
 mod client;
 mod conversation;
 mod decode;
+mod gateway;
+mod limits;
+mod quirks;
 mod recover;
 mod sse;
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{HeaderMap, Response},
+    http::{HeaderMap, Response, Uri},
     routing::post,
 };
 use journeyman::{
@@ -82,7 +86,9 @@ impl Provider {
         let answers = Arc::new(Mutex::new(answers.into_iter().collect::<VecDeque<_>>()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (queue, log) = (answers.clone(), seen.clone());
-        let answer = async move |headers: HeaderMap, body: Bytes| {
+        let answer = async move |uri: Uri, mut headers: HeaderMap, body: Bytes| {
+            let query = uri.query().unwrap_or_default().parse().expect("a header's value");
+            headers.insert("seen-query", query);
             log.lock().expect("no panic").push((headers, serde_json::from_slice(&body).expect("a JSON body")));
             let mut queue = queue.lock().expect("no panic");
             let canned = if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() };
@@ -142,7 +148,7 @@ fn user(text: &str) -> Item {
 /// Asks as model call 3, and gives what was shown meanwhile too.
 async fn ask(model: &Model, conversation: &Conversation) -> (Result<Completed, ModelError>, Vec<Live>) {
     let mut live = Vec::new();
-    let call = Call { cache_key: "task-1", turn: 3, max_output_tokens: 1_000 };
+    let call = Call { cache_key: "task-1", share: "", turn: 3, max_output_tokens: 1_000 };
     let outcome = client().call(model, conversation, call, |piece| live.push(piece)).await;
     (outcome, live)
 }
@@ -190,5 +196,6 @@ fn any_reply(turn: u32) -> impl Strategy<Value = Reply> {
         reasoning: "thought".to_owned(),
         calls: calls.iter().enumerate().map(|(at, (tool, arguments))| call(turn, at, tool, arguments)).collect(),
         cut: false,
+        model: String::new(),
     })
 }

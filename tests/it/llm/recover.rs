@@ -23,8 +23,11 @@ fn tools() -> Vec<ToolSpec> {
 const LS: (&str, &str) = ("shell", r#"{"command": "ls"}"#);
 const MADE_LS: (&str, &str) = ("shell", r#"{"command":"ls"}"#);
 
-/// Replies that end with calls: the text, what was said before, the calls.
-const CALLS: &[(&str, &str, &[(&str, &str)])] = &[
+/// A reply's text, what was said before the calls, and the calls.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Replies that end with calls.
+const CALLS: &[Case] = &[
     // Hermes, Qwen.
     ("<tool_call>\n{\"name\": \"shell\", \"arguments\": {\"command\": \"ls\"}}\n</tool_call>", "", &[LS]),
     (
