@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 
 /// A file read for the brief, at most.
 const BRIEF_FILE_BYTES_MAX: u64 = 256 << 10;
+/// The tools that change files, of which a model may be given one.
+const EDITORS: [&str; 2] = ["apply_patch", "edit"];
 /// Commits of history that the brief is given.
 const HISTORY: usize = 10;
 
@@ -94,10 +96,16 @@ impl Driver {
         let model = self.deps.models.get(&self.journal.session.spec.model);
         let mut specs = tools::specs_for_window(ToolSet::Work, self.facts().window_tokens);
         specs.retain(|spec| model.is_none_or(|model| model.is_given(&spec.name)));
+        let editors: Vec<String> =
+            specs.iter().map(|spec| &spec.name).filter(|name| EDITORS.contains(&name.as_str())).cloned().collect();
+        for spec in &mut specs {
+            spec.description = with_editors(&spec.description, &editors);
+        }
+        let instructions = with_editors(prompt::INSTRUCTIONS, &editors);
         let specs =
             serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
         Ok(PromptHead {
-            instructions: self.deps.keep(team, prompt::INSTRUCTIONS.as_bytes()).await?,
+            instructions: self.deps.keep(team, instructions).await?,
             tools: self.deps.keep(team, specs).await?,
             form: model.map(llm::Model::form),
         })
@@ -121,6 +129,14 @@ impl Driver {
             Some(Private::Memory { text: recalled.text }),
         );
         Ok(())
+    }
+}
+
+/// `text` as it reads for a model that is given only one of the editing tools.
+fn with_editors(text: &str, given: &[String]) -> String {
+    match given {
+        [only] => text.replace("`apply_patch` or `edit`", &format!("`{only}`")).replace("apply_patch or edit", only),
+        _ => text.to_owned(),
     }
 }
 

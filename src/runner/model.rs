@@ -9,7 +9,7 @@ use super::{
 use crate::{
     agent::{self, End, prompt},
     clock,
-    domain::{ErrorCode, EventData, Private, Timestamp, event::ToolSpecs},
+    domain::{ErrorCode, EventData, Private, Timestamp, event::{MissCause, ToolSpecs}},
     llm::{self, Live, ModelError},
     workspace::WorkspaceError,
 };
@@ -199,7 +199,16 @@ impl Driver {
         let cache = llm::cache::judge(model, chain, self.journal.session.seen.as_ref(), usage, asked_at);
         if let Some(miss) = &cache.miss {
             let (task, wasted) = (self.claimed.task, cache.wasted_usd.unwrap_or_default());
-            tracing::debug!(task.id = %task, cache.miss = ?miss, cache.wasted_usd = wasted, "the prompt cache was missed");
+            // A prefix that changed by itself is a fault of ours; all else is known or the provider's.
+            let ours = matches!(
+                miss.cause,
+                MissCause::InstructionsChanged | MissCause::ToolsChanged | MissCause::ItemsChanged
+            );
+            if ours {
+                tracing::warn!(task.id = %task, cache.miss = ?miss, cache.wasted_usd = wasted, "the prompt's prefix has changed");
+            } else {
+                tracing::debug!(task.id = %task, cache.miss = ?miss, cache.wasted_usd = wasted, "the prompt cache was missed");
+            }
         }
         let text = self.deps.redactor.redact(&reply.text).into_owned();
         let reasoning = self.deps.redactor.redact(&reply.reasoning).into_owned();

@@ -27,6 +27,7 @@ mod memory;
 mod net;
 mod operator;
 mod postgres;
+mod prefixes;
 mod queue;
 mod replicas;
 mod repository;

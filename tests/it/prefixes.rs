@@ -1,0 +1,172 @@
+//! Requests of whole tasks: each repeats the one before, whatever happens, and the cache accounts say so.
+
+use crate::support::service::{Api, Ground, call, say};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use serde_json::{Value, json};
+
+/// One line of a script: calls, words, calls as words, and what goes wrong once.
+fn any_line() -> impl Strategy<Value = Value> {
+    let text = proptest::sample::select(vec!["Looking.", "\"ü€😀\"\\ \u{2028}", "", "```\ncode\n```", "I look:"]);
+    let path = proptest::sample::select(vec!["calc.py", "nothing.py", "ü \"quoted\".txt"]);
+    let fault = proptest::sample::select(vec![
+        Value::Null,
+        Value::Null,
+        json!("429; retry_after_seconds=0.01; times=1"),
+        json!("cut; after_events=2; times=1"),
+        json!("no_usage"),
+        json!("duplicate_call_ids"),
+        json!("unknown_tool"),
+    ]);
+    (text, path, fault, 0..4_u32).prop_map(|(text, path, fault, kind)| {
+        let arguments = json!({ "path": path });
+        let calls = match kind {
+            0 => json!([{ "tool": "read_file", "arguments": arguments }]),
+            1 => json!([{ "tool": "read_file", "arguments": arguments }, { "tool": "list_files", "arguments": {} }]),
+            2 => json!([{ "tool": "read_file", "arguments": "{no json" }]),
+            _ => json!([]),
+        };
+        let as_text = json!({ "name": "read_file", "arguments": arguments });
+        let text = if kind == 3 { format!("{text}\n<tool_call>\n{as_text}\n</tool_call>") } else { text.to_owned() };
+        let mut line = json!({ "text": text, "calls": calls, "reasoning": "Hm." });
+        if !fault.is_null() {
+            line["fault"] = fault;
+        }
+        line
+    })
+}
+
+/// A request's parts in the order in which providers read them. On Chat and Messages the last user message may
+/// still grow: it counts by its blocks, or by its text.
+fn parts(wire: &str, body: &Value) -> String {
+    let mut plain = body.clone();
+    strip_markers(&mut plain);
+    let list = if wire == "responses" { &plain["input"] } else { &plain["messages"] };
+    let items: Vec<String> = list.as_array().unwrap().iter().map(open_ended).collect();
+    format!("{}\n{}\n{}\n{}", plain["instructions"], plain["system"], plain["tools"], items.join("\n"))
+}
+
+fn open_ended(item: &Value) -> String {
+    let text = item.to_string();
+    match (item["role"].as_str(), item.get("type")) {
+        (Some("user"), None) => {
+            let end = if item["content"].is_string() { "\",\"role\":\"user\"}" } else { "],\"role\":\"user\"}" };
+            text.strip_suffix(end).unwrap_or(&text).to_owned()
+        }
+        _ => text,
+    }
+}
+
+fn strip_markers(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("cache_control");
+            map.values_mut().for_each(strip_markers);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip_markers),
+        _ => {}
+    }
+}
+
+async fn ask(ground: &Ground, api: &Api) -> String {
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    api.create(&json!({ "request": "what does add do?", "mode": "answer", "repository": { "url": url } })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_in_a_run_each_request_repeats_the_one_before() {
+    let mut runner = TestRunner::deterministic();
+    for wire in ["responses", "chat", "messages"] {
+        for _ in 0..2 {
+            let lines = proptest::collection::vec(any_line(), 4..9).new_tree(&mut runner).unwrap().current();
+            let mut sequence = lines.clone();
+            sequence.extend([say("That is all."), call("list_files", json!({})), say("And that.")]);
+            let mut ground = Ground::new(&json!({ "sequence": sequence })).await;
+            ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
+            ground.wire = wire;
+            let service = ground.start().await;
+            let api = service.api();
+            let id = ask(&ground, &api).await;
+            let first = api.rest(&id).await;
+            assert_eq!(first["status"], "succeeded", "{wire} {lines:#?}: {:#?}", api.events(&id).await);
+            api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "and what else?" })).await;
+            let task = api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+
+            let bodies: Vec<Value> = ground.model.requests().await.iter().map(|r| r["body"].clone()).collect();
+            assert!(bodies.len() > lines.len(), "{wire}: {} requests", bodies.len());
+            for pair in bodies.windows(2) {
+                let (before, after) = (parts(wire, &pair[0]), parts(wire, &pair[1]));
+                assert!(after.starts_with(&before), "{wire} {lines:#?}\n{before}\n----\n{after}");
+            }
+            let events = api.events(&id).await;
+            let completed: Vec<&Value> = events.iter().filter(|e| e["kind"] == "model.completed").collect();
+            for (at, event) in completed.iter().enumerate() {
+                let cache = &event["data"]["cache"];
+                let cause = cache["miss"]["cause"].as_str();
+                // A call without counts promises more than the next can read.
+                let fine = matches!(cause, None | Some("below_minimum" | "provider")) || at == 0;
+                assert!(fine, "{wire} call {at}: {cache:#}");
+                assert_eq!(cache["prefix"]["instructions"], completed[0]["data"]["cache"]["prefix"]["instructions"]);
+                assert_eq!(cache["prefix"]["tools"], completed[0]["data"]["cache"]["prefix"]["tools"]);
+            }
+            let marks = completed.iter().map(|e| &e["data"]["cache"]["prefix"]);
+            marks.fold(0, |count, mark| {
+                assert_eq!(mark["from"], count, "{wire}: nothing that was sent is another now");
+                count + mark["items"].as_array().unwrap().len()
+            });
+            let read: u64 = completed.iter().map(|e| e["data"]["cache"]["read_tokens"].as_u64().unwrap()).sum();
+            assert_eq!(task["usage"]["cache"]["read_tokens"], read);
+            service.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_keeps_its_tools_and_form_when_the_settings_change() {
+    let script = json!({ "sequence": [say("First."), say("Second.")] });
+    let mut ground = Ground::new(&script).await;
+    ground.wire = "chat";
+    ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+    let file = ground.data.path().join("models.toml");
+    let url = ground.model.url.clone();
+    let write = |rest: &str| {
+        let entry =
+            format!("[[models]]\nname = \"mine\"\nmodel = \"claude-x\"\napi = \"chat\"\nurl = \"{url}\"\n{rest}");
+        std::fs::write(&file, entry).unwrap();
+    };
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), file.display().to_string()));
+    let body = |ground: &Ground| {
+        let url = format!("file://{}", ground.repositories.path().join("calc").display());
+        json!({ "request": "what is x?", "mode": "answer", "model": "mine", "repository": { "url": url } })
+    };
+
+    write("reasoning_effort = \"low\"");
+    let service = ground.start().await;
+    let id = service.api().create(&body(&ground)).await;
+    service.api().rest(&id).await;
+    service.stop().await;
+    write(
+        "edit_format = \"apply_patch\"\ndeveloper_role = \"system\"\nparallel_tool_calls = false\ntools = [\"shell\"]",
+    );
+    let service = ground.start().await;
+    let api = service.api();
+    api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "and y?" })).await;
+    api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    let new = api.create(&body(&ground)).await;
+    api.rest(&new).await;
+    service.stop().await;
+
+    let bodies: Vec<Value> = ground.model.requests().await.iter().map(|r| r["body"].clone()).collect();
+    let [first, second, new] = bodies.as_slice() else { panic!("{} requests", bodies.len()) };
+    assert!(parts("chat", second).starts_with(&parts("chat", first)), "{first:#}\n{second:#}");
+    for field in ["tools", "reasoning_effort", "parallel_tool_calls"] {
+        assert_eq!(second[field], first[field], "{field}");
+    }
+    let tools = |body: &Value| -> Vec<String> {
+        let tools = body["tools"].as_array().unwrap().iter();
+        tools.map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(tools(first).contains(&"edit".to_owned()) && !tools(first).contains(&"apply_patch".to_owned()));
+    assert!(!first["messages"][0].to_string().contains("apply_patch"), "one editor is given, one is told of");
+    assert_eq!((tools(new), &new["messages"][1]["role"]), (vec!["shell".to_owned()], &json!("system")));
+    assert!(new.get("reasoning_effort").is_none() && new.get("parallel_tool_calls").is_none());
+}
