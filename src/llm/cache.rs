@@ -64,16 +64,17 @@ fn link(before: &str, parts: &[&[u8]]) -> String {
 }
 
 /// Compares what the call before promised with what was read. `seen` is the task's call before,
-/// `asked_at` when this one went out.
+/// `asked_at` when this one went out. Without counts of the provider there is nothing to compare.
 pub fn judge(
     model: &Model,
     chain: &Chain,
     seen: Option<&PromptSeen>,
-    usage: TokenUsage,
+    usage: Option<TokenUsage>,
     asked_at: Timestamp,
 ) -> CacheUse {
     let known = seen.map_or(&[][..], |seen| &seen.items);
     let prefix = Some(chain.mark(known));
+    let Some(usage) = usage else { return CacheUse { prefix, ..CacheUse::default() } };
     let read_tokens = usage.cached_input_tokens;
     let Some(seen) = seen else {
         let miss = (read_tokens == 0).then_some(CacheMiss::of(MissCause::FirstCall));

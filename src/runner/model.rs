@@ -9,7 +9,10 @@ use super::{
 use crate::{
     agent::{self, End, prompt},
     clock,
-    domain::{ErrorCode, EventData, Private, Timestamp, event::{MissCause, ToolSpecs}},
+    domain::{
+        ErrorCode, EventData, Private, Timestamp,
+        event::{MissCause, ToolSpecs},
+    },
     llm::{self, Live, ModelError},
     workspace::WorkspaceError,
 };
@@ -153,7 +156,13 @@ impl Driver {
         let first = &self.journal.session.spec.model;
         let others = self.deps.models.get(first).map_or(&[][..], |model| &model.fallback);
         let mut chain = std::iter::once(first).chain(others).skip_while(|known| *known != name).skip(1);
-        chain.find(|next| *next != name && self.deps.models.contains_key(*next)).cloned()
+        // A cap in money holds nothing where a price is not known.
+        let capped = self.journal.session.spec.limits.cost_usd.is_some();
+        let may = |next: &&String| {
+            let model = self.deps.models.get(*next);
+            **next != name && model.is_some_and(|model| !capped || model.prices.is_some())
+        };
+        chain.find(may).cloned()
     }
 
     /// The prompt as it stands: what the session has added is pushed, or all of it anew after the
@@ -193,10 +202,11 @@ impl Driver {
         chain: &llm::cache::Chain,
         asked_at: Timestamp,
     ) {
-        let llm::Completed { mut reply, usage, duration, .. } = completed;
+        let llm::Completed { mut reply, usage, usage_reported, duration } = completed;
         reply.model.clone_from(&model.name);
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
-        let cache = llm::cache::judge(model, chain, self.journal.session.seen.as_ref(), usage, asked_at);
+        let seen = self.journal.session.seen.as_ref();
+        let cache = llm::cache::judge(model, chain, seen, usage_reported.then_some(usage), asked_at);
         if let Some(miss) = &cache.miss {
             let (task, wasted) = (self.claimed.task, cache.wasted_usd.unwrap_or_default());
             // A prefix that changed by itself is a fault of ours; all else is known or the provider's.

@@ -23,7 +23,11 @@ async fn ground(script: &Value) -> Ground {
         )
     };
     let file = [
-        entry("first", "responses", "fallback = [\"gone\", \"third\"]"),
+        entry(
+            "first",
+            "responses",
+            "fallback = [\"gone\", \"third\"]\nprices = { input = 1.0, cached_input = 0.1, output = 2.0 }",
+        ),
         entry("gone", "messages", ""),
         entry("third", "chat", ""),
     ];
@@ -113,6 +117,23 @@ async fn a_request_that_is_refused_goes_to_no_other_model() {
     let id = create(&ground, &api).await;
     let task = api.rest(&id).await;
     assert_eq!(task["error"]["code"], "model_rejected", "{task:#}");
+    assert_eq!(started(&api.events(&id).await), ["first"]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_in_money_keeps_models_without_a_price_away() {
+    let ground =
+        ground(&json!({ "rules": [{"when": {"model": "first"}, "fault": "503"}, {"reply": say("No.")}] })).await;
+    let service = ground.start().await;
+    let api = service.api();
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    let limits = json!({ "cost_usd": 1.0 });
+    let id = api
+        .create(&json!({ "request": "x?", "mode": "answer", "model": "first", "limits": limits, "repository": { "url": url } }))
+        .await;
+    let task = api.rest(&id).await;
+    assert_eq!(task["error"]["code"], "model_unavailable", "{task:#}");
     assert_eq!(started(&api.events(&id).await), ["first"]);
     service.stop().await;
 }
