@@ -227,6 +227,8 @@ fn api_key(key: &Secret, file: Option<PathBuf>) -> ApiKey {
     }
 }
 
+/// Of a window that nobody has set; a model that is known to have less has less.
+const WINDOW_TOKENS_DEFAULT: u64 = 128_000;
 /// The file's names of three fields that are called otherwise inside.
 const RENAMED: [(&str, &str); 3] = [("api", "wire"), ("model", "model_id"), ("window", "window_tokens")];
 
@@ -280,7 +282,8 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
     if !known.temperature && entry.get("body").is_some_and(|body| body.get("temperature").is_some()) {
         return Err(at(format!("{model_id} takes no `temperature`: take it out of `body`")));
     }
-    entry.entry("window_tokens").or_insert(Value::Integer(i64::try_from(known.window_tokens).unwrap_or(i64::MAX)));
+    let window = known.window_tokens.min(WINDOW_TOKENS_DEFAULT);
+    entry.entry("window_tokens").or_insert(Value::Integer(i64::try_from(window).unwrap_or(i64::MAX)));
     entry.entry("max_output_tokens").or_insert(Value::Integer(i64::from(known.max_output_tokens)));
     entry.insert("wire".to_owned(), Value::try_from(wire).map_err(|error| at(error.to_string()))?);
     entry.insert("url".to_owned(), Value::String(url.into()));

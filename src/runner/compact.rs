@@ -31,8 +31,10 @@ enum Summary {
 
 impl Driver {
     pub(super) async fn compact(&mut self, max_output_tokens: u64) -> Result<Flow, Halt> {
-        let Some(model) = self.deps.models.get(&self.journal.session.spec.model).cloned() else {
-            let text = format!("the model {} is not configured here", self.journal.session.spec.model);
+        let form = self.journal.session.briefed.as_ref().and_then(|briefed| briefed.head.form.as_ref());
+        let Some(model) = self.deps.models.get(&self.journal.session.model).map(|model| model.clone().as_of(form))
+        else {
+            let text = format!("the model {} is not configured here", self.journal.session.model);
             return self.finish(Vec::new(), End::failed(ErrorCode::ModelRejected, text)).await;
         };
         // The items are the conversation's by now: the log has them.
@@ -72,9 +74,10 @@ impl Driver {
             let mut conversation = llm::Conversation::new(model, prompt::SUMMARY_INSTRUCTIONS, &ToolSpecs::new());
             conversation.push(&Item::User { text: record });
             // No prefix is shared with the loop's calls, so neither is its cache.
-            let cache_key = format!("{}:summary", self.claimed.task);
+            let (cache_key, share) = (format!("{}:summary", self.claimed.task), self.claimed.user.to_string());
             let call = llm::Call {
                 cache_key: &cache_key,
+                share: &share,
                 turn: self.journal.session.turn + 1,
                 max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
             };

@@ -90,7 +90,10 @@ impl Driver {
         drop(pieces);
         for (attempt, reason, delay) in retries {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.journal.record(EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None }, None);
+            self.journal.record(
+                EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None },
+                None,
+            );
         }
         match looked {
             None => {}
@@ -124,7 +127,8 @@ impl Driver {
             Answer::Error(ModelError::ContextTooLong) if self.journal.session.turn > 0 => {
                 self.conversation = Some(conversation);
                 let reason = ModelError::ContextTooLong.to_string();
-                let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
+                let data =
+                    EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
                 self.journal.record(data, None);
                 self.journal.commit().await.map(|()| Flow::On)
             }

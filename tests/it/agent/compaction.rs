@@ -127,7 +127,10 @@ fn one_that_does_not_help_is_repeated_smaller_and_then_the_run_ends() {
         sizes.push(compact::tokens_of(&play.session, &items));
         // The provider counts otherwise: still too long.
         let reason = "too long".to_owned();
-        play.record(EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true }, None);
+        play.record(
+            EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None },
+            None,
+        );
     }
     assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
     let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };

@@ -3,8 +3,8 @@
 mod affected;
 mod brief;
 mod discovery;
-mod prohibitions;
 mod hostile;
 mod languages;
 mod map;
+mod prohibitions;
 mod syntax;
