@@ -2,7 +2,8 @@
 
 use super::created::{CREATED_MAX, created};
 use super::session::{
-    Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse, Session,
+    Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse,
+    Session,
 };
 use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
@@ -163,14 +164,20 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.checked = Some(checked);
             patch(session, private);
         }
-        EventData::ApprovalRequested { approval, .. } => {
+        EventData::ApprovalRequested { approval, call: Some(call), .. } => {
+            session.asked.push(Asked { id: *approval, call: call.clone(), decided: None });
+        }
+        EventData::ApprovalRequested { approval, call: None, .. } => {
             session.plan_approval = Some(PlanApproval { id: *approval, decision: None });
             let planning = |c: &&PendingCall| !c.completed && effect(&c.call.tool) == ToolEffect::Plans;
             session.plan_call = session.calls.iter().find(planning).map(|c| c.call.call.clone());
         }
-        EventData::ApprovalResolved { approval, decision, plan, note, .. } => {
+        EventData::ApprovalResolved { approval, decision, plan, note, answers, .. } => {
             if let Some(pending) = session.plan_approval.as_mut().filter(|p| p.id == *approval) {
                 pending.decision = Some((*decision, plan.clone(), note.clone()));
+            }
+            if let Some(asked) = session.asked.iter_mut().find(|asked| asked.id == *approval) {
+                asked.decided = Some(Decided { decision: *decision, answers: answers.clone(), note: note.clone() });
             }
         }
         EventData::Checkpoint { tree, restored: was_restored, .. } => {
@@ -303,6 +310,7 @@ fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost
     session.context_tokens = usage.total();
     session.added_bytes = 0;
     session.ledger.replied();
+    session.asked.clear();
     session.calls =
         reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
     if !reply.text.trim().is_empty() {

@@ -23,5 +23,5 @@ pub use circles::Moves;
 pub use intent::announces_more;
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
-pub use session::{Briefed, Checked, CheckpointRef, Input, PendingCall, PlanApproval, Session};
+pub use session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session};
 pub use step::{End, Step, next_step, refines, started};

@@ -1,9 +1,10 @@
 //! What the model reads from the server: instructions, the opening of a conversation, and the
 //! server's own words in its course. Texts lie beside this file as Markdown.
 
-use super::session::Session;
+use super::session::{Decided, Session};
 use crate::domain::{
     Item,
+    approval::Decision,
     event::LimitKind,
     plan::{PlanStep, Planning, StepStatus},
     task::{Mode, NetworkMode},
@@ -88,6 +89,8 @@ pub(super) const NO_EDITS_PLAN: &str =
     "denied: this task wants a plan alone. Call update_plan, then describe the plan in words.";
 pub(super) const CUT_OFF: &str =
     "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
+pub(super) const ANNOUNCED: &str = "You said what you are about to do and called no tool, which ends the work. Do it now with a tool call, or \
+    finish by saying what was done.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
 pub(super) const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
     that state. Look at the files before you build on what you remember of them.";
@@ -143,6 +146,22 @@ pub fn plan_changed(steps: &[PlanStep]) -> String {
     let mut text = "The plan was approved with changes. It is now:".to_owned();
     for (index, step) in steps.iter().enumerate() {
         let _ = write!(text, "\n{}. {}", index + 1, step.step);
+    }
+    text
+}
+
+/// The answer to `ask_user`.
+pub(super) fn answers(decided: &Decided) -> String {
+    let note = decided.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+    if decided.decision != Decision::Answer {
+        return format!(
+            "Nobody answers{note}. Decide yourself by what the code and the request tell, do what can be undone, and say in your \
+             last words what you assumed."
+        );
+    }
+    let mut text = format!("The answers{note}:");
+    for (index, answer) in decided.answers.iter().enumerate() {
+        let _ = write!(text, "\n{}. {answer}", index + 1);
     }
     text
 }

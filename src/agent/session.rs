@@ -70,6 +70,22 @@ pub struct PlanApproval {
     pub decision: Option<(Decision, Vec<PlanStep>, Option<String>)>,
 }
 
+/// What was put to people for a call of the last reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub id: ApprovalId,
+    pub call: CallId,
+    pub decided: Option<Decided>,
+}
+
+/// What people, or a deadline, have decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub decision: Decision,
+    pub answers: Vec<String>,
+    pub note: Option<String>,
+}
+
 /// What one run has used up; starts anew with each run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunUse {
@@ -132,6 +148,8 @@ pub struct Session {
     pub plan_approval: Option<PlanApproval>,
     /// The call whose plan was put to people.
     pub plan_call: Option<CallId>,
+    /// What was asked for calls of the last reply.
+    pub asked: Vec<Asked>,
     /// The newest words of the model, with calls or without.
     pub last_said: String,
     pub cancel: bool,
@@ -230,6 +248,7 @@ impl Session {
             patch: None,
             plan_approval: None,
             plan_call: None,
+            asked: Vec::new(),
             last_said: String::new(),
             cancel: false,
             pause: false,

@@ -8,14 +8,15 @@ use super::{
     circles::Circle,
     compact,
     gate::{self, Gate},
+    intent::announces_more,
     prompt,
-    session::{CheckpointRef, LastWords, Session},
+    session::{Asked, CheckpointRef, LastWords, Session},
 };
 use crate::domain::{
     ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
     check::{CheckResult, Verdict},
     event::LimitKind,
-    plan::{PlanOrigin, Planning},
+    plan::{PlanOrigin, Planning, StepStatus},
     task::Mode,
     tool::{ToolCall, ToolEffect, ToolOutcome, effect},
 };
@@ -45,6 +46,8 @@ pub enum Step {
     Plan(ToolCall),
     /// Put the plan to people and wait; the call is answered when they have decided.
     AskApproval(ToolCall),
+    /// Put this call's questions to people and wait; the call is answered when they have.
+    AskPeople(ToolCall),
     /// Put this plan, which no call brought, to people and wait.
     AskApprovalOf(Planning),
     /// Begin the conversation anew with a summary of so many tokens at most.
@@ -123,6 +126,9 @@ fn next_call(session: &Session) -> Option<Step> {
     if effect(&pending.call.tool) == ToolEffect::Plans {
         return Some(plan(session, &pending.call));
     }
+    if effect(&pending.call.tool) == ToolEffect::Asks {
+        return Some(ask(session, &pending.call));
+    }
     let mut batch = vec![pending];
     if effect(&pending.call.tool) == ToolEffect::Reads {
         let others = session.calls[first + 1..].iter();
@@ -157,6 +163,16 @@ fn plan(session: &Session, call: &ToolCall) -> Step {
         }
         _ if asks => Step::AskApproval(call.clone()),
         _ => Step::Plan(call.clone()),
+    }
+}
+
+fn ask(session: &Session, call: &ToolCall) -> Step {
+    match session.asked.iter().find(|asked| asked.call == call.call) {
+        None => Step::AskPeople(call.clone()),
+        Some(Asked { decided: None, .. }) => Step::Wait(WaitingFor::Input),
+        Some(Asked { decided: Some(decided), .. }) => {
+            Step::Record(vec![answered(call, ToolOutcome::Ok, &prompt::answers(decided))])
+        }
     }
 }
 
@@ -246,6 +262,9 @@ fn rest(session: &Session, words: &LastWords) -> Step {
             Step::Record(vec![EventData::MessageDeveloper { text: text.to_owned() }])
         };
     }
+    if session.used.idle_words == 1 && leaves_work_open(session) && announces_more(&words.text) {
+        return Step::Record(vec![EventData::MessageDeveloper { text: prompt::ANNOUNCED.to_owned() }]);
+    }
     let done = End { status: Status::Succeeded, error: None, verdict: None, reason: None };
     match session.spec.mode {
         Mode::Plan => return finish(session, done),
@@ -282,6 +301,14 @@ fn rest(session: &Session, words: &LastWords) -> Step {
         return idle(session);
     }
     Step::RunChecks { last: false }
+}
+
+/// Steps of the plan are open, or nothing was planned and nothing changed yet.
+fn leaves_work_open(session: &Session) -> bool {
+    match &session.planning {
+        Some(planning) => planning.steps.iter().any(|step| step.status != StepStatus::Completed),
+        None => !session.changed_in_run(),
+    }
 }
 
 /// Words after checks that failed, and nothing was changed: said so once, and then taken at their word.

@@ -22,6 +22,14 @@ pub enum Decision {
     Answer,
 }
 
+/// One question to people, with answers to choose from where there are some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Question {
+    pub question: String,
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Approval {
     pub id: ApprovalId,

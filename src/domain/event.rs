@@ -252,7 +252,14 @@ pub enum EventData {
         tree: Option<Oid>,
     },
     #[serde(rename = "approval.requested")]
-    ApprovalRequested { approval: ApprovalId, kind: ApprovalKind, deadline: Timestamp },
+    ApprovalRequested {
+        approval: ApprovalId,
+        kind: ApprovalKind,
+        deadline: Timestamp,
+        /// The call that waits for it; absent for a plan.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<CallId>,
+    },
     #[serde(rename = "approval.resolved")]
     ApprovalResolved {
         approval: ApprovalId,
@@ -263,6 +270,9 @@ pub enum EventData {
         plan: Vec<PlanStep>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// To questions, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<String>,
     },
     #[serde(rename = "compaction")]
     Compaction {

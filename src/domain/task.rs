@@ -2,6 +2,7 @@
 
 use super::{
     BlobHash, Oid, Seq, TaskError, TaskId, TeamId, Timestamp, UploadId, UserId,
+    approval::Decision,
     check::{Check, CheckResult, Finding, Verdict},
     limits::Limits,
     memory::RecalledMemory,
@@ -134,6 +135,13 @@ impl ApprovalPolicy {
     }
 }
 
+impl WaitingFor {
+    /// A row of people's pending list stands behind it.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::Approval | Self::Input)
+    }
+}
+
 impl Status {
     /// No run is under way and none will start by itself.
     pub fn is_end(self) -> bool {
@@ -205,6 +213,12 @@ pub struct TaskSpec {
     pub checks: Vec<Check>,
     pub limits: Limits,
     pub approval: ApprovalPolicy,
+    /// How long people have to decide or to answer; absent: a day.
+    #[serde(default)]
+    pub approval_deadline_seconds: Option<u32>,
+    /// What holds for a plan or a command when nobody has decided by then; absent: deny.
+    #[serde(default)]
+    pub approval_default: Option<Decision>,
     pub network: NetworkPolicy,
     #[schema(value_type = Option<Object>)]
     pub output_schema: Option<serde_json::Value>,

@@ -39,6 +39,8 @@ pub enum ToolEffect {
     Reads,
     /// Changes the plan, not the files.
     Plans,
+    /// Asks people and waits.
+    Asks,
     /// Changes files and nothing else.
     Edits,
     /// May do anything within the workspace.
@@ -51,6 +53,7 @@ pub fn effect(tool: &str) -> ToolEffect {
         "shell" | "write_stdin" => ToolEffect::Runs,
         "apply_patch" | "edit" => ToolEffect::Edits,
         "update_plan" => ToolEffect::Plans,
+        "ask_user" => ToolEffect::Asks,
         _ => ToolEffect::Reads,
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     agent::{self, End, ModelFacts, Step},
     clock,
     domain::{
-        ApprovalId, ErrorCode, EventData, Private, Status, WaitingFor,
-        approval::ApprovalKind,
+        ApprovalId, CallId, ErrorCode, EventData, Private, Status, WaitingFor,
+        approval::{ApprovalKind, Decision},
         event::RecoveredAfter,
         plan::Planning,
         tool::{ToolCall, ToolOutcome},
@@ -21,6 +21,7 @@ use crate::{
         jobs::Claimed,
         log::{JobChange, NewApproval},
     },
+    tools::{self, Parsed},
 };
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 /// Claims without a rest in between after which a task is given up: something in it breaks its
 /// workers.
 const ATTEMPTS_MAX: u32 = 25;
-/// How long a plan waits for people.
+/// How long people have to decide or to answer, where the task says nothing.
 const APPROVAL_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Driver {
@@ -112,6 +113,7 @@ impl Driver {
             Step::Call { intent, max_output_tokens } => return self.call_model(intent, max_output_tokens).await,
             Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
             Step::AskApproval(call) => return self.ask_approval(&call).await,
+            Step::AskPeople(call) => return self.ask_people(&call).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
             Step::Compact { max_output_tokens } => return self.compact(max_output_tokens).await,
             Step::Checkpoint => return self.checkpoint().await,
@@ -218,12 +220,46 @@ impl Driver {
     async fn ask_approval_of(&mut self, planning: Planning) -> Result<Flow, Halt> {
         self.journal.record(EventData::PlanUpdated { planning: planning.clone() }, None);
         self.journal.commit().await?;
-        let id: ApprovalId = clock::new_id();
-        let deadline = clock::now().plus(APPROVAL_DEADLINE);
         let subject = serde_json::json!({ "planning": planning }).to_string();
-        self.journal.record(EventData::ApprovalRequested { approval: id, kind: ApprovalKind::Plan, deadline }, None);
-        let approval = NewApproval { id, kind: "plan", subject: &subject, deadline, default_decision: "deny" };
-        self.wait(WaitingFor::Approval, Some(approval)).await
+        self.ask(ApprovalKind::Plan, None, &subject).await
+    }
+
+    /// Puts a call's questions to people; the task rests until they answer, or until the deadline.
+    async fn ask_people(&mut self, call: &ToolCall) -> Result<Flow, Halt> {
+        self.begin(call);
+        let questions = match tools::parse(&call.tool, &call.arguments) {
+            Ok(Parsed::AskUser { questions }) => questions,
+            Ok(_) => return Ok(Flow::On),
+            Err(answer) => {
+                self.answer(call, ToolOutcome::Error, String::from_utf8_lossy(&answer.output));
+                return Ok(Flow::On);
+            }
+        };
+        self.journal.commit().await?;
+        let subject = serde_json::json!({ "questions": questions }).to_string();
+        let subject = self.deps.redactor.redact(&subject).into_owned();
+        self.ask(ApprovalKind::Question, Some(call.call.clone()), &subject).await
+    }
+
+    /// Asks people by a row of their pending list and lets the task rest.
+    async fn ask(&mut self, kind: ApprovalKind, call: Option<CallId>, subject: &str) -> Result<Flow, Halt> {
+        let id: ApprovalId = clock::new_id();
+        let spec = &self.journal.session.spec;
+        let span = spec.approval_deadline_seconds.map_or(APPROVAL_DEADLINE, |span| Duration::from_secs(span.into()));
+        let deadline = clock::now().plus(span);
+        // Nobody's silence answers a question.
+        let approves = kind != ApprovalKind::Question && spec.approval_default == Some(Decision::Approve);
+        let default_decision = if approves { "approve" } else { "deny" };
+        let (word, waiting_for) = match kind {
+            ApprovalKind::Question => ("question", WaitingFor::Input),
+            ApprovalKind::Plan => ("plan", WaitingFor::Approval),
+            ApprovalKind::Command => ("command", WaitingFor::Approval),
+            ApprovalKind::Network => ("network", WaitingFor::Approval),
+            ApprovalKind::Publish => ("publish", WaitingFor::Approval),
+        };
+        self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call }, None);
+        let approval = NewApproval { id, kind: word, subject, deadline, default_decision };
+        self.wait(waiting_for, Some(approval)).await
     }
 
     /// The event of a call's beginning, unless it stands in the log.
@@ -279,7 +315,6 @@ impl Driver {
 
     /// Reads and records a plan.
     fn plan(&mut self, call: &ToolCall) {
-        use crate::domain::approval::Decision;
         let planned = match self.read_plan(call) {
             Ok(planning) => planning,
             Err(text) => {

@@ -172,7 +172,7 @@ impl Service {
             // After the control event, which begins the run that the limits are for.
             step.events.insert(1, EventData::TaskUpdated { title: None, limits: Some(raised), author });
         }
-        if locked.waiting_for == Some(WaitingFor::Approval) {
+        if locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
             withdraw(&mut tx, principal, id, &mut step).await?;
         }
         if step.next_run && locked.edits > 0 {
@@ -261,6 +261,7 @@ async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut
             author: principal.user_name.clone(),
             plan: Vec::new(),
             note: Some(note.to_owned()),
+            answers: Vec::new(),
         };
         // After the event that begins the run.
         step.events.insert(1, resolved);

@@ -117,10 +117,11 @@ impl Service {
             author: principal.user_name.clone(),
             plan: new.plan,
             note: new.note,
+            answers: new.answers,
         };
         let mut events = vec![resolved];
         let mut change = TaskChange::default();
-        if locked.status == Status::Waiting && locked.waiting_for == Some(WaitingFor::Approval) {
+        if locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
             events.push(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None });
             change.status = Some((Status::Queued, None));
             jobs::put(&mut tx, &tasks::run_task(principal.team, task, locked.created_by, locked.priority)).await?;
@@ -171,6 +172,15 @@ fn check_against(row: &ApprovalRow, new: &NewDecision) -> Result<(), Error> {
     }
     if !question && !new.answers.is_empty() {
         faults.add("/answers", "only a question has answers");
+    }
+    if new.decision == Decision::Answer {
+        let asked = row.approval.subject["questions"].as_array().map_or(0, Vec::len);
+        if new.answers.len() != asked {
+            faults.add("/answers", format!("must have an answer to each of the {asked} questions"));
+        }
+        for (index, answer) in new.answers.iter().enumerate() {
+            faults.text(&format!("/answers/{index}"), answer, NOTE_CHARS_MAX);
+        }
     }
     if !new.plan.is_empty() && (row.approval.kind != ApprovalKind::Plan || new.decision != Decision::Approve) {
         faults.add("/plan", "only an approved plan comes back edited");

@@ -12,6 +12,7 @@ use crate::{
     clock,
     domain::{
         Limits, Mode, Principal, TaskId, TaskSpec, UploadId,
+        approval::Decision,
         check::{Check, CheckKind, CheckSource},
         limits::LimitsPatch,
         task::{ApprovalPolicy, NetworkMode, NetworkPolicy, RepositorySource, Source},
@@ -31,6 +32,8 @@ const TITLE_CHARS_DEFAULT: usize = 80;
 const URL_CHARS_MAX: usize = 2_000;
 const REF_CHARS_MAX: usize = 250;
 const CHECKS_MAX: usize = 50;
+/// Thirty days.
+const DEADLINE_SECONDS_MAX: u32 = 2_592_000;
 const COMMAND_CHARS_MAX: usize = 10_000;
 const NAME_CHARS_MAX: usize = 200;
 const CHECK_SECONDS_MAX: u32 = 86_400;
@@ -68,6 +71,11 @@ pub struct NewTask {
     pub limits: Option<LimitsPatch>,
     #[serde(default)]
     pub approval: Option<ApprovalPolicy>,
+    /// Seconds that people have to decide or to answer, from 1 to 2,592,000 (30 days); absent: a day.
+    pub approval_deadline_seconds: Option<u32>,
+    /// What holds for a plan or a command when nobody has decided by then: `deny` (default) or `approve`. A question
+    /// that nobody answers is given back unanswered.
+    pub approval_default: Option<Decision>,
     #[serde(default, deserialize_with = "optional_object")]
     pub network: Option<NetworkInput>,
     /// A JSON Schema that `result.structured` shall satisfy. At most 64 KiB.
@@ -217,6 +225,7 @@ impl Service {
         if let Some(schema) = &new.output_schema {
             output_schema(schema, &mut faults);
         }
+        check_waits(new.approval_deadline_seconds, new.approval_default, &mut faults);
         let priority = new.priority.unwrap_or(0);
         check_priority(priority, &mut faults);
         let labels = new.labels.unwrap_or_default();
@@ -239,6 +248,8 @@ impl Service {
             checks,
             limits,
             approval: new.approval.unwrap_or(ApprovalPolicy::Never),
+            approval_deadline_seconds: new.approval_deadline_seconds,
+            approval_default: new.approval_default,
             network,
             output_schema: new.output_schema,
             priority: priority as i16,
@@ -423,6 +434,16 @@ fn output_schema(schema: &serde_json::Value, faults: &mut Faults) {
     }
     if serde_json::to_vec(schema).map_or(true, |text| text.len() > OUTPUT_SCHEMA_BYTES_MAX) {
         faults.add("/output_schema", format!("may have at most {OUTPUT_SCHEMA_BYTES_MAX} bytes"));
+    }
+}
+
+/// How long people may take, and what holds when they took longer.
+fn check_waits(deadline_seconds: Option<u32>, default: Option<Decision>, faults: &mut Faults) {
+    if deadline_seconds.is_some_and(|span| !(1..=DEADLINE_SECONDS_MAX).contains(&span)) {
+        faults.add("/approval_deadline_seconds", format!("must be from 1 to {DEADLINE_SECONDS_MAX}"));
+    }
+    if default == Some(Decision::Answer) {
+        faults.add("/approval_default", "must be approve or deny");
     }
 }
 

@@ -51,8 +51,9 @@ pub async fn resolve_by_default(store: &Store, overdue: Overdue) -> Result<(), S
         author: "deadline".to_owned(),
         plan: Vec::new(),
         note: Some("nobody decided before the deadline".to_owned()),
+        answers: Vec::new(),
     })];
-    let waits = locked.status == Status::Waiting && locked.waiting_for == Some(WaitingFor::Approval);
+    let waits = locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people);
     let mut change = log::TaskChange::default();
     if waits {
         events.push(event(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }));

@@ -5,7 +5,10 @@ use super::{
     patch::{self, Patch},
     plan, schema, specs,
 };
-use crate::domain::plan::{Approach, PlanStep};
+use crate::domain::{
+    approval::Question,
+    plan::{Approach, PlanStep},
+};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ pub enum Parsed {
     ReadFile { path: String, offset: u64, limit: u64 },
     Search { pattern: String, path: Option<String>, glob: Option<String>, limit: usize },
     ListFiles { path: Option<String>, depth: u32, glob: Option<String> },
+    AskUser { questions: Vec<Question> },
     UpdatePlan { steps: Vec<PlanStep>, explanation: Option<String>, approaches: Vec<Approach>, criteria: Vec<String> },
 }
 
@@ -33,6 +37,7 @@ impl Parsed {
             Self::ReadFile { .. } => "read_file",
             Self::Search { .. } => "search",
             Self::ListFiles { .. } => "list_files",
+            Self::AskUser { .. } => "ask_user",
             Self::UpdatePlan { .. } => "update_plan",
         }
     }
@@ -79,6 +84,15 @@ fn unknown_tool(tool: &str) -> ToolAnswer {
     ToolAnswer::refused(
         format!("there is no tool `{shown}`{near} The tools are: {}", all.join(", ")).replace("` The", "`. The"),
     )
+}
+
+fn questions(given: &[Value]) -> Vec<Question> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+    let options = |value: &Value| value["options"].as_array().map(|all| all.iter().map(text).collect());
+    given
+        .iter()
+        .map(|one| Question { question: text(&one["question"]), options: options(one).unwrap_or_default() })
+        .collect()
 }
 
 /// Arguments that have passed the check against their schema.
@@ -148,6 +162,7 @@ fn typed(tool: &str, given: &Checked) -> Result<Parsed, ToolAnswer> {
             let depth = given.number("depth", default) as u32;
             Ok(Parsed::ListFiles { path: given.directory(tool)?, depth, glob })
         }
+        "ask_user" => Ok(Parsed::AskUser { questions: questions(given.list("questions")) }),
         "update_plan" => Ok(Parsed::UpdatePlan {
             steps: plan::steps(given.list("plan")),
             explanation: given.place("explanation"),

@@ -31,6 +31,8 @@ pub async fn run(
         Parsed::ListFiles { path, depth, glob } => {
             look::list_files(workspace, path.as_deref(), *depth, glob.as_deref()).await
         }
+        // Asked and answered by the server, which waits for people without a workspace.
+        Parsed::AskUser { .. } => Ok(ToolAnswer::said("people were asked")),
         Parsed::UpdatePlan { .. } => Ok(ToolAnswer::said("the plan is set")),
     };
     let mut answer = answer.or_else(told)?;

@@ -366,7 +366,7 @@ const TOOLS: &[Tool] = &[
             &["question"],
         )],
         also: &["request_user_input", "ask", "question", "ask_followup_question"],
-        set: ToolSet::Contract,
+        set: ToolSet::Work,
     },
     Tool {
         name: "remember",

@@ -28,6 +28,7 @@ mod net;
 mod operator;
 mod postgres;
 mod prefixes;
+mod questions;
 mod queue;
 mod replicas;
 mod repository;

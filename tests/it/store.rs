@@ -108,6 +108,8 @@ fn spec() -> TaskSpec {
         checks: Vec::new(),
         limits: Limits::default(),
         approval: ApprovalPolicy::Never,
+        approval_deadline_seconds: None,
+        approval_default: None,
         network: NetworkPolicy::default(),
         output_schema: None,
         priority: 0,

@@ -12,6 +12,7 @@ use crate::{
     },
     domain::{
         Phase, Timestamp,
+        approval::ApprovalKind,
         event::{EventData, LimitKind, RecoveredAfter},
         plan::Planning,
         task::{Control, Status, TaskSpec, WaitingFor},
@@ -120,7 +121,11 @@ impl Story {
             EventData::ChecksCompleted { verdict, reason, checks, findings, .. } => {
                 checks::completed(*verdict, reason.as_deref(), checks, findings, INDENT)
             }
-            EventData::ApprovalRequested { approval, kind, deadline } => {
+            EventData::ApprovalRequested { kind: ApprovalKind::Question, deadline, .. } => {
+                let text = format!("waits until {deadline} for answers: journeyman task answer TASK ANSWER…");
+                vec![notice("?", Tone::Warn, text)]
+            }
+            EventData::ApprovalRequested { approval, kind, deadline, .. } => {
                 let what = serde_json::to_value(kind).ok().and_then(|kind| kind.as_str().map(str::to_owned));
                 let text = format!(
                     "waits until {deadline} for a decision ({}): journeyman task approve TASK {approval}",

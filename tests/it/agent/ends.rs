@@ -135,3 +135,25 @@ fn words_that_change_nothing_after_failed_checks_are_answered_once_and_end_the_r
     assert_eq!(last_result(&play).verdict, Some(Verdict::Failed));
     assert_eq!(play.log.iter().filter(|(event, _)| event.data.kind() == "checks.completed").count(), 1);
 }
+
+#[test]
+fn words_that_announce_more_are_nudged_once_and_never_taken_for_the_end_at_once() {
+    let announced = "The cause is in a.py. I will now run the tests:";
+    let told = |play: &Play| play.developer_words().iter().filter(|words| words.contains("about to do")).count();
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    play.words(announced);
+    assert!(matches!(play.step(), Step::Call { .. }));
+    assert_eq!(told(&play), 1);
+    play.reply(announced, &[]);
+    assert_eq!(play.step(), Step::RunChecks { last: false }, "twice is an end");
+    // With every step of the plan done, words are words.
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    let mut planning = play.session.planning.clone().unwrap();
+    planning.steps[0].status = journeyman::domain::plan::StepStatus::Completed;
+    play.record(EventData::PlanUpdated { planning }, None);
+    play.words(announced);
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    assert_eq!(told(&play), 0);
+}

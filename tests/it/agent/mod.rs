@@ -4,4 +4,5 @@ mod circles;
 mod compaction;
 mod ends;
 mod intent;
+mod people;
 mod play;

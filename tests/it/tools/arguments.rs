@@ -40,7 +40,7 @@ fn the_tools_are_those_of_the_contract_in_its_order() {
         "remember",
     ];
     assert_eq!(names(ToolSet::Contract), contract);
-    assert_eq!(names(ToolSet::Work), contract[..8]);
+    assert_eq!(names(ToolSet::Work), contract[..9]);
 }
 
 #[test]
@@ -108,9 +108,9 @@ fn keys_are_sorted(json: &str) -> bool {
 
 #[test]
 fn every_tool_that_can_be_run_has_its_effect() {
-    use ToolEffect::{Edits, Plans, Reads, Runs};
+    use ToolEffect::{Asks, Edits, Plans, Reads, Runs};
     let effects: Vec<ToolEffect> = specs(ToolSet::Work).iter().map(|spec| effect(&spec.name)).collect();
-    assert_eq!(effects, [Runs, Runs, Edits, Edits, Reads, Reads, Reads, Plans]);
+    assert_eq!(effects, [Runs, Runs, Edits, Edits, Reads, Reads, Reads, Plans, Asks]);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn an_unknown_tool_is_told_the_nearest_one() {
         assert_refused(given, "{}", &[given, &format!("did you mean `{near}`?")]);
     }
     assert_refused("launch_rockets", "{}", &["there is no tool `launch_rockets`", "shell, write_stdin"]);
-    assert_refused("ask_user", "{}", &["cannot be used in this task"]);
+    assert_refused("remember", "{}", &["cannot be used in this task"]);
 }
 
 #[test]
