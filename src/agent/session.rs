@@ -283,9 +283,13 @@ impl Session {
         }
     }
 
-    /// About how many tokens the next call's prompt will have: what the last call had, and what was added since.
+    /// About how many tokens the next call's prompt will have: what the last call had, what was added since, and what
+    /// the call itself will add.
     pub fn context_estimate(&self) -> u64 {
-        self.context_tokens.saturating_add(self.added_bytes / 4)
+        let opening = if self.opened { Vec::new() } else { super::prompt::opening(self) };
+        let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
+        let to_come: u64 = opening.iter().chain(shown).map(compact::bytes_of).sum();
+        self.context_tokens.saturating_add((self.added_bytes + to_come).div_ceil(4))
     }
 
     pub(super) fn push_item(&mut self, item: Item) {

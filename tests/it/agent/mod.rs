@@ -6,3 +6,4 @@ mod ends;
 mod intent;
 mod people;
 mod play;
+mod random;

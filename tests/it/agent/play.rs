@@ -190,6 +190,11 @@ impl Play {
 
     /// The model answers.
     pub(super) fn reply(&mut self, text: &str, calls: &[(&str, String)]) {
+        let usage = TokenUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 10 };
+        self.reply_using(text, calls, usage);
+    }
+
+    pub(super) fn reply_using(&mut self, text: &str, calls: &[(&str, String)], usage: TokenUsage) {
         let turn = self.session.turn + 1;
         let calls: Vec<ToolCall> = calls
             .iter()
@@ -209,7 +214,6 @@ impl Play {
             cut: false,
             model: String::new(),
         };
-        let usage = TokenUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 10 };
         let data = EventData::ModelCompleted {
             model: "m".into(),
             usage,
