@@ -180,7 +180,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 asked.decided = Some(Decided { decision: *decision, answers: answers.clone(), note: note.clone() });
             }
         }
-        EventData::Checkpoint { tree, restored: was_restored, .. } => {
+        EventData::Checkpoint { tree, restored: was_restored, formatted, .. } => {
             session.dirty = false;
             if let Some(Private::Checkpoint { delta }) = private {
                 session.checkpoint = Some(CheckpointRef { tree: tree.clone(), delta: delta.clone() });
@@ -188,6 +188,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             if *was_restored {
                 restored(session, event.seq, tree);
             }
+            super::formatted::fold(session, event.seq, formatted);
         }
         EventData::Recovered { .. } => session.calling = false,
     }
@@ -258,6 +259,7 @@ fn rewind(session: &mut Session) {
         None => session.items.truncate(start.items),
     }
     session.checkpoint.clone_from(&start.checkpoint);
+    session.formatted.clear();
     session.planning.clone_from(&start.planning);
     session.inputs = start.said.iter().map(|(seq, input)| (*seq, input.clone())).collect::<BTreeMap<_, _>>();
     session.run_start = start;

@@ -8,6 +8,7 @@ mod circles;
 pub mod compact;
 mod created;
 mod fold;
+mod formatted;
 mod gate;
 mod intent;
 mod ledger;
@@ -20,6 +21,7 @@ pub mod verdict;
 
 pub use budget::{ModelFacts, wall_left};
 pub use circles::Moves;
+pub use formatted::formatted;
 pub use intent::announces_more;
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};

@@ -138,6 +138,8 @@ pub struct Session {
     pub calling: bool,
     pub last_words: Option<LastWords>,
     pub checkpoint: Option<CheckpointRef>,
+    /// Files that the server had formatted, with the formatters.
+    pub formatted: BTreeMap<String, String>,
     /// Calls that may have changed files have ended since the last look at the working copy.
     pub dirty: bool,
     /// Files that edit tools made, at most 200 of them.
@@ -242,6 +244,7 @@ impl Session {
             calling: false,
             last_words: None,
             checkpoint: None,
+            formatted: BTreeMap::new(),
             dirty: false,
             created: BTreeSet::new(),
             checked: None,

@@ -10,6 +10,7 @@ mod conventions;
 mod discovery;
 mod ecosystems;
 mod facts;
+pub mod format;
 mod layout;
 mod manifests;
 mod members;

@@ -233,6 +233,8 @@ pub enum FindingKind {
     ProtectedPath,
     /// A file that the model made is ignored by git and so in no patch.
     IgnoredFile,
+    /// The repository's own formatter changed what the model had written.
+    Formatted,
 }
 
 /// How much a finding asks for a person's look.

@@ -296,6 +296,9 @@ pub enum EventData {
         /// The working copy was put back to this tree, which an earlier validation had found the best.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         restored: bool,
+        /// Files that the server had the repository's own formatters format, before the checks.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        formatted: Vec<Formatted>,
     },
     #[serde(rename = "limit.warned")]
     LimitWarned { limit: LimitKind, used: f64, limit_value: f64 },
@@ -383,6 +386,14 @@ pub struct DeltaEntry {
     pub oid: Oid,
     /// The same content in the team's blobs.
     pub content: BlobHash,
+}
+
+/// A file that a formatter of the repository's own has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formatted {
+    pub path: String,
+    /// The formatter, such as `rustfmt`.
+    pub by: String,
 }
 
 /// The part of a row that only the fold reads.

@@ -13,7 +13,11 @@ use crate::{
         verdict::{Decided, Package, Scope, scope},
     },
     checks, clock,
-    domain::{BlobHash, ErrorCode, EventData, Phase, Private, event::TreeDelta, task::PatchStat},
+    domain::{
+        BlobHash, ErrorCode, EventData, Phase, Private,
+        event::{Formatted, TreeDelta},
+        task::PatchStat,
+    },
     workspace::{checkpoint::Checkpoint, repository::Base},
 };
 use bytes::Bytes;
@@ -44,6 +48,15 @@ impl Driver {
 
     /// Stores the contents first, then the event that names them.
     pub(super) async fn record_checkpoint(&mut self, found: Option<Checkpoint>) -> Result<(), Halt> {
+        self.record_formatted(found, Vec::new()).await
+    }
+
+    /// The same after formatters ran; with the files that they changed.
+    pub(super) async fn record_formatted(
+        &mut self,
+        found: Option<Checkpoint>,
+        formatted: Vec<Formatted>,
+    ) -> Result<(), Halt> {
         let Some(checkpoint) = found else {
             self.journal.session.looked();
             return Ok(());
@@ -55,7 +68,8 @@ impl Driver {
         let mut contents = checkpoint.new_blobs;
         contents.push((hash.clone(), delta));
         self.deps.keep_all(self.claimed.team, &contents).await?;
-        let data = EventData::Checkpoint { turn: self.journal.session.turn, tree: checkpoint.tree, restored: false };
+        let turn = self.journal.session.turn;
+        let data = EventData::Checkpoint { turn, tree: checkpoint.tree, restored: false, formatted };
         self.journal.record(data, Some(Private::Checkpoint { delta: hash }));
         Ok(())
     }
@@ -65,7 +79,7 @@ impl Driver {
         self.copy.close().await;
         let turn = self.journal.session.turn;
         let CheckpointRef { tree, delta } = best;
-        let data = EventData::Checkpoint { turn, tree, restored: true };
+        let data = EventData::Checkpoint { turn, tree, restored: true, formatted: Vec::new() };
         self.journal.record(data, Some(Private::Checkpoint { delta }));
         self.journal.commit().await
     }
@@ -102,6 +116,7 @@ impl Driver {
     /// of a run whose time is up has its own time, and sends nothing back.
     pub(super) async fn validate(&mut self, last: bool) -> Result<Flow, Halt> {
         self.prepare_copy().await?;
+        self.format().await?;
         let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
             return self
                 .finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, "the working copy is not open"))
@@ -154,7 +169,8 @@ impl Driver {
             .then(|| checks::failure_report(&results))
             .map(|report| if report.trim().is_empty() { decided.reason.clone() } else { report });
         let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
-        let Decided { verdict, reason, findings } = decided;
+        let Decided { verdict, reason, mut findings } = decided;
+        findings.extend(agent::formatted(&self.journal.session, &delta));
         let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
         self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob }));
         if let Some(text) = report {

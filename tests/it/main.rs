@@ -20,6 +20,7 @@ mod execd;
 mod fairness;
 mod fallback;
 mod faults;
+mod format;
 mod full_disk;
 mod golden;
 mod llm;

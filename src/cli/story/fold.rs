@@ -166,10 +166,14 @@ impl Story {
                 vec![notice("■", Tone::Warn, format!("{what}, asked by {}", clean(author)))]
             }
             EventData::TaskStatus { status, waiting_for, .. } => self.status_changed(*status, *waiting_for),
-            EventData::TaskUpdated { .. }
-            | EventData::TaskResult { .. }
-            | EventData::MessageDeveloper { .. }
-            | EventData::Checkpoint { .. } => Vec::new(),
+            EventData::TaskUpdated { .. } | EventData::TaskResult { .. } | EventData::MessageDeveloper { .. } => {
+                Vec::new()
+            }
+            EventData::Checkpoint { formatted, .. } => {
+                let told =
+                    formatted.iter().map(|file| format!("formatted {} with {}", clean(&file.path), clean(&file.by)));
+                told.map(|text| notice("≡", Tone::Dim, text)).collect()
+            }
         }
     }
 

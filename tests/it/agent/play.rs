@@ -147,6 +147,7 @@ impl Play {
                         turn: self.session.turn,
                         tree: checkpoint.tree.clone(),
                         restored: true,
+                        formatted: Vec::new(),
                     };
                     self.tree = checkpoint.tree.as_str().chars().next().unwrap();
                     self.record(data, Some(Private::Checkpoint { delta: checkpoint.delta.clone() }));
@@ -184,7 +185,8 @@ impl Play {
         if seen == before {
             return self.session.looked();
         }
-        let data = EventData::Checkpoint { turn: self.session.turn, tree: seen, restored: false };
+        let data =
+            EventData::Checkpoint { turn: self.session.turn, tree: seen, restored: false, formatted: Vec::new() };
         self.record(data, Some(Private::Checkpoint { delta: BlobHash(self.tree.to_string()) }));
     }
 

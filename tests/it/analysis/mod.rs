@@ -3,6 +3,7 @@
 mod affected;
 mod brief;
 mod discovery;
+mod format;
 mod hostile;
 mod languages;
 mod map;

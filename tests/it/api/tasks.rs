@@ -290,7 +290,12 @@ async fn what_a_task_has_made_is_read_as_bytes() {
         NewEvent {
             run: 1,
             turn: 3,
-            data: EventData::Checkpoint { turn: 3, tree: "b".repeat(40).parse().unwrap(), restored: false },
+            data: EventData::Checkpoint {
+                turn: 3,
+                tree: "b".repeat(40).parse().unwrap(),
+                restored: false,
+                formatted: Vec::new(),
+            },
             private: Some(Private::Checkpoint { delta: BlobHash::of(&delta_json) }),
         },
     ];
