@@ -84,13 +84,15 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
-            if let Some(Private::Brief { head, text, base_tree }) = private {
+            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions }) = private {
                 session.briefed = Some(Briefed {
                     text: text.clone(),
                     head: head.clone(),
                     commit: commit.clone(),
                     base_tree: base_tree.clone(),
                     checks: checks.clone(),
+                    packages: packages.clone(),
+                    prohibitions: prohibitions.clone(),
                 });
             }
         }
@@ -162,6 +164,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.ledger.checked(checks);
             session.used.progress.ended(&checked, session.checkpoint.as_ref());
             session.checked = Some(checked);
+            session.used.forbidden |=
+                matches!(private, Some(Private::Patch { forbidden, .. }) if !forbidden.is_empty());
             patch(session, private);
         }
         EventData::ApprovalRequested { approval, call: Some(call), .. } => {
@@ -205,7 +209,7 @@ fn restored(session: &mut Session, seq: Seq, tree: &Oid) {
 }
 
 fn patch(session: &mut Session, private: Option<&Private>) {
-    if let Some(Private::Patch { blob }) = private {
+    if let Some(Private::Patch { blob, .. }) = private {
         session.patch = Some(blob.clone());
     }
 }

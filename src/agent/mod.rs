@@ -26,4 +26,4 @@ pub use intent::announces_more;
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
 pub use session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session};
-pub use step::{End, Step, next_step, refines, started};
+pub use step::{End, Step, next_step, puts_back, refines, started};

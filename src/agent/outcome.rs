@@ -8,8 +8,10 @@ use crate::domain::{
     task::{CriterionResult, CriterionStatus, PatchStat, TaskResult},
 };
 
-/// Composes the result. `patch` is absent where nothing was changed.
-pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>) -> TaskResult {
+/// Composes the result. `patch` is absent where nothing was changed; `broken` says of each prohibition of the
+/// brief whether the patch has a path that it forbids (no more of them: it has none), and is absent where the
+/// working copy could not be looked at.
+pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broken: Option<&[bool]>) -> TaskResult {
     let known = || session.used.progress.known(session.checkpoint.as_ref());
     let checked = session.checked.as_ref().or_else(known);
     let said = session.last_words.as_ref().map(|w| w.text.clone()).filter(|t| !t.trim().is_empty());
@@ -19,7 +21,7 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>) -> Ta
         summary: said,
         verdict: end.verdict.or_else(|| checked.map(|c| c.verdict)),
         reason: end.reason.clone().or_else(|| checked.and_then(|c| c.reason.clone())),
-        criteria: criteria(session, end),
+        criteria: forbidden(session, broken).chain(criteria(session, end)).collect(),
         checks: checked.map(|c| c.checks.clone()).unwrap_or_default(),
         patch,
         findings: checked.map(|c| c.findings.clone()).unwrap_or_default(),
@@ -28,6 +30,24 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>) -> Ta
         pull_request_url: None,
         structured: None,
     }
+}
+
+/// What the request forbids is kept or not by the patch's paths; what has none is not known.
+fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item = CriterionResult> {
+    let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
+    prohibitions.iter().enumerate().map(move |(at, one)| {
+        let status = match broken {
+            Some(broken) if !one.paths.is_empty() => {
+                if broken.get(at).is_some_and(|it| *it) {
+                    CriterionStatus::Unmet
+                } else {
+                    CriterionStatus::Met
+                }
+            }
+            _ => CriterionStatus::Unknown,
+        };
+        CriterionResult { text: one.text.clone(), status }
+    })
 }
 
 /// A criterion is met by no words: it is unknown until evidence speaks of it, and unmet where the

@@ -63,7 +63,40 @@ fn facts(session: &Session) -> String {
             let _ = writeln!(text, "- `{}`", check.command);
         }
     }
+    forbids(session, &mut text);
     text
+}
+
+/// Only where the brief found it: what an earlier build began says nothing of it.
+fn forbids(session: &Session, text: &mut String) {
+    let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
+    if prohibitions.is_empty() {
+        return;
+    }
+    text.push_str("The request forbids:\n");
+    for one in prohibitions {
+        let _ = write!(text, "- {}", one.text.replace('\n', " "));
+        if !one.paths.is_empty() {
+            let paths: Vec<String> = one.paths.iter().map(|path| format!("`{path}`")).collect();
+            let _ = write!(text, " (left as they are: {})", paths.join(", "));
+        }
+        text.push('\n');
+    }
+}
+
+/// Paths named to the model at most.
+const FORBIDDEN_TOLD_MAX: usize = 20;
+
+/// What the model is told that changed what the request forbids to change.
+pub fn put_back(forbidden: &[String]) -> String {
+    let shown: Vec<String> = forbidden.iter().take(FORBIDDEN_TOLD_MAX).map(|path| format!("`{path}`")).collect();
+    let more = forbidden.len().saturating_sub(FORBIDDEN_TOLD_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "The request forbids touching {}{more}; put it back as the base has it, and do without that change. If the \
+         request cannot be met without it, say so and why.",
+        shown.join(", ")
+    )
 }
 
 /// The recalled memories as the prompt has them; empty where there are none.

@@ -8,6 +8,7 @@ use crate::domain::{
     ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
     TaskSpec, Timestamp, WaitingFor,
     approval::Decision,
+    brief::{Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
     event::{LimitKind, PromptHead, PromptSeen},
     memory::RecalledMemory,
@@ -38,6 +39,9 @@ pub struct Briefed {
     pub base_tree: Oid,
     /// Detected checks; the task's own come before them.
     pub checks: Vec<Check>,
+    pub packages: Vec<Package>,
+    /// What the request forbids.
+    pub prohibitions: Vec<Prohibition>,
 }
 
 /// The newest checkpoint: a tree and the blob with its difference from the base.
@@ -109,6 +113,8 @@ pub struct RunUse {
     /// Calls since it was last told so.
     pub calls_since_circle: u32,
     pub progress: Progress,
+    /// A validation of this run found a path changed that the request forbids.
+    pub forbidden: bool,
     /// Replies in a row that ended nothing and called nothing, after checks that failed.
     pub idle_words: u32,
 }

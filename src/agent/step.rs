@@ -281,7 +281,9 @@ fn rest(session: &Session, words: &LastWords) -> Step {
     if session.dirty {
         return Step::Checkpoint;
     }
-    if let Some(checked) = &session.checked {
+    // What was validated and holds stands for as long as nothing changes.
+    let known = || session.used.progress.known(session.checkpoint.as_ref());
+    if let Some(checked) = session.checked.as_ref().or_else(|| known().filter(|it| it.verdict != Verdict::Failed)) {
         if let Some(best) = worth_restoring(session) {
             return Step::Restore(best);
         }
@@ -297,7 +299,7 @@ fn rest(session: &Session, words: &LastWords) -> Step {
         let reason = Some("no file was changed and the task names no checks".to_owned());
         return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
     }
-    if session.used.progress.known(session.checkpoint.as_ref()).is_some() {
+    if known().is_some() {
         return idle(session);
     }
     Step::RunChecks { last: false }
@@ -373,6 +375,11 @@ pub fn refines(session: &Session, verdict: Verdict, checks: &[CheckResult]) -> b
     verdict == Verdict::Failed
         && session.used.refinements < session.spec.limits.refinements
         && !session.used.progress.stands_still(checks)
+}
+
+/// Whether paths that the request forbids to change go back to the model: once a run, while refinements are left.
+pub fn puts_back(session: &Session, forbidden: &[String]) -> bool {
+    !forbidden.is_empty() && !session.used.forbidden && session.used.refinements < session.spec.limits.refinements
 }
 
 fn finish(session: &Session, end: End) -> Step {

@@ -5,6 +5,7 @@ use super::{
     facts::{Command, Discovery, Package, Purpose},
     layout,
     manifests::Repository,
+    prohibitions, reach,
     symbols::{self, Known},
     toolchains, tree,
 };
@@ -128,6 +129,8 @@ pub fn brief_with(input: &BriefInput<'_>, known: Option<Known<'_>>) -> Brief {
     Brief {
         languages,
         conventions: conventions.paths,
+        packages: reach::packages(&repository, &found),
+        prohibitions: prohibitions::prohibitions_in(input.request, &repository.paths),
         checks: found.checks,
         files: u32::try_from(input.files.len()).unwrap_or(u32::MAX),
         text,

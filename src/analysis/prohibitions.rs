@@ -4,6 +4,8 @@
 //! Only sentences that forbid something of the work count: "do not crash on empty input" says what
 //! the program is to do, and is none.
 
+use crate::domain::brief::Prohibition;
+use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -14,17 +16,6 @@ const SENTENCE_CHARS_MAX: usize = 300;
 /// Of a request, in bytes; what stands behind is not looked at.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
 const PATHS_MAX: usize = 20;
-
-/// Something that the request forbids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prohibition {
-    /// The sentence, as the request has it.
-    pub text: String,
-    /// Globs of paths that must stay as they are, relative to the repository's root: a file, a
-    /// directory with all below it (`src/legacy/**`), or what the request itself wrote as a glob.
-    /// Empty where words alone say what is forbidden.
-    pub paths: Vec<String>,
-}
 
 macro_rules! pattern {
     ($name:ident, $text:literal) => {
@@ -67,6 +58,11 @@ pattern!(
     BEHAVIOUR,
     r"(?ix)\b(?:it|they|this|that|which|code|function|parser|program|server|client|users?|tests?|build|command|app|page|button|method|api|who)\s+(?:do(?:es)?\s+not|don['’]t|doesn['’]t|cannot|can['’]t|should\s+not|shouldn['’]t|must\s+not|never|may\s+not)\s+(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|format|overwrit|break|add|creat|install|us|replac|skip|push|commit)\w*"
 );
+// What leaves nothing of a file as it is; "do not break" or "do not add" speaks of what is in it.
+pattern!(
+    WHOLE,
+    r"(?i)\b(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|replac|regenerat|commit|push)"
+);
 pattern!(PATH, r#"[`"']?((?:\.{1,2}/)?[\w.@*{}\[\]-]+(?:/[\w.@*{},\[\]-]+)*/?)[`"']?"#);
 
 /// What the request forbids, in its order, each sentence once.
@@ -91,6 +87,23 @@ pub fn prohibitions(request: &str) -> Vec<Prohibition> {
                 paths(sentence, mark.start(), mark.end())
             };
         found.push(Prohibition { text, paths });
+    }
+    found
+}
+
+/// The same for a repository with these paths: what it has not where the request says, and has elsewhere by
+/// that name, is meant there.
+pub fn prohibitions_in(request: &str, paths: &[&str]) -> Vec<Prohibition> {
+    let mut found = prohibitions(request);
+    let matcher = |glob: &str| -> Option<GlobMatcher> {
+        GlobBuilder::new(glob).literal_separator(true).build().ok().map(|glob| glob.compile_matcher())
+    };
+    let has = |glob: &str| matcher(glob).is_some_and(|glob| paths.iter().any(|path| glob.is_match(path)));
+    for glob in found.iter_mut().flat_map(|one| &mut one.paths).filter(|glob| !glob.starts_with("**/")) {
+        let elsewhere = format!("**/{glob}");
+        if !has(glob) && has(&elsewhere) {
+            *glob = elsewhere;
+        }
     }
     found
 }
@@ -201,13 +214,21 @@ fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
         .filter_map(|word| rest.find(word).filter(|at| from + at >= end))
         .min();
     let part = &rest[..until.unwrap_or(rest.len())];
+    if FORBIDS.is_match(&sentence[start..end]) && !WHOLE.is_match(part) {
+        return found;
+    }
     let mut words = part.to_lowercase();
+    let mut direct = None;
     for word in PATH.captures_iter(part) {
         let whole = word.get(0).map_or("", |whole| whole.as_str());
         let quoted = whole.starts_with('`');
         let path = word[1].trim_start_matches("./").trim_end_matches(['.', ',']);
         if is_path(path, quoted) {
             words = words.replacen(&whole.to_lowercase(), " ", 1);
+            let at = from + word.get(0).map_or(0, |whole| whole.start());
+            if !*direct.get_or_insert_with(|| is_direct(sentence, start..end, at)) {
+                continue;
+            }
             let directory = path.trim_end_matches('/');
             let last = directory.rsplit('/').next().unwrap_or(directory);
             let file = last.trim_start_matches('.').contains('.') || path.contains('*') || NAMES.contains(&last);
@@ -220,6 +241,95 @@ fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
         }
     }
     found
+}
+
+/// Words that may stand between what forbids and the path that is forbidden.
+const BETWEEN: &[&str] = &[
+    "a",
+    "all",
+    "alle",
+    "also",
+    "an",
+    "and",
+    "any",
+    "anything",
+    "auch",
+    "below",
+    "bitte",
+    "but",
+    "change",
+    "changes",
+    "code",
+    "contents",
+    "das",
+    "datei",
+    "dateien",
+    "den",
+    "der",
+    "die",
+    "directory",
+    "edits",
+    "entferne",
+    "everything",
+    "existing",
+    "fass",
+    "fasse",
+    "fasst",
+    "file",
+    "files",
+    "folder",
+    "generated",
+    "im",
+    "in",
+    "inside",
+    "keep",
+    "lass",
+    "lasse",
+    "lasst",
+    "leave",
+    "lösche",
+    "bearbeite",
+    "module",
+    "modifications",
+    "my",
+    "nicht",
+    "nichts",
+    "no",
+    "of",
+    "or",
+    "ordner",
+    "our",
+    "please",
+    "rühr",
+    "rühre",
+    "the",
+    "these",
+    "this",
+    "to",
+    "und",
+    "under",
+    "unter",
+    "verschiebe",
+    "verzeichnis",
+    "whole",
+    "within",
+    "änder",
+    "ändere",
+    "ändern",
+    "änderst",
+];
+
+/// Whether the path at `at` is itself what is forbidden: "the signature of `add` in calc.py" is not calc.py.
+fn is_direct(sentence: &str, mark: std::ops::Range<usize>, at: usize) -> bool {
+    let begins = if FORBIDS.is_match(&sentence[mark.clone()]) && at >= mark.end {
+        mark.end
+    } else if at >= mark.start {
+        mark.start
+    } else {
+        0
+    };
+    let words = sentence[begins..at].split(|letter: char| !letter.is_alphanumeric());
+    words.filter(|word| !word.is_empty()).all(|word| BETWEEN.contains(&word.to_lowercase().as_str()))
 }
 
 /// A word that is a path: it has a slash or an extension that files have.

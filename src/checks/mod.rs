@@ -22,6 +22,6 @@ pub use measure::figure;
 pub use parse::parse;
 pub use report::failure_report;
 pub use run::{Ran, run};
-pub use scan::{Exported, ScanInput, api_changes, is_manifest, neighbours, scan};
+pub use scan::{Exported, ScanInput, api_changes, forbidden, is_manifest, neighbours, scan};
 pub use select::select;
 pub use weaken::{ChangedFile, is_test_path, test_change};

@@ -7,7 +7,7 @@
 use super::{
     ApprovalId, BlobHash, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
     approval::{ApprovalKind, Decision},
-    brief::Language,
+    brief::{Language, Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
     item::{DeveloperRole, Item, Reply},
     limits::LimitsPatch,
@@ -401,7 +401,17 @@ pub struct Formatted {
 #[serde(rename_all = "snake_case")]
 pub enum Private {
     /// Of `brief.ready`.
-    Brief { head: PromptHead, text: String, base_tree: Oid },
+    Brief {
+        head: PromptHead,
+        text: String,
+        base_tree: Oid,
+        /// None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packages: Vec<Package>,
+        /// None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        prohibitions: Vec<Prohibition>,
+    },
     /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
     Memory { text: String },
     /// Of `model.completed`.
@@ -420,5 +430,10 @@ pub enum Private {
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
     Checkpoint { delta: BlobHash },
     /// Of `checks.completed` and `task.result`: the patch, as a blob.
-    Patch { blob: BlobHash },
+    Patch {
+        blob: BlobHash,
+        /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        forbidden: Vec<String>,
+    },
 }

@@ -10,6 +10,7 @@ use crate::{
     analysis::{self, BriefFile, BriefInput, symbols::Known},
     domain::{
         ErrorCode, EventData, Private,
+        brief::Brief,
         event::{PromptHead, TreeDelta},
         task::{RepositorySource, TaskResult},
     },
@@ -42,13 +43,26 @@ impl Driver {
         };
         self.boundary()?;
         self.copy.start(base.clone(), TreeDelta::default(), true);
-        let (data, text) = self.brief(&base).await?;
-        let head = self.head().await?;
-        self.journal.record(data, Some(Private::Brief { head, text, base_tree: base.tree.clone() }));
+        let brief = self.brief(&base).await?;
+        let private = Private::Brief {
+            head: self.head().await?,
+            text: self.deps.redactor.redact_known(&brief.text).into_owned(),
+            base_tree: base.tree.clone(),
+            packages: brief.packages,
+            prohibitions: brief.prohibitions,
+        };
+        let data = EventData::BriefReady {
+            commit: base.commit.clone(),
+            languages: brief.languages,
+            conventions: brief.conventions,
+            checks: brief.checks,
+            files: brief.files,
+        };
+        self.journal.record(data, Some(private));
         Ok(Flow::On)
     }
 
-    async fn brief(&self, base: &Base) -> Result<(EventData, String), Halt> {
+    async fn brief(&self, base: &Base) -> Result<Brief, Halt> {
         let entries = base.entries();
         let files: Vec<BriefFile<'_>> =
             entries.iter().map(|entry| BriefFile { path: &entry.path, size: entry.size }).collect();
@@ -72,21 +86,13 @@ impl Driver {
             history: &history,
             programs: (!programs.is_empty()).then_some(programs.as_slice()),
         };
-        let brief = match self.symbols(base, &files).await {
+        Ok(match self.symbols(base, &files).await {
             Some(symbols) => {
                 let samples = self.samples(base, &symbols, request).await;
                 analysis::brief_with(&input, Some(Known { symbols: &symbols, samples: &samples }))
             }
             None => analysis::brief(&input),
-        };
-        let data = EventData::BriefReady {
-            commit: base.commit.clone(),
-            languages: brief.languages,
-            conventions: brief.conventions,
-            checks: brief.checks,
-            files: brief.files,
-        };
-        Ok((data, self.deps.redactor.redact_known(&brief.text).into_owned()))
+        })
     }
 
     /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor

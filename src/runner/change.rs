@@ -85,8 +85,14 @@ impl Driver {
         Ok(Change { files: files.into_values().collect() })
     }
 
-    /// What a person should look at in the patch.
-    pub(super) async fn scan(&self, base: &Base, change: &Change, patch: &BlobHash) -> Result<Vec<Finding>, Halt> {
+    /// What a person should look at in the patch; `protected` are globs that it must not touch.
+    pub(super) async fn scan(
+        &self,
+        base: &Base,
+        change: &Change,
+        patch: &BlobHash,
+        protected: &[String],
+    ) -> Result<Vec<Finding>, Halt> {
         let text = self.deps.kept(self.claimed.team, patch).await?;
         let files = change.files();
         let entries = base.entries();
@@ -104,7 +110,7 @@ impl Driver {
             patch: &text,
             files: &files,
             neighbours: &neighbours,
-            protected: &[],
+            protected,
             ignored: &ignored,
         }))
     }

@@ -272,26 +272,27 @@ impl Driver {
     /// Ends the run: working copy looked at a last time, patch kept, result and status in one commit.
     pub(super) async fn finish(&mut self, closing: Vec<EventData>, end: End) -> Result<Flow, Halt> {
         self.journal.commit().await?;
-        let patch = match self.last_patch().await {
-            Ok(patch) => patch.filter(|_| self.journal.session.keeps_changes()),
+        let (patch, looked) = match self.last_patch().await {
+            Ok(patch) => (patch.filter(|_| self.journal.session.keeps_changes()), true),
             Err(Halt::Workspace(error)) => {
                 tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
-                None
+                (None, false)
             }
             // A full disk is waited for as long as the task is tried at all; then it ends without.
             Err(error @ (Halt::Repository(_) | Halt::Disk(_))) if self.claimed.attempts > ATTEMPTS_MAX => {
                 tracing::warn!(task.id = %self.claimed.task, error = %error, "the patch could not be made at the end");
-                None
+                (None, false)
             }
             Err(other) => return Err(other),
         };
         self.journal.commit().await?;
         self.still().await;
         self.journal.record_all(closing);
-        let (stat, blob) = patch.map_or((None, None), |(stat, blob)| (Some(stat), Some(blob)));
-        let mut result = agent::task_result(&self.journal.session, &end, stat);
+        let broken = patch.as_ref().map_or(&[][..], |(.., broken)| broken);
+        let stat = patch.as_ref().map(|(stat, ..)| *stat);
+        let mut result = agent::task_result(&self.journal.session, &end, stat, looked.then_some(broken));
         super::analyse::redact_result(&self.deps.redactor, &mut result);
-        let private = blob.map(|blob| Private::Patch { blob });
+        let private = patch.map(|(_, blob, _)| Private::Patch { blob, forbidden: Vec::new() });
         self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
         let kept = self.journal.session.keeps_words();
         self.journal.record(EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error }, None);

@@ -45,7 +45,7 @@ impl<'a> Evidence<'a> {
         let base = Pass::new(clean, Tree::Base, TreeDelta::default(), budget, false);
         let last = Pass::new(clean, Tree::Final, delta.clone(), budget, false);
         let compared = checks.run.into_iter().map(|check| ComparedCheck::new(check, None, None)).collect();
-        let left_out = checks.left_out.into_iter().map(|check| check.name).collect();
+        let left_out = checks.left_out.into_iter().map(placed).collect();
         Self { clean, delta, compared, left_out, budget, base, last, put_back: None }
     }
 
@@ -201,6 +201,8 @@ pub(super) struct Judged {
     pub(super) decided: Decided,
     pub(super) results: Vec<CheckResult>,
     pub(super) patch: Option<(PatchStat, BlobHash)>,
+    /// Changed paths that the request forbids to change.
+    pub(super) forbidden: Vec<String>,
 }
 
 impl Driver {
@@ -219,8 +221,10 @@ impl Driver {
         let decided = evidence.decide(beside, &change.to_tests(base)).await;
         let compared = evidence.close().await;
         let mut decided = decided?;
+        let forbidden = self.forbidden_paths(base, delta);
         if let Some((_, blob)) = &patch {
-            decided.findings.extend(self.scan(base, &change, blob).await?);
+            let protected: Vec<String> = forbidden.iter().map(|path| globset::escape(path)).collect();
+            decided.findings.extend(self.scan(base, &change, blob, &protected).await?);
         }
         let results = compared
             .into_iter()
@@ -234,7 +238,15 @@ impl Driver {
                 measured: c.measured,
             })
             .collect();
-        Ok(Judged { decided, results, patch })
+        Ok(Judged { decided, results, patch, forbidden })
+    }
+}
+
+/// A check by its name and place: packages have checks of one name.
+fn placed(check: Check) -> String {
+    match check.workdir {
+        Some(directory) => format!("`{}` in `{directory}`", check.name),
+        None => format!("`{}`", check.name),
     }
 }
 

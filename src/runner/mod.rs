@@ -14,6 +14,7 @@ mod copy;
 mod deps;
 mod drive;
 mod evidence;
+mod forbidden;
 mod format;
 mod journal;
 mod live;

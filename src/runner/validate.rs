@@ -10,7 +10,7 @@ use super::{
 use crate::{
     agent::{
         self, CheckpointRef, End,
-        verdict::{Decided, Package, Scope, scope},
+        verdict::{Decided, Scope, scope},
     },
     checks, clock,
     domain::{
@@ -22,9 +22,6 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
-
-/// The repository's packages: the analysis names none.
-const PACKAGES: &[Package] = &[];
 
 impl Driver {
     pub(super) async fn prepare_copy(&mut self) -> Result<(), Halt> {
@@ -84,9 +81,9 @@ impl Driver {
         self.journal.commit().await
     }
 
-    /// The patch of the working copy as it is at a run's end, stored. Absent where nothing was
-    /// changed.
-    pub(super) async fn last_patch(&mut self) -> Result<Option<(PatchStat, BlobHash)>, Halt> {
+    /// The patch of the working copy as it is at a run's end, stored, and which prohibitions it breaks. Absent
+    /// where nothing was changed.
+    pub(super) async fn last_patch(&mut self) -> Result<Option<(PatchStat, BlobHash, Vec<bool>)>, Halt> {
         if self.journal.session.briefed.is_none() {
             return Ok(None);
         }
@@ -102,7 +99,8 @@ impl Driver {
         let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
             return Ok(None);
         };
-        self.patch(&base, &delta).await.map(Some)
+        let (stat, blob) = self.patch(&base, &delta).await?;
+        Ok(Some((stat, blob, self.broken(&base, &delta))))
     }
 
     pub(super) async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
@@ -147,7 +145,7 @@ impl Driver {
         };
         self.beside = beside;
         let Some(judged) = judged else { return Ok(Flow::On) };
-        let Judged { decided, results, patch } = match judged {
+        let Judged { decided, results, patch, forbidden } = match judged {
             Ok(judged) => judged,
             Err(Halt::Workspace(error)) => {
                 return self
@@ -168,14 +166,17 @@ impl Driver {
         let report = refines
             .then(|| checks::failure_report(&results))
             .map(|report| if report.trim().is_empty() { decided.reason.clone() } else { report });
+        let put_back =
+            (!last && agent::puts_back(&self.journal.session, &forbidden)).then(|| agent::prompt::put_back(&forbidden));
+        let told: Vec<String> = [report, put_back].into_iter().flatten().collect();
         let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
         let Decided { verdict, reason, mut findings } = decided;
         findings.extend(agent::formatted(&self.journal.session, &delta));
         let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
-        self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob }));
-        if let Some(text) = report {
+        self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob, forbidden }));
+        if !told.is_empty() {
             self.journal.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
-            self.journal.record(EventData::MessageDeveloper { text }, None);
+            self.journal.record(EventData::MessageDeveloper { text: told.join("\n\n") }, None);
         }
         self.journal.commit().await?;
         Ok(Flow::On)
@@ -191,11 +192,13 @@ impl Driver {
         }
     }
 
-    /// The checks that the change calls for. Where nothing names packages, those are all.
+    /// The checks that the change calls for. Where no packages are known, those are all.
     fn scope(&self, delta: &TreeDelta) -> Scope {
         let changed = delta.changed.iter().map(|entry| entry.path.as_str());
         let touched: Vec<&str> = changed.chain(delta.deleted.iter().map(String::as_str)).collect();
-        scope(self.journal.session.checks().to_vec(), PACKAGES, &touched)
+        let session = &self.journal.session;
+        let packages = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.packages);
+        scope(session.checks().to_vec(), packages, &touched)
     }
 
     /// Starts the baseline once there is something that a verdict will be about.

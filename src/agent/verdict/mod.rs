@@ -14,7 +14,7 @@ pub use decide::decide;
 pub use flaky::{Doubt, Doubted, RunOf, doubt};
 pub use measure::{RUNS, measured};
 pub use order::order;
-pub use scope::{Package, Scope, scope};
+pub use scope::{Scope, scope};
 
 use crate::domain::check::{Check, CheckRun, Finding, Measured, TestChange, Verdict};
 

@@ -1,17 +1,11 @@
 //! Which detected checks of a monorepo a change calls for: those of the packages that it touches and of those
 //! that depend on them.
 
-use crate::domain::check::{Check, CheckSource};
+use crate::domain::{
+    brief::Package,
+    check::{Check, CheckSource},
+};
 use std::collections::BTreeSet;
-
-/// A package of the repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Package {
-    /// From the root, with `/`; empty: the root itself.
-    pub directory: String,
-    /// Directories of the packages that it needs.
-    pub depends_on: Vec<String>,
-}
 
 /// The checks of a task, by whether they are run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,15 +16,31 @@ pub struct Scope {
 
 /// Leaves out the detected checks of packages that the change cannot reach. What is named by a task or by the
 /// repository's own settings runs always, and so does what belongs to no package. A change outside of every
-/// package, or in the root's own files, may reach them all.
+/// package, or in the root's own files, may reach them all. Where the packages' own tests do what the one
+/// detected check of the root does, they take its place.
 pub fn scope(checks: Vec<Check>, packages: &[Package], touched: &[&str]) -> Scope {
     let Some(reached) = reached(packages, touched) else { return Scope { run: checks, left_out: Vec::new() } };
+    if let Some(tests) = own_tests(&checks, packages).filter(|_| reached.len() < packages.len()) {
+        let is_reached = |(package, _): &(&Package, &Check)| reached.contains(package.directory.as_str());
+        let (run, left_out): (Vec<_>, Vec<_>) = tests.into_iter().partition(is_reached);
+        let checks = checks.into_iter().filter(|check| check.source != CheckSource::Detected);
+        let tests = |of: Vec<(&Package, &Check)>| of.into_iter().map(|(_, test)| test.clone()).collect::<Vec<_>>();
+        return Scope { run: checks.chain(tests(run)).collect(), left_out: tests(left_out) };
+    }
     let (run, left_out) = checks.into_iter().partition(|check| {
         let directory = check.workdir.as_deref().unwrap_or("").trim_matches('/');
         check.source != CheckSource::Detected
             || package_of(packages, directory).is_none_or(|package| reached.contains(package))
     });
     Scope { run, left_out }
+}
+
+/// The packages' own tests, where every package has one and one check of the root is all that was detected.
+fn own_tests<'a>(checks: &[Check], packages: &'a [Package]) -> Option<Vec<(&'a Package, &'a Check)>> {
+    let mut detected = checks.iter().filter(|check| check.source == CheckSource::Detected);
+    let root = detected.next().filter(|check| check.workdir.is_none());
+    root.filter(|_| detected.next().is_none())?;
+    packages.iter().map(|package| Some((package, package.test.as_ref()?))).collect()
 }
 
 /// Directories of the packages that the change touches, and of those that depend on them by whatever way;

@@ -11,6 +11,7 @@ mod secrets;
 pub use compat::{Exported, api_changes};
 pub use headers::neighbours;
 pub use manifests::is_manifest;
+pub use protected::forbidden;
 
 use super::ChangedFile;
 use crate::domain::check::{Finding, FindingKind, Severity};

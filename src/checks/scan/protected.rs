@@ -1,7 +1,10 @@
 //! Paths that steer who may do what with a repository, and those that a task must leave alone.
 
 use super::super::ChangedFile;
-use crate::domain::check::{Finding, FindingKind, Severity};
+use crate::domain::{
+    brief::Prohibition,
+    check::{Finding, FindingKind, Severity},
+};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::sync::LazyLock;
 
@@ -33,6 +36,18 @@ fn set<'a>(globs: impl Iterator<Item = &'a str>) -> GlobSet {
         set.add(glob);
     }
     set.build().unwrap_or_else(|_| GlobSet::empty())
+}
+
+/// The paths of a change, each with whether the base has it, that a prohibition speaks of, in their order.
+/// One that speaks of what exists forbids no new file.
+pub fn forbidden<'a>(prohibition: &Prohibition, touched: impl Iterator<Item = (&'a str, bool)>) -> Vec<&'a str> {
+    if prohibition.paths.is_empty() {
+        return Vec::new();
+    }
+    let globs = set(prohibition.paths.iter().map(String::as_str));
+    let text = prohibition.text.to_lowercase();
+    let old_alone = ["existing", "bestehend", "vorhanden"].iter().any(|word| text.contains(word));
+    touched.filter(|(path, is_old)| (*is_old || !old_alone) && globs.is_match(path)).map(|(path, _)| path).collect()
 }
 
 pub(super) fn findings(files: &[ChangedFile<'_>], named: &[String]) -> Vec<Finding> {

@@ -138,7 +138,14 @@ impl Play {
                         checks: Vec::new(),
                         files: 1,
                     };
-                    self.record(data, Some(Private::Brief { head, text: "brief".into(), base_tree: tree('0') }));
+                    let private = Private::Brief {
+                        head,
+                        text: "brief".into(),
+                        base_tree: tree('0'),
+                        packages: Vec::new(),
+                        prohibitions: Vec::new(),
+                    };
+                    self.record(data, Some(private));
                 }
                 Step::Recall => self.record(EventData::MemoryUsed { memories: Vec::new() }, None),
                 Step::Checkpoint => self.look(),
@@ -167,7 +174,7 @@ impl Play {
                     for data in closing.clone() {
                         self.record(data, None);
                     }
-                    let result = agent::task_result(&self.session, end, None);
+                    let result = agent::task_result(&self.session, end, None, Some(&[]));
                     self.record(EventData::TaskResult { result: Box::new(result) }, None);
                     let error = end.error.clone();
                     self.record(EventData::TaskStatus { status: end.status, waiting_for: None, error }, None);

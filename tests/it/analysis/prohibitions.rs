@@ -1,6 +1,6 @@
 //! Tests of what a request forbids.
 
-use journeyman::analysis::prohibitions;
+use journeyman::analysis::{prohibitions, prohibitions_in};
 
 fn found(request: &str) -> Vec<(String, Vec<String>)> {
     prohibitions(request).into_iter().map(|one| (one.text, one.paths)).collect()
@@ -25,6 +25,12 @@ fn prohibitions_are_found_with_their_paths() {
         ("The file Makefile must not be changed.", &["Makefile"]),
         ("./migrations/ is off-limits.", &["migrations/**"]),
         ("No changes to .github/workflows/ci.yml.", &[".github/workflows/ci.yml"]),
+        ("Mend add without breaking src/api.py.", &[]),
+        ("Do not change the signature of add in calc.py.", &[]),
+        ("Keep the public API of src/lib.rs unchanged.", &[]),
+        ("Don't use sleep in src/wait.rs.", &[]),
+        ("Mend it without breaking the tests.", &[]),
+        ("Mend it, and leave all of docs/api.md as it is.", &["docs/api.md"]),
         ("Avoid renaming src/api/mod.rs because others import it from src/lib.rs.", &["src/api/mod.rs"]),
         ("Do not edit a.py but change b.py.", &["a.py"]),
         ("Only touch src/parser.rs.", &[]),
@@ -74,6 +80,15 @@ fn tests_and_lock_files_are_meant_by_their_words() {
     assert!(one("Do not weaken or change existing tests.").contains(&"**/*_test.*".to_owned()));
     assert!(one("Don't touch the lock file.").contains(&"**/Cargo.lock".to_owned()));
     assert!(one("Never modify migrations.").contains(&"**/migrations/**".to_owned()));
+}
+
+#[test]
+fn a_path_that_is_not_where_the_request_says_is_meant_by_its_name() {
+    let paths = ["src/legacy/a.py", "src/api.py", "setup.py", "lib/setup.py"];
+    let found =
+        prohibitions_in("Do not touch legacy/. Never edit api.py. Leave setup.py alone. Do not touch new/.", &paths);
+    let globs: Vec<&str> = found.iter().flat_map(|one| &one.paths).map(String::as_str).collect();
+    assert_eq!(globs, ["**/legacy/**", "**/api.py", "setup.py", "new/**"]);
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use super::runs::{detected, pass, tests};
 use journeyman::{
-    agent::verdict::{Decision, Package, VerdictInput, decide, scope},
-    domain::check::{Check, CheckSource, TestChange},
+    agent::verdict::{Decision, VerdictInput, decide, scope},
+    domain::{
+        brief::Package,
+        check::{Check, CheckSource, TestChange},
+    },
 };
 
 fn package(directory: &str, depends_on: &[&str]) -> Package {
     let depends_on = depends_on.iter().map(|one| (*one).to_owned()).collect();
-    Package { directory: directory.to_owned(), depends_on }
+    Package { directory: directory.to_owned(), depends_on, test: None }
 }
 
 fn check(name: &str, workdir: &str, source: CheckSource) -> Check {
