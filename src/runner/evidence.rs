@@ -225,6 +225,7 @@ impl Driver {
         if let Some((_, blob)) = &patch {
             let protected: Vec<String> = forbidden.iter().map(|path| globset::escape(path)).collect();
             decided.findings.extend(self.scan(base, &change, blob, &protected).await?);
+            decided.findings.extend(self.compatibility(base, delta).await?);
         }
         let results = compared
             .into_iter()

@@ -10,6 +10,7 @@ mod blobs;
 mod change;
 mod clean;
 mod compact;
+mod compatibility;
 mod copy;
 mod deps;
 mod drive;

@@ -62,7 +62,7 @@ impl Driver {
         paths.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect()
     }
 
-    fn without(&self, what: &str, error: &dyn std::error::Error) {
+    pub(super) fn without(&self, what: &str, error: &dyn std::error::Error) {
         tracing::warn!(task.id = %self.claimed.task, error = %error, "{what}: the task goes on without");
     }
 

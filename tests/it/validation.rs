@@ -127,6 +127,31 @@ async fn what_the_patch_brings_is_told_with_its_severity() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn exported_symbols_that_a_patch_changes_are_told_and_private_ones_are_not() {
+    let code = "LIMIT = 1\n\n\ndef add(a, b):\n    return a - b\n\n\ndef twice(a):\n    return add(a, a)\n\n\ndef _own(a):\n    return a\n";
+    let files = [
+        ("calc.py", code),
+        ("test_calc.py", "def helper(a):\n    return a\n"),
+        ("tool/Cargo.toml", "[package]\nname = \"tool\"\nversion = \"1.0.0\"\n"),
+        ("tool/src/main.rs", "pub fn run(a: u8) {}\n"),
+        ("kit/Cargo.toml", "[package]\nname = \"kit\"\nversion = \"1.0.0\"\n"),
+        ("kit/src/lib.rs", "pub fn run(a: u8) {}\npub(crate) fn own(a: u8) {}\n"),
+    ];
+    let patch = "*** Begin Patch\n*** Update File: calc.py\n@@\n-LIMIT = 1\n+LIMIT = 2\n@@\n-    return a - b\n+    return a + b\n@@\n-def twice(a):\n+def twice(a, b):\n@@\n-def _own(a):\n+def _own():\n*** Update File: test_calc.py\n@@\n-def helper(a):\n+def helper():\n*** Update File: tool/src/main.rs\n@@\n-pub fn run(a: u8) {}\n+pub fn run() {}\n*** Update File: kit/src/lib.rs\n@@\n-pub fn run(a: u8) {}\n-pub(crate) fn own(a: u8) {}\n+pub fn walk(a: u8) {}\n*** End Patch\n";
+    let steps = [plan(), call("apply_patch", json!({ "patch": patch })), say("Done.")];
+    let (task, _) = task(&files, &steps, &json!(["grep -q 'a + b' calc.py"])).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
+    let told: Vec<_> = findings(&task, "compatibility").iter().map(|one| (&one["path"], &one["message"])).collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("calc.py"), &json!("the exported function `twice` is declared differently")),
+            (&json!("kit/src/lib.rs"), &json!("the exported function `run` is gone")),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_python_project_whose_packages_are_missing_could_not_be_checked() {
     let tests = "import unittest\nimport no_such_package_anywhere\n\nclass A(unittest.TestCase):\n    def test_a(self):\n        pass\n";
     let files = [("calc.py", ADD), ("test_calc.py", tests), ("requirements.txt", "no-such-package-anywhere\n")];

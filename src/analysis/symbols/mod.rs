@@ -6,6 +6,7 @@
 //! same. Start with [`sources`], then [`Symbols`].
 
 mod edits;
+mod exported;
 mod map;
 mod nearest;
 mod render;
@@ -14,6 +15,7 @@ mod sources;
 mod style;
 
 pub use edits::{Edited, told};
+pub use exported::{Offered, has_outline, offered};
 pub use nearest::nearest;
 pub(super) use render::render;
 pub use sandboxed::{Parsers, ParsersError};

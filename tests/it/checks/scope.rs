@@ -77,3 +77,27 @@ fn checks_that_were_left_out_are_named_in_the_reason() {
     assert!(reason(&names[..1], false).ends_with("; 1 check of an untouched package was not run: docs"));
     assert!(!reason(&names, true).contains("not run"));
 }
+
+#[test]
+fn tests_of_packages_take_the_place_of_the_root_s_one_check_where_they_are_all_there_is() {
+    let own = |directory: &str, needs: &[&str]| {
+        let test = Some(check(directory, directory, CheckSource::Detected));
+        Package { test, ..package(directory, needs) }
+    };
+    let packages = [own("core", &[]), own("api", &["core"]), own("web", &[])];
+    let root = || vec![check("root", "", CheckSource::Detected), check("named", "", CheckSource::Task)];
+    let names = |checks: &[Check]| checks.iter().map(|check| check.name.clone()).collect::<Vec<_>>().join(" ");
+    let of = |checks: Vec<Check>, packages: &[Package], touched: &[&str]| {
+        let scope = scope(checks, packages, touched);
+        (names(&scope.run), names(&scope.left_out))
+    };
+    let pair = |run: &str, left_out: &str| (run.to_owned(), left_out.to_owned());
+    assert_eq!(of(root(), &packages, &["core/a.rs"]), pair("named core api", "web"));
+    assert_eq!(of(root(), &packages, &["core/a.rs", "web/a.rs"]), pair("root named", ""), "all are reached");
+    assert_eq!(of(root(), &packages, &["Cargo.lock"]), pair("root named", ""));
+    let two = || [root(), vec![check("lint", "", CheckSource::Detected)]].concat();
+    assert_eq!(of(two(), &packages, &["core/a.rs"]), pair("root named lint", ""));
+    let mut untested = packages.clone();
+    untested[2].test = None;
+    assert_eq!(of(root(), &untested, &["core/a.rs"]), pair("root named", ""));
+}
