@@ -90,10 +90,11 @@ fn findings(before: &Symbols, after: &Symbols, gone: &BTreeSet<&str>) -> Vec<Fin
 
 /// Code that nobody outside can use: of a Rust crate with programs alone, of Go's `internal` and `cmd`.
 fn is_private(path: &str, has: &impl Fn(&str) -> bool) -> bool {
-    if path.ends_with(".go") {
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    if extension == Some("go") {
         return path.split('/').any(|part| matches!(part, "internal" | "cmd" | "main.go"));
     }
-    if !path.ends_with(".rs") {
+    if extension != Some("rs") {
         return false;
     }
     let ends = path.match_indices('/').map(|(at, _)| &path[..=at]).chain([""]);
