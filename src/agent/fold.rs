@@ -9,9 +9,9 @@ use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
     event::{CacheUse, LimitKind, PromptSeen},
     item::Reply,
-    task::{Control, OnBusy},
+    task::{Control, ForkedFrom, OnBusy},
     tool::{ToolEffect, ToolOutcome, effect},
-    usage::TokenUsage,
+    usage::{TokenUsage, Usage},
 };
 use std::collections::BTreeMap;
 
@@ -70,6 +70,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.phase = *phase;
             session.used.refinements += u32::from(*phase == Phase::Refinement);
         }
+        EventData::TaskForked { from, model, .. } => forked(session, *from, model.as_deref()),
         EventData::TaskControl { action, .. } => control(session, *action),
         EventData::TaskUpdated { title, limits, .. } => {
             if let Some(title) = title {
@@ -241,6 +242,24 @@ fn next_run(session: &mut Session, run: u32) {
             .map(|(s, i)| (*s, i.clone()))
             .collect(),
     };
+}
+
+/// The log so far was another task's, perhaps in the midst of a run: here it rests. What that task
+/// spent is its own, and nothing of it is in this one's cache.
+fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str>) {
+    session.forked_from = Some(from);
+    session.status = Status::Waiting;
+    session.waiting_for = None;
+    session.drained = false;
+    session.error = None;
+    session.usage = Usage::default();
+    session.unpriced = false;
+    session.seen = None;
+    // A question that was put to people of the other task.
+    session.plan_approval.take_if(|approval| approval.decision.is_none());
+    if let Some(model) = model {
+        model.clone_into(&mut session.spec.model);
+    }
 }
 
 fn control(session: &mut Session, action: Control) {

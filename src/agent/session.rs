@@ -13,7 +13,7 @@ use crate::domain::{
     event::{LimitKind, PromptHead, PromptSeen},
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
-    task::{Mode, TaskDetail, TaskResult},
+    task::{ForkedFrom, Mode, TaskDetail, TaskResult},
     tool::ToolCall,
     usage::Usage,
 };
@@ -186,6 +186,7 @@ pub struct Session {
     pub running_since: Option<Timestamp>,
     pub error: Option<TaskError>,
     pub result: Option<TaskResult>,
+    pub forked_from: Option<ForkedFrom>,
     /// The prompt's opening (brief, memory, facts) is among the items.
     pub(super) opened: bool,
     /// Items that the driver has not taken yet.
@@ -276,6 +277,7 @@ impl Session {
             running_since: None,
             error: None,
             result: None,
+            forked_from: None,
             opened: false,
             items: Vec::new(),
             run_start: RunStart { said: BTreeMap::from([(event.seq, request)]), ..RunStart::default() },
@@ -387,6 +389,7 @@ impl Session {
             result: self.result.clone(),
             error: self.error.clone(),
             patch: self.patch.clone(),
+            forked_from: self.forked_from,
         }
     }
 

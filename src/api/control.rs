@@ -1,17 +1,22 @@
-//! Steering a task: messages, cancel, pause, resume, retry, feedback.
+//! Steering a task: messages, cancel, pause, resume, retry, fork, feedback.
 
 use super::{
     ApiState,
     body::{Body, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::{ApiError, Problem},
+    tasks::source_kind,
 };
 use crate::{
-    domain::{TaskId, task::Control},
-    service::{Accepted, ActionLimits, FeedbackView, NewFeedback, NewMessage},
+    domain::{
+        TaskId,
+        task::{Control, Source, Task},
+    },
+    service::{Accepted, ActionLimits, FeedbackView, ForkInput, NewFeedback, NewMessage},
 };
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -25,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(retry))
+        .routes(routes!(fork))
         .routes(routes!(feedback))
 }
 
@@ -134,6 +140,30 @@ async fn control(
     raised: ActionLimits,
 ) -> Result<Response, ApiError> {
     Ok(state.service.control_task(caller, id, action, raised, key.as_ref()).await?.into_response())
+}
+
+/// Makes a task whose log is this one's as far as `from_seq`, with the working copy of that point, and goes on
+/// there: with `request` as a message, else as a resume or a retry would. `forked_from.seq` says where it was cut:
+/// at the last event at which no call is open and the working copy is known.
+#[utoipa::path(post, path = "/v1/tasks/{id}/fork", tag = "tasks", operation_id = "fork_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<ForkInput>),
+    responses(
+        (status = 201, description = "The new task", body = Task,
+            headers(("Location" = String, description = "The task's path"))),
+        (status = 409, description = "Its log cannot be forked", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn fork(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    body: OptionalBody<ForkInput>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    let source = Source::of(source_kind(&headers));
+    Ok(state.service.fork_task(&caller, id, body.value, source, key.as_ref()).await?.into_response())
 }
 
 /// Says what one thinks of a task's work.

@@ -47,7 +47,7 @@ async fn create(
 }
 
 /// The command line says who it is; everybody else is the API.
-fn source_kind(headers: &HeaderMap) -> SourceKind {
+pub(super) fn source_kind(headers: &HeaderMap) -> SourceKind {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if agent.starts_with("journeyman-cli/") { SourceKind::Cli } else { SourceKind::Api }
 }

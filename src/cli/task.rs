@@ -3,7 +3,7 @@
 use super::{
     Exit,
     arguments::{OnBusyArgument, Task, TaskCommand},
-    client::{Api, ApiError, read_task},
+    client::{Api, read_task},
     output::Output,
     run::read_text,
     screen::{Line, Tone, clean},
@@ -58,7 +58,7 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
                     body[name] = value;
                 }
             }
-            let forked = api.act(&task, "fork", &body).await.map_err(|error| not_yet(error, "fork"))?;
+            let forked = api.act(path_word(&task)?, "fork", &body).await?;
             output.json(&forked);
             output.lines(&table::task_page(&read_task(forked)?));
             Ok(Exit::Done)
@@ -71,16 +71,6 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
 
 fn absent(what: &str) -> anyhow::Error {
     anyhow::anyhow!("this server does not have {what} yet")
-}
-
-/// A route that the server does not know, told plainly.
-fn not_yet(error: ApiError, what: &str) -> anyhow::Error {
-    match &error {
-        ApiError::Refused { status: 404 | 405 | 501, code, .. } if code != "task_not_found" => {
-            absent(what).context(error.to_string())
-        }
-        _ => error.into(),
-    }
 }
 
 async fn list(

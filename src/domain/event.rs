@@ -13,7 +13,7 @@ use super::{
     limits::LimitsPatch,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
-    task::{Control, OnBusy, TaskResult},
+    task::{Control, ForkedFrom, OnBusy, TaskResult},
     tool::{ToolOutcome, ToolSpec},
     usage::TokenUsage,
 };
@@ -178,6 +178,15 @@ pub enum EventData {
     /// Somebody asked for a cancel, pause, resume or retry.
     #[serde(rename = "task.control")]
     TaskControl { action: Control, author: String },
+    /// All before this was another task's; what follows is this one's own.
+    #[serde(rename = "task.forked")]
+    TaskForked {
+        from: ForkedFrom,
+        /// Another model than the other task's goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        author: String,
+    },
     /// Title, labels, priority or limits were changed.
     #[serde(rename = "task.updated")]
     TaskUpdated {
@@ -316,6 +325,7 @@ impl EventData {
             Self::TaskStatus { .. } => "task.status",
             Self::TaskPhase { .. } => "task.phase",
             Self::TaskControl { .. } => "task.control",
+            Self::TaskForked { .. } => "task.forked",
             Self::TaskUpdated { .. } => "task.updated",
             Self::TaskResult { .. } => "task.result",
             Self::BriefReady { .. } => "brief.ready",

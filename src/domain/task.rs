@@ -293,6 +293,14 @@ pub struct UserRef {
     pub name: String,
 }
 
+/// The task and the seq after which a fork went its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForkedFrom {
+    pub task: TaskId,
+    /// The last seq that both have. Less than what was asked for where the conversation could not go on there.
+    pub seq: Seq,
+}
+
 /// What the worker knows of a task beyond its indexed columns, written with each commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskDetail {
@@ -303,6 +311,8 @@ pub struct TaskDetail {
     pub error: Option<TaskError>,
     /// The patch of the last checkpoint at rest, as a blob.
     pub patch: Option<BlobHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkedFrom>,
 }
 
 /// A task as the API shows it.
@@ -335,5 +345,8 @@ pub struct Task {
     pub usage: Usage,
     pub result: Option<TaskResult>,
     pub error: Option<TaskError>,
+    /// Of a fork: where it comes from.
+    #[serde(default)]
+    pub forked_from: Option<ForkedFrom>,
     pub last_seq: Seq,
 }

@@ -26,7 +26,7 @@ use serde::{
 use std::{collections::BTreeMap, fmt};
 use utoipa::ToSchema;
 
-const REQUEST_CHARS_MAX: usize = 200_000;
+pub(super) const REQUEST_CHARS_MAX: usize = 200_000;
 pub(super) const TITLE_CHARS_MAX: usize = 200;
 const TITLE_CHARS_DEFAULT: usize = 80;
 const URL_CHARS_MAX: usize = 2_000;
@@ -296,7 +296,7 @@ impl Service {
         Err(Error::invalid("/limits/cost_usd", why))
     }
 
-    fn model(&self, name: Option<String>, faults: &mut Faults) -> String {
+    pub(super) fn model(&self, name: Option<String>, faults: &mut Faults) -> String {
         let models = self.models();
         let found = match &name {
             Some(name) => models.iter().find(|model| model.name == *name),

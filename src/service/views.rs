@@ -6,7 +6,7 @@ use crate::{
     domain::{
         Principal, TaskError, TaskId, Timestamp,
         check::Verdict,
-        task::{PatchStat, RepositorySource, TaskRepository, TeamRef, UserRef},
+        task::{ForkedFrom, PatchStat, RepositorySource, TaskRepository, TeamRef, UserRef},
     },
     store::{StoreError, task_views::TaskRow},
 };
@@ -56,6 +56,7 @@ struct DetailParts<'a> {
     result: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    forked_from: Option<ForkedFrom>,
 }
 
 #[derive(Serialize)]
@@ -87,6 +88,7 @@ struct TaskBody<'a> {
     usage: &'a RawValue,
     result: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
+    forked_from: Option<ForkedFrom>,
     last_seq: i64,
 }
 
@@ -127,6 +129,7 @@ impl TaskJson {
             usage,
             result: detail.result,
             error: detail.error,
+            forked_from: detail.forked_from,
             last_seq: row.last_seq,
         };
         let body = serde_json::to_vec(&body).map_err(Error::internal)?;

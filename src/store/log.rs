@@ -309,7 +309,7 @@ pub async fn records(store: &Store, task: TaskId, after: Seq, limit: u32) -> Res
     rows.iter().map(|row| record(task, row)).collect()
 }
 
-fn record(task: TaskId, row: &PgRow) -> Result<Record, StoreError> {
+pub(super) fn record(task: TaskId, row: &PgRow) -> Result<Record, StoreError> {
     let raw = raw_event(row)?;
     let corrupt = |column| StoreError::corrupt("task_events", column, format!("{task}/{}", raw.seq));
     let data = format!(r#"{{"kind":"{}","data":{}}}"#, raw.kind, raw.data);

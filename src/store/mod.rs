@@ -12,6 +12,7 @@ pub mod baselines;
 pub mod blobs;
 pub mod deadlines;
 mod error;
+pub mod forks;
 pub mod idempotency;
 pub mod jobs;
 pub mod live;

@@ -21,6 +21,18 @@ pub struct NewTask<'a> {
 
 /// Makes a task with its head, its first event and its place in the queue.
 pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>) -> Result<(), StoreError> {
+    insert(tx, new).await?;
+    let event = |data| log::NewEvent { run: 1, turn: 0, data, private: None };
+    let events = [
+        event(EventData::TaskCreated { spec: Box::new(new.spec.clone()), author: new.author.to_owned() }),
+        event(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }),
+    ];
+    log::append_locked(tx, new.team, new.id, &events, &log::TaskChange::default()).await?;
+    jobs::put(tx, &run_task(new.team, new.id, new.created_by, new.spec.priority)).await
+}
+
+/// Makes the rows of a task and its head, without an event.
+pub(super) async fn insert(tx: &mut TeamTx, new: &NewTask<'_>) -> Result<(), StoreError> {
     let spec = serde_json::to_string(new.spec).map_err(|_| StoreError::corrupt("tasks", "spec", new.id))?;
     let labels = serde_json::to_value(&new.spec.labels).map_err(|_| StoreError::corrupt("tasks", "labels", new.id))?;
     let repository = match &new.spec.repository {
@@ -47,13 +59,7 @@ pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>) -> Result<(), StoreError
     .bind(LOG_VERSION)
     .execute(tx.connection())
     .await?;
-    let event = |data| log::NewEvent { run: 1, turn: 0, data, private: None };
-    let events = [
-        event(EventData::TaskCreated { spec: Box::new(new.spec.clone()), author: new.author.to_owned() }),
-        event(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }),
-    ];
-    log::append_locked(tx, new.team, new.id, &events, &log::TaskChange::default()).await?;
-    jobs::put(tx, &run_task(new.team, new.id, new.created_by, new.spec.priority)).await
+    Ok(())
 }
 
 /// The job that drives a task.

@@ -33,7 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("trackers", &["net", "secrets"]),
     ("runner", &["agent", "llm", "tools", "analysis", "checks", "workspace", "memory", "events", "store", "secrets"]),
     ("jobs", &["queue", "runner", "store", "workspace", "trackers", "memory", "net"]),
-    ("service", &["store", "memory", "auth", "secrets"]),
+    ("service", &["agent", "store", "memory", "auth", "secrets"]),
     ("api", &["service", "events", "auth", "trackers"]),
     ("dashboard", &[]),
 ];

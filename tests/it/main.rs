@@ -21,6 +21,7 @@ mod fairness;
 mod fallback;
 mod faults;
 mod format;
+mod forks;
 mod full_disk;
 mod golden;
 mod llm;

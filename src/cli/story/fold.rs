@@ -156,6 +156,12 @@ impl Story {
                 self.calls.clear();
                 vec![notice("↻", Tone::Warn, format!("went on after {after}{cut}"))]
             }
+            EventData::TaskForked { from, model, author } => {
+                let model = model.as_ref().map_or_else(String::new, |model| format!(", with {}", clean(model)));
+                let text = format!("forked from {} at {} by {}{model}", from.task, from.seq, clean(author));
+                self.calls.clear();
+                vec![notice("⑂", Tone::Plain, text)]
+            }
             EventData::TaskControl { action, author } => {
                 let what = match action {
                     Control::Cancel => "cancel",
