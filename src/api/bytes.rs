@@ -120,7 +120,12 @@ async fn check_log(
 }
 
 /// Bytes that a workspace made: never to be taken for a page of this site.
-async fn content(headers: &HeaderMap, content: Content, kind: &'static str, name: &str) -> Result<Response, ApiError> {
+pub(super) async fn content(
+    headers: &HeaderMap,
+    content: Content,
+    kind: &'static str,
+    name: &str,
+) -> Result<Response, ApiError> {
     let mut response = match content {
         Content::Bytes(bytes) => {
             let tag = reply::tag_of(&bytes);

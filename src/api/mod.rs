@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod approvals;
+mod archives;
 mod body;
 mod bytes;
 mod caller;

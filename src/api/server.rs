@@ -1,8 +1,8 @@
 //! The router with everything around it, and serving it.
 
 use super::{
-    ApiState, api_keys, approvals, body::JSON_BODY_BYTES_MAX, bytes, control, docs, error::ApiError, events, health,
-    memories, openapi, request_id, tasks, team, uploads,
+    ApiState, api_keys, approvals, archives, body::JSON_BODY_BYTES_MAX, bytes, control, docs, error::ApiError, events,
+    health, memories, openapi, request_id, tasks, team, uploads,
 };
 use axum::{
     Router,
@@ -31,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(control::routes())
         .merge(events::routes())
         .merge(bytes::routes())
+        .merge(archives::routes())
         .merge(approvals::routes())
         .merge(uploads::routes())
         .merge(memories::routes())

@@ -258,10 +258,14 @@ pub enum TaskCommand {
     /// Write a task with its whole log to a file
     Export {
         task: String,
+        /// Default: task-TASK.jsonl.gz
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Put placeholders for all that people, models, tools and files said
+        #[arg(long)]
+        redact: bool,
     },
-    /// Read an exported task
+    /// Make a task of an exported one
     Import { file: PathBuf },
 }
 

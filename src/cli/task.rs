@@ -12,10 +12,13 @@ use super::{
     view::TaskView,
     watch::{Interrupts, Watched, watch},
 };
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+};
 
 pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
     let Task { command, server, output: shape } = task;
@@ -64,8 +67,14 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         TaskCommand::Replay { .. } => Err(absent("replay")),
-        TaskCommand::Export { .. } => Err(absent("export")),
-        TaskCommand::Import { .. } => Err(absent("import")),
+        TaskCommand::Export { task, output: path, redact } => export(&api, &mut output, &task, path, redact).await,
+        TaskCommand::Import { file } => {
+            let file = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let imported = api.import(file).await?;
+            output.json(&imported);
+            output.lines(&table::task_page(&read_task(imported)?));
+            Ok(Exit::Done)
+        }
     }
 }
 
@@ -164,6 +173,23 @@ fn with_note(mut body: Value, note: Option<String>) -> Value {
         body["note"] = json!(note);
     }
     body
+}
+
+/// Writes the task's file, by default into the current directory.
+async fn export(
+    api: &Api,
+    output: &mut Output,
+    task: &str,
+    path: Option<PathBuf>,
+    redact: bool,
+) -> anyhow::Result<Exit> {
+    let file = api.export(path_word(task)?, redact).await?;
+    let path = path.unwrap_or_else(|| PathBuf::from(format!("task-{task}.jsonl.gz")));
+    std::fs::write(&path, &file).with_context(|| format!("cannot write {}", path.display()))?;
+    output.json(&json!({ "file": path, "bytes": file.len() }));
+    let text = format!("written to {} ({} bytes)", path.display(), file.len());
+    output.lines(&[Line::at(0).with("✔ ", Tone::Good).plain(text)]);
+    Ok(Exit::Done)
 }
 
 /// The patch alone on stdout, byte for byte.

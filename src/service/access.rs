@@ -14,6 +14,8 @@ pub enum Right {
     OpenNetwork,
     /// Delete a task of somebody else.
     DeleteOthersTasks,
+    /// Take a task of somebody else out, with all that only its worker reads.
+    ExportOthersTasks,
     ReadMemories,
     WriteMemories,
     /// Change or delete memories that belong to the whole team.
@@ -34,6 +36,7 @@ impl Right {
             Self::ReadTasks | Self::ReadTeam => (Role::Viewer, Scope::TasksRead),
             Self::WriteTasks => (Role::Member, Scope::TasksWrite),
             Self::OpenNetwork | Self::DeleteOthersTasks => (Role::Admin, Scope::TasksWrite),
+            Self::ExportOthersTasks => (Role::Admin, Scope::TasksRead),
             Self::ReadMemories => (Role::Viewer, Scope::Memories),
             Self::WriteMemories => (Role::Member, Scope::Memories),
             Self::ManageTeamMemories => (Role::Admin, Scope::Memories),

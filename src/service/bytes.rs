@@ -183,7 +183,7 @@ impl Service {
         Ok(Some(delta))
     }
 
-    async fn blob(&self, tx: &mut TeamTx, team: TeamId, hash: &BlobHash) -> Result<Content, Error> {
+    pub(super) async fn blob(&self, tx: &mut TeamTx, team: TeamId, hash: &BlobHash) -> Result<Content, Error> {
         let stored = blobs::read(tx, hash).await?.ok_or(Error::NotFound)?;
         Ok(match stored.content {
             Some(bytes) => Content::Bytes(bytes),

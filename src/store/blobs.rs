@@ -64,3 +64,15 @@ pub async fn read(tx: &mut TeamTx, hash: &BlobHash) -> Result<Option<Stored>, St
         .await?;
     Ok(row.map(|(size, content)| Stored { size: size as u64, content }))
 }
+
+/// Keeps a content within a use case's transaction, where it is small enough to lie in the database.
+pub async fn keep(tx: &mut TeamTx, team: TeamId, hash: &BlobHash, content: &[u8]) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO blobs (team, hash, size, content) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+        .bind(team.0)
+        .bind(hash.as_str())
+        .bind(content.len() as i64)
+        .bind(content)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}

@@ -73,26 +73,39 @@ pub enum Appended {
     Fenced,
 }
 
-struct Columns {
-    runs: Vec<i32>,
-    turns: Vec<i32>,
-    kinds: Vec<&'static str>,
-    data: Vec<String>,
-    private: Vec<Option<String>>,
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) runs: Vec<i32>,
+    pub(super) turns: Vec<i32>,
+    pub(super) kinds: Vec<&'static str>,
+    pub(super) data: Vec<String>,
+    pub(super) private: Vec<Option<String>>,
 }
 
 impl Columns {
     fn of(events: &[NewEvent]) -> Result<Self, StoreError> {
-        let mut columns =
-            Self { runs: Vec::new(), turns: Vec::new(), kinds: Vec::new(), data: Vec::new(), private: Vec::new() };
+        let mut columns = Self::default();
         for event in events {
-            columns.runs.push(event.run as i32);
-            columns.turns.push(event.turn as i32);
-            columns.kinds.push(event.data.kind());
-            columns.data.push(encode_data(&event.data)?);
-            columns.private.push(event.private.as_ref().map(encode).transpose()?);
+            columns.push(event.run, event.turn, &event.data, event.private.as_ref())?;
         }
         Ok(columns)
+    }
+
+    pub(super) fn of_records(records: &[Record]) -> Result<Self, StoreError> {
+        let mut columns = Self::default();
+        for Record { event, private } in records {
+            columns.push(event.run, event.turn, &event.data, private.as_ref())?;
+        }
+        Ok(columns)
+    }
+
+    fn push(&mut self, run: u32, turn: u32, data: &EventData, private: Option<&Private>) -> Result<(), StoreError> {
+        self.runs.push(run as i32);
+        self.turns.push(turn as i32);
+        self.kinds.push(data.kind());
+        self.data.push(encode_data(data)?);
+        self.private.push(private.map(encode).transpose()?);
+        Ok(())
     }
 }
 

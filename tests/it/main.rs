@@ -8,6 +8,7 @@ mod analysis;
 mod api;
 mod approvals;
 mod architecture;
+mod archives;
 mod baseline;
 mod checks;
 mod cli;

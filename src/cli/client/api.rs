@@ -135,6 +135,28 @@ impl Api {
         id.ok_or_else(|| ApiError::Nonsense("an upload without an id".into()))
     }
 
+    /// A task as one file.
+    pub async fn export(&self, task: &str, redact: bool) -> Result<Vec<u8>, ApiError> {
+        let query = [("redact", redact.to_string())];
+        let path = format!("/v1/tasks/{}/export", segment(task));
+        let response = self.get_response(&path, &query).await?;
+        Ok(response.bytes().await.map_err(|error| self.unreachable(error))?.into())
+    }
+
+    /// Makes a task of such a file.
+    pub async fn import(&self, file: Vec<u8>) -> Result<Value, ApiError> {
+        let file = bytes::Bytes::from(file);
+        let key = clock::new_id::<uuid::Uuid>().to_string();
+        let make = || {
+            self.request(Method::POST, "/v1/tasks/import", &[])
+                .header("idempotency-key", &key)
+                .header(header::CONTENT_TYPE, "application/gzip")
+                .timeout(UPLOAD_TIMEOUT)
+                .body(file.clone())
+        };
+        json(self.send_patiently(make).await?).await
+    }
+
     pub async fn task(&self, task: &str) -> Result<TaskView, ApiError> {
         read_task(self.get(&format!("/v1/tasks/{}", segment(task)), &[]).await?)
     }

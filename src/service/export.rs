@@ -1,0 +1,202 @@
+//! A task as one file, out and in again.
+//!
+//! What comes in is somebody else's word: a file makes a task that rests, with no network, whose
+//! repository is one that this service would fetch, or none that can be had.
+
+use super::{
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    archive::{self, Archive, Blob, CONTENTS_BYTES_MAX},
+    bytes::Content,
+    create::{REQUEST_CHARS_MAX, TITLE_CHARS_MAX, check_labels, check_priority, limits},
+    fork::{apply, fold, read_log},
+    idempotency,
+};
+use crate::{
+    agent::{self, Session},
+    clock,
+    domain::{
+        BlobHash, EventData, Principal, Private, Status, TaskId, TaskSpec, UploadId, WaitingFor,
+        event::{Record, RecoveredAfter, TreeDelta},
+        task::{NetworkPolicy, RepositorySource, Source},
+        tool::ToolOutcome,
+    },
+    store::{
+        TeamTx, blobs, forks,
+        log::{self, NewEvent, TaskChange},
+        task_views, tasks,
+    },
+};
+use std::collections::BTreeMap;
+
+impl Service {
+    /// A task with its whole log and the contents that it names, as one file.
+    pub async fn export_task(&self, principal: &Principal, id: TaskId, redacted: bool) -> Result<Content, Error> {
+        access::require(principal, Right::ReadTasks)?;
+        let mut tx = self.store().team(principal.team).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        if row.created_by != principal.user {
+            access::require(principal, Right::ExportOthersTasks)?;
+        }
+        let mut records = read_log(&mut tx, id).await?;
+        let blobs = self.contents(&mut tx, principal, &records, redacted).await?;
+        tx.commit().await?;
+        if redacted {
+            records = records.iter().map(archive::redact).collect::<Result<_, _>>().map_err(Error::internal)?;
+        }
+        let archive = Archive { task: id, redacted, records, blobs };
+        Ok(Content::Bytes(archive::pack(&archive).map_err(Error::internal)?))
+    }
+
+    async fn contents(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        records: &[Record],
+        redacted: bool,
+    ) -> Result<BTreeMap<BlobHash, Blob>, Error> {
+        let mut found = BTreeMap::new();
+        let mut left = CONTENTS_BYTES_MAX;
+        let mut wanted: Vec<BlobHash> = records.iter().flat_map(archive::named).collect();
+        let deltas: Vec<&BlobHash> = records.iter().filter_map(delta_of).collect();
+        wanted.reverse();
+        // A checkpoint's own content names those of its files, which go behind it.
+        while let Some(hash) = wanted.pop() {
+            if found.contains_key(&hash) {
+                continue;
+            }
+            let blob = if redacted {
+                Blob::LeftOut("redacted".to_owned())
+            } else {
+                match self.blob(tx, principal.team, &hash).await {
+                    Ok(Content::Bytes(bytes)) if bytes.len() <= left => Blob::Content(bytes),
+                    Ok(_) => Blob::LeftOut("too large".to_owned()),
+                    Err(Error::NotFound) => Blob::LeftOut("no longer kept".to_owned()),
+                    Err(error) => return Err(error),
+                }
+            };
+            if let Blob::Content(bytes) = &blob {
+                left -= bytes.len();
+                if deltas.contains(&&hash)
+                    && let Ok(delta) = serde_json::from_slice::<TreeDelta>(bytes)
+                {
+                    wanted.extend(delta.changed.into_iter().map(|entry| entry.content));
+                }
+            }
+            found.insert(hash, blob);
+        }
+        Ok(found)
+    }
+
+    /// Makes a task of a file: it rests, and its log is the file's.
+    pub async fn import_task(
+        &self,
+        principal: &Principal,
+        file: &[u8],
+        source: Source,
+        key: Option<&Idempotency>,
+    ) -> Result<Answer, Error> {
+        access::require(principal, Right::WriteTasks)?;
+        let mut archive = archive::unpack(file).map_err(|why| Error::invalid("", why))?;
+        self.disarm(&mut archive)?;
+        let id: TaskId = clock::new_id();
+        let last = archive.records.len() as i64;
+        let mut session = fold(id, &archive.records, last).map_err(|_| Error::invalid("", "the log is empty"))?;
+        let closing = closing(&session);
+        apply(&mut session, &closing);
+        check(&session.spec)?;
+
+        let mut tx = self.store().team(principal.team).await?;
+        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            return Ok(done);
+        }
+        for (hash, blob) in &archive.blobs {
+            if let Blob::Content(bytes) = blob {
+                blobs::keep(&mut tx, principal.team, hash, bytes).await?;
+            }
+        }
+        session.spec.source = source;
+        let new = tasks::NewTask {
+            team: principal.team,
+            id,
+            created_by: principal.user,
+            author: &principal.user_name,
+            spec: &session.spec,
+        };
+        forks::import(&mut tx, &new, &archive.records).await?;
+        let change = TaskChange {
+            status: Some((session.status, session.waiting_for)),
+            phase: Some(session.phase),
+            detail: Some(&session.detail()),
+            run: Some(session.run),
+            ..TaskChange::default()
+        };
+        let last_seq = log::append_locked(&mut tx, principal.team, id, &closing, &change).await?;
+        let answer = self.made(&mut tx, principal, id).await?;
+        let answer = idempotency::commit(tx, principal, key, answer).await?;
+        self.committed(principal.team, id, last_seq);
+        Ok(answer)
+    }
+
+    /// Takes from a log what this service would not have granted.
+    fn disarm(&self, archive: &mut Archive) -> Result<(), Error> {
+        let Some(EventData::TaskCreated { spec, .. }) = archive.records.first_mut().map(|first| &mut first.event.data)
+        else {
+            return Err(Error::invalid("", "the log is empty"));
+        };
+        spec.network = NetworkPolicy::default();
+        spec.environment = None;
+        if let Some(RepositorySource::Git { url, reference }) = &spec.repository {
+            let refused = (self.hooks().repository_url)(url).is_err()
+                || reference.as_ref().is_some_and(|name| (self.hooks().repository_ref)(name).is_err());
+            if refused {
+                // One that nobody has: the history can be read, and no run can go on with it.
+                let upload = UploadId(uuid::Uuid::nil());
+                spec.repository = Some(RepositorySource::Upload { upload, reference: None });
+            }
+        }
+        check(spec)
+    }
+}
+
+fn delta_of(record: &Record) -> Option<&BlobHash> {
+    match &record.private {
+        Some(Private::Checkpoint { delta }) => Some(delta),
+        _ => None,
+    }
+}
+
+/// What an imported task asks for has the same bounds as what is asked for here.
+fn check(spec: &TaskSpec) -> Result<(), Error> {
+    let mut faults = Faults::default();
+    faults.text("/spec/request", &spec.request, REQUEST_CHARS_MAX);
+    faults.line("/spec/title", &spec.title, TITLE_CHARS_MAX);
+    limits(&spec.limits.as_patch(), &mut faults);
+    check_priority(spec.priority.into(), &mut faults);
+    check_labels(&spec.labels, &mut faults);
+    faults.finish()
+}
+
+/// A log that was exported in the midst of a run comes to rest, as after the loss of its host.
+fn closing(session: &Session) -> Vec<NewEvent> {
+    if session.status.is_rest() {
+        return Vec::new();
+    }
+    let mut events = Vec::new();
+    if session.status == Status::Running {
+        let (after, cut) = (RecoveredAfter::HostLoss, session.in_doubt());
+        events.push(EventData::Recovered { after, interrupted: cut.iter().map(|call| call.call.clone()).collect() });
+        events.extend(cut.into_iter().map(|call| EventData::ToolCompleted {
+            call: call.call,
+            tool: call.tool,
+            outcome: ToolOutcome::Interrupted,
+            output: agent::prompt::crash_text(after),
+            exit_code: None,
+            duration_ms: 0,
+        }));
+    }
+    let waiting_for = Some(WaitingFor::Paused);
+    events.push(EventData::TaskStatus { status: Status::Waiting, waiting_for, error: None });
+    let (run, turn) = (session.run, session.turn);
+    events.into_iter().map(|data| NewEvent { run, turn, data, private: None }).collect()
+}

@@ -1,0 +1,157 @@
+//! Tasks as files: out of one place and into another.
+
+use crate::support::service::{Api, Ground, TestService, call, say};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+
+async fn ground(script: &Value) -> (Ground, TestService, Api) {
+    let ground = Ground::new(script).await;
+    ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
+    let service = ground.start().await;
+    let api = service.api();
+    (ground, service, api)
+}
+
+fn request(ground: &Ground, text: &str) -> Value {
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    json!({ "request": text, "mode": "answer", "repository": { "url": url } })
+}
+
+async fn export(api: &Api, task: &str, query: &str) -> (u16, Vec<u8>) {
+    let request = api.http.get(format!("{}/v1/tasks/{task}/export{query}", api.base)).bearer_auth(&api.key);
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+}
+
+async fn import(api: &Api, file: Vec<u8>) -> (u16, Value) {
+    let request = api.http.post(format!("{}/v1/tasks/import", api.base)).bearer_auth(&api.key).body(file);
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn lines(file: &[u8]) -> Vec<Value> {
+    let mut text = String::new();
+    GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn file(lines: &[Value]) -> Vec<u8> {
+    let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+    for line in lines {
+        writeln!(file, "{line}").unwrap();
+    }
+    file.finish().unwrap()
+}
+
+/// Everything of a log but the task's id.
+async fn log(api: &Api, task: &str) -> Vec<Value> {
+    let mut events = api.events(task).await;
+    for event in &mut events {
+        event["task"].take();
+    }
+    events
+}
+
+fn script() -> Value {
+    json!({ "rules": [
+        { "when": { "contains": "is it there" }, "reply": say("It is.") },
+        { "when": { "calls": 0 }, "reply": call("shell", json!({ "command": "echo secret-word > made.txt" })) },
+        { "when": {}, "reply": say("Made.") },
+    ] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_makes_the_same_task_in_another_team_and_a_message_goes_on_with_it() {
+    let (ground, service, api) = ground(&script()).await;
+    let id = api.create(&request(&ground, "make it")).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let (status, exported) = export(&api, &id, "").await;
+    assert_eq!(status, 200);
+
+    let eve = ground.member(&api.base, "other", "eve").await;
+    assert_eq!(export(&eve, &id, "").await.0, 404);
+    let (status, made) = import(&eve, exported).await;
+    assert_eq!((status, &made["status"]), (201, &json!("succeeded")), "{made:#}");
+    assert_eq!(made["result"]["answer"], "Made.");
+    let copy = made["id"].as_str().unwrap();
+    assert_eq!(log(&eve, copy).await, log(&api, &id).await);
+    // The contents came along: a file of the working copy is read from them.
+    let (status, made) = eve.text(&format!("/v1/tasks/{copy}/files/made.txt")).await;
+    assert_eq!((status, made.as_str()), (200, "secret-word\n"));
+    assert_eq!(eve.post(&format!("/v1/tasks/{copy}/messages"), &json!({ "text": "is it there" })).await.0, 202);
+    let task = eve.until(copy, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    assert_eq!(task["result"]["answer"], "It is.");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redacted_file_has_the_shape_and_none_of_the_words() {
+    let (ground, service, api) = ground(&script()).await;
+    let id = api.create(&request(&ground, "make the secret-word")).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let (status, exported) = export(&api, &id, "?redact=true").await;
+    assert_eq!(status, 200);
+    let words = lines(&exported);
+    let text = words.iter().map(Value::to_string).collect::<String>();
+    for word in ["secret", "echo", "calc", "Made", "return a", "file://"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert!(words.iter().all(|line| line["blob"]["content"].is_null()));
+    let (status, made) = import(&api, exported).await;
+    assert_eq!((status, &made["status"]), (201, &json!("succeeded")), "{made:#}");
+    let (events, copy) = (log(&api, &id).await, log(&api, made["id"].as_str().unwrap()).await);
+    let shape = |events: &[Value]| -> Vec<Value> {
+        let of = |e: &Value| json!([e["seq"], e["kind"], e["at"], e["data"]["exit_code"], e["data"]["usage"]]);
+        events.iter().map(of).collect()
+    };
+    assert_eq!(shape(&copy), shape(&events));
+    let output = |events: &[Value]| {
+        let done = events.iter().find(|event| event["kind"] == "tool.completed").unwrap();
+        done["data"]["output"].as_str().unwrap().len()
+    };
+    assert_eq!(output(&copy), output(&events));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_what_it_says_is_refused_with_its_line() {
+    let (ground, service, api) = ground(&script()).await;
+    let id = api.create(&request(&ground, "make it")).await;
+    api.rest(&id).await;
+    let whole = lines(&export(&api, &id, "").await.1);
+    let changed = |line: usize, pointer: &str, value: Value| {
+        let mut lines = whole.clone();
+        *lines[line].pointer_mut(pointer).unwrap() = value;
+        lines
+    };
+    let blob = whole.iter().position(|line| line["blob"]["content"].is_string()).unwrap();
+    let answered = whole.iter().position(|line| line["event"]["kind"] == "model.completed").unwrap();
+    let cases = [
+        (changed(0, "/version", json!(2)), "version 1"),
+        (changed(2, "/event/seq", json!(7)), "line 3"),
+        (changed(2, "/event/kind", json!("task.eaten")), "line 3"),
+        (changed(3, "/event/run", json!(9)), "line 4"),
+        (changed(answered, "/event/data/usage/input_tokens", json!(u64::MAX)), "larger"),
+        (changed(1, "/event/data/spec/limits/turns", json!(4_000_000)), "limits"),
+        (changed(blob, "/blob/content", json!("AAAA")), "hash"),
+        (whole[..3].to_vec(), "events"),
+    ];
+    for (lines, why) in cases {
+        let (status, problem) = import(&api, file(&lines)).await;
+        assert_eq!(status, 422, "{why}: {problem}");
+        assert!(problem["errors"].to_string().contains(why), "{why}: {problem}");
+    }
+    assert_eq!(import(&api, b"no gzip".to_vec()).await.0, 422);
+    let (_, listed) = api.get("/v1/tasks").await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "nothing was made of them");
+    // What this service would not fetch or grant is not there to go on with.
+    let mut foreign = changed(1, "/event/data/spec/repository/url", json!("file:///etc"));
+    foreign[1]["event"]["data"]["spec"]["network"] = json!({ "mode": "open", "hosts": [] });
+    let (status, made) = import(&api, file(&foreign)).await;
+    assert_eq!(status, 201, "{made:#}");
+    assert_eq!(made["repository"]["url"], Value::Null);
+    let created = &api.events(made["id"].as_str().unwrap()).await[0];
+    assert_eq!(created["data"]["spec"]["network"]["mode"], "off");
+    service.stop().await;
+}
