@@ -96,7 +96,7 @@ pub(super) fn named(record: &Record) -> Vec<BlobHash> {
         Some(Private::Brief { head, .. }) => vec![head.instructions.clone(), head.tools.clone()],
         Some(Private::Output { blob, .. }) => blob.iter().cloned().collect(),
         Some(Private::Checkpoint { delta }) => vec![delta.clone()],
-        Some(Private::Patch { blob }) => vec![blob.clone()],
+        Some(Private::Patch { blob, .. }) => vec![blob.clone()],
         Some(Private::Memory { .. } | Private::Reply(_) | Private::Compaction { .. }) | None => Vec::new(),
     };
     let checks: &[CheckResult] = match &record.event.data {
