@@ -17,9 +17,9 @@ pub(super) fn fold(session: &mut Session, seq: Seq, formatted: &[Formatted]) {
         return;
     }
     let files: BTreeMap<&str, &str> = formatted.iter().map(|file| (file.path.as_str(), file.by.as_str())).collect();
-    let lines: String = by_formatter(files.into_iter()).into_iter().map(|line| format!("- {line}\n")).collect();
+    let lines = by_formatter(files.into_iter()).join("\n- ");
     let text = format!(
-        "Before the checks, files that you changed were formatted by the repository's own formatter:\n{lines}\
+        "Before the checks, files that you changed were formatted by the repository's own formatter:\n- {lines}\n\
          Read them again before you edit them."
     );
     session

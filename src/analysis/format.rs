@@ -71,11 +71,11 @@ impl Configured<'_> {
     fn has_one(&self, directory: &str, names: &[&str]) -> bool {
         names.iter().any(|name| (self.has)(&join(directory, name)))
     }
+}
 
-    /// The nearest directory above a file that shows the formatter.
-    fn home<'p>(&self, path: &'p str, shows: impl Fn(&str) -> bool) -> Option<&'p str> {
-        ancestors(parent(path)).find(|directory| shows(directory))
-    }
+/// The nearest directory above a file that shows the formatter.
+fn home(path: &str, shows: impl Fn(&str) -> bool) -> Option<&str> {
+    ancestors(parent(path)).find(|directory| shows(directory))
 }
 
 /// The files to read before [`formatter`] is asked about these: manifests in the directories above.
@@ -115,24 +115,22 @@ pub fn formatter(path: &str, base: Configured<'_>) -> Option<Formatter> {
     let kind = extension(path);
     match kind {
         "rs" => {
-            let home = base.home(path, |directory| base.has_one(directory, &["Cargo.toml"]))?;
+            let home = home(path, |directory| base.has_one(directory, &["Cargo.toml"]))?;
             Some(Formatter { tool: Tool::Rustfmt, home: home.to_owned(), edition: Some(edition(home, base)) })
         }
-        "go" => of(Tool::Gofmt, base.home(path, |directory| base.has_one(directory, &["go.mod"]))?),
+        "go" => of(Tool::Gofmt, home(path, |directory| base.has_one(directory, &["go.mod"]))?),
         _ if PYTHON.contains(&kind) => {
             let black = |directory: &str| read::at(&base.toml(directory, "pyproject.toml"), "tool.black").is_some();
-            match base.home(path, black) {
+            match home(path, black) {
                 Some(home) => of(Tool::Black, home),
-                None => of(Tool::Ruff, base.home(path, |directory| formats_with_ruff(directory, base))?),
+                None => of(Tool::Ruff, home(path, |directory| formats_with_ruff(directory, base))?),
             }
         }
-        _ if C.contains(&kind) => {
-            of(Tool::ClangFormat, base.home(path, |directory| base.has_one(directory, CLANG_FILES))?)
-        }
-        _ if WEB.contains(&kind) => match base.home(path, |directory| has_prettier(directory, base)) {
+        _ if C.contains(&kind) => of(Tool::ClangFormat, home(path, |directory| base.has_one(directory, CLANG_FILES))?),
+        _ if WEB.contains(&kind) => match home(path, |directory| has_prettier(directory, base)) {
             Some(home) => of(Tool::Prettier, home),
             None if !BIOME.contains(&kind) => None,
-            None => of(Tool::Biome, base.home(path, |directory| base.has_one(directory, BIOME_FILES))?),
+            None => of(Tool::Biome, home(path, |directory| base.has_one(directory, BIOME_FILES))?),
         },
         _ => None,
     }

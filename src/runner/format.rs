@@ -109,7 +109,7 @@ impl Driver {
                 .map(|target| Formatted { path: target.path.clone(), by: target.formatter.name().to_owned() });
             self.record_formatted(found, formatted.collect()).await?;
         }
-        Ok(ended?)
+        ended
     }
 }
 
