@@ -218,6 +218,9 @@ fn patch(session: &mut Session, private: Option<&Private>) {
 fn next_run(session: &mut Session, run: u32) {
     session.run = run;
     session.model.clone_from(&session.spec.model);
+    // A person wants it tried again: what did not fit then is made to fit anew.
+    session.overflowed = false;
+    session.compactions_in_row = 0;
     session.used = RunUse::default();
     session.running_since = None;
     session.checked = None;
@@ -233,6 +236,9 @@ fn next_run(session: &mut Session, run: u32) {
         opened: session.opened,
         items: session.items.len(),
         replaced: None,
+        context_tokens: session.context_tokens,
+        added_bytes: session.added_bytes,
+        ledger: session.ledger.clone(),
         checkpoint: session.checkpoint.clone(),
         planning: session.planning.clone(),
         said: session
@@ -277,6 +283,10 @@ fn control(session: &mut Session, action: Control) {
 fn rewind(session: &mut Session) {
     let start = std::mem::take(&mut session.run_start);
     session.opened = start.opened;
+    session.context_tokens = start.context_tokens;
+    session.added_bytes = start.added_bytes;
+    session.ledger.clone_from(&start.ledger);
+    session.asked.clear();
     match &start.replaced {
         Some(items) => session.items.clone_from(items),
         None => session.items.truncate(start.items),

@@ -213,6 +213,10 @@ pub(super) struct RunStart {
     pub items: usize,
     /// The items at the run's start, where a compaction has replaced them since.
     pub replaced: Option<Vec<Item>>,
+    /// The size of the prompt and what was kept of the course, at the run's start.
+    pub context_tokens: u64,
+    pub added_bytes: u64,
+    pub ledger: Ledger,
     pub checkpoint: Option<CheckpointRef>,
     pub planning: Option<Planning>,
     /// People's words of this run, shown or not.

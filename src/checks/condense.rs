@@ -14,7 +14,7 @@ pattern!(JAVA_FRAME, r"^\s+at ([\w.$/]+)\([^)]*\)$");
 pattern!(GO_PLACE, r"^\t(/\S+\.go):\d+");
 pattern!(
     FOREIGN,
-    r"^(?:/rustc/|/usr/|/root/|/opt/|/home/[^/]+/\.|node:|<|(?:java|jdk|sun|kotlin|org\.junit|org\.gradle|org\.apache\.maven)[./])|node_modules/|site-packages/|dist-packages/|/lib/python3|/\.venv/|/\.cargo/|/pkg/mod/|/vendor/"
+    r"^(?:/rustc/|/usr/|/opt/|/home/[^/]+/\.|node:|<|(?:java|jdk|sun|kotlin|org\.junit|org\.gradle|org\.apache\.maven)[./])|node_modules/|site-packages/|dist-packages/|/lib/python3|/\.venv/|/\.cargo/|/pkg/mod/|/vendor/"
 );
 
 /// The lines that matter, each as it is; what is left out is counted in its place.

@@ -1,17 +1,12 @@
 //! Tasks as files: out of one place and into another.
 
-use crate::support::service::{Api, Ground, TestService, call, say};
+use crate::support::{
+    calculator::served,
+    service::{Api, Ground, call, say},
+};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-
-async fn ground(script: &Value) -> (Ground, TestService, Api) {
-    let ground = Ground::new(script).await;
-    ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
-    let service = ground.start().await;
-    let api = service.api();
-    (ground, service, api)
-}
 
 fn request(ground: &Ground, text: &str) -> Value {
     let url = format!("file://{}", ground.repositories.path().join("calc").display());
@@ -63,7 +58,7 @@ fn script() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_makes_the_same_task_in_another_team_and_a_message_goes_on_with_it() {
-    let (ground, service, api) = ground(&script()).await;
+    let (ground, service, api) = served(&script()).await;
     let id = api.create(&request(&ground, "make it")).await;
     assert_eq!(api.rest(&id).await["status"], "succeeded");
     let (status, exported) = export(&api, &id, "").await;
@@ -87,7 +82,7 @@ async fn a_file_makes_the_same_task_in_another_team_and_a_message_goes_on_with_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redacted_file_has_the_shape_and_none_of_the_words() {
-    let (ground, service, api) = ground(&script()).await;
+    let (ground, service, api) = served(&script()).await;
     let id = api.create(&request(&ground, "make the secret-word")).await;
     assert_eq!(api.rest(&id).await["status"], "succeeded");
     let (status, exported) = export(&api, &id, "?redact=true").await;
@@ -116,7 +111,7 @@ async fn a_redacted_file_has_the_shape_and_none_of_the_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_what_it_says_is_refused_with_its_line() {
-    let (ground, service, api) = ground(&script()).await;
+    let (ground, service, api) = served(&script()).await;
     let id = api.create(&request(&ground, "make it")).await;
     api.rest(&id).await;
     let whole = lines(&export(&api, &id, "").await.1);

@@ -2,15 +2,13 @@
 
 use crate::support::{
     calculator::{self, request, ten_turns},
+    failpoint::each_at_its_own_boundary,
     process::Process,
     service::second_data_dir,
 };
-use journeyman::{domain::TaskId, runner::Failpoint};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, HashMap},
-    ops::ControlFlow,
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -73,19 +71,7 @@ fn assert_prefixes(requests: &[Value], task: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_step_boundary_changes_nothing_but_what_tells_of_it() {
-    // The nth task that is seen crashes at its nth boundary, once; the first never does.
-    let seen: Arc<Mutex<HashMap<TaskId, (u32, bool)>>> = Arc::default();
-    let crashed = Arc::clone(&seen);
-    let failpoint: Failpoint = Arc::new(move |task, boundary| {
-        let mut seen = crashed.lock().unwrap();
-        let next = seen.len() as u32;
-        let (at, done) = seen.entry(task).or_insert((next, false));
-        if *at == boundary && !*done {
-            *done = true;
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
+    let (failpoint, seen) = each_at_its_own_boundary();
     let ground = calculator::ground(&ten_turns()).await;
     let service = ground.start_with(ground.data.path(), Some(failpoint)).await;
     let api = service.api();

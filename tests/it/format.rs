@@ -1,16 +1,11 @@
 //! Tests of formatting before the checks, by whole tasks: a formatter that the repository brings, and rustfmt.
 
-use crate::support::service::{Api, Ground, call, git, plan, say};
-use journeyman::{domain::TaskId, runner::Failpoint};
-use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    ops::ControlFlow,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
+use crate::support::{
+    failpoint::each_at_its_own_boundary,
+    service::{Api, Ground, call, git, plan, say},
 };
+use serde_json::{Value, json};
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 /// Takes blanks from the ends of lines; it stands where prettier would.
 const STRIPS: &str = "#!/bin/sh\nexec sed 's/ *$//'\n";
@@ -99,19 +94,7 @@ async fn files_that_were_clean_are_formatted_before_the_checks_and_the_model_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_boundary_neither_loses_nor_doubles_what_was_formatted() {
-    // The nth task that is seen crashes at its nth boundary, once; the first never does.
-    let seen: Arc<Mutex<HashMap<TaskId, (u32, bool)>>> = Arc::default();
-    let crashed = Arc::clone(&seen);
-    let failpoint: Failpoint = Arc::new(move |task, boundary| {
-        let mut seen = crashed.lock().unwrap();
-        let next = seen.len() as u32;
-        let (at, done) = seen.entry(task).or_insert((next, false));
-        if *at == boundary && !*done {
-            *done = true;
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
+    let (failpoint, seen) = each_at_its_own_boundary();
     let edit = call("edit", json!({ "path": "a.js", "old": "let a = 1;", "new": "let a = 2;   " }));
     let again = call("shell", json!({ "command": "printf 'let a = 2;   \\n' > a.js" }));
     let ground = Ground::new(&json!({ "sequence": [plan(), edit, again, say("Done.")] })).await;

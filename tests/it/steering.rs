@@ -1,16 +1,11 @@
 //! Tests of people's hands on a running task: messages, cancel, pause, resume, retry, approvals, limits.
 
-use crate::support::service::{Api, Ground, TestService, call, plan, say};
+use crate::support::{
+    calculator::served,
+    service::{Api, Ground, call, plan, say},
+};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-async fn ground(script: &Value) -> (Ground, TestService, Api) {
-    let ground = Ground::new(script).await;
-    ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
-    let service = ground.start().await;
-    let api = service.api();
-    (ground, service, api)
-}
 
 fn request(ground: &Ground, more: &Value) -> Value {
     let url = format!("file://{}", ground.repositories.path().join("calc").display());
@@ -40,7 +35,7 @@ fn texts(request: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_a_running_command_at_once() {
     let script = json!({ "sequence": [call("shell", json!({ "command": "sleep 60" })), say("never")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({}))).await;
     has(&api, &id, "tool.started", 1).await;
     let since = Instant::now();
@@ -59,7 +54,7 @@ async fn a_cancel_ends_a_running_command_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupting_message_cuts_the_call_off_and_is_the_next_thing_the_model_reads() {
     let script = json!({ "sequence": [call("shell", json!({ "command": "sleep 60" })), say("As you wish.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({}))).await;
     has(&api, &id, "tool.started", 1).await;
     let message = json!({ "text": "stop that, answer at once", "on_busy": "interrupt" });
@@ -82,7 +77,7 @@ async fn a_steering_message_waits_for_the_next_call_and_a_queued_one_for_the_nex
     let script = json!({ "sequence": [
         call("shell", json!({ "command": "sleep 1" })), say("Steered."), say("And the queued one."),
     ] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({}))).await;
     has(&api, &id, "tool.started", 1).await;
     for (text, on_busy) in [("do that later", "queue"), ("mind the zero", "steer")] {
@@ -104,7 +99,7 @@ async fn a_paused_task_waits_and_a_resume_goes_on_where_it_was() {
         call("shell", json!({ "command": "cat made.txt" })),
         say("Done."),
     ] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "mode": "answer" }))).await;
     has(&api, &id, "tool.started", 1).await;
     assert_eq!(api.post(&format!("/v1/tasks/{id}/pause"), &json!({})).await.0, 202);
@@ -123,7 +118,7 @@ async fn a_paused_task_waits_and_a_resume_goes_on_where_it_was() {
 async fn a_limit_ends_the_run_with_its_patch_kept_and_a_resume_with_more_goes_on() {
     let fix = call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" }));
     let script = json!({ "sequence": [plan(), fix, call("shell", json!({ "command": "true" })), say("Done.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "limits": { "turns": 2 } }))).await;
     let task = api.rest(&id).await;
     assert_eq!(task["error"]["code"], "limit_turns", "{task:#}");
@@ -142,7 +137,7 @@ async fn a_retry_starts_from_the_start_of_the_last_run() {
     let script = json!({ "sequence": [
         call("shell", json!({ "command": "ls; touch left.txt" })), call("shell", json!({ "command": "true" })), say("Done."),
     ] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "mode": "answer", "limits": { "turns": 2 } }))).await;
     assert_eq!(api.rest(&id).await["error"]["code"], "limit_turns");
     let (status, answer) = api.post(&format!("/v1/tasks/{id}/retry"), &json!({ "limits": { "turns": 10 } })).await;
@@ -168,7 +163,7 @@ async fn a_retry_starts_from_the_start_of_the_last_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_that_has_not_come_yet_is_taken_back_by_a_resume() {
     let script = json!({ "sequence": [call("shell", json!({ "command": "sleep 3" })), say("Done.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "mode": "answer" }))).await;
     has(&api, &id, "tool.started", 1).await;
     let act = async |action: &str| api.post(&format!("/v1/tasks/{id}/{action}"), &json!({})).await.0;
@@ -188,7 +183,7 @@ async fn a_task_at_rest_shows_its_patch_so_far_and_its_commands_whole_output() {
         call("shell", json!({ "command": "sleep 60" })),
         say("Done."),
     ] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({}))).await;
     has(&api, &id, "checkpoint", 2).await;
     has(&api, &id, "tool.started", 4).await;
@@ -212,7 +207,7 @@ async fn a_task_at_rest_shows_its_patch_so_far_and_its_commands_whole_output() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_after_the_end_changes_the_task_and_not_its_log() {
     let script = json!({ "sequence": [say("It subtracts."), say("It still does.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "mode": "answer" }))).await;
     let task = api.rest(&id).await;
     let edit = async |body: &Value| {
@@ -242,7 +237,7 @@ async fn an_edit_after_the_end_changes_the_task_and_not_its_log() {
 async fn a_plan_waits_for_its_approval_and_may_come_back_edited() {
     let fix = call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" }));
     let script = json!({ "sequence": [plan(), fix, say("Done.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "approval": "plan" }))).await;
     let task = api.rest(&id).await;
     assert_eq!((&task["status"], &task["waiting_for"]), (&json!("waiting"), &json!("approval")), "{task:#}");
@@ -264,7 +259,7 @@ async fn a_plan_waits_for_its_approval_and_may_come_back_edited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_plan_is_told_to_the_model() {
     let script = json!({ "sequence": [plan(), say("Then I leave it.")] });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "approval": "plan" }))).await;
     api.rest(&id).await;
     let (_, pending) = api.get(&format!("/v1/tasks/{id}/approvals")).await;
@@ -279,7 +274,7 @@ async fn a_denied_plan_is_told_to_the_model() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_user_told_the_service_to_remember_is_in_his_next_prompt() {
-    let (ground, service, api) = ground(&json!({ "sequence": [say("Noted.")] })).await;
+    let (ground, service, api) = served(&json!({ "sequence": [say("Noted.")] })).await;
     let memory = json!({ "text": "Write comments in Esperanto.", "kind": "preference", "scope": "user" });
     let (status, answer) = api.post("/v1/memories", &memory).await;
     assert_eq!(status, 201, "{answer}");
@@ -294,7 +289,7 @@ async fn what_a_user_told_the_service_to_remember_is_in_his_next_prompt() {
 async fn a_limit_that_comes_near_is_told_once_and_reached_all_the_same() {
     let look = |n: u32| call("shell", json!({ "command": format!("echo {n}") }));
     let script = json!({ "sequence": (0..12).map(look).collect::<Vec<_>>() });
-    let (ground, service, api) = ground(&script).await;
+    let (ground, service, api) = served(&script).await;
     let id = api.create(&request(&ground, &json!({ "limits": { "turns": 10 } }))).await;
     let task = api.rest(&id).await;
     assert_eq!(task["error"]["code"], "limit_turns", "{task:#}");

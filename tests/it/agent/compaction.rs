@@ -149,3 +149,23 @@ fn a_retry_goes_back_to_before_the_compaction() {
     assert!(play.session.items().is_empty(), "the run began with nothing: {:?}", play.session.items());
     assert_eq!(play.session.inputs.len(), 1, "the request is to be shown again");
 }
+
+#[test]
+fn a_run_that_did_not_fit_can_be_tried_again() {
+    for action in [Control::Retry, Control::Resume] {
+        let mut play = full();
+        for _ in 0..3 {
+            play.step();
+            compact(&mut play, None);
+            let reason = "too long".to_owned();
+            let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
+            play.record(data, None);
+        }
+        assert!(matches!(play.step(), Step::Finish { .. }), "{action:?}");
+        let run = play.session.run + 1;
+        play.record_in(run, EventData::TaskControl { action, author: "a".into() });
+        play.status(Status::Queued);
+        play.status(Status::Running);
+        assert!(matches!(play.step(), Step::Call { .. }), "{action:?}");
+    }
+}

@@ -97,10 +97,19 @@ impl Play {
     }
 
     pub(super) fn record(&mut self, data: EventData, private: Option<Private>) {
+        self.record_as(self.session.run, data, private);
+    }
+
+    /// An event that begins another run.
+    pub(super) fn record_in(&mut self, run: u32, data: EventData) {
+        self.record_as(run, data, None);
+    }
+
+    fn record_as(&mut self, run: u32, data: EventData, private: Option<Private>) {
         let event = Event {
             seq: self.session.last_seq + 1,
             task: self.session.task,
-            run: self.session.run,
+            run,
             turn: self.session.turn_of(&data),
             at: self.now,
             data,

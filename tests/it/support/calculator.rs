@@ -1,6 +1,6 @@
 //! A repository whose addition is wrong, and a model that mends it in ten turns.
 
-use super::service::{Ground, call, plan, say};
+use super::service::{Api, Ground, TestService, call, plan, say};
 use serde_json::{Value, json};
 
 pub(crate) const BROKEN: &str = "def add(a, b):\n    return a - b\n";
@@ -36,4 +36,13 @@ pub(crate) async fn ground(script: &Value) -> Ground {
     let ground = Ground::new(script).await;
     ground.repositories.make("calc", &[("calc.py", BROKEN), ("test_calc.py", TESTS)]);
     ground
+}
+
+/// The same without tests, and a service over it that has started.
+pub(crate) async fn served(script: &Value) -> (Ground, TestService, Api) {
+    let ground = Ground::new(script).await;
+    ground.repositories.make("calc", &[("calc.py", BROKEN)]);
+    let service = ground.start().await;
+    let api = service.api();
+    (ground, service, api)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod calculator;
 pub(crate) mod database;
+pub(crate) mod failpoint;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod sandbox;
