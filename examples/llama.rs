@@ -107,7 +107,14 @@ async fn ask(
     live: impl FnMut(Live) + Send,
 ) -> Result<Completed, ModelError> {
     let client = Client::new(ClientSettings::default())?;
-    client.call(model, conversation, Call { cache_key: "llama", share: "", turn, max_output_tokens }, live).await
+    client
+        .call(
+            model,
+            conversation,
+            Call { cache_key: "llama", share: "", turn, max_output_tokens, repeats_max: 0 },
+            live,
+        )
+        .await
 }
 
 /// Three turns: streaming, counts, and a cache that holds what went before.

@@ -2,7 +2,8 @@
 //!
 //! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
 //! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
-//! goes into `docs/BENCHMARKS.md`. Figures are medians unless they say otherwise.
+//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched. Figures are
+//! medians unless they say otherwise.
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets what it did not expect has failed")]
@@ -22,17 +23,35 @@ async fn main() {
     floor.measure(&mut report).await;
     let stand = Stand::start(&floor.database_url);
     scenarios::at_rest(&stand, &mut report);
-    scenarios::first_request(&stand, &mut report).await;
-    scenarios::turns_of_a_long_task(&stand, &mut report).await;
-    for tasks in [1, 32, 100, 200] {
-        scenarios::tasks_at_once(&stand, tasks, &mut report).await;
+    if wanted("first") {
+        scenarios::first_request(&stand, &mut report).await;
+        scenarios::first_request_of_a_new_base(&stand, &mut report).await;
     }
-    scenarios::reads(&stand, &floor, &mut report).await;
-    for watchers in [1, 50, 1_000] {
-        scenarios::watched(&stand, &floor, watchers, &mut report).await;
+    if wanted("turns") {
+        scenarios::turns_of_a_long_task(&stand, &mut report).await;
+        scenarios::turns_of_a_large_task(&stand, &mut report).await;
+    }
+    if wanted("tasks") {
+        for tasks in [1, 32, 100, 200] {
+            scenarios::tasks_at_once(&stand, tasks, &mut report).await;
+        }
+    }
+    if wanted("reads") {
+        scenarios::reads(&stand, &floor, &mut report).await;
+    }
+    if wanted("watched") {
+        for watchers in [1, 50, 1_000] {
+            scenarios::watched(&stand, &floor, watchers, &mut report).await;
+        }
     }
     drop(stand);
     floor.stop().await;
     report.print();
     report.write(std::env::args().any(|argument| argument == "--write"));
+}
+
+/// Whether a scenario is to run: all do, unless some are named.
+fn wanted(scenario: &str) -> bool {
+    let mut named = std::env::args().skip_while(|argument| argument != "--only").skip(1).peekable();
+    named.peek().is_none() || named.any(|name| name == scenario)
 }

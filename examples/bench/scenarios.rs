@@ -3,7 +3,7 @@
 use super::{
     floor::Floor,
     report::{Report, median, quantile},
-    stand::{LONG, Stand, now_us},
+    stand::{LARGE, LONG, Stand, now_us},
 };
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -29,17 +29,45 @@ pub(crate) async fn first_request(stand: &Stand, report: &mut Report) {
     report.at_most("POST to first model request, 2,000 files", median(&mut taken), "ms", 150.0);
 }
 
-/// From the end of a reply to the arrival of the next request.
-pub(crate) async fn turns_of_a_long_task(stand: &Stand, report: &mut Report) {
+/// The same with a commit that was never seen: it is fetched, its code parsed, the brief made whole.
+pub(crate) async fn first_request_of_a_new_base(stand: &Stand, report: &mut Report) {
+    let task = stand.create("one", "larger").await;
+    stand.end(&task).await;
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        stand.commit("larger");
+        stand.forget().await;
+        let since = now_us();
+        let task = stand.create("one", "larger").await;
+        stand.end(&task).await;
+        let asked = stand.asked().await;
+        taken.push((asked[0]["at_us"].as_f64().unwrap() - since) / 1e3);
+    }
+    report.at_most("POST to first model request, new commit of 5,000 files", median(&mut taken), "ms", 2_000.0);
+}
+
+/// From the end of each reply to the arrival of the next request, in milliseconds, of one task.
+async fn between_turns(stand: &Stand, scenario: &str, turns: usize) -> Vec<f64> {
     stand.forget().await;
-    let task = stand.create("long", "small").await;
+    let task = stand.create(scenario, "small").await;
     stand.end(&task).await;
     let asked = stand.asked().await;
-    assert_eq!(asked.len(), LONG, "each turn asks once");
-    let between: Vec<f64> = asked
+    assert_eq!(asked.len(), turns, "each turn asks once");
+    asked
         .windows(2)
         .map(|pair| (pair[1]["at_us"].as_f64().unwrap() - pair[0]["ended_at_us"].as_f64().unwrap()) / 1e3)
-        .collect();
+        .collect()
+}
+
+/// 500 turns, each with 4 KiB of output: about 2 MB go out with the last requests.
+pub(crate) async fn turns_of_a_large_task(stand: &Stand, report: &mut Report) {
+    let mut between = between_turns(stand, "large", LARGE).await;
+    let last = median(&mut between.split_off(LARGE - 12));
+    report.at_most("overhead of a turn, at turn 500 of 2 MB", last, "ms", 25.0);
+}
+
+pub(crate) async fn turns_of_a_long_task(stand: &Stand, report: &mut Report) {
+    let between = between_turns(stand, "long", LONG).await;
     let around = |turn: usize| median(&mut between[turn.saturating_sub(5)..(turn + 5).min(between.len())].to_vec());
     let (early, middle, late) = (around(5), around(50), around(300));
     report.at_most("overhead of a turn, at turn 5", early, "ms", 15.0);

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 const KEY: &str = "jm_bench-key-of-the-first-admin-0123456789";
 /// Turns of the long task.
 pub(crate) const LONG: usize = 310;
+/// Turns of the task with large outputs.
+pub(crate) const LARGE: usize = 500;
 
 pub(crate) struct Stand {
     pub(crate) base: String,
@@ -28,6 +30,7 @@ impl Stand {
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         make_repository(&dir.path().join("small"), 12);
         make_repository(&dir.path().join("large"), 2_000);
+        make_repository(&dir.path().join("larger"), 5_000);
         let script = dir.path().join("script.json");
         std::fs::write(&script, script_of_echoes().to_string()).unwrap();
         let mut scripted = Command::new(program())
@@ -40,15 +43,18 @@ impl Stand {
         BufReader::new(scripted.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let model =
             line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/').to_owned();
+        // A window that the largest conversation does not fill.
+        let settings = dir.path().join("settings.toml");
+        let entry =
+            format!("[[models]]\nname = \"scripted\"\nurl = \"{model}\"\napi = \"responses\"\nwindow = 1000000\n");
+        std::fs::write(&settings, entry).unwrap();
         let mut serve = Command::new(program())
             .arg("serve")
             .env("DATABASE_URL", database_url)
             .env("JOURNEYMAN_DATA_DIR", dir.path().join("data"))
             .env("JOURNEYMAN_LISTEN", "127.0.0.1:0")
             .env("JOURNEYMAN_BOOTSTRAP_KEY", KEY)
-            .env("JOURNEYMAN_MODEL", "scripted")
-            .env("JOURNEYMAN_MODEL_API", "responses")
-            .env("JOURNEYMAN_MODEL_URL", &model)
+            .env("JOURNEYMAN_CONFIG", &settings)
             .env("JOURNEYMAN_ALLOW_LOCAL_REPOS", dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -68,6 +74,15 @@ impl Stand {
 
     pub(crate) fn repository(&self, name: &str) -> String {
         format!("file://{}", self.dir.path().join(name).display())
+    }
+
+    /// One more commit in a repository: one file differs.
+    pub(crate) fn commit(&self, repository: &str) {
+        let path = self.dir.path().join(repository);
+        let file = path.join("package_00/module_0000.py");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n\ndef another():\n    return {}\n", text.len())).unwrap();
+        git(&path, &["commit", "--quiet", "--all", "--message", "another"]);
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
@@ -167,11 +182,18 @@ fn program() -> PathBuf {
 fn script_of_echoes() -> Value {
     let echo =
         |turn: usize| json!({ "calls": [{ "tool": "shell", "arguments": { "command": format!("echo {turn}") } }] });
+    // Outputs that differ, as those of work do.
+    let large = (1..LARGE)
+        .map(|turn| format!("echo {turn}; head -c 4096 /dev/zero | tr '\\0' x"))
+        .map(|command| json!({ "calls": [{ "tool": "shell", "arguments": { "command": command } }] }))
+        .chain([json!({ "text": "done" })])
+        .collect::<Vec<_>>();
     let turns = |count: usize| (1..count).map(echo).chain([json!({ "text": "done" })]).collect::<Vec<_>>();
     json!({ "scenarios": {
         "ten": { "sequence": turns(10) },
         "long": { "sequence": turns(LONG) },
         "one": { "sequence": turns(1) },
+        "large": { "sequence": large },
     } })
 }
 
@@ -182,11 +204,13 @@ fn make_repository(path: &Path, files: usize) {
         std::fs::write(&file, format!("\"\"\"{}\"\"\"\n\n\ndef value():\n    return 1\n", file.display()).repeat(20))
             .unwrap();
     }
-    let git = |arguments: &[&str]| {
-        let done = Command::new("git").arg("-C").arg(path).args(arguments).stdout(Stdio::null()).status().unwrap();
-        assert!(done.success(), "git {arguments:?}");
-    };
-    git(&["init", "--quiet", "--initial-branch=main"]);
-    git(&["add", "--all"]);
-    git(&["-c", "user.name=Bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "--message", "first"]);
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    git(path, &["add", "--all"]);
+    git(path, &["commit", "--quiet", "--message", "first"]);
+}
+
+fn git(path: &Path, arguments: &[&str]) {
+    let author = ["-c", "user.name=Bench", "-c", "user.email=bench@example.com"];
+    let done = Command::new("git").arg("-C").arg(path).args(author).args(arguments).stdout(Stdio::null()).status();
+    assert!(done.unwrap().success(), "git {arguments:?}");
 }

@@ -1,15 +1,15 @@
 //! What a run may still spend, decided before it is spent.
 
-use super::{prompt, session::Session, step::End};
-use crate::domain::{
-    ErrorCode, EventData, Timestamp,
-    event::LimitKind,
-    usage::{Prices, TokenUsage},
+use super::{
+    prompt,
+    session::{Reserved, Session},
+    step::End,
 };
+use crate::domain::{ErrorCode, EventData, Timestamp, event::LimitKind, usage::Prices};
 use std::time::Duration;
 
 /// Below this a reply is of no use, and the call is not made.
-const OUTPUT_TOKENS_MIN: u64 = 64;
+pub(super) const OUTPUT_TOKENS_MIN: u64 = 64;
 
 /// The part of a limit at which the model and whoever watches are told of it.
 const WARN_AT: f64 = 0.8;
@@ -51,8 +51,10 @@ pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
         .into_iter()
         .filter(|(limit, used, of)| *used >= of * WARN_AT && !session.used.warned.contains(limit))
         .collect();
-    let mut events: Vec<EventData> =
-        near.iter().map(|&(limit, used, limit_value)| EventData::LimitWarned { limit, used, limit_value }).collect();
+    let mut events: Vec<EventData> = near
+        .iter()
+        .map(|&(limit, used, limit_value)| EventData::LimitWarned { limit, used, limit_value, of: None })
+        .collect();
     if !events.is_empty() {
         events.push(EventData::MessageDeveloper { text: prompt::limits_near(&near) });
     }
@@ -68,7 +70,9 @@ pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, En
         let text = format!("the run made {} model calls (limits.turns); resume it with a higher limit", limits.turns);
         return Err(End::failed(ErrorCode::LimitTurns, text));
     }
-    let left = limits.tokens.saturating_sub(used.tokens).saturating_sub(session.context_estimate());
+    // A call that was begun and never answered counts with the next one's beginning.
+    let lost = if session.calling { session.reserved } else { Reserved::default() };
+    let left = limits.tokens.saturating_sub(used.tokens + lost.tokens).saturating_sub(session.context_estimate());
     if left < OUTPUT_TOKENS_MIN {
         let text = format!(
             "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
@@ -78,8 +82,8 @@ pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, En
     }
     let mut output = model.max_output_tokens.min(left);
     if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
-        let prompt = prices.cost_usd(TokenUsage { input_tokens: session.context_estimate(), ..TokenUsage::default() });
-        let left = cap - used.cost_usd - prompt;
+        let prompt = prices.most_usd(session.context_estimate(), 0);
+        let left = cap - used.cost_usd - lost.cost_usd.unwrap_or_default() - prompt;
         let affordable =
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
         if left <= 0.0 || affordable < OUTPUT_TOKENS_MIN {
@@ -92,4 +96,25 @@ pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, En
         output = output.min(affordable);
     }
     Ok(output)
+}
+
+/// What the next call may cost at most: its prompt, of which nothing is read from a cache, and its longest reply.
+pub fn reservation(session: &Session, model: &ModelFacts, max_output_tokens: u64) -> Reserved {
+    let prompt = session.context_estimate();
+    Reserved {
+        tokens: prompt.saturating_add(max_output_tokens),
+        cost_usd: model.prices.map(|prices| prices.most_usd(prompt, max_output_tokens)),
+    }
+}
+
+/// How often a call that costs so much may begin anew, after its reply broke off, before a limit is passed. To be
+/// asked once the call is begun.
+pub fn repeats_left(session: &Session, reserved: Reserved) -> u32 {
+    let (limits, used) = (&session.spec.limits, &session.used);
+    let tokens = limits.tokens.saturating_sub(used.tokens) / reserved.tokens.max(1);
+    let cost = match (limits.cost_usd, reserved.cost_usd) {
+        (Some(cap), Some(cost)) if cost > 0.0 => ((cap - used.cost_usd).max(0.0) / cost) as u64,
+        _ => u64::MAX,
+    };
+    u32::try_from(tokens.min(cost).saturating_sub(1)).unwrap_or(u32::MAX)
 }

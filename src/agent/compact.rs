@@ -130,7 +130,7 @@ pub fn replacement(session: &Session, model: &ModelFacts, summary: Option<&str>,
 /// About how many tokens a prompt has that consists of the opening and these items.
 pub fn tokens_of(session: &Session, items: &[Item]) -> u64 {
     let opening = super::prompt::opening(session);
-    opening.iter().chain(items).map(bytes_of).sum::<u64>() / BYTES_PER_TOKEN
+    (session.head_bytes() + opening.iter().chain(items).map(bytes_of).sum::<u64>()) / BYTES_PER_TOKEN
 }
 
 /// The size of an item in a prompt, about.

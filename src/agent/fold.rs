@@ -2,11 +2,12 @@
 
 use super::created::{CREATED_MAX, created};
 use super::session::{
-    Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, RunStart, RunUse,
-    Session,
+    Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
+    RunUse, Session,
 };
 use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
+    approval::Decision,
     event::{CacheUse, LimitKind, PromptSeen},
     item::Reply,
     task::{Control, ForkedFrom, OnBusy},
@@ -21,12 +22,24 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
     }
     if event.run > session.run {
         next_run(session, event.run);
+        // Other words want another plan: what people approved was for the last ones.
+        if !matches!(event.data, EventData::TaskControl { action: Control::Resume, .. }) {
+            let approved = |approval: &mut PlanApproval| matches!(approval.decision, Some((Decision::Approve, ..)));
+            session.plan_approval.take_if(approved);
+        }
     }
     session.last_seq = event.seq;
     match &event.data {
         EventData::TaskCreated { .. } | EventData::Reasoning { .. } | EventData::MessageAssistant { .. } => {}
-        EventData::ModelRetried { overflowed, next_model, .. } => {
+        EventData::ModelRetried { overflowed, next_model, broke_off, .. } => {
             session.overflowed |= overflowed;
+            if *broke_off {
+                unreported(session);
+            }
+            // A provider that refuses a call does not charge for it.
+            if *overflowed || next_model.is_some() {
+                session.calling = false;
+            }
             if let Some(next) = next_model {
                 session.model.clone_from(next);
             }
@@ -50,13 +63,20 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.used.calls_since_circle = 0;
             session.used.moves.clear();
         }
+        EventData::LimitWarned { limit: LimitKind::Budget, used, limit_value, of } => {
+            let of = of.as_deref().unwrap_or("a shared budget");
+            session.used.over_budget =
+                Some(format!("{of}: ${used:.2} of ${limit_value:.2} are spent or held; resume when there is more"));
+        }
         EventData::LimitWarned { limit, .. } => session.used.warned.push(*limit),
         EventData::TaskStatus { status, waiting_for, error } => {
+            lose_call(session);
             if let Some(since) = session.running_since.take() {
                 session.used.ran += event.at.since(since);
             }
             session.drained = session.status == Status::Running && *status == Status::Queued;
             if *status == Status::Running {
+                session.had_copy = session.briefed.is_some();
                 session.running_since = Some(event.at);
                 session.error = None;
             }
@@ -85,7 +105,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
-            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions }) = private {
+            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts }) = private {
+                session.had_copy = true;
                 session.briefed = Some(Briefed {
                     text: text.clone(),
                     head: head.clone(),
@@ -94,6 +115,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                     checks: checks.clone(),
                     packages: packages.clone(),
                     prohibitions: prohibitions.clone(),
+                    facts: facts.clone(),
                 });
             }
         }
@@ -120,7 +142,10 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             let item = Item::Developer { text: text.clone() };
             session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false, quiet: false });
         }
-        EventData::ModelStarted { absorbed, .. } => model_started(session, absorbed),
+        EventData::ModelStarted { absorbed, .. } => {
+            reserve(session, private);
+            model_started(session, absorbed);
+        }
         EventData::ModelCompleted { model, usage, cost_usd, cache, .. } => {
             if let Some(Private::Reply(reply)) = private {
                 model_completed(session, reply, *usage, *cost_usd);
@@ -163,10 +188,10 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 findings: findings.clone(),
             };
             session.ledger.checked(checks);
-            session.used.progress.ended(&checked, session.checkpoint.as_ref());
+            let forbidden = matches!(private, Some(Private::Patch { forbidden, .. }) if !forbidden.is_empty());
+            session.used.progress.ended(&checked, session.checkpoint.as_ref(), forbidden);
             session.checked = Some(checked);
-            session.used.forbidden |=
-                matches!(private, Some(Private::Patch { forbidden, .. }) if !forbidden.is_empty());
+            session.used.forbidden |= forbidden;
             patch(session, private);
         }
         EventData::ApprovalRequested { approval, call: Some(call), .. } => {
@@ -187,26 +212,83 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         }
         EventData::Checkpoint { tree, restored: was_restored, formatted, .. } => {
             session.dirty = false;
-            if let Some(Private::Checkpoint { delta }) = private {
+            let mut kept = None;
+            if let Some(Private::Checkpoint { delta, told }) = private {
                 session.checkpoint = Some(CheckpointRef { tree: tree.clone(), delta: delta.clone() });
+                kept.clone_from(told);
             }
             if *was_restored {
-                restored(session, event.seq, tree);
+                restored(session, tree);
             }
-            super::formatted::fold(session, event.seq, formatted);
+            session.formatted.extend(formatted.iter().map(|file| (file.path.clone(), file.by.clone())));
+            // Earlier builds did not keep what they told.
+            let text = kept.or_else(|| match was_restored {
+                true => Some(super::prompt::RESTORED.to_owned()),
+                false => super::formatted::told(formatted),
+            });
+            tell(session, event.seq, text);
         }
-        EventData::Recovered { .. } => session.calling = false,
+        EventData::Recovered { .. } => {
+            lose_call(session);
+            let text = match private {
+                Some(Private::Told { text }) => Some(text.clone()),
+                _ => None,
+            };
+            tell(session, event.seq, text);
+        }
     }
 }
 
-/// The working copy goes back to the best tree seen; the next call, whenever it is, tells the model.
-fn restored(session: &mut Session, seq: Seq, tree: &Oid) {
+/// The next call, whenever it is, shows it: it is no reason for one.
+fn tell(session: &mut Session, seq: Seq, text: Option<String>) {
+    let Some(text) = text else { return };
+    let item = Item::Developer { text };
+    session.inputs.insert(seq, Input { item, queued_in_run: None, interrupts: false, quiet: true });
+}
+
+/// The working copy goes back to the best tree seen.
+fn restored(session: &mut Session, tree: &Oid) {
     session.relay = true;
     if let Some(checked) = session.used.progress.restored(tree) {
         session.checked = Some(checked);
     }
-    let item = Item::Developer { text: super::prompt::RESTORED.to_owned() };
-    session.inputs.insert(seq, Input { item, queued_in_run: None, interrupts: false, quiet: true });
+}
+
+/// A call begins; one that was begun before and never answered counts at what was reserved for it, unless it was
+/// never sent.
+fn reserve(session: &mut Session, private: Option<&Private>) {
+    let Some(Private::Reserved { tokens, cost_usd, instead }) = private else {
+        session.reserved = Reserved::default();
+        return;
+    };
+    if *instead && session.calling {
+        session.calling = false;
+        session.used.model_calls = session.used.model_calls.saturating_sub(1);
+        session.usage.model_calls = session.usage.model_calls.saturating_sub(1);
+    }
+    lose_call(session);
+    session.reserved = Reserved { tokens: *tokens, cost_usd: *cost_usd };
+}
+
+/// No usage will come any more of the call that is under way.
+fn lose_call(session: &mut Session) {
+    if std::mem::take(&mut session.calling) {
+        unreported(session);
+    }
+}
+
+fn unreported(session: &mut Session) {
+    let Reserved { tokens, cost_usd } = session.reserved;
+    if tokens == 0 {
+        return;
+    }
+    session.used.tokens += tokens;
+    session.used.cost_usd += cost_usd.unwrap_or_default();
+    session.spent_usd += cost_usd.unwrap_or_default();
+    let sums = &mut session.usage.unreported;
+    sums.calls += 1;
+    sums.tokens += tokens;
+    sums.cost_usd += cost_usd.unwrap_or_default();
 }
 
 fn patch(session: &mut Session, private: Option<&Private>) {
@@ -254,12 +336,14 @@ fn next_run(session: &mut Session, run: u32) {
 /// spent is its own, and nothing of it is in this one's cache.
 fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str>) {
     session.forked_from = Some(from);
+    session.had_copy = false;
     session.status = Status::Waiting;
     session.waiting_for = None;
     session.drained = false;
     session.error = None;
     session.usage = Usage::default();
     session.unpriced = false;
+    session.spent_usd = 0.0;
     session.seen = None;
     // A question that was put to people of the other task.
     session.plan_approval.take_if(|approval| approval.decision.is_none());
@@ -369,6 +453,7 @@ fn spend(session: &mut Session, usage: TokenUsage, cost_usd: Option<f64>) {
     session.usage.cached_input_tokens += usage.cached_input_tokens;
     session.usage.output_tokens += usage.output_tokens;
     session.used.tokens += usage.total();
+    session.spent_usd += cost_usd.unwrap_or_default();
     match cost_usd {
         Some(cost) if !session.unpriced => {
             session.used.cost_usd += cost;

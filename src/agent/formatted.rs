@@ -1,8 +1,7 @@
 //! What the server had formatted before the checks: told to the model once, and to people with the result.
 
-use super::session::{Input, Session};
+use super::session::Session;
 use crate::domain::{
-    Item, Seq,
     check::{Finding, FindingKind, Severity},
     event::{Formatted, TreeDelta},
 };
@@ -11,21 +10,17 @@ use std::collections::BTreeMap;
 /// Files that are named of one formatter.
 const NAMED_MAX: usize = 30;
 
-/// The next call, whenever it is, tells the model: it is no reason for one.
-pub(super) fn fold(session: &mut Session, seq: Seq, formatted: &[Formatted]) {
+/// What the model is told of it.
+pub fn told(formatted: &[Formatted]) -> Option<String> {
     if formatted.is_empty() {
-        return;
+        return None;
     }
     let files: BTreeMap<&str, &str> = formatted.iter().map(|file| (file.path.as_str(), file.by.as_str())).collect();
     let lines = by_formatter(files.into_iter()).join("\n- ");
-    let text = format!(
+    Some(format!(
         "Before the checks, files that you changed were formatted by the repository's own formatter:\n- {lines}\n\
          Read them again before you edit them."
-    );
-    session
-        .inputs
-        .insert(seq, Input { item: Item::Developer { text }, queued_in_run: None, interrupts: false, quiet: true });
-    session.formatted.extend(formatted.iter().map(|file| (file.path.clone(), file.by.clone())));
+    ))
 }
 
 /// What people are told beside the verdict, of the files that the patch still changes.

@@ -35,7 +35,7 @@ pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
     }
     let needs_plan = match effect {
         ToolEffect::Edits => true,
-        ToolEffect::Runs => session.changed() && session.spec.mode != Mode::Answer,
+        ToolEffect::Runs => session.changed_in_run() && session.spec.mode != Mode::Answer,
         ToolEffect::Reads | ToolEffect::Plans | ToolEffect::Asks => false,
     };
     if !needs_plan {

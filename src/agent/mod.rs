@@ -19,11 +19,13 @@ mod session;
 mod step;
 pub mod verdict;
 
-pub use budget::{ModelFacts, wall_left};
+pub use budget::{ModelFacts, repeats_left, reservation, wall_left};
 pub use circles::Moves;
-pub use formatted::formatted;
+pub use formatted::{formatted, told};
 pub use intent::announces_more;
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
-pub use session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session};
-pub use step::{End, Step, next_step, puts_back, refines, started};
+pub use session::{
+    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session,
+};
+pub use step::{End, Step, give_up_calls, next_step, puts_back, refines, started};

@@ -58,12 +58,18 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(super) fn ended(&mut self, checked: &Checked, checkpoint: Option<&CheckpointRef>) {
+    /// What the request forbids is changed in a tree that is `forbidden`.
+    pub(super) fn ended(&mut self, checked: &Checked, checkpoint: Option<&CheckpointRef>, forbidden: bool) {
         self.running = false;
-        let score = if checked.verdict == Verdict::Failed { Score::of(&checked.checks) } else { Score::default() };
+        let failed = checked.verdict == Verdict::Failed;
+        let mut score = if failed { Score::of(&checked.checks) } else { Score::default() };
+        // It failed with nothing that fails: its tests were weakened, and no other tree is as bad.
+        if failed && score == Score::default() {
+            score = Score { unread: u32::MAX, failing: u32::MAX };
+        }
         self.not_shrunk = self.not_shrunk_by(score);
         let validated = Validated { score, checkpoint: checkpoint.cloned(), checked: checked.clone() };
-        if self.best.as_ref().is_none_or(|best| score < best.score) {
+        if !forbidden && self.best.as_ref().is_none_or(|best| score < best.score) {
             self.best = Some(validated.clone());
         }
         self.last = Some(validated);

@@ -3,8 +3,10 @@
 
 use super::session::{Decided, Session};
 use crate::domain::{
-    Item,
+    Item, TaskSpec,
     approval::Decision,
+    brief::Prohibition,
+    check::Check,
     event::LimitKind,
     plan::{PlanStep, Planning, StepStatus},
     task::{Mode, NetworkMode},
@@ -32,12 +34,19 @@ pub(super) fn opening(session: &Session) -> Vec<Item> {
     if let Some(memory) = session.memory.as_ref().filter(|m| !m.is_empty()) {
         items.push(Item::Developer { text: memory.clone() });
     }
-    items.push(Item::Developer { text: facts(session) });
+    let pinned = session.briefed.as_ref().and_then(|briefed| briefed.facts.clone());
+    items.push(Item::Developer { text: pinned.unwrap_or_else(|| facts_now(session)) });
     items
 }
 
-fn facts(session: &Session) -> String {
-    let spec = &session.spec;
+/// Of tasks of earlier builds, which did not keep it.
+fn facts_now(session: &Session) -> String {
+    let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
+    facts(&session.spec, session.checks(), prohibitions)
+}
+
+/// What the opening says of the task itself: kept with the brief, so that no other build words it anew.
+pub fn facts(spec: &TaskSpec, checks: &[Check], prohibitions: &[Prohibition]) -> String {
     let mut text = String::from("# This task\n");
     text.push_str(match spec.mode {
         Mode::Auto => "A change or a question: judge by the request.\n",
@@ -54,7 +63,6 @@ fn facts(session: &Session) -> String {
         }
         NetworkMode::Open => text.push_str("Network: open.\n"),
     }
-    let checks = session.checks();
     if checks.is_empty() {
         text.push_str("Checks: none are known; say how your work can be checked.\n");
     } else {
@@ -63,13 +71,12 @@ fn facts(session: &Session) -> String {
             let _ = writeln!(text, "- `{}`", check.command);
         }
     }
-    forbids(session, &mut text);
+    forbids(prohibitions, &mut text);
     text
 }
 
 /// Only where the brief found it: what an earlier build began says nothing of it.
-fn forbids(session: &Session, text: &mut String) {
-    let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
+fn forbids(prohibitions: &[Prohibition], text: &mut String) {
     if prohibitions.is_empty() {
         return;
     }
@@ -125,7 +132,10 @@ pub(super) const CUT_OFF: &str =
 pub(super) const ANNOUNCED: &str = "You said what you are about to do and called no tool, which ends the work. Do it now with a tool call, or \
     finish by saying what was done.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
-pub(super) const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
+/// Told when a task goes on where its working copy is not.
+pub const LAID_ANEW: &str = "The working copy was laid anew from its last checkpoint, on another machine: files that git ignores \
+    (installed dependencies, build output) and processes that ran are gone. Make again what you need of them.";
+pub const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
     that state. Look at the files before you build on what you remember of them.";
 pub(super) const NOTHING_CHANGED: &str = "Nothing has changed since the checks failed, so they fail as before. Mend what they show, or, where that is \
     not possible, finish by saying what keeps you from it.";
@@ -156,7 +166,7 @@ pub(super) fn limits_near(near: &[(LimitKind, f64, f64)]) -> String {
             LimitKind::Turns => format!("{used:.0} of {of:.0} replies"),
             LimitKind::WallTime => format!("{used:.0} of {of:.0} seconds"),
             LimitKind::Tokens => format!("{used:.0} of {of:.0} tokens"),
-            LimitKind::Cost => format!("${used:.2} of ${of:.2}"),
+            LimitKind::Cost | LimitKind::Budget => format!("${used:.2} of ${of:.2}"),
             LimitKind::Repetition => format!("{used:.0} of {of:.0} calls that repeat"),
         })
         .collect();

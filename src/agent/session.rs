@@ -42,6 +42,15 @@ pub struct Briefed {
     pub packages: Vec<Package>,
     /// What the request forbids.
     pub prohibitions: Vec<Prohibition>,
+    /// What the opening says of the task itself, as it was when the task started.
+    pub facts: Option<String>,
+}
+
+/// What a call may cost at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reserved {
+    pub tokens: u64,
+    pub cost_usd: Option<f64>,
 }
 
 /// The newest checkpoint: a tree and the blob with its difference from the base.
@@ -115,6 +124,8 @@ pub struct RunUse {
     pub progress: Progress,
     /// A validation of this run found a path changed that the request forbids.
     pub forbidden: bool,
+    /// A shared budget has nothing left, in words.
+    pub over_budget: Option<String>,
     /// Replies in a row that ended nothing and called nothing, after checks that failed.
     pub idle_words: u32,
 }
@@ -142,6 +153,8 @@ pub struct Session {
     pub calls: Vec<PendingCall>,
     /// A model call was started and not answered.
     pub calling: bool,
+    /// What the call that is under way may cost at most.
+    pub(super) reserved: Reserved,
     pub last_words: Option<LastWords>,
     pub checkpoint: Option<CheckpointRef>,
     /// Files that the server had formatted, with the formatters.
@@ -162,12 +175,16 @@ pub struct Session {
     pub last_said: String,
     pub cancel: bool,
     pub pause: bool,
+    /// There was a working copy: not yet of a fork.
+    pub had_copy: bool,
     /// The working copy is to be laid anew from the checkpoint.
     pub relay: bool,
     pub used: RunUse,
     pub usage: Usage,
     /// A model without a price was used: the cost is unknown.
     pub unpriced: bool,
+    /// All that was ever spent, or counts as spent, of what has a price.
+    pub(super) spent_usd: f64,
     /// Tokens of the last call, in and out: what the next call's prompt repeats.
     pub context_tokens: u64,
     /// Bytes of the items that were added since.
@@ -253,6 +270,7 @@ impl Session {
             inputs: BTreeMap::from([(event.seq, request.clone())]),
             calls: Vec::new(),
             calling: false,
+            reserved: Reserved::default(),
             last_words: None,
             checkpoint: None,
             formatted: BTreeMap::new(),
@@ -266,10 +284,12 @@ impl Session {
             last_said: String::new(),
             cancel: false,
             pause: false,
+            had_copy: false,
             relay: false,
             used: RunUse::default(),
             usage: Usage::default(),
             unpriced: false,
+            spent_usd: 0.0,
             context_tokens: 0,
             added_bytes: 0,
             overflowed: false,
@@ -303,8 +323,14 @@ impl Session {
     pub fn context_estimate(&self) -> u64 {
         let opening = if self.opened { Vec::new() } else { super::prompt::opening(self) };
         let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
-        let to_come: u64 = opening.iter().chain(shown).map(compact::bytes_of).sum();
+        let head = if self.context_tokens == 0 { self.head_bytes() } else { 0 };
+        let to_come: u64 = head + opening.iter().chain(shown).map(compact::bytes_of).sum::<u64>();
         self.context_tokens.saturating_add((self.added_bytes + to_come).div_ceil(4))
+    }
+
+    /// The size of instructions and tools.
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.briefed.as_ref().map_or(0, |briefed| briefed.head.bytes)
     }
 
     pub(super) fn push_item(&mut self, item: Item) {
@@ -356,7 +382,7 @@ impl Session {
             matches!(decision, Some((Decision::Approve, ..)))
         };
         matches!(self.spec.mode, Mode::Auto | Mode::Change)
-            && (!self.spec.approval.asks_for_plans() || !self.changed() || approved())
+            && (!self.spec.approval.asks_for_plans() || !self.changed_in_run() || approved())
     }
 
     /// The working copy was looked at and had not changed: nothing is written of it.
@@ -377,6 +403,12 @@ impl Session {
     /// Inputs that the next model call will show.
     pub fn has_words(&self) -> bool {
         self.inputs.values().any(|input| input.queued_in_run.is_none() && !input.quiet)
+    }
+
+    /// What the task has spent in money over all runs, with what may be spent by a call that was not answered.
+    pub fn spent_usd(&self) -> f64 {
+        let lost = if self.calling { self.reserved.cost_usd.unwrap_or_default() } else { 0.0 };
+        self.spent_usd + lost
     }
 
     /// How long the present run has been running.

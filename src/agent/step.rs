@@ -204,7 +204,7 @@ fn refused(call: &ToolCall, was_started: bool, text: &str) -> Vec<EventData> {
 }
 
 /// Answers every open call, so that none stays without a result.
-fn give_up_calls(session: &Session) -> Vec<EventData> {
+pub fn give_up_calls(session: &Session) -> Vec<EventData> {
     let mut events = Vec::new();
     for pending in session.calls.iter().filter(|c| !c.completed) {
         let text = if pending.started { prompt::INTERRUPTED } else { prompt::NOT_RUN };
@@ -217,6 +217,9 @@ fn give_up_calls(session: &Session) -> Vec<EventData> {
 }
 
 fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
+    if let Some(budget) = &session.used.over_budget {
+        return conclude(session, End::failed(ErrorCode::LimitCost, budget.clone()));
+    }
     if let Some(circle) = session.used.moves.circle() {
         return circling(session, circle);
     }
@@ -243,7 +246,9 @@ fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
                 intent.push(EventData::TaskPhase { phase: Phase::Planning });
             }
             intent.push(EventData::ModelStarted { model: session.model.clone(), absorbed });
-            Step::Call { intent, max_output_tokens }
+            // What is left of the window; compaction comes before that is little.
+            let room = model.window_tokens.saturating_sub(session.context_estimate()).max(budget::OUTPUT_TOKENS_MIN);
+            Step::Call { intent, max_output_tokens: max_output_tokens.min(room) }
         }
     }
 }
@@ -335,7 +340,7 @@ fn circling(session: &Session, circle: Circle) -> Step {
     }
     let (used, limit_value) = (calls as f64, calls as f64);
     Step::Record(vec![
-        EventData::LimitWarned { limit: LimitKind::Repetition, used, limit_value },
+        EventData::LimitWarned { limit: LimitKind::Repetition, used, limit_value, of: None },
         EventData::MessageDeveloper { text: prompt::in_circles(&circle.words()) },
     ])
 }

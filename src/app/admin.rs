@@ -6,7 +6,10 @@ use crate::{
     config::Settings,
     domain::{Role, Scope, Timestamp},
     postgres::{Cluster, DataDirLock, PostgresError},
-    store::{self, Store, accounts},
+    store::{
+        self, Store, accounts,
+        budgets::{self, Caps},
+    },
 };
 use anyhow::{Context, bail};
 
@@ -16,6 +19,7 @@ pub enum AdminAction {
     AddUser { name: String, team: String, role: Role, email: Option<String> },
     AddTeam { name: String },
     ListTeams,
+    Budget { team: String, user: Option<String>, caps: Caps },
     AddKey { name: String, user: String, team: String, scopes: Option<Vec<Scope>>, expires_at: Option<Timestamp> },
 }
 
@@ -60,6 +64,7 @@ async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> 
             let teams = accounts::all_teams(store, 1_000).await?;
             Ok(teams.into_iter().map(|team| format!("{}  {}", team.id, team.name)).collect())
         }
+        AdminAction::Budget { team, user, caps } => budget(store, &team, user.as_deref(), caps).await,
         AdminAction::AddUser { name, team, role, email } => {
             let Some(team_id) = accounts::team_by_name(store, &team).await? else {
                 bail!("there is no team {team}: make it with `journeyman admin team add {team}`");
@@ -80,4 +85,40 @@ async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> 
             Ok(vec![format!("key {id}, shown this once:"), key.expose().to_owned()])
         }
     }
+}
+
+/// Sets the caps and says how the accounts stand.
+async fn budget(store: &Store, team: &str, user: Option<&str>, caps: Caps) -> anyhow::Result<Vec<String>> {
+    let Some(team_id) = accounts::team_by_name(store, team).await? else {
+        bail!("there is no team {team}: make it with `journeyman admin team add {team}`");
+    };
+    for (name, cap) in
+        [("--cost-usd-per-day", caps.cost_usd_per_day), ("--cost-usd-per-month", caps.cost_usd_per_month)]
+    {
+        if cap.is_some_and(|usd| !(0.0..=1e9).contains(&usd)) {
+            bail!("{name} must be from 0 to 1000000000");
+        }
+    }
+    let user_id = match user {
+        Some(name) => Some(
+            accounts::user_by_identity(store, "local", name)
+                .await?
+                .with_context(|| format!("there is no user {name}"))?,
+        ),
+        None => None,
+    };
+    if !budgets::set_caps(store, team_id, user_id, caps).await? {
+        bail!("{} is no member of {team}", user.unwrap_or_default());
+    }
+    let shown = |cap: Option<f64>| cap.map_or("no cap".to_owned(), |usd| format!("${usd}"));
+    let whose = user.map_or_else(|| format!("team {team}"), |user| format!("{user} in {team}"));
+    let (day, month) = (shown(caps.cost_usd_per_day), shown(caps.cost_usd_per_month));
+    let mut lines = vec![format!("{whose}: {day} a day, {month} a month")];
+    let (accounts, held) = budgets::standing(store, team_id).await?;
+    for (holder, span, taken) in accounts {
+        let holder = if holder.is_nil() { "the team".to_owned() } else { holder.to_string() };
+        lines.push(format!("{holder}, this {span}: ${:.4} spent or held", taken as f64 / 1e9));
+    }
+    lines.push(format!("held by tasks that run: ${:.4}", held as f64 / 1e9));
+    Ok(lines)
 }

@@ -14,7 +14,7 @@ use crate::{
     jobs::{self, Reconciler, ReconcilerSettings},
     postgres::DataDirLock,
     queue::{Queue, QueueSettings},
-    runner::{Baselines, Deps, Failpoint, Runner},
+    runner::{Analyses, Baselines, Deps, Failpoint, KnownCaps, Runner},
     service::{self, ModelView, Service},
     shutdown::Shutdown,
     telemetry::Metrics,
@@ -243,6 +243,8 @@ fn start_worker(
         failpoint,
         baselines: Baselines::default(),
         parsers: build::parsers(&sandboxes)?,
+        known_caps: KnownCaps::default(),
+        analyses: Analyses::default(),
     });
     let reconciler = Reconciler::new(
         parts.store.clone(),

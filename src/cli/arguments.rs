@@ -310,6 +310,19 @@ pub enum TeamCommand {
     Add { name: String },
     /// List teams
     List,
+    /// Cap in money what a team, or one of its members, may spend; what is not given is not capped
+    Budget {
+        name: String,
+        /// The member that it is for; absent: the team as a whole
+        #[arg(long)]
+        user: Option<String>,
+        /// US dollars of a day, UTC
+        #[arg(long, value_name = "USD")]
+        cost_usd_per_day: Option<f64>,
+        /// US dollars of a calendar month, UTC
+        #[arg(long, value_name = "USD")]
+        cost_usd_per_month: Option<f64>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

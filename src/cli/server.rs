@@ -18,7 +18,9 @@ use crate::{
     clock,
     config::{Environment, Settings},
     domain::{Scope, Timestamp},
-    postgres, scripted, telemetry,
+    postgres, scripted,
+    store::budgets::Caps,
+    telemetry,
 };
 use anyhow::Context;
 use std::{io::Write, net::SocketAddr, time::Duration};
@@ -117,6 +119,9 @@ fn action(command: AdminCommand) -> anyhow::Result<AdminAction> {
         }
         AdminCommand::Team(TeamCommand::Add { name }) => AdminAction::AddTeam { name },
         AdminCommand::Team(TeamCommand::List) => AdminAction::ListTeams,
+        AdminCommand::Team(TeamCommand::Budget { name, user, cost_usd_per_day, cost_usd_per_month }) => {
+            AdminAction::Budget { team: name, user, caps: Caps { cost_usd_per_day, cost_usd_per_month } }
+        }
         AdminCommand::Key(KeyCommand::Add { name, user, team, scopes, expires_days }) => {
             let scopes: Vec<_> = scopes.iter().map(|word| scope(word)).collect::<anyhow::Result<_>>()?;
             let expires_at = expires_days.map(|days| expiry(clock::now(), days));

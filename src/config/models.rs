@@ -291,6 +291,11 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
     let mut model: Model = entry.try_into().map_err(|error: toml::de::Error| at(field_error(error.message())))?;
     let key = key.map(|key| Secret::new(key.trim()));
     model.key = key.as_ref().map(|key| api_key(key, file));
+    // What Anthropic charges for what it writes into its cache for five minutes, where nothing else is said
+    // (<https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#pricing>).
+    if let (Wire::Messages, Some(prices)) = (model.wire, &mut model.prices) {
+        prices.cache_write.get_or_insert(prices.input * 1.25);
+    }
     Ok(ModelSettings { model, key, roles: roles? })
 }
 

@@ -61,6 +61,8 @@ pub enum LimitKind {
     Cost,
     /// Calls that repeat without anything new.
     Repetition,
+    /// What the team or one of its members may spend: nothing is left of it.
+    Budget,
 }
 
 /// How the prompt cache did at one call: what could have been read from it and what was.
@@ -247,6 +249,9 @@ pub enum EventData {
         /// The model could not be had: this one takes over for the rest of the run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next_model: Option<String>,
+        /// A reply had begun and broke off: what was reserved for it counts as spent.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        broke_off: bool,
     },
     #[serde(rename = "model.completed")]
     ModelCompleted { model: String, usage: TokenUsage, cache: CacheUse, cost_usd: Option<f64>, duration_ms: u64 },
@@ -310,7 +315,14 @@ pub enum EventData {
         formatted: Vec<Formatted>,
     },
     #[serde(rename = "limit.warned")]
-    LimitWarned { limit: LimitKind, used: f64, limit_value: f64 },
+    LimitWarned {
+        limit: LimitKind,
+        used: f64,
+        limit_value: f64,
+        /// Of a shared budget: whose it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+    },
     #[serde(rename = "recovered")]
     Recovered { after: RecoveredAfter, interrupted: Vec<CallId> },
     #[serde(rename = "memory.used")]
@@ -361,6 +373,9 @@ pub struct PromptHead {
     /// Absent in tasks of earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PromptForm>,
+    /// Of instructions and tools together; 0 in tasks of earlier builds.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// What the settings say of a model and its prompt's bytes follow from: as it was when the task
@@ -421,7 +436,20 @@ pub enum Private {
         /// None in tasks of earlier builds.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         prohibitions: Vec<Prohibition>,
+        /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        facts: Option<String>,
     },
+    /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
+    Reserved {
+        tokens: u64,
+        cost_usd: Option<f64>,
+        /// The call that was begun before was never sent.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        instead: bool,
+    },
+    /// Of `recovered`: what the next call tells the model, whenever it is.
+    Told { text: String },
     /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
     Memory { text: String },
     /// Of `model.completed`.
@@ -438,7 +466,12 @@ pub enum Private {
     /// Of `compaction`: what stands after the prompt's opening from then on.
     Compaction { items: Vec<Item> },
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
-    Checkpoint { delta: BlobHash },
+    Checkpoint {
+        delta: BlobHash,
+        /// What the next call tells the model of it, whenever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<String>,
+    },
     /// Of `checks.completed` and `task.result`: the patch, as a blob.
     Patch {
         blob: BlobHash,

@@ -11,6 +11,14 @@ pub struct TokenUsage {
     pub input_tokens: u64,
     pub cached_input_tokens: u64,
     pub output_tokens: u64,
+    /// Those of the input that were written into the cache, where the provider counts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl TokenUsage {
@@ -24,6 +32,7 @@ impl AddAssign for TokenUsage {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.cached_input_tokens = self.cached_input_tokens.saturating_add(other.cached_input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
     }
 }
 
@@ -34,12 +43,24 @@ pub struct Prices {
     pub input: f64,
     pub cached_input: f64,
     pub output: f64,
+    /// Of input that is written into the cache; absent: as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<f64>,
 }
 
 impl Prices {
+    /// What a call can cost at most: nothing of its prompt is read from the cache.
+    pub fn most_usd(self, input_tokens: u64, output_tokens: u64) -> f64 {
+        let usage =
+            TokenUsage { input_tokens, output_tokens, cache_write_tokens: input_tokens, ..TokenUsage::default() };
+        self.cost_usd(usage)
+    }
+
     pub fn cost_usd(self, usage: TokenUsage) -> f64 {
         let fresh = usage.input_tokens.saturating_sub(usage.cached_input_tokens);
-        (fresh as f64 * self.input
+        let written = usage.cache_write_tokens.min(fresh);
+        ((fresh - written) as f64 * self.input
+            + written as f64 * self.cache_write.unwrap_or(self.input)
             + usage.cached_input_tokens as f64 * self.cached_input
             + usage.output_tokens as f64 * self.output)
             / 1_000_000.0
@@ -59,6 +80,17 @@ pub struct Usage {
     pub cost_usd: Option<f64>,
     #[serde(default)]
     pub cache: CacheSums,
+    #[serde(default)]
+    pub unreported: Unreported,
+}
+
+/// Calls whose usage never came (cut off, broken off, lost to a crash): what was reserved for them, an upper bound.
+/// Limits count it as spent; the other figures do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Unreported {
+    pub calls: u32,
+    pub tokens: u64,
+    pub cost_usd: f64,
 }
 
 /// How the prompt cache did over all calls.

@@ -2,7 +2,7 @@
 
 use crate::{
     queue::Queue,
-    store::{Store, StoreError, deadlines},
+    store::{Store, StoreError, budgets, deadlines},
     workspace::Sandboxes,
 };
 use std::{collections::HashSet, time::Duration};
@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Approvals settled in one round, at most.
 const OVERDUE_MAX: u32 = 100;
+/// Holds of a budget settled in one round, at most.
+const FORGOTTEN_MAX: u32 = 100;
 
 #[derive(Clone, Copy, Debug)]
 pub struct ReconcilerSettings {
@@ -63,6 +65,7 @@ impl Reconciler {
     /// Removes working copies that nobody wants and what is kept for a while only.
     async fn sweep(&self) -> Result<(), StoreError> {
         deadlines::forget_old(&self.store).await?;
+        budgets::settle_forgotten(&self.store, FORGOTTEN_MAX).await?;
         let kept = i64::try_from(self.settings.copies_kept.as_secs()).unwrap_or(i64::MAX);
         let mut live: HashSet<_> = deadlines::with_copies(&self.store, kept).await?.into_iter().collect();
         live.extend(self.queue.held());

@@ -38,6 +38,8 @@ pub struct Call<'a> {
     pub share: &'a str,
     /// What the budget still buys; the model's own maximum holds besides.
     pub max_output_tokens: u32,
+    /// How many replies may break off after they had begun, each of which the provider may charge for.
+    pub repeats_max: u32,
 }
 
 /// What can be shown while a call runs. None of it is part of the reply.
@@ -52,7 +54,8 @@ pub enum Live {
     /// The stream broke: what was shown of this reply is void.
     Reset,
     /// The call will be tried again after `delay`. `attempt` counts from 1.
-    Retry { attempt: u32, reason: String, delay: Duration },
+    /// The reply had begun where it `broke_off`.
+    Retry { attempt: u32, reason: String, delay: Duration, broke_off: bool },
 }
 
 /// A whole reply.
@@ -107,6 +110,7 @@ impl Client {
         let total = Duration::from_millis(model.timeouts.total_ms);
         let mut backoff = Backoff::new(model.retries, call);
         let mut key_tried_again = false;
+        let mut repeats = 0;
         loop {
             if let Some(key) = &model.key {
                 key.refresh().await;
@@ -150,8 +154,13 @@ impl Client {
             }
             let reason = error.to_string();
             let (attempt, delay) = backoff.next(error)?;
+            repeats += u32::from(shown);
+            let broke_off = shown;
             tracing::warn!(model.name = model.name, model.attempt = attempt, model.delay = ?delay, "retrying a model call: {reason}");
-            live(Live::Retry { attempt, reason, delay });
+            if repeats > call.repeats_max {
+                return Err(ModelError::SpentUp);
+            }
+            live(Live::Retry { attempt, reason, delay, broke_off });
             sleep(delay).await;
         }
     }
@@ -230,6 +239,7 @@ fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Durati
         input_tokens: request_bytes as u64 / 4,
         cached_input_tokens: 0,
         output_tokens: (written + called) as u64 / 4 + 1,
+        cache_write_tokens: 0,
     };
     Completed { usage: usage.unwrap_or(estimate), usage_reported: usage.is_some(), reply, duration }
 }

@@ -26,6 +26,9 @@ pub enum ModelError {
     /// The reply ended without its completion mark.
     #[error("the model's reply was cut off")]
     CutOff,
+    /// Replies broke off as often as the budget allows.
+    #[error("the model's reply was cut off, and the budget buys no further try")]
+    SpentUp,
     /// What came is no reply: no JSON, HTML, another shape, absurd sizes.
     #[error("the model's reply makes no sense: {message}")]
     Nonsense { message: String },

@@ -26,7 +26,8 @@ pub(super) fn read(usage: &Value) -> Option<TokenUsage> {
     if read.is_some() || written.is_some() {
         let read = read.unwrap_or_default();
         let whole = input.saturating_add(read).saturating_add(written.unwrap_or_default());
-        return Some(counts(whole, Some(read), output));
+        let usage = counts(whole, Some(read), output);
+        return Some(TokenUsage { cache_write_tokens: written.unwrap_or_default(), ..usage });
     }
     let cached = number("/input_tokens_details/cached_tokens").or_else(|| number("/cached_tokens"));
     Some(counts(input, cached, output))
@@ -37,5 +38,6 @@ fn counts(input: u64, cached: Option<u64>, output: Option<u64>) -> TokenUsage {
         input_tokens: input,
         cached_input_tokens: cached.unwrap_or_default().min(input),
         output_tokens: output.unwrap_or_default(),
+        cache_write_tokens: 0,
     }
 }

@@ -6,7 +6,7 @@ use super::{
     journal::{Flow, Halt, patiently},
 };
 use crate::{
-    agent::{End, prompt},
+    agent::prompt,
     analysis::{self, BriefFile, BriefInput, symbols::Known},
     domain::{
         ErrorCode, EventData, Private,
@@ -17,7 +17,7 @@ use crate::{
     llm, memory,
     secrets::Redactor,
     tools::{self, ToolSet},
-    workspace::repository::Base,
+    workspace::{base::BaseEntry, repository::Base},
 };
 use std::collections::BTreeMap;
 
@@ -37,19 +37,23 @@ impl Driver {
                 let code =
                     if error.is_remote() { ErrorCode::RepositoryUnreachable } else { ErrorCode::WorkspaceFailed };
                 let text = self.deps.redactor.redact(&error.public_message()).into_owned();
-                return self.finish(Vec::new(), End::failed(code, text)).await;
+                return self.fail(code, text).await;
             }
             Err(other) => return Err(other),
         };
         self.boundary()?;
         self.copy.start(base.clone(), TreeDelta::default(), true);
         let brief = self.brief(&base).await?;
+        let spec = &self.journal.session.spec;
+        let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
+        let facts = Some(prompt::facts(spec, checks, &brief.prohibitions));
         let private = Private::Brief {
             head: self.head().await?,
             text: self.deps.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
             prohibitions: brief.prohibitions,
+            facts,
         };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),
@@ -63,36 +67,43 @@ impl Driver {
     }
 
     async fn brief(&self, base: &Base) -> Result<Brief, Halt> {
-        let entries = base.entries();
-        let files: Vec<BriefFile<'_>> =
-            entries.iter().map(|entry| BriefFile { path: &entry.path, size: entry.size }).collect();
-        let mut wanted: Vec<String> = analysis::wanted(&files).into_iter().map(str::to_owned).collect();
-        wanted.retain(|path| {
-            let found = entries.binary_search_by(|entry| (*entry.path).cmp(path));
-            found.is_ok_and(|at| entries[at].size <= BRIEF_FILE_BYTES_MAX)
-        });
+        let (wanted, symbols) = {
+            let entries = base.entries();
+            let files = files_of(&entries);
+            let mut wanted: Vec<String> = analysis::wanted(&files).into_iter().map(str::to_owned).collect();
+            wanted.retain(|path| {
+                let found = entries.binary_search_by(|entry| (*entry.path).cmp(path));
+                found.is_ok_and(|at| entries[at].size <= BRIEF_FILE_BYTES_MAX)
+            });
+            (wanted, self.symbols(base, &files).await)
+        };
         let read = self.deps.repositories.read_many(base, wanted.clone()).await?;
         let contents: BTreeMap<String, Vec<u8>> =
             wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect();
         let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();
         let programs = self.deps.sandboxes.programs().await;
-        let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
-        let request = &self.journal.session.spec.request;
-        let input = BriefInput {
-            files: &files,
-            contents: &contents,
-            request,
-            window_tokens: self.facts().window_tokens,
-            history: &history,
-            programs: (!programs.is_empty()).then_some(programs.as_slice()),
+        let request = self.journal.session.spec.request.clone();
+        let samples = match &symbols {
+            Some(symbols) => self.samples(base, symbols, &request).await,
+            None => BTreeMap::new(),
         };
-        Ok(match self.symbols(base, &files).await {
-            Some(symbols) => {
-                let samples = self.samples(base, &symbols, request).await;
-                analysis::brief_with(&input, Some(Known { symbols: &symbols, samples: &samples }))
-            }
-            None => analysis::brief(&input),
-        })
+        let (base, window_tokens) = (base.clone(), self.facts().window_tokens);
+        // Ranking thousands of files takes a while: not on a thread that serves others.
+        let made = tokio::task::spawn_blocking(move || {
+            let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
+            let entries = base.entries();
+            let input = BriefInput {
+                files: &files_of(&entries),
+                contents: &contents,
+                request: &request,
+                window_tokens,
+                history: &history,
+                programs: (!programs.is_empty()).then_some(programs.as_slice()),
+            };
+            let known = symbols.as_deref().map(|symbols| Known { symbols, samples: &samples });
+            analysis::brief_with(&input, known)
+        });
+        made.await.map_err(|error| Halt::Disk(std::io::Error::other(error)))
     }
 
     /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
@@ -110,7 +121,9 @@ impl Driver {
         let instructions = with_editors(prompt::INSTRUCTIONS, &editors);
         let specs =
             serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
+        let bytes = (instructions.len() + specs.len()) as u64;
         Ok(PromptHead {
+            bytes,
             instructions: self.deps.keep(team, instructions).await?,
             tools: self.deps.keep(team, specs).await?,
             form: model.map(llm::Model::form),
@@ -136,6 +149,10 @@ impl Driver {
         );
         Ok(())
     }
+}
+
+fn files_of(entries: &[BaseEntry]) -> Vec<BriefFile<'_>> {
+    entries.iter().map(|entry| BriefFile { path: &entry.path, size: entry.size }).collect()
 }
 
 /// `text` as it reads for a model that is given only one of the editing tools.

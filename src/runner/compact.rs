@@ -3,10 +3,10 @@
 use super::{
     drive::Driver,
     journal::{Flow, Halt},
-    model::{DRAIN_WAITS, ended_by},
+    model::DRAIN_WAITS,
 };
 use crate::{
-    agent::{self, End, compact, prompt},
+    agent::{self, compact, prompt},
     clock,
     domain::{
         ErrorCode, EventData, Item, Private,
@@ -18,6 +18,8 @@ use crate::{
 
 /// Tries with half the record each time, where it is still too long for the model.
 const HALVINGS_MAX: u32 = 3;
+/// Summaries that may break off before one is done without.
+const REPEATS_MAX: u32 = 2;
 
 /// What the call gave.
 enum Summary {
@@ -27,6 +29,7 @@ enum Summary {
     Failed(ModelError),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
+    Fenced,
 }
 
 impl Driver {
@@ -35,18 +38,25 @@ impl Driver {
         let Some(model) = self.deps.models.get(&self.journal.session.model).map(|model| model.clone().as_of(form))
         else {
             let text = format!("the model {} is not configured here", self.journal.session.model);
-            return self.finish(Vec::new(), End::failed(ErrorCode::ModelRejected, text)).await;
+            return self.fail(ErrorCode::ModelRejected, text).await;
         };
         // The items are the conversation's by now: the log has them.
         self.journal.commit().await?;
         self.journal.refold().await?;
         self.boundary()?;
+        if self.journal.session.cancel {
+            return Ok(Flow::On);
+        }
+        let (prices, prompt) = (self.facts().prices, self.journal.session.context_estimate());
+        let Some(paid) = self.draw(prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
+        let max_output_tokens = paid.output_tokens;
         let summary = self.summarise(&model, max_output_tokens).await;
         let completed = match summary {
             Summary::Of(completed) => Some(completed),
             Summary::None => None,
-            Summary::Failed(error) => return self.finish(Vec::new(), ended_by(&error)).await,
+            Summary::Failed(error) => return self.another_or_end(&model.name, &error).await,
             Summary::CutShort => return Ok(Flow::On),
+            Summary::Fenced => return Err(Halt::Fenced),
         };
         let touched = self.touched().await?;
         let (facts, session) = (self.facts(), &self.journal.session);
@@ -80,6 +90,7 @@ impl Driver {
                 share: &share,
                 turn: self.journal.session.turn + 1,
                 max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
+                repeats_max: REPEATS_MAX,
             };
             let wall = agent::wall_left(&self.journal.session, clock::now());
             let drained = async {
@@ -92,6 +103,7 @@ impl Driver {
                 () = tokio::time::sleep(wall) => return Summary::CutShort,
                 () = drained => return Summary::CutShort,
                 () = self.deps.cut.cancelled() => return Summary::CutShort,
+                () = self.lost.cancelled() => return Summary::Fenced,
             };
             match answer {
                 Ok(completed) => return Summary::Of(Box::new(completed)),

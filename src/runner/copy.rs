@@ -59,10 +59,7 @@ impl Copy {
         if self.workspace.is_some() || self.opening.is_some() {
             return Ok(());
         }
-        let base = match self.base.clone() {
-            Some(base) => base,
-            None => self.resolve(session, session.briefed.as_ref().and_then(|b| b.commit.as_ref())).await?,
-        };
+        let base = self.base(session).await?;
         let delta = match &session.checkpoint {
             Some(checkpoint) => self.delta(&checkpoint.delta).await?,
             None => TreeDelta::default(),
@@ -122,9 +119,25 @@ impl Copy {
             }
         };
         let Some(tree) = self.tree.as_mut() else { return Ok(None) };
-        let found = tree.absorb(walk, &workspace).await.map_err(unusable)?;
-        self.looked = true;
-        Ok(found)
+        match tree.absorb(walk, &workspace).await {
+            Ok(found) => {
+                self.looked = true;
+                Ok(found)
+            }
+            // What was walked is not said again by this workspace.
+            Err(error) => {
+                self.close().await;
+                Err(unusable(error))
+            }
+        }
+    }
+
+    /// The base as the session knows it.
+    pub(super) async fn base(&mut self, session: &Session) -> Result<Base, Halt> {
+        match &self.base {
+            Some(base) => Ok(base.clone()),
+            None => self.resolve(session, session.briefed.as_ref().and_then(|b| b.commit.as_ref())).await,
+        }
     }
 
     /// The base and the tree as last looked at.

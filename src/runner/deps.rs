@@ -2,8 +2,10 @@
 
 use super::{
     blobs::{BlobError, Blobs},
+    budget::KnownCaps,
     clean::Baselines,
     journal::{Halt, patiently},
+    symbols::Analyses,
 };
 use crate::{
     analysis::symbols::Parsers,
@@ -46,6 +48,8 @@ pub struct Deps {
     pub failpoint: Option<Failpoint>,
     pub baselines: Baselines,
     pub parsers: Parsers,
+    pub known_caps: KnownCaps,
+    pub analyses: Analyses,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.

@@ -39,8 +39,10 @@ pub(super) struct Driver {
     pub(super) copy: Copy,
     pub(super) beside: Beside,
     pub(super) conversation: Option<llm::Conversation>,
-    lost: CancellationToken,
+    pub(super) lost: CancellationToken,
     boundaries: u32,
+    /// The call that was begun last was not sent: other words came with its commit.
+    pub(super) unsent: bool,
 }
 
 /// How driving a task ended here.
@@ -73,8 +75,17 @@ impl Runner {
         let _driving = deps.hub.driving(claimed.task);
         let journal = Journal::open(deps.store.clone(), deps.hub.clone(), &claimed, deps.cut.clone()).await?;
         let copy = Copy::new(Arc::clone(&deps), &claimed);
-        let mut driver =
-            Driver { deps, claimed, journal, copy, beside: Beside::default(), conversation: None, lost, boundaries: 0 };
+        let mut driver = Driver {
+            deps,
+            claimed,
+            journal,
+            copy,
+            beside: Beside::default(),
+            conversation: None,
+            lost,
+            boundaries: 0,
+            unsent: false,
+        };
         let result = driver.run().await;
         driver.still().await;
         result
@@ -92,7 +103,7 @@ impl Driver {
         }
         if self.claimed.attempts > ATTEMPTS_MAX {
             let text = format!("{ATTEMPTS_MAX} workers in a row could not go on with this task");
-            return self.finish(Vec::new(), End::failed(ErrorCode::Internal, text)).await.map(drop);
+            return self.fail(ErrorCode::Internal, text).await.map(drop);
         }
         while self.step().await? == Flow::On {}
         Ok(())
@@ -146,20 +157,20 @@ impl Driver {
     async fn take_up(&mut self) -> Result<(), Halt> {
         let survived = self.copy.survives().await;
         let session = &self.journal.session;
-        let had_copy = session.briefed.is_some();
+        let had_copy = session.had_copy;
         if session.status == Status::Queued {
-            let drained = session.drained;
+            let (drained, lost) = (session.drained, had_copy && !survived);
             self.journal
                 .record(EventData::TaskStatus { status: Status::Running, waiting_for: None, error: None }, None);
-            if drained {
-                let after = if survived || !had_copy { RecoveredAfter::Drain } else { RecoveredAfter::HostLoss };
-                self.journal.record(EventData::Recovered { after, interrupted: Vec::new() }, None);
+            if drained || lost {
+                let after = if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Drain };
+                self.journal.record(EventData::Recovered { after, interrupted: Vec::new() }, told(after));
             }
         } else {
             let after = if survived || !had_copy { RecoveredAfter::Crash } else { RecoveredAfter::HostLoss };
             let in_doubt = session.in_doubt();
             let interrupted = in_doubt.iter().map(|c| c.call.clone()).collect();
-            self.journal.record(EventData::Recovered { after, interrupted }, None);
+            self.journal.record(EventData::Recovered { after, interrupted }, told(after));
             for call in in_doubt {
                 self.answer(&call, ToolOutcome::Interrupted, agent::prompt::crash_text(after));
             }
@@ -187,7 +198,9 @@ impl Driver {
 
     /// Gives the task back at a step boundary.
     async fn park(&mut self) -> Result<Flow, Halt> {
+        self.keep_changes().await?;
         self.journal.commit().await?;
+        self.settle_budget().await?;
         self.still().await;
         self.journal.record(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }, None);
         self.journal.close(JobChange::Release, None).await
@@ -196,8 +209,12 @@ impl Driver {
     /// Rests until somebody acts; what runs in the workspace ends.
     async fn wait(&mut self, waiting_for: WaitingFor, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
         if approval.is_none() {
-            self.journal.commit().await?;
+            self.keep_changes().await?;
+            if !self.journal.commit_alone().await? {
+                return Ok(Flow::On);
+            }
         }
+        self.settle_budget().await?;
         self.still().await;
         let status = EventData::TaskStatus { status: Status::Waiting, waiting_for: Some(waiting_for), error: None };
         self.journal.record(status, None);
@@ -219,7 +236,10 @@ impl Driver {
 
     async fn ask_approval_of(&mut self, planning: Planning) -> Result<Flow, Halt> {
         self.journal.record(EventData::PlanUpdated { planning: planning.clone() }, None);
-        self.journal.commit().await?;
+        self.keep_changes().await?;
+        if !self.journal.commit_alone().await? {
+            return Ok(Flow::On);
+        }
         let subject = serde_json::json!({ "planning": planning }).to_string();
         self.ask(ApprovalKind::Plan, None, &subject).await
     }
@@ -235,7 +255,10 @@ impl Driver {
                 return Ok(Flow::On);
             }
         };
-        self.journal.commit().await?;
+        self.keep_changes().await?;
+        if !self.journal.commit_alone().await? {
+            return Ok(Flow::On);
+        }
         let subject = serde_json::json!({ "questions": questions }).to_string();
         let subject = self.deps.redactor.redact(&subject).into_owned();
         self.ask(ApprovalKind::Question, Some(call.call.clone()), &subject).await
@@ -269,23 +292,54 @@ impl Driver {
         }
     }
 
-    /// Ends the run: working copy looked at a last time, patch kept, result and status in one commit.
-    pub(super) async fn finish(&mut self, closing: Vec<EventData>, end: End) -> Result<Flow, Halt> {
-        self.journal.commit().await?;
-        let (patch, looked) = match self.last_patch().await {
-            Ok(patch) => (patch.filter(|_| self.journal.session.keeps_changes()), true),
+    /// Before the workspace ends: what calls have changed since the last look is looked at, for the copy may be
+    /// laid anew on another machine from what the log knows.
+    async fn keep_changes(&mut self) -> Result<(), Halt> {
+        if !self.journal.session.dirty || self.journal.session.briefed.is_none() {
+            return Ok(());
+        }
+        self.prepare_copy().await?;
+        match self.copy.look().await {
+            Ok(found) => self.record_checkpoint(found).await,
             Err(Halt::Workspace(error)) => {
-                tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
-                (None, false)
+                tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at before a rest");
+                Ok(())
             }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Ends the run as failed, with its open calls answered.
+    pub(super) async fn fail(&mut self, code: ErrorCode, message: impl Into<String>) -> Result<Flow, Halt> {
+        self.end(End::failed(code, message)).await
+    }
+
+    /// Ends the run, with its open calls answered.
+    pub(super) async fn end(&mut self, end: End) -> Result<Flow, Halt> {
+        let closing = agent::give_up_calls(&self.journal.session);
+        self.finish(closing, end).await
+    }
+
+    /// Ends the run: working copy looked at a last time, patch kept, result and status in one commit. Nothing ends
+    /// where somebody wrote meanwhile: the loop decides again.
+    async fn finish(&mut self, closing: Vec<EventData>, end: End) -> Result<Flow, Halt> {
+        if !self.journal.commit_alone().await? {
+            return Ok(Flow::On);
+        }
+        let looked = self.look_last().await?;
+        let patch = match self.last_patch().await {
+            Ok(patch) => patch.filter(|_| self.journal.session.keeps_changes()),
             // A full disk is waited for as long as the task is tried at all; then it ends without.
             Err(error @ (Halt::Repository(_) | Halt::Disk(_))) if self.claimed.attempts > ATTEMPTS_MAX => {
                 tracing::warn!(task.id = %self.claimed.task, error = %error, "the patch could not be made at the end");
-                (None, false)
+                None
             }
             Err(other) => return Err(other),
         };
-        self.journal.commit().await?;
+        if !self.journal.commit_alone().await? {
+            return Ok(Flow::On);
+        }
+        self.settle_budget().await?;
         self.still().await;
         self.journal.record_all(closing);
         let broken = patch.as_ref().map_or(&[][..], |(.., broken)| broken);
@@ -362,4 +416,9 @@ impl Driver {
             }
         }
     }
+}
+
+/// What the model is told of a recovery.
+fn told(after: RecoveredAfter) -> Option<Private> {
+    (after == RecoveredAfter::HostLoss).then(|| Private::Told { text: agent::prompt::LAID_ANEW.to_owned() })
 }

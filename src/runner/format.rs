@@ -78,7 +78,7 @@ impl Driver {
         if let Some(CheckpointRef { tree, delta }) = self.journal.session.checkpoint.clone() {
             let turn = self.journal.session.turn;
             let data = EventData::Checkpoint { turn, tree, restored: false, formatted: Vec::new() };
-            self.journal.record(data, Some(Private::Checkpoint { delta }));
+            self.journal.record(data, Some(Private::Checkpoint { delta, told: None }));
         }
         self.journal.commit().await?;
         let workspace = self.copy.workspace().await?;

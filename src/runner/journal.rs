@@ -61,6 +61,8 @@ pub(super) struct Journal {
     pub(super) session: Session,
     /// The session was folded anew: what the prompt holds has to be made anew too.
     pub(super) refolded: bool,
+    /// A commit found that somebody else had written since the one before.
+    disturbed: bool,
     outbox: Vec<NewEvent>,
     committed: Seq,
     /// The last seq that anybody is known to have written.
@@ -75,7 +77,18 @@ impl Journal {
         // Watched before it is read, so that nothing falls between.
         let news = hub.watch(claimed.task);
         let (session, committed) = patiently(&stop, || fold(&store, claimed.task)).await?;
-        Ok(Self { store, hub, lease, session, refolded: false, outbox: Vec::new(), committed, news, stop })
+        Ok(Self {
+            store,
+            hub,
+            lease,
+            session,
+            refolded: false,
+            disturbed: false,
+            outbox: Vec::new(),
+            committed,
+            news,
+            stop,
+        })
     }
 
     /// Records an event: folded now, written with the next commit.
@@ -119,6 +132,14 @@ impl Journal {
         }
         self.append(None, JobChange::Keep, None).await?;
         Ok(())
+    }
+
+    /// Writes what was recorded; answers whether nobody else wrote since the last commit. Where somebody did, what
+    /// was decided before may no longer hold.
+    pub(super) async fn commit_alone(&mut self) -> Result<bool, Halt> {
+        self.disturbed = false;
+        self.commit().await?;
+        Ok(!self.disturbed)
     }
 
     /// Writes what was recorded together with the task's place in the queue, and only if nobody
@@ -212,6 +233,7 @@ impl Journal {
                         self.outbox.clear();
                         self.settle(last);
                         if !alone {
+                            self.disturbed = true;
                             self.refold().await?;
                         }
                         return Ok(true);
@@ -232,6 +254,7 @@ impl Journal {
                 self.outbox.clear();
                 self.settle(last);
                 if !undisturbed {
+                    self.disturbed = true;
                     self.refold().await?;
                 }
                 Ok(true)

@@ -7,6 +7,7 @@
 mod analyse;
 mod beside;
 mod blobs;
+mod budget;
 mod change;
 mod clean;
 mod compact;
@@ -27,7 +28,9 @@ mod tools;
 mod validate;
 
 pub use blobs::{BlobError, Blobs};
+pub use budget::KnownCaps;
 pub use clean::Baselines;
 pub use deps::{Deps, Failpoint, Runner};
 pub use drive::Driven;
 pub use origin::{OriginError, base};
+pub use symbols::Analyses;

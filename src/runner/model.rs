@@ -25,6 +25,8 @@ pub(super) const DRAIN_WAITS: Duration = Duration::from_secs(8);
 enum Answer {
     Reply(Box<llm::Completed>),
     Error(ModelError),
+    /// Replies broke off, and the budget buys no further one.
+    SpentUp,
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
 }
@@ -35,13 +37,24 @@ impl Driver {
         let Some(model) = self.deps.models.get(&self.journal.session.model).map(|model| model.clone().as_of(form))
         else {
             let text = format!("the model {} is not configured here", self.journal.session.model);
-            return self.finish(Vec::new(), End::failed(ErrorCode::ModelRejected, text)).await;
+            return self.fail(ErrorCode::ModelRejected, text).await;
         };
-        self.journal.record_all(intent);
+        let facts = self.facts();
+        let prompt = self.journal.session.context_estimate();
+        let Some(paid) = self.draw(facts.prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
+        let max_output_tokens = paid.output_tokens;
+        let reserved = agent::reservation(&self.journal.session, &facts, max_output_tokens);
+        let instead = std::mem::take(&mut self.unsent);
+        for data in intent {
+            let begins = matches!(data, EventData::ModelStarted { .. });
+            let (tokens, cost_usd) = (reserved.tokens, reserved.cost_usd);
+            self.journal.record(data, begins.then_some(Private::Reserved { tokens, cost_usd, instead }));
+        }
         self.journal.commit().await?;
         self.boundary()?;
         // Words that came with this commit go before the call, and a cancel before everything.
         if self.journal.session.cancel || self.journal.session.has_words() {
+            self.unsent = true;
             return Ok(Flow::On);
         }
         let mut conversation = self.conversation(&model).await?;
@@ -55,13 +68,14 @@ impl Driver {
             share: &share,
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
+            repeats_max: agent::repeats_left(&self.journal.session, reserved).min(paid.repeats),
         };
         let mut retries = Vec::new();
         let mut pieces = Pieces::of_message(&self.deps.hub, &self.deps.redactor, task);
         let live = |piece: Live| match piece {
             Live::Text(text) => pieces.push(&text, clock::monotonic()),
             Live::Reset => pieces.reset(),
-            Live::Retry { attempt, reason, delay } => retries.push((attempt, reason, delay)),
+            Live::Retry { attempt, reason, delay, broke_off } => retries.push((attempt, reason, delay, broke_off)),
             Live::Reasoning(_) | Live::Tool(_) => {}
         };
         let wall = agent::wall_left(&self.journal.session, clock::now());
@@ -78,20 +92,25 @@ impl Driver {
             tokio::select! {
                 answer = asking => match answer {
                     Ok(completed) => Answer::Reply(Box::new(completed)),
+                    Err(ModelError::SpentUp) => Answer::SpentUp,
                     Err(error) => Answer::Error(error),
                 },
                 () = self.journal.cut_short() => Answer::CutShort,
                 () = tokio::time::sleep(wall) => Answer::CutShort,
                 () = drained => Answer::CutShort,
                 () = deps.cut.cancelled() => Answer::CutShort,
+                () = self.lost.cancelled() => Answer::CutShort,
             }
         };
         let (answer, looked) = tokio::join!(asked, look);
         drop(pieces);
-        for (attempt, reason, delay) in retries {
+        if self.lost.is_cancelled() {
+            return Err(Halt::Fenced);
+        }
+        for (attempt, reason, delay, broke_off) in retries {
             let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             self.journal.record(
-                EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None },
+                EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None, broke_off },
                 None,
             );
         }
@@ -103,10 +122,10 @@ impl Driver {
                 tracing::warn!(task.id = %task, "the workspace died: {why}");
             }
             Some(Err(Halt::Workspace(error))) => {
-                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await;
+                return self.fail(ErrorCode::WorkspaceFailed, error.to_string()).await;
             }
             Some(Err(Halt::Repository(error))) => {
-                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.public_message())).await;
+                return self.fail(ErrorCode::WorkspaceFailed, error.public_message()).await;
             }
             Some(Err(other)) => return Err(other),
         }
@@ -127,32 +146,45 @@ impl Driver {
             Answer::Error(ModelError::ContextTooLong) if self.journal.session.turn > 0 => {
                 self.conversation = Some(conversation);
                 let reason = ModelError::ContextTooLong.to_string();
-                let data =
-                    EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
+                let data = EventData::ModelRetried {
+                    attempt: 1,
+                    reason,
+                    delay_ms: 0,
+                    overflowed: true,
+                    next_model: None,
+                    broke_off: false,
+                };
                 self.journal.record(data, None);
                 self.journal.commit().await.map(|()| Flow::On)
             }
             Answer::Error(error) => {
                 self.conversation = Some(conversation);
-                match self.next_model(&model.name).filter(|_| error.lets_another_try()) {
-                    Some(next) => {
-                        tracing::warn!(task.id = %task, model.name = model.name, model.next = next, "another model takes over: {error}");
-                        let reason = error.to_string();
-                        let taken_over = EventData::ModelRetried {
-                            attempt: 0,
-                            reason,
-                            delay_ms: 0,
-                            overflowed: false,
-                            next_model: Some(next),
-                        };
-                        self.journal.record(taken_over, None);
-                        self.journal.commit().await?;
-                        Ok(Flow::On)
-                    }
-                    None => self.finish(Vec::new(), ended_by(&error)).await,
-                }
+                self.another_or_end(&model.name, &error).await
+            }
+            // Replies broke off until no further one could be paid: the loop says so.
+            Answer::SpentUp => {
+                self.conversation = Some(conversation);
+                self.journal.commit().await.map(|()| Flow::On)
             }
         }
+    }
+
+    /// The next model of the chain takes over from one that cannot be had, or the run ends.
+    pub(super) async fn another_or_end(&mut self, name: &str, error: &ModelError) -> Result<Flow, Halt> {
+        let Some(next) = self.next_model(name).filter(|_| error.lets_another_try()) else {
+            return self.end(ended_by(error)).await;
+        };
+        tracing::warn!(task.id = %self.claimed.task, model.name = name, model.next = next, "another model takes over: {error}");
+        let taken_over = EventData::ModelRetried {
+            attempt: 0,
+            reason: error.to_string(),
+            delay_ms: 0,
+            overflowed: false,
+            next_model: Some(next),
+            broke_off: false,
+        };
+        self.journal.record(taken_over, None);
+        self.journal.commit().await.map(|()| Flow::On)
     }
 
     /// The model after `name` in the chain of the task's own model, as far as they are configured.
@@ -244,10 +276,10 @@ impl Driver {
 }
 
 /// How a run ends whose model cannot be had.
-pub(super) fn ended_by(error: &ModelError) -> End {
+fn ended_by(error: &ModelError) -> End {
     let code = match error {
         ModelError::Rejected { .. } | ModelError::ContextTooLong => ErrorCode::ModelRejected,
-        ModelError::Unavailable { .. } | ModelError::CutOff | ModelError::Nonsense { .. } => {
+        ModelError::Unavailable { .. } | ModelError::CutOff | ModelError::Nonsense { .. } | ModelError::SpentUp => {
             ErrorCode::ModelUnavailable
         }
     };

@@ -14,31 +14,61 @@ use crate::{
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{Read, Write},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 /// Of a kept analysis, unpacked and packed.
 const UNPACKED_BYTES_MAX: u64 = 32 << 20;
 const PACKED_BYTES_MAX: usize = 4 << 20;
+/// Analyses in memory, of some MiB each at most.
+const IN_MEMORY: usize = 6;
 /// An analysis that lacks more than one file in so many for want of time is not kept.
 const UNREAD_PART: usize = 4;
 /// What the shell's own check of a script may take.
 const SHELL_TIME: Duration = Duration::from_secs(2);
 const SHELL_WORDS_MAX: usize = 600;
 
+/// The analyses that were used last, in memory: most tasks of a repository start from the same few bases.
+#[derive(Debug, Default)]
+pub struct Analyses(Mutex<VecDeque<(TeamId, String, Arc<Symbols>)>>);
+
+impl Analyses {
+    fn get(&self, team: TeamId, key: &str) -> Option<Arc<Symbols>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(of, known, _)| *of == team && known == key)?;
+        let found = kept.remove(at)?;
+        let symbols = Arc::clone(&found.2);
+        kept.push_front(found);
+        Some(symbols)
+    }
+
+    fn put(&self, team: TeamId, key: String, symbols: Symbols) -> Arc<Symbols> {
+        let symbols = Arc::new(symbols);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(of, known, _)| *of != team || *known != key);
+        kept.truncate(IN_MEMORY - 1);
+        kept.push_front((team, key, Arc::clone(&symbols)));
+        symbols
+    }
+}
+
 impl Driver {
     /// The symbols of a base: as they were kept, else parsed now.
-    pub(super) async fn symbols(&self, base: &Base, files: &[BriefFile<'_>]) -> Option<Symbols> {
+    pub(super) async fn symbols(&self, base: &Base, files: &[BriefFile<'_>]) -> Option<Arc<Symbols>> {
         let sources = symbols::sources(files);
         if sources.is_empty() {
             return None;
         }
         let (team, deps) = (self.claimed.team, &self.deps);
         let key = format!("{}.{}", base.tree, symbols::VERSION);
+        if let Some(known) = deps.analyses.get(team, &key) {
+            return Some(known);
+        }
         if let Some(kept) = kept(deps, team, &key).await {
-            return Some(kept);
+            return Some(deps.analyses.put(team, key, kept));
         }
         let paths: Vec<String> = sources.into_iter().map(str::to_owned).collect();
         let read = deps.repositories.read_many(base, paths.clone()).await;
@@ -46,13 +76,26 @@ impl Driver {
         let files = paths.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?))).collect();
         let found = deps.parsers.symbols(files).await;
         let found = found.map_err(|error| self.without("the code could not be parsed", &error)).ok()?;
-        if (found.index.skipped.unread as usize) * UNREAD_PART <= found.paths.len()
-            && let Some(packed) = pack(&found).filter(|packed| packed.len() <= PACKED_BYTES_MAX)
-            && let Err(error) = analyses::put(&deps.store, team, &key, &packed).await
-        {
-            self.without("the analysis could not be kept", &error);
+        if (found.index.skipped.unread as usize) * UNREAD_PART <= found.paths.len() {
+            let found = deps.analyses.put(team, key.clone(), found);
+            self.keep_analysis(team, key, Arc::clone(&found));
+            return Some(found);
         }
-        Some(found)
+        Some(Arc::new(found))
+    }
+
+    /// Beside the task's way: nothing waits for it, and who comes meanwhile finds it in memory.
+    fn keep_analysis(&self, team: TeamId, key: String, found: Arc<Symbols>) {
+        let (deps, task) = (Arc::clone(&self.deps), self.claimed.task);
+        let keeping = async move {
+            let packed = tokio::task::spawn_blocking(move || pack(&found)).await.ok().flatten();
+            let Some(packed) = packed.filter(|packed| packed.len() <= PACKED_BYTES_MAX) else { return };
+            if let Err(error) = analyses::put(&deps.store, team, &key, &packed).await {
+                tracing::warn!(task.id = %task, error = %error, "the analysis could not be kept");
+            }
+        };
+        let cut = self.deps.cut.clone();
+        tokio::spawn(async move { cut.run_until_cancelled(keeping).await });
     }
 
     /// The contents of the files nearest to the request.

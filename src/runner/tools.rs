@@ -7,7 +7,7 @@ use super::{
     model::DRAIN_WAITS,
 };
 use crate::{
-    agent::{self, End, prompt},
+    agent::{self, prompt},
     clock,
     domain::{
         CallId, ErrorCode, EventData, Private,
@@ -41,10 +41,10 @@ impl Driver {
         let workspace = match self.copy.workspace().await {
             Ok(workspace) => workspace,
             Err(Halt::Workspace(error)) => {
-                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await;
+                return self.fail(ErrorCode::WorkspaceFailed, error.to_string()).await;
             }
             Err(Halt::Repository(error)) => {
-                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.public_message())).await;
+                return self.fail(ErrorCode::WorkspaceFailed, error.public_message()).await;
             }
             Err(other) => return Err(other),
         };
@@ -61,6 +61,7 @@ impl Driver {
             () = tokio::time::sleep(wall) => calls.into_iter().map(|c| (c, None)).collect(),
             () = drained => calls.into_iter().map(|c| (c, None)).collect(),
             () = deps.cut.cancelled() => return Err(Halt::Cut),
+            () = self.lost.cancelled() => return Err(Halt::Fenced),
         };
         for (call, answer) in ran {
             match answer {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     agent::{
-        self, CheckpointRef, End,
+        self, CheckpointRef,
         verdict::{Decided, Scope, scope},
     },
     checks, clock,
@@ -36,9 +36,7 @@ impl Driver {
                 self.record_checkpoint(found).await?;
                 Ok(Flow::On)
             }
-            Err(Halt::Workspace(error)) => {
-                self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, error.to_string())).await
-            }
+            Err(Halt::Workspace(error)) => self.fail(ErrorCode::WorkspaceFailed, error.to_string()).await,
             Err(other) => Err(other),
         }
     }
@@ -66,8 +64,9 @@ impl Driver {
         contents.push((hash.clone(), delta));
         self.deps.keep_all(self.claimed.team, &contents).await?;
         let turn = self.journal.session.turn;
+        let told = agent::told(&formatted);
         let data = EventData::Checkpoint { turn, tree: checkpoint.tree, restored: false, formatted };
-        self.journal.record(data, Some(Private::Checkpoint { delta: hash }));
+        self.journal.record(data, Some(Private::Checkpoint { delta: hash, told }));
         Ok(())
     }
 
@@ -77,28 +76,37 @@ impl Driver {
         let turn = self.journal.session.turn;
         let CheckpointRef { tree, delta } = best;
         let data = EventData::Checkpoint { turn, tree, restored: true, formatted: Vec::new() };
-        self.journal.record(data, Some(Private::Checkpoint { delta }));
+        let told = Some(agent::prompt::RESTORED.to_owned());
+        self.journal.record(data, Some(Private::Checkpoint { delta, told }));
         self.journal.commit().await
     }
 
-    /// The patch of the working copy as it is at a run's end, stored, and which prohibitions it breaks. Absent
-    /// where nothing was changed.
-    pub(super) async fn last_patch(&mut self) -> Result<Option<(PatchStat, BlobHash, Vec<bool>)>, Halt> {
-        if self.journal.session.briefed.is_none() {
-            return Ok(None);
+    /// Looks at the working copy at a run's end, where calls may have changed it; answers whether it is known.
+    pub(super) async fn look_last(&mut self) -> Result<bool, Halt> {
+        if self.journal.session.briefed.is_none() || !self.journal.session.dirty {
+            return Ok(true);
         }
-        if self.journal.session.dirty {
-            self.prepare_copy().await?;
-            let found = self.copy.look().await?;
-            self.record_checkpoint(found).await?;
-        }
-        if !self.journal.session.changed() {
-            return Ok(None);
-        }
-        self.prepare_copy().await?;
-        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
-            return Ok(None);
+        let looked = match self.prepare_copy().await {
+            Ok(()) => self.copy.look().await,
+            Err(error) => Err(error),
         };
+        match looked {
+            Ok(found) => self.record_checkpoint(found).await.map(|()| true),
+            Err(Halt::Workspace(error)) => {
+                tracing::warn!(task.id = %self.claimed.task, error = %error, "the working copy could not be looked at a last time");
+                Ok(false)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The patch to the newest checkpoint, stored, and which prohibitions it breaks. Absent where nothing was
+    /// changed. It needs no workspace.
+    pub(super) async fn last_patch(&mut self) -> Result<Option<(PatchStat, BlobHash, Vec<bool>)>, Halt> {
+        let session = &self.journal.session;
+        let Some(checkpoint) = session.checkpoint.clone().filter(|_| session.changed()) else { return Ok(None) };
+        let delta = self.copy.delta(&checkpoint.delta).await?;
+        let base = self.copy.base(&self.journal.session).await?;
         let (stat, blob) = self.patch(&base, &delta).await?;
         Ok(Some((stat, blob, self.broken(&base, &delta))))
     }
@@ -110,15 +118,13 @@ impl Driver {
         Ok((patch.stat, blob))
     }
 
-    /// Runs the checks and records the verdict; failures go back while refinements are left. The `last` validation
-    /// of a run whose time is up has its own time, and sends nothing back.
+    /// Runs the checks and records the verdict; failures go back while refinements are left. A validation that has
+    /// begun has its own time, whatever is left of the run's; the `last` of a run sends nothing back.
     pub(super) async fn validate(&mut self, last: bool) -> Result<Flow, Halt> {
         self.prepare_copy().await?;
         self.format().await?;
         let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
-            return self
-                .finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, "the working copy is not open"))
-                .await;
+            return self.fail(ErrorCode::WorkspaceFailed, "the working copy is not open").await;
         };
         let checks = self.scope(&delta);
         let cycle = self.journal.session.used.cycles + 1;
@@ -128,18 +134,11 @@ impl Driver {
         self.journal.commit().await?;
         self.boundary()?;
         let deps = Arc::clone(&self.deps);
-        let wall = agent::wall_left(&self.journal.session, clock::now());
-        let time_is_up = async {
-            if last {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(wall).await;
-        };
         let mut beside = std::mem::take(&mut self.beside);
         let judged = tokio::select! {
             judged = self.judge(&mut beside, &base, &delta, checks) => Some(judged),
             () = self.journal.cut_short() => None,
-            () = time_is_up => None,
+            () = self.lost.cancelled() => return Err(Halt::Fenced),
             () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => None,
             () = deps.cut.cancelled() => return Err(Halt::Cut),
         };
@@ -148,19 +147,15 @@ impl Driver {
         let Judged { decided, results, patch, forbidden } = match judged {
             Ok(judged) => judged,
             Err(Halt::Workspace(error)) => {
-                return self
-                    .finish(
-                        Vec::new(),
-                        End::failed(ErrorCode::WorkspaceFailed, format!("the checks could not be run: {error}")),
-                    )
-                    .await;
+                return self.fail(ErrorCode::WorkspaceFailed, format!("the checks could not be run: {error}")).await;
             }
             Err(Halt::Repository(error)) => {
                 let text = format!("the checks could not be run: {}", error.public_message());
-                return self.finish(Vec::new(), End::failed(ErrorCode::WorkspaceFailed, text)).await;
+                return self.fail(ErrorCode::WorkspaceFailed, text).await;
             }
             Err(other) => return Err(other),
         };
+        let last = last || agent::wall_left(&self.journal.session, clock::now()).is_zero();
         let refines = !last && agent::refines(&self.journal.session, decided.verdict, &results);
         // Checks that pass, and yet failed by the verdict (weakened tests), have no failures to show.
         let report = refines

@@ -202,6 +202,7 @@ impl Server {
             input_tokens: input,
             cached_input_tokens: spoken.usage.cached_input_tokens.unwrap_or(tokens(cached)).min(input),
             output_tokens: spoken.usage.output_tokens.unwrap_or(tokens(said + called) + 1),
+            cache_write_tokens: 0,
         }
     }
 }

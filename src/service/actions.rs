@@ -4,15 +4,21 @@
 //! that its worker reads before its next step. What was accepted is committed.
 
 use super::{
-    Answer, Error, Faults, Idempotency, Service, access, access::Right, create::limits, edit::read_spec, idempotency,
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    create::limits,
+    edit::read_spec,
+    fork::{apply, fold, read_log},
+    idempotency,
     input::optional_object,
 };
 use crate::{
+    agent::{self, End},
     domain::{
         EventData, Principal, Seq, Status, TaskId, WaitingFor,
         approval::Decision,
         limits::LimitsPatch,
-        task::{Control, OnBusy},
+        task::{Control, OnBusy, TaskDetail},
     },
     store::{
         TeamTx,
@@ -166,6 +172,10 @@ impl Service {
         }
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut step = decide(&mut tx, &locked).await?;
+        let mut detail = None;
+        if matches!(step.status, Some((Status::Cancelled, _))) {
+            detail = close_log(&mut tx, id, &mut step).await?;
+        }
         if let Some(raised) = raised {
             self.raise(&mut tx, id, &locked, raised).await?;
             let author = principal.user_name.clone();
@@ -181,7 +191,7 @@ impl Service {
             let author = principal.user_name.clone();
             step.events.insert(1, EventData::TaskUpdated { title: None, limits, author });
         }
-        let last = perform(&mut tx, principal, id, &locked, &step).await?;
+        let last = perform(&mut tx, principal, id, &locked, &step, detail.as_ref()).await?;
         let seq = last - step.events.len() as Seq + 1;
         let status = step.status.map_or(locked.status, |(status, _)| status);
         let answer = Answer::new(202, &Accepted { seq, status })?;
@@ -269,12 +279,36 @@ async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut
     Ok(())
 }
 
+/// What a worker would write at the end of a task that none holds: its open calls are answered, and its result stands
+/// in the log. The patch follows from the last checkpoint. Nothing is written of a task that has not begun.
+async fn close_log(tx: &mut TeamTx, id: TaskId, step: &mut Step) -> Result<Option<TaskDetail>, Error> {
+    // A log that is too long to be read here is cancelled without.
+    let Ok(records) = read_log(tx, id).await else { return Ok(None) };
+    let last = records.last().map_or(0, |record| record.event.seq);
+    let mut session = fold(id, &records, last)?;
+    if session.briefed.is_none() {
+        return Ok(None);
+    }
+    let (run, turn) = (session.run, session.turn);
+    let event = |data| NewEvent { run, turn, data, private: None };
+    let mut closing = agent::give_up_calls(&session);
+    apply(&mut session, &closing.iter().cloned().map(event).collect::<Vec<_>>());
+    let end = End { status: Status::Cancelled, error: None, verdict: None, reason: None };
+    let result = EventData::TaskResult { result: Box::new(agent::task_result(&session, &end, None, None)) };
+    closing.push(result);
+    let status = step.events.len() - 1;
+    apply(&mut session, &closing[closing.len() - 1..].iter().cloned().map(event).collect::<Vec<_>>());
+    step.events.splice(status..status, closing);
+    Ok(Some(session.detail()))
+}
+
 async fn perform(
     tx: &mut TeamTx,
     principal: &Principal,
     id: TaskId,
     locked: &Locked,
     step: &Step,
+    detail: Option<&TaskDetail>,
 ) -> Result<Seq, Error> {
     let run = if step.next_run { locked.run + 1 } else { locked.run };
     match step.queue {
@@ -290,6 +324,7 @@ async fn perform(
         status: step.status,
         run: step.next_run.then_some(run),
         cancel_requested: step.cancel_requested,
+        detail,
         ..TaskChange::default()
     };
     Ok(log::append_locked(tx, principal.team, id, &events, &change).await?)

@@ -69,10 +69,15 @@ impl Service {
         match of {
             BytesOf::Output(call) => self.output(&mut tx, principal, id, &call).await,
             BytesOf::CheckLog(index) => self.check_log(&mut tx, principal, id, detail, index).await,
-            BytesOf::Patch { from_turn: None, to_turn: None } if is_end(&row) => match detail.patch {
-                Some(hash) => self.blob(&mut tx, principal.team, &hash).await,
-                None => Ok(Content::Bytes(Vec::new())),
-            },
+            // Where no worker wrote the end, the patch follows from the last checkpoint.
+            BytesOf::Patch { from_turn: None, to_turn: None }
+                if is_end(&row) && (detail.patch.is_some() || row.status != Status::Cancelled.as_str()) =>
+            {
+                match detail.patch {
+                    Some(hash) => self.blob(&mut tx, principal.team, &hash).await,
+                    None => Ok(Content::Bytes(Vec::new())),
+                }
+            }
             BytesOf::Patch { from_turn, to_turn } => {
                 let from = match from_turn.unwrap_or(0) {
                     0 => None,
@@ -174,7 +179,7 @@ impl Service {
     ) -> Result<Option<TreeDelta>, Error> {
         let rows = task_views::events_of_turn(tx, id, "checkpoint", None, until_turn, 1).await?;
         let private = rows.first().and_then(|(_, private)| private.as_deref()).and_then(private_part);
-        let Some(Private::Checkpoint { delta }) = private else { return Ok(None) };
+        let Some(Private::Checkpoint { delta, .. }) = private else { return Ok(None) };
         let bytes = match self.blob(tx, team, &delta).await? {
             Content::Bytes(bytes) => bytes,
             Content::File { path, .. } => tokio::fs::read(&path).await.map_err(Error::internal)?,

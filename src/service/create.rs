@@ -17,7 +17,7 @@ use crate::{
         limits::LimitsPatch,
         task::{ApprovalPolicy, NetworkMode, NetworkPolicy, RepositorySource, Source},
     },
-    store::{TeamTx, task_views, tasks, uploads},
+    store::{TeamTx, budgets, task_views, tasks, uploads},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -186,6 +186,7 @@ impl Service {
             return Ok(done);
         }
         check_upload(&mut tx, &spec).await?;
+        self.fits_budget(&mut tx, principal, &spec.model).await?;
         let id: TaskId = clock::new_id();
         let row = tasks::NewTask {
             team: principal.team,
@@ -294,6 +295,19 @@ impl Service {
             "the model {model} has no price here, so a cap in money cannot hold: name a model that has one, or limit tokens instead"
         );
         Err(Error::invalid("/limits/cost_usd", why))
+    }
+
+    /// Where the team or the caller has a budget in money, only what has a price can be held to it.
+    async fn fits_budget(&self, tx: &mut TeamTx, principal: &Principal, model: &str) -> Result<(), Error> {
+        if !self.models().iter().any(|view| view.name == model && view.prices.is_none()) {
+            return Ok(());
+        }
+        if budgets::caps_of(tx, principal.team, principal.user).await?.is_empty() {
+            return Ok(());
+        }
+        let why =
+            format!("the model {model} has no price here, and a budget in money is set: name a model that has one");
+        Err(Error::invalid("/model", why))
     }
 
     pub(super) fn model(&self, name: Option<String>, faults: &mut Faults) -> String {

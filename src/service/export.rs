@@ -161,7 +161,7 @@ impl Service {
 
 fn delta_of(record: &Record) -> Option<&BlobHash> {
     match &record.private {
-        Some(Private::Checkpoint { delta }) => Some(delta),
+        Some(Private::Checkpoint { delta, .. }) => Some(delta),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod baselines;
 pub mod blobs;
+pub mod budgets;
 pub mod deadlines;
 mod error;
 pub mod forks;

@@ -34,7 +34,9 @@ fn summary(records: &[Record]) -> Value {
     let mut session = session;
     // What was expected of a log stands for ever; sums that came later are not in it.
     let mut usage = serde_json::to_value(session.usage).unwrap();
-    usage.as_object_mut().unwrap().remove("cache");
+    for later in ["cache", "unreported"] {
+        usage.as_object_mut().unwrap().remove(later);
+    }
     let items: Vec<_> = session.take_items().iter().map(kind).collect();
     json!({
         "status": session.status, "waiting_for": session.waiting_for, "phase": session.phase,

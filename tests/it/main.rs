@@ -10,6 +10,7 @@ mod approvals;
 mod architecture;
 mod archives;
 mod baseline;
+mod budgets;
 mod checks;
 mod cli;
 mod compaction;

@@ -142,7 +142,7 @@ impl Story {
                 let (before, after) = (words::tokens(*tokens_before), words::tokens(*tokens_after));
                 vec![notice("≈", Tone::Dim, format!("the conversation was compacted from {before} to {after} tokens"))]
             }
-            EventData::LimitWarned { limit, used, limit_value } => vec![limit_warned(*limit, *used, *limit_value)],
+            EventData::LimitWarned { limit, used, limit_value, .. } => vec![limit_warned(*limit, *used, *limit_value)],
             EventData::Recovered { after, interrupted } => {
                 let after = match after {
                     RecoveredAfter::Crash => "a crash",
@@ -314,6 +314,10 @@ fn limit_warned(limit: LimitKind, used: f64, value: f64) -> Line {
         LimitKind::WallTime => (format!("{used:.0}"), format!("{value:.0}"), "seconds"),
         LimitKind::Tokens => (words::tokens(used as u64), words::tokens(value as u64), "tokens"),
         LimitKind::Cost => (words::dollars(used), words::dollars(value), ""),
+        LimitKind::Budget => {
+            let (used, value) = (words::dollars(used), words::dollars(value));
+            return notice("!", Tone::Warn, format!("{used} of {value} of a shared budget are spent or held"));
+        }
         LimitKind::Repetition => {
             return notice("!", Tone::Warn, format!("{used:.0} calls repeat without anything new; the model is told"));
         }

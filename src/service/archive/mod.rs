@@ -95,9 +95,16 @@ pub(super) fn named(record: &Record) -> Vec<BlobHash> {
     let mut hashes: Vec<BlobHash> = match &record.private {
         Some(Private::Brief { head, .. }) => vec![head.instructions.clone(), head.tools.clone()],
         Some(Private::Output { blob, .. }) => blob.iter().cloned().collect(),
-        Some(Private::Checkpoint { delta }) => vec![delta.clone()],
+        Some(Private::Checkpoint { delta, .. }) => vec![delta.clone()],
         Some(Private::Patch { blob, .. }) => vec![blob.clone()],
-        Some(Private::Memory { .. } | Private::Reply(_) | Private::Compaction { .. }) | None => Vec::new(),
+        Some(
+            Private::Memory { .. }
+            | Private::Reply(_)
+            | Private::Compaction { .. }
+            | Private::Reserved { .. }
+            | Private::Told { .. },
+        )
+        | None => Vec::new(),
     };
     let checks: &[CheckResult] = match &record.event.data {
         EventData::ChecksCompleted { checks, .. } => checks,

@@ -26,7 +26,7 @@ fn compact(play: &mut Play, summary: Option<&str>) -> Vec<Item> {
     let data = EventData::Compaction {
         tokens_before: play.session.context_estimate(),
         tokens_after: compact::tokens_of(&play.session, &items),
-        usage: TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50 },
+        usage: TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50, ..TokenUsage::default() },
         cost_usd: None,
         summarised: summary.is_some(),
     };
@@ -128,7 +128,14 @@ fn one_that_does_not_help_is_repeated_smaller_and_then_the_run_ends() {
         // The provider counts otherwise: still too long.
         let reason = "too long".to_owned();
         play.record(
-            EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None },
+            EventData::ModelRetried {
+                attempt: 1,
+                reason,
+                delay_ms: 0,
+                overflowed: true,
+                next_model: None,
+                broke_off: false,
+            },
             None,
         );
     }
@@ -158,7 +165,14 @@ fn a_run_that_did_not_fit_can_be_tried_again() {
             play.step();
             compact(&mut play, None);
             let reason = "too long".to_owned();
-            let data = EventData::ModelRetried { attempt: 1, reason, delay_ms: 0, overflowed: true, next_model: None };
+            let data = EventData::ModelRetried {
+                attempt: 1,
+                reason,
+                delay_ms: 0,
+                overflowed: true,
+                next_model: None,
+                broke_off: false,
+            };
             play.record(data, None);
         }
         assert!(matches!(play.step(), Step::Finish { .. }), "{action:?}");

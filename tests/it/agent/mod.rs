@@ -7,3 +7,4 @@ mod intent;
 mod people;
 mod play;
 mod random;
+mod spend;

@@ -138,8 +138,12 @@ impl Play {
                     }
                 }
                 Step::Analyse => {
-                    let head =
-                        PromptHead { instructions: BlobHash("i".into()), tools: BlobHash("t".into()), form: None };
+                    let head = PromptHead {
+                        instructions: BlobHash("i".into()),
+                        tools: BlobHash("t".into()),
+                        form: None,
+                        bytes: 400,
+                    };
                     let data = EventData::BriefReady {
                         commit: None,
                         languages: Vec::new(),
@@ -153,6 +157,7 @@ impl Play {
                         base_tree: tree('0'),
                         packages: Vec::new(),
                         prohibitions: Vec::new(),
+                        facts: None,
                     };
                     self.record(data, Some(private));
                 }
@@ -166,9 +171,19 @@ impl Play {
                         formatted: Vec::new(),
                     };
                     self.tree = checkpoint.tree.as_str().chars().next().unwrap();
-                    self.record(data, Some(Private::Checkpoint { delta: checkpoint.delta.clone() }));
+                    self.record(data, Some(Private::Checkpoint { delta: checkpoint.delta.clone(), told: None }));
                 }
-                Step::Call { intent, .. } | Step::RunTools { intent, .. } => {
+                Step::Call { intent, max_output_tokens } => {
+                    let reserved = agent::reservation(&self.session, &self.facts, *max_output_tokens);
+                    let private =
+                        Private::Reserved { tokens: reserved.tokens, cost_usd: reserved.cost_usd, instead: false };
+                    for data in intent.clone() {
+                        let begins = matches!(data, EventData::ModelStarted { .. });
+                        self.record(data, begins.then(|| private.clone()));
+                    }
+                    return step;
+                }
+                Step::RunTools { intent, .. } => {
                     for data in intent.clone() {
                         self.record(data, None);
                     }
@@ -203,12 +218,13 @@ impl Play {
         }
         let data =
             EventData::Checkpoint { turn: self.session.turn, tree: seen, restored: false, formatted: Vec::new() };
-        self.record(data, Some(Private::Checkpoint { delta: BlobHash(self.tree.to_string()) }));
+        self.record(data, Some(Private::Checkpoint { delta: BlobHash(self.tree.to_string()), told: None }));
     }
 
     /// The model answers.
     pub(super) fn reply(&mut self, text: &str, calls: &[(&str, String)]) {
-        let usage = TokenUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 10 };
+        let usage =
+            TokenUsage { input_tokens: 1_000, cached_input_tokens: 0, output_tokens: 10, ..TokenUsage::default() };
         self.reply_using(text, calls, usage);
     }
 
@@ -286,6 +302,11 @@ impl Play {
     /// The checks end so: the names that fail, none being a pass. Failures go back as the driver sends them.
     pub(super) fn checked(&mut self, failing: &[&str], last: bool) {
         let verdict = if failing.is_empty() { Verdict::Verified } else { Verdict::Failed };
+        self.judged(verdict, failing, last);
+    }
+
+    /// The same with a verdict that the names alone do not give.
+    pub(super) fn judged(&mut self, verdict: Verdict, failing: &[&str], last: bool) {
         let mut failing: Vec<String> = failing.iter().map(|&name| name.to_owned()).collect();
         failing.sort();
         let run = |failing: Vec<String>| CheckRun {

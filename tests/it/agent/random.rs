@@ -163,6 +163,7 @@ impl World<'_> {
             input_tokens: estimate,
             cached_input_tokens: estimate / 2,
             output_tokens: max_output_tokens.min(u64::from(self.byte()) * 8),
+            cache_write_tokens: 0,
         };
         let count = usize::from(self.byte() % 4);
         let calls: Vec<(&str, String)> = (0..count).map(|_| self.wish()).collect();

@@ -137,7 +137,7 @@ fn model(name: &str, default: bool) -> ModelView {
         window_tokens: 128_000,
         max_output_tokens: 8_000,
         // The default alone has a price.
-        prices: default.then_some(Prices { input: 1.0, cached_input: 0.1, output: 4.0 }),
+        prices: default.then_some(Prices { input: 1.0, cached_input: 0.1, output: 4.0, cache_write: None }),
         default,
     }
 }

@@ -296,7 +296,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
                 restored: false,
                 formatted: Vec::new(),
             },
-            private: Some(Private::Checkpoint { delta: BlobHash::of(&delta_json) }),
+            private: Some(Private::Checkpoint { delta: BlobHash::of(&delta_json), told: None }),
         },
     ];
     worker.append(events, &TaskChange::default(), JobChange::Keep).await;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 fn model(name: &str) -> Model {
     let mut model = Model::new(name, Wire::Responses, "http://localhost/v1".parse().expect("a URL"), None);
-    model.prices = Some(Prices { input: 2.0, cached_input: 0.5, output: 9.0 });
+    model.prices = Some(Prices { input: 2.0, cached_input: 0.5, output: 9.0, cache_write: None });
     model
 }
 
@@ -27,7 +27,7 @@ fn conversation(model: &Model, instructions: &str, tools: &[&str], texts: &[&str
 }
 
 fn usage(input: u64, cached: u64) -> TokenUsage {
-    TokenUsage { input_tokens: input, cached_input_tokens: cached, output_tokens: 10 }
+    TokenUsage { input_tokens: input, cached_input_tokens: cached, output_tokens: 10, ..TokenUsage::default() }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -40,7 +40,8 @@ async fn a_conversation_of_several_turns_is_taken_back_and_cached_on_every_wire(
                 Live::Tool(_) => tools += 1,
                 _ => {}
             };
-            let call_of = Call { cache_key: &format!("{wire:?}"), share: "", turn, max_output_tokens: 100 };
+            let call_of =
+                Call { cache_key: &format!("{wire:?}"), share: "", turn, max_output_tokens: 100, repeats_max: 9 };
             let completed = client().call(&model, &conversation, call_of, live).await.expect("a reply");
             let reply = completed.reply;
             assert_eq!(shown, reply.text);
@@ -135,7 +136,8 @@ async fn a_delay_that_the_server_asks_for_goes_before_our_own() {
         model.retries = Retries { attempts: 1, first_delay_ms: 9_000, ..Retries::default() };
         let mut conversation = Conversation::new(&model, "x", &[]);
         conversation.push(&user(&format!("{wire:?}")));
-        let call_of = Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9 };
+        let call_of =
+            Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9, repeats_max: 9 };
         let mut live = Vec::new();
         let completed = client().call(&model, &conversation, call_of, |piece| live.push(piece)).await;
         assert_eq!(completed.expect("a reply").reply.text, "yes");
@@ -194,7 +196,8 @@ async fn tries_are_bounded_and_what_a_broken_stream_showed_is_taken_back() {
         conversation.push(&user(&format!("{wire:?}")));
         let (outcome, live) = {
             let mut live = Vec::new();
-            let call_of = Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9 };
+            let call_of =
+                Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9, repeats_max: 9 };
             (client().call(&model, &conversation, call_of, |piece| live.push(piece)).await, live)
         };
         assert_eq!(outcome.expect("a reply").reply.text, "Some text.");
@@ -292,7 +295,7 @@ async fn connections_are_used_again() {
         let mut conversation = Conversation::new(&model, "x", &[]);
         conversation.push(&user("hello"));
         for turn in 1..5 {
-            let call_of = Call { cache_key: "k", share: "", turn, max_output_tokens: 9 };
+            let call_of = Call { cache_key: "k", share: "", turn, max_output_tokens: 9, repeats_max: 9 };
             client.call(&model, &conversation, call_of, |_| ()).await.expect("a reply");
         }
     }

@@ -157,6 +157,7 @@ async fn each_wires_stream_becomes_the_reply_and_its_counts() {
             input_tokens: 100,
             cached_input_tokens: if wire == Wire::Messages { 70 } else { 80 },
             output_tokens: 9,
+            cache_write_tokens: if wire == Wire::Messages { 20 } else { 0 },
         };
         assert_eq!((completed.usage, completed.usage_reported), (usage, true), "{wire:?}");
     }
@@ -232,7 +233,10 @@ async fn an_answer_that_is_not_streamed_is_a_reply_too() {
             expected.calls[0].arguments = "{\"command\":\"ls\"}".to_owned();
         }
         assert_eq!(completed.reply, expected);
-        assert_eq!(completed.usage, TokenUsage { input_tokens: 5, cached_input_tokens: 0, output_tokens: 2 });
+        assert_eq!(
+            completed.usage,
+            TokenUsage { input_tokens: 5, cached_input_tokens: 0, output_tokens: 2, ..TokenUsage::default() }
+        );
         let half = &body.to_string()[..body.to_string().len() / 2];
         let half = half.trim_end_matches(|c: char| !c.is_ascii());
         assert_eq!(hear(wire, Canned::json(200, half)).await, Err(ModelError::CutOff), "{half}");
@@ -339,6 +343,7 @@ async fn cached_tokens_are_read_in_all_spellings() {
         (Wire::Messages, json!({"input_tokens": 100, "output_tokens": 5}), (100, 0)),
     ];
     for (wire, usage, (input_tokens, cached_input_tokens)) in table {
+        let cache_write_tokens = usage["cache_creation_input_tokens"].as_u64().unwrap_or_default();
         let body = match wire {
             Wire::Responses => json!({"status": "completed", "output": [], "usage": usage}),
             Wire::Chat => json!({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": usage}),
@@ -347,7 +352,11 @@ async fn cached_tokens_are_read_in_all_spellings() {
             }
         };
         let completed = hear(wire, Canned::json(200, &body.to_string())).await.expect("a reply");
-        assert_eq!(completed.usage, TokenUsage { input_tokens, cached_input_tokens, output_tokens: 5 }, "{usage}");
+        assert_eq!(
+            completed.usage,
+            TokenUsage { input_tokens, cached_input_tokens, output_tokens: 5, cache_write_tokens },
+            "{usage}"
+        );
     }
 }
 
@@ -379,6 +388,7 @@ fn kind(outcome: &Result<Completed, ModelError>) -> &'static str {
         Err(ModelError::Unavailable { .. }) => "unavailable",
         Err(ModelError::ContextTooLong) => "too long",
         Err(ModelError::CutOff) => "cut off",
+        Err(ModelError::SpentUp) => "spent up",
         Err(ModelError::Nonsense { .. }) => "nonsense",
     }
 }

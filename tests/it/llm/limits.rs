@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 async fn ask_for(client: Client, model: Model, share: String, text: String) -> Result<(), ModelError> {
     let mut conversation = Conversation::new(&model, "x", &[]);
     conversation.push(&user(&text));
-    let call = Call { cache_key: &text, share: &share, turn: 1, max_output_tokens: 10 };
+    let call = Call { cache_key: &text, share: &share, turn: 1, max_output_tokens: 10, repeats_max: 9 };
     client.call(&model, &conversation, call, |_| ()).await.map(drop)
 }
 

@@ -148,7 +148,7 @@ fn user(text: &str) -> Item {
 /// Asks as model call 3, and gives what was shown meanwhile too.
 async fn ask(model: &Model, conversation: &Conversation) -> (Result<Completed, ModelError>, Vec<Live>) {
     let mut live = Vec::new();
-    let call = Call { cache_key: "task-1", share: "", turn: 3, max_output_tokens: 1_000 };
+    let call = Call { cache_key: "task-1", share: "", turn: 3, max_output_tokens: 1_000, repeats_max: 9 };
     let outcome = client().call(model, conversation, call, |piece| live.push(piece)).await;
     (outcome, live)
 }

@@ -1,0 +1,328 @@
+//! Shared budgets in money: caps of a team and of its members by day and by month, and what tasks hold of them.
+//!
+//! What a task may spend it draws first, in chunks, from every capped account at once or from none; what it did not
+//! spend goes back when it rests. A crash leaves the hold, which the next worker goes on with. So the sum of what is
+//! spent and held never passes a cap, whatever happens. Amounts are in billionths of a US dollar.
+
+use super::{Store, StoreError, TeamTx};
+use crate::domain::{TaskId, TeamId, UserId};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, Row};
+use time::Date;
+
+/// Billionths of a dollar.
+pub type NanoUsd = i64;
+
+/// So much of a call's need is drawn at once, where there is plenty: a part of what an account has left, and a number
+/// of calls.
+const CHUNK_PART: NanoUsd = 32;
+const CHUNK_CALLS: NanoUsd = 8;
+
+/// The caps of one holder, a team or a member, in US dollars; absent: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Caps {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd_per_day: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd_per_month: Option<f64>,
+}
+
+impl Caps {
+    pub fn is_empty(self) -> bool {
+        self.cost_usd_per_day.is_none() && self.cost_usd_per_month.is_none()
+    }
+}
+
+/// The caps that hold for a task: its team's, and its creator's in the team.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SharedCaps {
+    pub team: Caps,
+    pub member: Caps,
+}
+
+impl SharedCaps {
+    pub fn is_empty(self) -> bool {
+        self.team.is_empty() && self.member.is_empty()
+    }
+}
+
+/// Who draws, and what his task has spent so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawer {
+    pub team: TeamId,
+    pub user: UserId,
+    pub task: TaskId,
+    pub spent: NanoUsd,
+}
+
+/// What a draw gave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Drawn {
+    /// The task may spend so much from here on: at least what it needs.
+    Held(NanoUsd),
+    /// An account has not so much left.
+    Refused { of: &'static str, taken: NanoUsd, cap: NanoUsd },
+}
+
+/// The caps of a task's team and creator.
+pub async fn caps(store: &Store, team: TeamId, user: UserId) -> Result<SharedCaps, StoreError> {
+    let row = sqlx::query(CAPS).bind(team.0).bind(user.0).fetch_optional(store.across()).await?;
+    row.map_or_else(|| Ok(SharedCaps::default()), |row| read_caps(&row, team))
+}
+
+/// The same for a member of the transaction's team.
+pub async fn caps_of(tx: &mut TeamTx, team: TeamId, user: UserId) -> Result<SharedCaps, StoreError> {
+    let row = sqlx::query(CAPS).bind(team.0).bind(user.0).fetch_optional(tx.connection()).await?;
+    row.map_or_else(|| Ok(SharedCaps::default()), |row| read_caps(&row, team))
+}
+
+const CAPS: &str = "SELECT t.limits AS team, m.limits AS member FROM teams t
+     LEFT JOIN members m ON m.team = t.id AND m.user_id = $2 WHERE t.id = $1";
+
+fn read_caps(row: &sqlx::postgres::PgRow, team: TeamId) -> Result<SharedCaps, StoreError> {
+    let read = |text: Option<String>| -> Result<Caps, StoreError> {
+        let Some(text) = text else { return Ok(Caps::default()) };
+        serde_json::from_str(&text).map_err(|_| StoreError::corrupt("teams", "limits", team))
+    };
+    Ok(SharedCaps { team: read(row.try_get("team")?)?, member: read(row.try_get("member")?)? })
+}
+
+/// Sets caps of a team, or of a member of it; other limits stay. False where there is no such team or member.
+pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: Caps) -> Result<bool, StoreError> {
+    let caps = serde_json::to_string(&caps).map_err(|_| StoreError::corrupt("teams", "limits", team))?;
+    let statement = match user {
+        None => {
+            "UPDATE teams SET limits = ((limits::jsonb - 'cost_usd_per_day' - 'cost_usd_per_month') || $3::jsonb)::text
+             WHERE id = $1 AND $2::uuid IS NULL"
+        }
+        Some(_) => {
+            "UPDATE members SET limits = ((limits::jsonb - 'cost_usd_per_day' - 'cost_usd_per_month') || $3::jsonb)::text
+             WHERE team = $1 AND user_id = $2"
+        }
+    };
+    let done =
+        sqlx::query(statement).bind(team.0).bind(user.map(|user| user.0)).bind(caps).execute(store.across()).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// An account with its cap.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    holder: uuid::Uuid,
+    span: &'static str,
+    /// For people.
+    name: &'static str,
+    cap: NanoUsd,
+}
+
+fn accounts(caps: SharedCaps, user: UserId) -> Vec<Account> {
+    let nil = uuid::Uuid::nil();
+    let all = [
+        (nil, "day", "the team's day", caps.team.cost_usd_per_day),
+        (nil, "month", "the team's month", caps.team.cost_usd_per_month),
+        (user.0, "day", "the user's day", caps.member.cost_usd_per_day),
+        (user.0, "month", "the user's month", caps.member.cost_usd_per_month),
+    ];
+    all.into_iter()
+        .filter_map(|(holder, span, name, cap)| Some(Account { holder, span, name, cap: nano(cap?) }))
+        .collect()
+}
+
+/// Dollars as what accounts count.
+pub fn nano(usd: f64) -> NanoUsd {
+    (usd.max(0.0) * 1e9).ceil().min(9e18) as NanoUsd
+}
+
+/// Makes sure that a task holds at least `need` more than it has spent, and up to `want` where there is less than a
+/// chunk. Draws nothing where any account has too little.
+pub async fn draw(
+    store: &Store,
+    caps: SharedCaps,
+    drawer: Drawer,
+    (need, want): (NanoUsd, NanoUsd),
+) -> Result<Drawn, StoreError> {
+    let mut tx = store.across().begin().await?;
+    let today: Date = sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(&mut *tx).await?;
+    // Locks are taken in one order by all: the task's hold, then accounts by holder and span.
+    let hold = hold(&mut tx, drawer.task).await?;
+    let left = match hold {
+        Some(hold) if hold.day == today => hold.held - (drawer.spent - hold.spent_before),
+        Some(hold) => {
+            give_back(&mut tx, drawer, hold).await?;
+            0
+        }
+        None => 0,
+    };
+    if left >= want {
+        tx.commit().await?;
+        return Ok(Drawn::Held(left));
+    }
+    let mut room = NanoUsd::MAX;
+    for account in accounts(caps, drawer.user) {
+        let taken = taken(&mut tx, drawer.team, account, today).await?;
+        let free = account.cap - taken;
+        if free + left < need {
+            // What was given back of another day stays given back.
+            tx.commit().await?;
+            return Ok(Drawn::Refused { of: account.name, taken, cap: account.cap });
+        }
+        room = room.min(free);
+    }
+    let chunk = want.max((want.saturating_mul(CHUNK_CALLS)).min(room / CHUNK_PART));
+    let more = (chunk - left).min(room).max(0);
+    for account in accounts(caps, drawer.user) {
+        sqlx::query(
+            "UPDATE budget_accounts SET taken = taken + $5
+             WHERE team = $1 AND holder = $2 AND span = $3 AND starts_on = date_trunc($3, $4::date)::date",
+        )
+        .bind(drawer.team.0)
+        .bind(account.holder)
+        .bind(account.span)
+        .bind(today)
+        .bind(more)
+        .execute(&mut *tx)
+        .await?;
+    }
+    sqlx::query(
+        "INSERT INTO budget_holds (team, task, holder, day, held, spent_before) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (task) DO UPDATE SET held = budget_holds.held + EXCLUDED.held, drawn_at = now()",
+    )
+    .bind(drawer.team.0)
+    .bind(drawer.task.0)
+    .bind(drawer.user.0)
+    .bind(today)
+    .bind(more)
+    .bind(drawer.spent)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Drawn::Held(left + more))
+}
+
+/// Gives back what a task that rests did not spend. Nothing happens where it holds nothing.
+pub async fn settle(store: &Store, drawer: Drawer) -> Result<(), StoreError> {
+    let mut tx = store.across().begin().await?;
+    if let Some(hold) = hold(&mut tx, drawer.task).await? {
+        give_back(&mut tx, drawer, hold).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Settles what is held for tasks that no worker has and none will claim: their end stood in the log before what they
+/// held was given back. At most `limit`; answers how many. What nobody knows the cost of counts as spent.
+pub async fn settle_forgotten(store: &Store, limit: u32) -> Result<usize, StoreError> {
+    let rows = sqlx::query(
+        "SELECT h.team, h.task, h.holder, h.held + h.spent_before AS all_spent,
+            ((t.detail::jsonb->'usage'->>'cost_usd')::numeric
+                + coalesce((t.detail::jsonb->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
+         FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
+         WHERE h.drawn_at < now() - interval '1 minute' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)
+         ORDER BY h.drawn_at LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(store.across())
+    .await?;
+    for row in &rows {
+        let spent: Option<f64> = row.try_get("spent")?;
+        let drawer = Drawer {
+            team: TeamId(row.try_get("team")?),
+            user: UserId(row.try_get("holder")?),
+            task: TaskId(row.try_get("task")?),
+            spent: spent.map_or(row.try_get("all_spent")?, nano),
+        };
+        settle(store, drawer).await?;
+    }
+    Ok(rows.len())
+}
+
+/// What is taken of each account of a team now, and what tasks hold of it: for people.
+pub async fn standing(
+    store: &Store,
+    team: TeamId,
+) -> Result<(Vec<(uuid::Uuid, String, NanoUsd)>, NanoUsd), StoreError> {
+    let rows = sqlx::query(
+        "SELECT holder, span, taken FROM budget_accounts
+         WHERE team = $1 AND starts_on = date_trunc(span, now() AT TIME ZONE 'UTC')::date ORDER BY holder, span LIMIT 1000",
+    )
+    .bind(team.0)
+    .fetch_all(store.across())
+    .await?;
+    let accounts = rows
+        .iter()
+        .map(|row| Ok((row.try_get("holder")?, row.try_get("span")?, row.try_get("taken")?)))
+        .collect::<Result<_, StoreError>>()?;
+    let held: Option<i64> = sqlx::query_scalar("SELECT sum(held)::bigint FROM budget_holds WHERE team = $1")
+        .bind(team.0)
+        .fetch_one(store.across())
+        .await?;
+    Ok((accounts, held.unwrap_or_default()))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    day: Date,
+    held: NanoUsd,
+    spent_before: NanoUsd,
+}
+
+async fn hold(connection: &mut PgConnection, task: TaskId) -> Result<Option<Hold>, StoreError> {
+    let row = sqlx::query("SELECT day, held, spent_before FROM budget_holds WHERE task = $1 FOR UPDATE")
+        .bind(task.0)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| {
+        Ok(Hold { day: row.try_get("day")?, held: row.try_get("held")?, spent_before: row.try_get("spent_before")? })
+    })
+    .transpose()
+}
+
+/// Takes back what is left of a hold, or adds what was spent beyond it: the accounts tell what is true.
+async fn give_back(connection: &mut PgConnection, drawer: Drawer, hold: Hold) -> Result<(), StoreError> {
+    let unspent = hold.held - (drawer.spent - hold.spent_before).max(0);
+    sqlx::query(
+        "UPDATE budget_accounts a SET taken = a.taken - $4 FROM (
+            SELECT team, holder, span, starts_on FROM budget_accounts
+            WHERE team = $1 AND holder IN ($2, '00000000-0000-0000-0000-000000000000')
+                AND starts_on = date_trunc(span, $3::date)::date
+            ORDER BY holder, span FOR UPDATE) mine
+         WHERE (a.team, a.holder, a.span, a.starts_on) = (mine.team, mine.holder, mine.span, mine.starts_on)",
+    )
+    .bind(drawer.team.0)
+    .bind(drawer.user.0)
+    .bind(hold.day)
+    .bind(unspent)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM budget_holds WHERE task = $1").bind(drawer.task.0).execute(connection).await?;
+    Ok(())
+}
+
+/// What is taken of an account, which is locked until the transaction ends. One that is asked for the first time
+/// begins with what the log says was spent since its start.
+async fn taken(
+    connection: &mut PgConnection,
+    team: TeamId,
+    account: Account,
+    today: Date,
+) -> Result<NanoUsd, StoreError> {
+    const READ: &str = "SELECT taken FROM budget_accounts
+         WHERE team = $1 AND holder = $2 AND span = $3 AND starts_on = date_trunc($3, $4::date)::date FOR UPDATE";
+    let read = |statement| {
+        sqlx::query_scalar::<_, i64>(statement).bind(team.0).bind(account.holder).bind(account.span).bind(today)
+    };
+    if let Some(taken) = read(READ).fetch_optional(&mut *connection).await? {
+        return Ok(taken);
+    }
+    read(
+        "INSERT INTO budget_accounts (team, holder, span, starts_on, taken)
+         SELECT $1, $2, $3, date_trunc($3, $4::date)::date, coalesce(ceil(sum((e.data::jsonb->>'cost_usd')::numeric) * 1e9), 0)::bigint
+         FROM task_events e JOIN tasks t ON t.team = e.team AND t.id = e.task
+         WHERE e.team = $1 AND e.kind IN ('model.completed', 'compaction')
+            AND e.at >= date_trunc($3, $4::date) AT TIME ZONE 'UTC'
+            AND ($2 = '00000000-0000-0000-0000-000000000000' OR t.created_by = $2)
+         ON CONFLICT DO NOTHING RETURNING taken",
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    Ok(read(READ).fetch_one(connection).await?)
+}

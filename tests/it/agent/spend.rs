@@ -1,0 +1,114 @@
+//! What is counted as spent, and what an approval and a best tree are good for.
+
+use super::play::{Play, edit, shell, tree};
+use journeyman::{
+    agent::Step,
+    domain::{
+        ApprovalId, ErrorCode, EventData,
+        approval::{ApprovalKind, Decision},
+        check::Verdict,
+        event::RecoveredAfter,
+        task::{Control, OnBusy},
+        tool::ToolOutcome,
+        usage::TokenUsage,
+    },
+};
+use serde_json::json;
+
+fn change(play: &mut Play, to: char) {
+    play.turn(edit("a.py", &to.to_string()), ToolOutcome::Ok, &format!("a.py changed to {to}"));
+    play.tree = to;
+}
+
+#[test]
+fn a_call_whose_usage_never_came_counts_at_what_was_reserved_for_it() {
+    let mut play = Play::planned(json!({ "limits": { "tokens": 100_000 } }));
+    let Step::Call { max_output_tokens, .. } = play.step() else { panic!("a call is next") };
+    let (before, prompt) = (play.session.used.tokens, play.session.context_estimate());
+    let lost = EventData::Recovered { after: RecoveredAfter::Crash, interrupted: Vec::new() };
+    play.record(lost, None);
+    let unreported = play.session.usage.unreported;
+    assert_eq!((unreported.calls, unreported.tokens), (1, prompt + max_output_tokens));
+    assert_eq!(play.session.used.tokens, before + prompt + max_output_tokens);
+    assert_eq!(play.session.usage.output_tokens, 0, "what is shown is what was reported");
+
+    // Nothing is counted twice: the answered call after it is its own.
+    play.words("Done.");
+    assert_eq!(play.session.usage.unreported.calls, 1);
+}
+
+#[test]
+fn what_breaks_off_again_and_again_ends_at_the_limit() {
+    let mut play = Play::planned(json!({ "limits": { "tokens": 100_000 } }));
+    let mut calls = 0;
+    while let Step::Call { .. } = play.step() {
+        calls += 1;
+        assert!(calls < 20, "{:?}", play.session.usage);
+        play.record(EventData::Recovered { after: RecoveredAfter::Crash, interrupted: Vec::new() }, None);
+    }
+    assert!(play.session.used.tokens <= 100_000, "{:?}", play.session.usage);
+    assert!(calls >= 3, "{calls} calls");
+    assert_eq!(play.session.error.as_ref().unwrap().code, ErrorCode::LimitTokens);
+}
+
+#[test]
+fn a_reply_is_given_no_more_than_the_window_has_room_for() {
+    let mut play = Play::planned(json!({}));
+    play.facts.window_tokens = 20_000;
+    play.step();
+    play.reply_using(
+        "",
+        &[shell("ls")],
+        TokenUsage { input_tokens: 14_000, output_tokens: 1_000, ..TokenUsage::default() },
+    );
+    play.step();
+    play.answer(ToolOutcome::Ok, &"x".repeat(400));
+    let Step::Call { max_output_tokens, .. } = play.step() else { panic!("a call is next") };
+    assert!(max_output_tokens <= 20_000 - 15_100, "{max_output_tokens}");
+}
+
+#[test]
+fn a_tree_whose_tests_were_weakened_is_never_the_best() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 1 } }));
+    change(&mut play, '1');
+    play.words("Done.");
+    play.step();
+    play.judged(Verdict::Failed, &[], false);
+    change(&mut play, '2');
+    play.words("Put back; one still fails.");
+    play.step();
+    play.checked(&["a"], false);
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends on its own tree") };
+    assert_eq!(end.verdict, Some(Verdict::Failed));
+    assert_eq!(play.session.checkpoint.as_ref().unwrap().tree, tree('2'));
+}
+
+#[test]
+fn other_words_want_another_approval_of_the_plan_and_a_resume_does_not() {
+    for resumed in [false, true] {
+        let mut play = Play::new(json!({ "approval": "plan" }));
+        play.step();
+        play.reply("", &[("update_plan", json!({ "plan": [{ "step": "x", "status": "pending" }] }).to_string())]);
+        assert!(matches!(play.step(), Step::AskApproval(_)));
+        let approval = ApprovalId(uuid::Uuid::nil());
+        let asked = EventData::ApprovalRequested { approval, kind: ApprovalKind::Plan, deadline: play.now, call: None };
+        play.record(asked, None);
+        let resolved = EventData::ApprovalResolved {
+            approval,
+            decision: Decision::Approve,
+            author: "a".into(),
+            plan: Vec::new(),
+            note: None,
+            answers: Vec::new(),
+        };
+        play.record(resolved, None);
+        let run = play.session.run + 1;
+        let data = if resumed {
+            EventData::TaskControl { action: Control::Resume, author: "a".into() }
+        } else {
+            EventData::MessageUser { text: "And this.".into(), author: "a".into(), on_busy: OnBusy::Steer }
+        };
+        play.record_in(run, data);
+        assert_eq!(play.session.plan_approval.is_some(), resumed);
+    }
+}
