@@ -21,10 +21,13 @@ use crate::{
 use bytes::Bytes;
 use futures::future::join_all;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Pieces of output on their way to who watches.
 const LIVE_PIECES_MAX: usize = 64;
+
+/// Calls of one reply that run at once: each may hold a whole file.
+const CALLS_AT_ONCE: usize = 8;
 
 /// One call with what it gave; absent where it was cut off.
 type Ran = (ToolCall, Option<Result<ToolAnswer, WorkspaceError>>);
@@ -54,7 +57,8 @@ impl Driver {
             deps.draining.cancelled().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
-        let running = join_all(calls.iter().map(|call| self.run_one(&workspace, call)));
+        let places = Semaphore::new(CALLS_AT_ONCE);
+        let running = join_all(calls.iter().map(|call| self.run_in_turn(&places, &workspace, call)));
         let ran: Vec<Ran> = tokio::select! {
             answers = running => calls.into_iter().zip(answers.into_iter().map(Some)).collect(),
             () = self.journal.cut_short() => calls.into_iter().map(|c| (c, None)).collect(),
@@ -84,6 +88,17 @@ impl Driver {
         } else {
             self.journal.commit().await.map(|()| Flow::On)
         }
+    }
+
+    async fn run_in_turn(
+        &self,
+        places: &Semaphore,
+        workspace: &Workspace,
+        call: &ToolCall,
+    ) -> Result<ToolAnswer, WorkspaceError> {
+        // Nobody closes it.
+        let _place = places.acquire().await;
+        self.run_one(workspace, call).await
     }
 
     async fn run_one(&self, workspace: &Workspace, call: &ToolCall) -> Result<ToolAnswer, WorkspaceError> {

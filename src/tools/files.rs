@@ -15,12 +15,17 @@ use std::{collections::BTreeMap, fmt::Write};
 const ATTEMPTS_MAX: u32 = 3;
 /// Contents up to this size are worked on where they are; more goes to a thread of its own.
 const SHORT_WORK_BYTES: usize = 256 * 1024;
+/// All files that one patch names, as they are before it.
+const PATCHED_BYTES_MAX: u64 = 2 * FILE_LIMIT_BYTES;
 const NAMES_LISTED_MAX: usize = 10_000;
 const NAMES_SHOWN_MAX: usize = 3;
 
 pub(super) async fn apply_patch(workspace: &Workspace, patch: &Patch) -> Result<ToolAnswer, WorkspaceError> {
     for _ in 0..ATTEMPTS_MAX {
-        let before = Before::read(workspace, patch::paths(patch)).await?;
+        let before = match Before::read(workspace, patch::paths(patch)).await? {
+            Ok(before) => before,
+            Err(problem) => return refused(workspace, patch::Refusal { problems: vec![problem] }).await,
+        };
         let patch = patch.clone();
         let (before, computed) = before.compute(move |files| patch::apply(files, &patch)).await?;
         let changes = match computed {
@@ -42,7 +47,10 @@ pub(super) async fn edit(
     all: bool,
 ) -> Result<ToolAnswer, WorkspaceError> {
     for _ in 0..ATTEMPTS_MAX {
-        let before = Before::read(workspace, [path].into_iter()).await?;
+        let before = match Before::read(workspace, [path].into_iter()).await? {
+            Ok(before) => before,
+            Err(problem) => return refused(workspace, patch::Refusal { problems: vec![problem] }).await,
+        };
         let [own_path, old, new] = [path, old, new].map(str::to_owned);
         let (before, computed) = before.compute(move |files| edited(files, &own_path, &old, &new, all)).await?;
         let change = match computed {
@@ -94,12 +102,28 @@ struct Before {
 }
 
 impl Before {
-    async fn read(workspace: &Workspace, paths: impl Iterator<Item = &str>) -> Result<Self, WorkspaceError> {
+    /// Reads the files of a change; a problem where they are too large together.
+    async fn read(
+        workspace: &Workspace,
+        paths: impl Iterator<Item = &str>,
+    ) -> Result<Result<Self, patch::Problem>, WorkspaceError> {
         let mut before = Self { entries: BTreeMap::new(), oids: BTreeMap::new() };
+        let mut left = PATCHED_BYTES_MAX;
         for path in paths {
+            if before.entries.contains_key(path) {
+                continue;
+            }
             let entry = match workspace.read(path, FILE_LIMIT_BYTES).await {
                 Ok(file) if file.truncated => Entry::Other(format!("a file of {} bytes, too large", file.size)),
                 Ok(file) => {
+                    let Some(rest) = left.checked_sub(file.bytes.len() as u64) else {
+                        let why = format!(
+                            "the files of this patch have more than {PATCHED_BYTES_MAX} bytes together: split it into \
+                             patches of fewer files"
+                        );
+                        return Ok(Err(patch::Problem { path: path.to_owned(), hunk: None, why, missing: false }));
+                    };
+                    left = rest;
                     before.oids.extend(file.oid.map(|oid| (path.to_owned(), oid)));
                     Entry::File(file.bytes)
                 }
@@ -109,7 +133,7 @@ impl Before {
             };
             before.entries.insert(path.to_owned(), entry);
         }
-        Ok(before)
+        Ok(Ok(before))
     }
 
     /// Computes from the files; what may take long does not hold up other tasks.

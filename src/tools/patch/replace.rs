@@ -5,8 +5,12 @@ use super::{
     refusal::{missing_lines, numbers},
     text::Text,
 };
+use crate::workspace::FILE_LIMIT_BYTES;
+use std::borrow::Cow;
 
 const PLACES_COUNTED_MAX: usize = 100;
+/// The largest text that an edit makes.
+const CONTENT_BYTES_MAX: usize = FILE_LIMIT_BYTES as usize;
 
 /// A file's content after an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +36,12 @@ pub fn replace(content: &str, old: &str, new: &str, all: bool) -> Result<Replace
         return Err("`old` and `new` are the same: nothing would change".to_owned());
     }
     if all && file.text.contains(&old) {
-        let starts: Vec<usize> = file.text.match_indices(&old).map(|(at, _)| at).collect();
-        return Ok(file.spliced(&starts, old.len(), &new));
+        return file.spliced(|| file.text.match_indices(&old).map(|(at, _)| at), old.len(), &new);
     }
     let starts = occurrences(&file.text, &old);
     match starts.as_slice() {
         [] => by_lines(content, &old, &new),
-        [one] => Ok(file.spliced(&[*one], old.len(), &new)),
+        [one] => file.spliced(|| [*one].into_iter(), old.len(), &new),
         several => Err(format!(
             "`old` stands at {}{} places, lines {}: take in lines around the one that is meant, or set `replace_all`",
             if several.len() < PLACES_COUNTED_MAX { "" } else { "more than " },
@@ -76,24 +79,34 @@ impl Lines {
         self.crlf.binary_search(&at).is_ok()
     }
 
-    /// Whether new line breaks at `at` are `\r\n`: as the next line break, else the last.
-    fn style_at(&self, at: usize) -> bool {
-        let next = self.text[at..].find('\n').map(|i| at + i).or_else(|| self.text[..at].rfind('\n'));
-        next.is_some_and(|at| self.is_crlf(at))
-    }
-
-    fn spliced(&self, starts: &[usize], length: usize, new: &str) -> Replaced {
-        let mut content = String::with_capacity(self.text.len() + self.crlf.len());
+    /// Puts `new` at each of `starts`, which are asked for twice: what would become too large is not begun.
+    fn spliced<I: Iterator<Item = usize>>(
+        &self,
+        starts: impl Fn() -> I,
+        length: usize,
+        new: &str,
+    ) -> Result<Replaced, String> {
+        let times = starts().count();
+        let with_breaks = if self.crlf.is_empty() { Cow::Borrowed(new) } else { Cow::Owned(new.replace('\n', "\r\n")) };
+        let kept = (self.text.len() + self.crlf.len()).saturating_sub(times.saturating_mul(length));
+        let size = kept.saturating_add(times.saturating_mul(with_breaks.len()));
+        if size > CONTENT_BYTES_MAX {
+            return Err(format!(
+                "with `new` at {times} places the file would have {size} bytes, and one may have {CONTENT_BYTES_MAX}: \
+                 nothing larger is written. Make `new` shorter, or replace fewer places"
+            ));
+        }
+        let mut content = String::with_capacity(size);
+        let mut style = Style { file: self, next: None };
         let mut from = 0;
-        for start in starts {
-            self.push_own(&mut content, from, *start);
-            let new = if self.style_at(*start) { new.replace('\n', "\r\n") } else { new.to_owned() };
-            content.push_str(&new);
+        for start in starts() {
+            self.push_own(&mut content, from, start);
+            content.push_str(if style.is_crlf_at(start) { &with_breaks } else { new });
             from = start + length;
         }
         self.push_own(&mut content, from, self.text.len());
-        let line = starts.first().map_or(0, |at| line_of(&self.text, *at)) + 1;
-        Replaced { content, times: starts.len(), line, note: None }
+        let line = starts().next().map_or(0, |at| line_of(&self.text, at)) + 1;
+        Ok(Replaced { content, times, line, note: None })
     }
 
     fn push_own(&self, content: &mut String, from: usize, to: usize) {
@@ -103,6 +116,31 @@ impl Lines {
             }
             content.push(c);
         }
+    }
+}
+
+/// Which line breaks are new ones' model, for places in their order: the file is gone through once.
+struct Style<'a> {
+    file: &'a Lines,
+    /// The line break that was found last, and whether it is `\r\n`.
+    next: Option<(usize, bool)>,
+}
+
+impl Style<'_> {
+    /// Whether new line breaks at `at` are `\r\n`: as the next line break, else the last.
+    fn is_crlf_at(&mut self, at: usize) -> bool {
+        if self.file.crlf.is_empty() {
+            return false;
+        }
+        if self.next.is_none_or(|(found, _)| found < at) {
+            let text = &self.file.text;
+            let found = text[at..].find('\n').map(|i| at + i);
+            // Behind the last one all places have the same.
+            let place = found.unwrap_or(text.len());
+            let model = found.or_else(|| text[..at].rfind('\n'));
+            self.next = Some((place, model.is_some_and(|at| self.file.is_crlf(at))));
+        }
+        self.next.is_some_and(|(_, crlf)| crlf)
     }
 }
 

@@ -67,3 +67,24 @@ fn no_place_is_refused_with_the_nearest_lines_and_the_likely_mistake() {
     assert!(edited("a", "a", "a").expect_err("same").contains("the same"));
     assert!(edited("a", "", "b").expect_err("empty").contains("`old` is empty"));
 }
+
+#[test]
+fn what_would_make_a_file_too_large_is_refused_before_it_is_made() {
+    let content = "a".repeat(1 << 20);
+    // A tebibyte, were it made.
+    let why = replace(&content, "a", &"b".repeat(1 << 20), true).expect_err("too large");
+    assert!(why.contains("1048576 places") && why.contains("16777216"), "{why}");
+    assert_eq!(replace(&content, "a", "bb", true).expect("it fits").content.len(), 2 << 20);
+    let crlf = "a\r\n".repeat(1 << 20);
+    let why = replace(&crlf, "a", "\n\n\n\n\n\n\n\n", true).expect_err("too large with its line endings");
+    assert!(why.contains("16777216"), "{why}");
+}
+
+#[test]
+fn many_places_on_one_long_line_are_replaced_in_one_pass() {
+    // A pass for each place would take hours.
+    let content = format!("x\r\n{}", "a,".repeat(1 << 21));
+    let replaced = replace(&content, ",", "\n", true).expect("it fits");
+    assert_eq!(replaced.times, 1 << 21);
+    assert!(replaced.content.starts_with("x\r\na\r\na\r\n"));
+}

@@ -302,3 +302,23 @@ async fn a_workspace_that_is_gone_is_for_the_caller_not_for_the_model() {
     let error = run(&workspace, &parsed, None).await.expect_err("it is gone");
     assert!(matches!(error, WorkspaceError::Gone { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_patch_of_files_that_are_too_large_together_is_refused_with_the_mend() {
+    let (copy, workspace) = open().await;
+    let large = format!("first\n{}", ("a".repeat(1023) + "\n").repeat(14 << 10));
+    for name in ["a", "b", "c"] {
+        copy.write(name, &large);
+    }
+    let section = |name: &str| format!("*** Update File: {name}\n@@\n-first\n+one\n");
+    let patch = |names: &[&str]| {
+        let sections: String = names.iter().map(|name| section(name)).collect();
+        json!({ "patch": format!("*** Begin Patch\n{sections}*** End Patch") })
+    };
+    let why = refused(&workspace, "apply_patch", patch(&["a", "b", "c"])).await;
+    assert!(why.contains("33554432 bytes together") && why.contains("split it"), "{why}");
+    said(&workspace, "apply_patch", patch(&["a", "b"])).await;
+    assert!(content(&copy, "b").starts_with(b"one\na"));
+    assert!(content(&copy, "c").starts_with(b"first\na"));
+    workspace.close().await;
+}
