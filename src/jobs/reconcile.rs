@@ -1,6 +1,7 @@
 //! The reconcilers' loop: deadlines every second, the rest more rarely.
 
 use crate::{
+    domain::ApprovalId,
     queue::Queue,
     store::{Store, StoreError, budgets, deadlines},
     workspace::Sandboxes,
@@ -8,10 +9,12 @@ use crate::{
 use std::{collections::HashSet, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Approvals settled in one round, at most.
+/// Approvals read at a time.
 const OVERDUE_MAX: u32 = 100;
 /// Holds of a budget settled in one round, at most.
 const FORGOTTEN_MAX: u32 = 100;
+/// Approvals that cannot be resolved and of which it is remembered that they were told of.
+const BROKEN_REMEMBERED: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
 pub struct ReconcilerSettings {
@@ -38,10 +41,11 @@ impl Reconciler {
     pub async fn run(&self, stop: CancellationToken) {
         let mut deadlines = tokio::time::interval(self.settings.deadlines_every);
         let mut sweeps = tokio::time::interval(self.settings.sweep_every);
+        let mut broken = HashSet::new();
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = deadlines.tick() => self.deadlines().await,
+                _ = deadlines.tick() => self.deadlines(&mut broken).await,
                 _ = sweeps.tick() => self.sweep().await,
             };
             if let Err(error) = done {
@@ -50,16 +54,31 @@ impl Reconciler {
         }
     }
 
-    /// Lets the defaults of overdue approvals hold.
-    async fn deadlines(&self) -> Result<(), StoreError> {
-        let overdue = deadlines::overdue(&self.store, OVERDUE_MAX).await?;
-        for one in &overdue {
-            deadlines::resolve_by_default(&self.store, *one).await?;
+    /// Lets the defaults of overdue approvals hold. One that cannot be resolved is told of once, and holds up
+    /// none of the others.
+    async fn deadlines(&self, broken: &mut HashSet<ApprovalId>) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let overdue = deadlines::overdue(&self.store, after, OVERDUE_MAX).await?;
+            for one in &overdue {
+                match deadlines::resolve_by_default(&self.store, *one).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_transient() => return Err(error),
+                    Err(error) => {
+                        if broken.len() < BROKEN_REMEMBERED && broken.insert(one.approval) {
+                            tracing::error!(task.id = %one.task, approval.id = %one.approval, error = %error, "the default of an overdue approval cannot hold");
+                        }
+                    }
+                }
+            }
+            if !overdue.is_empty() {
+                self.queue.wake();
+            }
+            if overdue.len() < OVERDUE_MAX as usize {
+                return Ok(());
+            }
+            after = overdue.last().map(|one| one.approval);
         }
-        if !overdue.is_empty() {
-            self.queue.wake();
-        }
-        Ok(())
     }
 
     /// Removes working copies that nobody wants and what is kept for a while only.

@@ -13,10 +13,13 @@ pub struct Overdue {
     pub approval: ApprovalId,
 }
 
-pub async fn overdue(store: &Store, limit: u32) -> Result<Vec<Overdue>, StoreError> {
+/// Those after `after`, by id.
+pub async fn overdue(store: &Store, after: Option<ApprovalId>, limit: u32) -> Result<Vec<Overdue>, StoreError> {
     let rows = sqlx::query(
-        "SELECT team, task, id FROM approvals WHERE decision IS NULL AND deadline < now() ORDER BY deadline LIMIT $1",
+        "SELECT team, task, id FROM approvals
+         WHERE decision IS NULL AND deadline < now() AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2",
     )
+    .bind(after.map(|id| id.0))
     .bind(i64::from(limit))
     .fetch_all(store.across())
     .await?;

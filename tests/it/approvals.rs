@@ -2,6 +2,7 @@
 
 use crate::support::service::{Api, Ground, TestService, call, plan, say};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 async fn asked_for_plans(script: &[Value]) -> (Ground, TestService, Api, String) {
     let ground = Ground::new(&json!({ "sequence": script })).await;
@@ -91,4 +92,37 @@ async fn what_a_question_or_a_plan_changes_by_commands_is_not_its_result() {
         assert_eq!((&task["status"], &task["result"]["patch"]), (&json!("succeeded"), &Value::Null), "{task:#}");
         service.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_cannot_be_read_holds_up_no_other_deadline() {
+    let script = json!({ "rules": [
+        { "when": { "calls": 0 }, "reply": plan() },
+        { "when": {}, "reply": say("I leave it.") },
+    ] });
+    let ground = Ground::new(&script).await;
+    let url = ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+    let service = ground.start().await;
+    let api = service.api();
+    let request = json!({ "request": "mend add", "repository": { "url": url }, "approval": "plan" });
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let id = api.create(&request).await;
+        assert_eq!(api.rest(&id).await["waiting_for"], "approval");
+        ids.push(id);
+    }
+    let mut connection = PgConnection::connect(&ground.database).await.unwrap();
+    let first: uuid::Uuid = ids[0].parse().unwrap();
+    sqlx::query(
+        "UPDATE approvals SET deadline = now() - interval '1 minute',
+            subject = CASE WHEN task = $1 THEN 'no JSON' ELSE subject END",
+    )
+    .bind(first)
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let task = api.until(&ids[1], |task| task["status"] == "succeeded").await;
+    assert_eq!(task["result"]["verdict"], "no_change", "{task:#}");
+    assert_eq!(api.get(&format!("/v1/tasks/{}", ids[0])).await.1["status"], "waiting");
+    service.stop().await;
 }
