@@ -3,7 +3,7 @@
 use crate::{
     domain::ApprovalId,
     queue::Queue,
-    store::{Store, StoreError, budgets, deadlines},
+    store::{Store, StoreError, baselines, budgets, deadlines},
     workspace::Sandboxes,
 };
 use std::{collections::HashSet, time::Duration};
@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 const OVERDUE_MAX: u32 = 100;
 /// Holds of a budget settled in one round, at most.
 const FORGOTTEN_MAX: u32 = 100;
+/// Runs on bases kept for each team.
+const BASELINES_KEPT: u32 = 2_000;
 /// Approvals that cannot be resolved and of which it is remembered that they were told of.
 const BROKEN_REMEMBERED: usize = 1_000;
 
@@ -85,6 +87,7 @@ impl Reconciler {
     async fn sweep(&self) -> Result<(), StoreError> {
         deadlines::forget_old(&self.store).await?;
         budgets::settle_forgotten(&self.store, FORGOTTEN_MAX).await?;
+        baselines::trim(&self.store, BASELINES_KEPT).await?;
         let kept = i64::try_from(self.settings.copies_kept.as_secs()).unwrap_or(i64::MAX);
         let mut live: HashSet<_> = deadlines::with_copies(&self.store, kept).await?.into_iter().collect();
         live.extend(self.queue.held());

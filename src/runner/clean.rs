@@ -10,11 +10,11 @@ use crate::{
     agent::verdict::order,
     domain::{
         BlobHash, TaskId, TeamId,
-        check::{Check, CheckRun, Obstacle},
+        check::{Check, CheckOutcome, CheckRun},
         event::TreeDelta,
     },
     store::baselines,
-    workspace::repository::Base,
+    workspace::{SandboxLimits, repository::Base},
 };
 use std::{
     collections::HashMap,
@@ -69,7 +69,7 @@ impl Clean {
         check: &Check,
         first: Option<&CheckRun>,
     ) -> Result<Option<CheckRun>, Halt> {
-        let key = self.key(check, first.is_some());
+        let key = self.key(check, first.is_some()).await;
         let one = self.deps.baselines.of(self.team, &key);
         let _running = one.lock().await;
         if let Some(run) = patiently(&self.deps.cut, || baselines::get(&self.deps.store, self.team, &key)).await? {
@@ -79,26 +79,31 @@ impl Clean {
             Some(first) => pass.again(check, first).await?,
             None => Some(pass.run(check).await?),
         };
-        if let Some(run) = run.as_ref().filter(|run| lasts(run)) {
+        // What could not run says more of the moment than of the base.
+        if let Some(run) = run.as_ref().filter(|run| run.outcome != CheckOutcome::CouldNotRun) {
             patiently(&self.deps.cut, || baselines::put(&self.deps.store, self.team, &key, run)).await?;
         }
         Ok(run)
     }
 
-    /// Base tree, command and what else shapes a check's run.
-    fn key(&self, check: &Check, again: bool) -> String {
-        let mut shape =
-            serde_json::json!([self.base.tree, check.command, check.workdir, check.timeout_seconds, check.network]);
+    /// Base tree, command and what else shapes a check's run: what the workspace has, and what it may use.
+    async fn key(&self, check: &Check, again: bool) -> String {
+        let SandboxLimits { pids, memory_bytes, cpu_percent, disk_bytes, tmp_bytes, output_bytes } = self.deps.limits;
+        let programs = self.deps.sandboxes.programs().await;
+        let mut shape = serde_json::json!([
+            self.base.tree,
+            check.command,
+            check.workdir,
+            check.timeout_seconds,
+            check.network,
+            [pids, memory_bytes, cpu_percent, disk_bytes, tmp_bytes, output_bytes],
+            &*programs,
+        ]);
         if again && let Some(parts) = shape.as_array_mut() {
             parts.push("again".into());
         }
         BlobHash::of(shape.to_string().as_bytes()).0
     }
-}
-
-/// Whether a run on the base says something of the base, and not of the moment.
-fn lasts(run: &CheckRun) -> bool {
-    !matches!(run.obstacle, Some(Obstacle::TimeLimit | Obstacle::Killed | Obstacle::Workspace))
 }
 
 type Running = tokio::sync::Mutex<()>;

@@ -22,3 +22,17 @@ pub async fn put(store: &Store, team: TeamId, key: &str, run: &CheckRun) -> Resu
         .await?;
     Ok(())
 }
+
+/// Removes all but each team's newest `kept`; how many.
+pub async fn trim(store: &Store, kept: u32) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM baselines AS old USING (
+            SELECT team, key, row_number() OVER (PARTITION BY team ORDER BY created_at DESC, key) AS place FROM baselines
+         ) AS all_of_them
+         WHERE all_of_them.place > $1 AND old.team = all_of_them.team AND old.key = all_of_them.key",
+    )
+    .bind(i64::from(kept))
+    .execute(store.across())
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -73,3 +73,38 @@ async fn a_baseline_that_still_runs_ends_with_its_task() {
     assert!(!runs(&command), "it outlived its task");
     service.stop().await;
 }
+
+/// Two tasks of one base and one check, one after the other; what their baselines gave.
+async fn twice(ground: &Ground, url: &str, check: &str) -> Vec<serde_json::Value> {
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let service = ground.start().await;
+        let api = service.api();
+        let id = api.create(&json!({ "request": "mend add", "repository": { "url": url }, "checks": [check] })).await;
+        found.push(api.rest(&id).await["result"]["checks"][0]["baseline"].clone());
+        service.stop().await;
+    }
+    found
+}
+
+async fn kept(ground: &Ground) -> i64 {
+    let mut connection = PgConnection::connect(&ground.database).await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM baselines").fetch_one(&mut connection).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_run_on_the_base_is_tried_again_by_the_next_task() {
+    let script = json!({ "rules": [
+        { "when": { "calls": 0 }, "reply": plan() },
+        { "when": { "calls": 1 }, "reply": call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" })) },
+        { "when": {}, "reply": say("Mended.") },
+    ] });
+    let ground = Ground::new(&script).await;
+    let url = ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
+    let runs = twice(&ground, &url, "no-such-program-anywhere").await;
+    assert!(runs.iter().all(|run| run["outcome"] == "could_not_run"), "{runs:#?}");
+    assert_eq!(kept(&ground).await, 0);
+    let runs = twice(&ground, &url, "grep -q 'a - b' calc.py").await;
+    assert!(runs.iter().all(|run| run["outcome"] == "pass"), "{runs:#?}");
+    assert_eq!(kept(&ground).await, 1, "what passed is kept, and is the same after a restart");
+}

@@ -8,7 +8,7 @@ use journeyman::{
         task::{ApprovalPolicy, NetworkPolicy, OnBusy, Source, SourceKind},
     },
     store::{
-        Settings, Store, StoreError, accounts, blobs,
+        Settings, Store, StoreError, accounts, baselines, blobs,
         jobs::{self, Claimed},
         log::{self, Appended, JobChange, Lease, NewEvent, TaskChange, VERSION},
         tasks,
@@ -480,4 +480,26 @@ async fn a_database_that_is_not_there_is_unavailable_and_not_an_error_of_ours() 
     let settings = Settings { acquire_timeout: Duration::from_millis(300), ..Settings::new(url) };
     let error = Store::connect(&settings, true).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn only_the_newest_runs_on_bases_are_kept_for_each_team() {
+    let house = House::new().await;
+    let other = accounts::ensure_team(&house.store, clock::new_id(), "two").await.unwrap();
+    let run: journeyman::domain::check::CheckRun = serde_json::from_value(
+        serde_json::json!({ "outcome": "pass", "exit_code": 0, "duration_ms": 1, "failing": [], "log": "" }),
+    )
+    .unwrap();
+    for (team, rows) in [(house.team, 5), (other, 2)] {
+        for row in 0..rows {
+            baselines::put(&house.store, team, &format!("key {row}"), &run).await.unwrap();
+        }
+    }
+    assert_eq!(baselines::trim(&house.store, 3).await.unwrap(), 2);
+    for (team, key, is_there) in
+        [(house.team, "key 1", false), (house.team, "key 2", true), (house.team, "key 4", true), (other, "key 0", true)]
+    {
+        assert_eq!(baselines::get(&house.store, team, key).await.unwrap().is_some(), is_there, "{key}");
+    }
+    assert_eq!(baselines::trim(&house.store, 3).await.unwrap(), 0);
 }
