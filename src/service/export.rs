@@ -16,7 +16,8 @@ use crate::{
     agent::{self, Session},
     clock,
     domain::{
-        BlobHash, EventData, Principal, Private, Status, TaskId, TaskSpec, UploadId, WaitingFor,
+        ApprovalId, BlobHash, EventData, Principal, Private, Status, TaskId, TaskSpec, UploadId, WaitingFor,
+        approval::Decision,
         event::{Record, RecoveredAfter, TreeDelta},
         task::{NetworkPolicy, RepositorySource, Source},
         tool::ToolOutcome,
@@ -102,9 +103,10 @@ impl Service {
         let id: TaskId = clock::new_id();
         let last = archive.records.len() as i64;
         let mut session = fold(id, &archive.records, last).map_err(|_| Error::invalid("", "the log is empty"))?;
-        let closing = closing(&session);
+        let closing = closing(&session, principal);
         apply(&mut session, &closing);
         check(&session.spec)?;
+        self.can_be_capped(&session.spec.model, &session.spec.limits)?;
 
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
@@ -177,12 +179,13 @@ fn check(spec: &TaskSpec) -> Result<(), Error> {
     faults.finish()
 }
 
-/// A log that was exported in the midst of a run comes to rest, as after the loss of its host.
-fn closing(session: &Session) -> Vec<NewEvent> {
-    if session.status.is_rest() {
+/// A log that was exported in the midst of a run comes to rest, as after the loss of its host. What it asked
+/// people elsewhere nobody here can decide: it is denied, and the task waits for a message or a resume instead.
+fn closing(session: &Session, principal: &Principal) -> Vec<NewEvent> {
+    let mut events: Vec<EventData> = undecided(session).map(|approval| imported(approval, principal)).collect();
+    if session.status.is_rest() && events.is_empty() {
         return Vec::new();
     }
-    let mut events = Vec::new();
     if session.status == Status::Running {
         let (after, cut) = (RecoveredAfter::HostLoss, session.in_doubt());
         events.push(EventData::Recovered { after, interrupted: cut.iter().map(|call| call.call.clone()).collect() });
@@ -195,8 +198,30 @@ fn closing(session: &Session) -> Vec<NewEvent> {
             duration_ms: 0,
         }));
     }
-    let waiting_for = Some(WaitingFor::Paused);
-    events.push(EventData::TaskStatus { status: Status::Waiting, waiting_for, error: None });
+    // The last event of a run that has ended is its status.
+    let (status, waiting_for, error) = if session.status.is_end() {
+        (session.status, None, session.error.clone())
+    } else {
+        (Status::Waiting, Some(WaitingFor::Paused), None)
+    };
+    events.push(EventData::TaskStatus { status, waiting_for, error });
     let (run, turn) = (session.run, session.turn);
     events.into_iter().map(|data| NewEvent { run, turn, data, private: None }).collect()
+}
+
+/// What was put to people and nobody has decided.
+fn undecided(session: &Session) -> impl Iterator<Item = ApprovalId> {
+    let plan = session.plan_approval.iter().filter(|approval| approval.decision.is_none()).map(|approval| approval.id);
+    plan.chain(session.asked.iter().filter(|asked| asked.decided.is_none()).map(|asked| asked.id))
+}
+
+fn imported(approval: ApprovalId, principal: &Principal) -> EventData {
+    EventData::ApprovalResolved {
+        approval,
+        decision: Decision::Deny,
+        author: principal.user_name.clone(),
+        plan: Vec::new(),
+        note: Some("imported".to_owned()),
+        answers: Vec::new(),
+    }
 }

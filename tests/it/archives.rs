@@ -2,7 +2,7 @@
 
 use crate::support::{
     calculator::served,
-    service::{Api, Ground, call, say},
+    service::{Api, Ground, call, plan, say},
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Value, json};
@@ -129,6 +129,7 @@ async fn a_file_that_is_not_what_it_says_is_refused_with_its_line() {
         (changed(3, "/event/run", json!(9)), "line 4"),
         (changed(answered, "/event/data/usage/input_tokens", json!(u64::MAX)), "larger"),
         (changed(1, "/event/data/spec/limits/turns", json!(4_000_000)), "limits"),
+        (changed(1, "/event/data/spec/limits/cost_usd", json!(1.5)), "no price"),
         (changed(blob, "/blob/content", json!("AAAA")), "hash"),
         (whole[..3].to_vec(), "events"),
     ];
@@ -148,5 +149,45 @@ async fn a_file_that_is_not_what_it_says_is_refused_with_its_line() {
     assert_eq!(made["repository"]["url"], Value::Null);
     let created = &api.events(made["id"].as_str().unwrap()).await[0];
     assert_eq!(created["data"]["spec"]["network"]["mode"], "off");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_comes_along_is_denied_and_a_word_goes_on_with_the_task() {
+    let asked = call("ask_user", json!({ "questions": [{ "question": "which one?" }] }));
+    let script = json!({ "rules": [
+        { "when": { "calls": 0, "contains": "plan it" }, "reply": plan() },
+        { "when": { "calls": 0 }, "reply": asked },
+        { "when": {}, "reply": say("I leave it.") },
+    ] });
+    let (ground, service, api) = served(&script).await;
+    let eve = ground.member(&api.base, "other", "eve").await;
+    for (text, waiting_for, path, body) in
+        [("plan it", "approval", "messages", json!({ "text": "go on" })), ("ask me", "input", "resume", json!({}))]
+    {
+        let mut request = request(&ground, text);
+        request["approval"] = json!("plan");
+        request["mode"] = json!("auto");
+        let id = api.create(&request).await;
+        assert_eq!(api.rest(&id).await["waiting_for"], waiting_for);
+        let (status, made) = import(&eve, export(&api, &id, "").await.1).await;
+        assert_eq!(
+            (status, &made["status"], &made["waiting_for"]),
+            (201, &json!("waiting"), &json!("paused")),
+            "{made:#}"
+        );
+        let copy = made["id"].as_str().unwrap();
+        let events = eve.events(copy).await;
+        let resolved = &events.iter().find(|event| event["kind"] == "approval.resolved").unwrap()["data"];
+        assert_eq!(
+            (&resolved["decision"], &resolved["author"], &resolved["note"]),
+            (&json!("deny"), &json!("eve"), &json!("imported"))
+        );
+        let (_, pending) = eve.get("/v1/approvals?state=pending").await;
+        assert_eq!(pending["data"], json!([]));
+        assert_eq!(eve.post(&format!("/v1/tasks/{copy}/{path}"), &body).await.0, 202);
+        let task = eve.until(copy, |task| task["status"] == "succeeded").await;
+        assert_eq!(task["result"]["summary"], "I leave it.", "{task:#}");
+    }
     service.stop().await;
 }
