@@ -19,16 +19,21 @@ use crate::{
         ApprovalId, BlobHash, EventData, Principal, Private, Status, TaskId, TaskSpec, UploadId, WaitingFor,
         approval::Decision,
         event::{Record, RecoveredAfter, TreeDelta},
-        task::{NetworkPolicy, RepositorySource, Source},
+        task::{ForkedFrom, NetworkPolicy, RepositorySource, Source},
         tool::ToolOutcome,
     },
     store::{
-        TeamTx, blobs, forks,
+        StoreError, TeamTx, blobs, forks,
         log::{self, NewEvent, TaskChange},
-        task_views, tasks,
+        task_views::{self, TaskRow},
+        tasks,
     },
 };
+use serde::Deserialize;
 use std::collections::BTreeMap;
+
+/// Forks of forks that are followed back to whose they are.
+const ANCESTORS_MAX: usize = 64;
 
 impl Service {
     /// A task with its whole log and the contents that it names, as one file.
@@ -36,7 +41,7 @@ impl Service {
         access::require(principal, Right::ReadTasks)?;
         let mut tx = self.store().team(principal.team).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        if row.created_by != principal.user {
+        if !is_own(&mut tx, principal, row).await? {
             access::require(principal, Right::ExportOthersTasks)?;
         }
         let mut records = read_log(&mut tx, id).await?;
@@ -159,6 +164,31 @@ impl Service {
         }
         check(spec)
     }
+}
+
+/// Of a task's detail: where its log begins.
+#[derive(Deserialize)]
+struct Origin {
+    #[serde(default)]
+    forked_from: Option<ForkedFrom>,
+}
+
+/// Whether all of a task's log is the principal's own: a fork's begins as another task's, with what only that
+/// one's worker reads. Of a task that is gone nobody knows whose it was.
+async fn is_own(tx: &mut TeamTx, principal: &Principal, mut row: TaskRow) -> Result<bool, Error> {
+    for _ in 0..ANCESTORS_MAX {
+        if row.created_by != principal.user {
+            return Ok(false);
+        }
+        let origin: Origin =
+            serde_json::from_str(&row.detail).map_err(|_| StoreError::corrupt("tasks", "detail", row.id))?;
+        let Some(from) = origin.forked_from else { return Ok(true) };
+        match task_views::get(tx, from.task).await? {
+            Some(before) => row = before,
+            None => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 fn delta_of(record: &Record) -> Option<&BlobHash> {

@@ -191,3 +191,38 @@ async fn a_question_that_comes_along_is_denied_and_a_word_goes_on_with_the_task(
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_of_a_colleagues_task_is_no_way_around_the_right_to_take_it_out() {
+    let (ground, service, api) = served(&script()).await;
+    let (_, me) = api.get("/v1/me").await;
+    let bob = ground.member(&api.base, me["team"]["name"].as_str().unwrap(), "bob").await;
+    let fork = async |task: &str, body: &Value| {
+        let (status, forked) = bob.post(&format!("/v1/tasks/{task}/fork"), body).await;
+        assert_eq!(status, 201, "{forked}");
+        let id = forked["id"].as_str().unwrap().to_owned();
+        bob.rest(&id).await;
+        id
+    };
+    let theirs = api.create(&request(&ground, "make it")).await;
+    let last = api.rest(&theirs).await["last_seq"].clone();
+    let forked = fork(&theirs, &json!({ "request": "is it there" })).await;
+    // Cut before the place of the first fork: its log tells of no other task than bob's.
+    let again = fork(&forked, &json!({ "from_seq": last, "request": "is it there" })).await;
+    for task in [&theirs, &forked, &again] {
+        assert_eq!(export(&bob, task, "").await.0, 403, "{task}");
+        assert_eq!(export(&bob, task, "?redact=true").await.0, 403, "{task}");
+        assert_eq!(export(&api, task, "").await.0, 200, "an admin may: {task}");
+    }
+    let own = bob.create(&request(&ground, "make it")).await;
+    bob.rest(&own).await;
+    let forked = fork(&own, &json!({ "request": "is it there" })).await;
+    assert_eq!(export(&bob, &forked, "").await.0, 200, "all of it is bob's own");
+    // Nobody can tell any more whose the beginning was.
+    assert_eq!(
+        bob.http.delete(format!("{}/v1/tasks/{own}", bob.base)).bearer_auth(&bob.key).send().await.unwrap().status(),
+        204
+    );
+    assert_eq!(export(&bob, &forked, "").await.0, 403);
+    service.stop().await;
+}
