@@ -79,5 +79,5 @@ async fn import(
     let body = body.map_err(|_| ApiError::too_large(ARCHIVE_BYTES_MAX as u64))?;
     let key = key.of_hash(Sha256::digest(&body).into());
     let source = Source::of(source_kind(&headers));
-    Ok(state.service.import_task(&caller, &body, source, key.as_ref()).await?.into_response())
+    Ok(state.service.import_task(&caller, body, source, key.as_ref()).await?.into_response())
 }

@@ -6,7 +6,7 @@ use crate::{
     workspace::{RunCommand, Workspace, WorkspaceError},
 };
 use bytes::Bytes;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// What makes runners name their tests, and tell how long the slowest took, without changing what they run or
@@ -27,7 +27,7 @@ pub async fn run(
     workspace: &Workspace,
     check: &Check,
     budget: Duration,
-    paths: &[String],
+    paths: &Arc<[String]>,
     live: Option<mpsc::Sender<Bytes>>,
 ) -> Result<Ran, WorkspaceError> {
     let own = check.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
@@ -35,14 +35,22 @@ pub async fn run(
     command.env = TALKATIVE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     command.workdir.clone_from(&check.workdir);
     let result = workspace.run(command, live).await?;
-    let output = Output {
-        outcome: result.outcome,
-        output: &result.output,
-        omitted_bytes: result.omitted_bytes,
-        omitted_at: result.omitted_at,
-        duration: result.duration,
-        reports: &[],
-        paths,
-    };
-    Ok(Ran { run: judge(check, &output), output: result.output })
+    let (check, paths) = (check.clone(), Arc::clone(paths));
+    // A log is gone through many times: other tasks are not held up by it.
+    let judged = tokio::task::spawn_blocking(move || {
+        let output = Output {
+            outcome: result.outcome,
+            output: &result.output,
+            omitted_bytes: result.omitted_bytes,
+            omitted_at: result.omitted_at,
+            duration: result.duration,
+            reports: &[],
+            paths: &paths,
+        };
+        Ran { run: judge(&check, &output), output: result.output }
+    });
+    judged.await.map_err(|error| WorkspaceError::Io {
+        what: "the check's log could not be read".to_owned(),
+        why: error.to_string(),
+    })
 }

@@ -12,7 +12,10 @@ use crate::{
     workspace::{Workspace, repository::Base},
 };
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// New files whose contents are read for their headers.
 const NEW_FILES_MAX: usize = 200;
@@ -47,14 +50,24 @@ impl Change {
     }
 
     /// What it does to tests.
-    pub(super) fn to_tests(&self, base: &Base) -> TestChange {
-        checks::test_change(&self.files(), base.entries().iter().map(|entry| &*entry.path))
+    pub(super) async fn to_tests(self: &Arc<Self>, base: &Base) -> Result<TestChange, Halt> {
+        let (change, entries) = (Arc::clone(self), base.entries());
+        aside(move || checks::test_change(&change.files(), entries.iter().map(|entry| &*entry.path))).await
     }
+}
+
+/// Reads through what may be large on a thread of its own: other tasks are not held up.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Halt> {
+    // Only a shutdown keeps it from its end, or a bug, which stays one.
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Halt::Cut,
+    })
 }
 
 impl Driver {
     /// Reads the contents of tests and manifests on both sides, and of new files.
-    pub(super) async fn change(&self, base: &Base, delta: &TreeDelta) -> Result<Change, Halt> {
+    pub(super) async fn change(&self, base: &Base, delta: &TreeDelta) -> Result<Arc<Change>, Halt> {
         let entries = base.entries();
         let in_base = |path: &str| entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
         let matters = |path: &str| checks::is_test_path(path) || checks::is_manifest(path);
@@ -82,16 +95,16 @@ impl Driver {
                 file.before = Some(content.unwrap_or_default());
             }
         }
-        Ok(Change { files: files.into_values().collect() })
+        Ok(Arc::new(Change { files: files.into_values().collect() }))
     }
 
     /// What a person should look at in the patch; `protected` are globs that it must not touch.
     pub(super) async fn scan(
         &self,
         base: &Base,
-        change: &Change,
+        change: &Arc<Change>,
         patch: &BlobHash,
-        protected: &[String],
+        protected: Vec<String>,
     ) -> Result<Vec<Finding>, Halt> {
         let text = self.deps.kept(self.claimed.team, patch).await?;
         let files = change.files();
@@ -100,19 +113,23 @@ impl Driver {
         let sizes = entries.iter().map(|entry| (&*entry.path, entry.size));
         let paths: Vec<String> = checks::neighbours(new, sizes).into_iter().map(str::to_owned).collect();
         let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
-        let neighbours: Vec<(&str, &[u8])> = paths
-            .iter()
-            .zip(&contents)
-            .filter_map(|(path, content)| Some((path.as_str(), content.as_ref()?.as_ref())))
-            .collect();
         let ignored = self.ignored(base, change).await;
-        Ok(checks::scan(&ScanInput {
-            patch: &text,
-            files: &files,
-            neighbours: &neighbours,
-            protected,
-            ignored: &ignored,
-        }))
+        let change = Arc::clone(change);
+        aside(move || {
+            let neighbours: Vec<(&str, &[u8])> = paths
+                .iter()
+                .zip(&contents)
+                .filter_map(|(path, content)| Some((path.as_str(), content.as_ref()?.as_ref())))
+                .collect();
+            checks::scan(&ScanInput {
+                patch: &text,
+                files: &change.files(),
+                neighbours: &neighbours,
+                protected: &protected,
+                ignored: &ignored,
+            })
+        })
+        .await
     }
 
     /// Files that edit tools made, that are still there, and that no patch holds: git ignores them.

@@ -217,14 +217,15 @@ impl Driver {
         let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
         let change = self.change(base, delta).await?;
         let clean = self.clean(base);
+        let to_tests = change.to_tests(base).await?;
         let mut evidence = Evidence::new(&clean, delta, checks);
-        let decided = evidence.decide(beside, &change.to_tests(base)).await;
+        let decided = evidence.decide(beside, &to_tests).await;
         let compared = evidence.close().await;
         let mut decided = decided?;
         let forbidden = self.forbidden_paths(base, delta);
         if let Some((_, blob)) = &patch {
             let protected: Vec<String> = forbidden.iter().map(|path| globset::escape(path)).collect();
-            decided.findings.extend(self.scan(base, &change, blob, &protected).await?);
+            decided.findings.extend(self.scan(base, &change, blob, protected).await?);
             decided.findings.extend(self.compatibility(base, delta).await?);
         }
         let results = compared

@@ -6,10 +6,10 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
-    archive::{self, Archive, Blob, CONTENTS_BYTES_MAX},
+    archive::{self, Archive, BLOBS_MAX, Blob, CONTENTS_BYTES_MAX, FILE_BYTES_MAX},
     bytes::Content,
     create::{REQUEST_CHARS_MAX, TITLE_CHARS_MAX, check_labels, check_priority, limits},
-    fork::{apply, fold, read_log},
+    fork::{apply, aside, fold, read_log},
     idempotency,
 };
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
         tasks,
     },
 };
+use ::bytes::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -47,11 +48,24 @@ impl Service {
         let mut records = read_log(&mut tx, id).await?;
         let blobs = self.contents(&mut tx, principal, &records, redacted).await?;
         tx.commit().await?;
-        if redacted {
-            records = records.iter().map(archive::redact).collect::<Result<_, _>>().map_err(Error::internal)?;
+        let packed = aside(move || {
+            if redacted {
+                records = records.iter().map(archive::redact).collect::<Result<_, _>>().map_err(Error::internal)?;
+            }
+            archive::pack(&Archive { task: id, redacted, records, blobs }).map_err(Error::internal)
+        });
+        let file = packed.await??;
+        if file.len() > FILE_BYTES_MAX {
+            return Err(Error::Conflict {
+                code: "log_too_long",
+                detail: format!(
+                    "the task as a file has more than {FILE_BYTES_MAX} bytes, and nobody takes that in: leave the words \
+                     out with `redact=true`"
+                ),
+                state: None,
+            });
         }
-        let archive = Archive { task: id, redacted, records, blobs };
-        Ok(Content::Bytes(archive::pack(&archive).map_err(Error::internal)?))
+        Ok(Content::Bytes(file))
     }
 
     async fn contents(
@@ -70,6 +84,9 @@ impl Service {
         while let Some(hash) = wanted.pop() {
             if found.contains_key(&hash) {
                 continue;
+            }
+            if found.len() >= BLOBS_MAX {
+                break;
             }
             let blob = if redacted {
                 Blob::LeftOut("redacted".to_owned())
@@ -98,16 +115,19 @@ impl Service {
     pub async fn import_task(
         &self,
         principal: &Principal,
-        file: &[u8],
+        file: Bytes,
         source: Source,
         key: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         access::require(principal, Right::WriteTasks)?;
-        let mut archive = archive::unpack(file).map_err(|why| Error::invalid("", why))?;
+        let unpacked = aside(move || archive::unpack(&file).map_err(|why| Error::invalid("", why)));
+        let mut archive = unpacked.await??;
         self.disarm(&mut archive)?;
         let id: TaskId = clock::new_id();
         let last = archive.records.len() as i64;
-        let mut session = fold(id, &archive.records, last).map_err(|_| Error::invalid("", "the log is empty"))?;
+        let folded = aside(move || (fold(id, &archive.records, last), archive));
+        let (session, archive) = folded.await?;
+        let mut session = session.map_err(|_| Error::invalid("", "the log is empty"))?;
         let closing = closing(&session, principal);
         apply(&mut session, &closing);
         check(&session.spec)?;

@@ -28,6 +28,8 @@ use utoipa::ToSchema;
 const PAGE: u32 = 1_000;
 /// Events of a log that can be forked.
 pub(super) const LOG_EVENTS_MAX: usize = 100_000;
+/// Bytes of them as they are stored.
+pub(super) const LOG_BYTES_MAX: u64 = 96 << 20;
 
 /// Where to fork a task, and how it goes on.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -78,14 +80,16 @@ impl Service {
         if !(1..=last).contains(&asked) {
             return Err(Error::invalid("/from_seq", format!("must be from 1 to {last}, the task's last event")));
         }
-        let cut = cut(&records, asked).ok_or_else(|| Error::Conflict {
+        let new_id: TaskId = clock::new_id();
+        let found = aside(move || {
+            let cut = cut(&records, asked)?;
+            Some(fold(new_id, &records, cut.seq).map(|session| (cut, session)))
+        });
+        let (cut, mut session) = found.await?.ok_or_else(|| Error::Conflict {
             code: "cannot_fork",
             detail: "the task's log has no place at which a conversation can go on".to_owned(),
             state: Some(row.status),
-        })?;
-
-        let new_id: TaskId = clock::new_id();
-        let mut session = fold(new_id, &records, cut.seq)?;
+        })??;
         let model = model.filter(|model| *model != session.spec.model);
         let forked = EventData::TaskForked {
             from: ForkedFrom { task: id, seq: cut.seq },
@@ -140,8 +144,16 @@ impl Service {
     }
 }
 
-/// The whole log of a task, at most [`LOG_EVENTS_MAX`] events.
+/// The whole log of a task, at most [`LOG_EVENTS_MAX`] events of [`LOG_BYTES_MAX`] bytes.
 pub(super) async fn read_log(tx: &mut TeamTx, id: TaskId) -> Result<Vec<Record>, Error> {
+    let too_long = |what| Error::Conflict {
+        code: "log_too_long",
+        detail: format!("the task's log has more than {what}, and no more can be copied"),
+        state: None,
+    };
+    if forks::log_bytes(tx, id).await? > LOG_BYTES_MAX {
+        return Err(too_long(format!("{LOG_BYTES_MAX} bytes")));
+    }
     let mut records: Vec<Record> = Vec::new();
     loop {
         let after = records.last().map_or(0, |record| record.event.seq);
@@ -149,16 +161,17 @@ pub(super) async fn read_log(tx: &mut TeamTx, id: TaskId) -> Result<Vec<Record>,
         let whole = page.len() < PAGE as usize;
         records.extend(page);
         if records.len() > LOG_EVENTS_MAX {
-            return Err(Error::Conflict {
-                code: "log_too_long",
-                detail: format!("the task's log has more than {LOG_EVENTS_MAX} events"),
-                state: None,
-            });
+            return Err(too_long(format!("{LOG_EVENTS_MAX} events")));
         }
         if whole {
             return Ok(records);
         }
     }
+}
+
+/// Does what takes long without waiting for anything on a thread of its own: other requests are not held up.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 
 /// The session of a log's events up to `last`, as those of the task `id`.

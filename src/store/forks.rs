@@ -24,6 +24,18 @@ pub async fn records(tx: &mut TeamTx, task: TaskId, after: Seq, limit: u32) -> R
     rows.iter().map(|row| log::record(task, row)).collect()
 }
 
+/// Bytes of a log of the transaction's team, as it is stored.
+pub async fn log_bytes(tx: &mut TeamTx, task: TaskId) -> Result<u64, StoreError> {
+    let bytes: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(octet_length(data) + coalesce(octet_length(private), 0)), 0)::bigint
+         FROM task_events WHERE team = current_team() AND task = $1",
+    )
+    .bind(task.0)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(bytes as u64)
+}
+
 /// Makes a task whose log is that of `from` up to `last`. It is not in the queue, and its status is for the
 /// events that follow to say. False where the other log is gone; the transaction is then to be dropped.
 pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>, from: TaskId, last: Seq) -> Result<bool, StoreError> {

@@ -6,6 +6,7 @@ use crate::support::{
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use std::io::{Read, Write};
 
 fn request(ground: &Ground, text: &str) -> Value {
@@ -224,5 +225,43 @@ async fn a_fork_of_a_colleagues_task_is_no_way_around_the_right_to_take_it_out()
         204
     );
     assert_eq!(export(&bob, &forked, "").await.0, 403);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_too_many_bytes_is_neither_taken_out_nor_forked() {
+    let (ground, service, api) = served(&script()).await;
+    let id = api.create(&request(&ground, "make it")).await;
+    let last = api.rest(&id).await["last_seq"].as_i64().unwrap();
+    let mut connection = PgConnection::connect(&ground.database).await.unwrap();
+    sqlx::query(
+        "INSERT INTO task_events (team, task, seq, run, turn, at, kind, data)
+         SELECT team, task, seq + more, run, turn, at, 'message.developer', '{\"text\":\"' || repeat('x', 1048576) || '\"}'
+         FROM task_events, generate_series(1, 97) AS more WHERE task = $1 AND seq = $2",
+    )
+    .bind(id.parse::<uuid::Uuid>().unwrap())
+    .bind(last)
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let (status, problem) = export(&api, &id, "").await;
+    assert_eq!((status, problem.windows(15).any(|part| part == b"100663296 bytes")), (409, true));
+    let (status, problem) = api.post(&format!("/v1/tasks/{id}/fork"), &json!({})).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("log_too_long")), "{problem}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_a_model_wrote_may_be_as_large_as_they_like() {
+    let odd = call("shell", json!({ "command": "true", "timeout_ms": 1e300 }));
+    let script = json!({ "rules": [
+        { "when": { "calls": 0 }, "reply": odd },
+        { "when": {}, "reply": say("Made.") },
+    ] });
+    let (ground, service, api) = served(&script).await;
+    let id = api.create(&request(&ground, "make it")).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let (status, made) = import(&api, export(&api, &id, "").await.1).await;
+    assert_eq!((status, &made["status"]), (201, &json!("succeeded")), "{made:#}");
     service.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Taking the words out of a log and leaving its shape: what people, models, tools and files said becomes
 //! as many bytes of nothing; ids, sizes, counts, times, outcomes and exit codes stay.
 
+use super::FREE;
 use crate::domain::{Event, event::Record};
 use serde_json::Value;
 
@@ -49,8 +50,6 @@ const KEPT: [&str; 42] = [
     "id",
     "integration",
 ];
-/// Of these, everything below is redacted, whatever a field is called.
-const FREE: [&str; 4] = ["arguments", "raw", "output_schema", "structured"];
 /// All below these are hashes, and what the settings say of a model beside them.
 const HASHES: [&str; 2] = ["prefix", "head"];
 
@@ -81,6 +80,7 @@ fn fields(value: &mut Value, keep: bool) {
         Value::Object(object) => {
             for (name, value) in object {
                 let name = name.as_str();
+                // Everything below is redacted, whatever a field is called.
                 if FREE.contains(&name) {
                     all(value);
                 } else if !(HASHES.contains(&name) && value.is_object()) {

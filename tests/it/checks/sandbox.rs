@@ -6,11 +6,11 @@ use journeyman::{
     domain::check::{Check, CheckOutcome, CheckSource, Obstacle, TestStatus},
     workspace::{SandboxLimits, Workspace},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 async fn run(workspace: &Workspace, command: &str, seconds: u64) -> checks::Ran {
     let check = Check::command(command, CheckSource::Task);
-    checks::run(workspace, &check, Duration::from_secs(seconds), &[], None).await.unwrap()
+    checks::run(workspace, &check, Duration::from_secs(seconds), &Arc::from([]), None).await.unwrap()
 }
 
 const CASES: &str = "import unittest\nfrom calc import add\n\nclass A(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(1, 2), 3)\n\n    def test_zero(self):\n        self.assertEqual(add(0, 0), 0)\n";
@@ -82,11 +82,11 @@ async fn a_check_keeps_its_own_directory_and_timeout() {
     let workspace = copy.open().await;
     let mut check = Check::command("test -f here", CheckSource::Repository);
     check.workdir = Some("web".to_owned());
-    let ran = checks::run(&workspace, &check, Duration::from_secs(60), &[], None).await.unwrap();
+    let ran = checks::run(&workspace, &check, Duration::from_secs(60), &Arc::from([]), None).await.unwrap();
     assert_eq!(ran.run.outcome, CheckOutcome::Pass, "{}", ran.run.log);
     check.command = "sleep 600".to_owned();
     check.timeout_seconds = Some(1);
-    let ran = checks::run(&workspace, &check, Duration::from_secs(600), &[], None).await.unwrap();
+    let ran = checks::run(&workspace, &check, Duration::from_secs(600), &Arc::from([]), None).await.unwrap();
     assert_eq!(ran.run.obstacle, Some(Obstacle::TimeLimit));
     workspace.close().await;
 }
