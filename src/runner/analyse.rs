@@ -12,10 +12,9 @@ use crate::{
         ErrorCode, EventData, Private,
         brief::Brief,
         event::{PromptHead, TreeDelta},
-        task::{RepositorySource, TaskResult},
+        task::RepositorySource,
     },
     llm, memory,
-    secrets::Redactor,
     tools::{self, ToolSet},
     workspace::{base::BaseEntry, repository::Base},
 };
@@ -160,14 +159,5 @@ fn with_editors(text: &str, given: &[String]) -> String {
     match given {
         [only] => text.replace("`apply_patch` or `edit`", &format!("`{only}`")).replace("apply_patch or edit", only),
         _ => text.to_owned(),
-    }
-}
-
-/// Scrubs what a result quotes of models and logs.
-pub(super) fn redact_result(redactor: &Redactor, result: &mut TaskResult) {
-    for text in [&mut result.summary, &mut result.answer].into_iter().flatten() {
-        if let std::borrow::Cow::Owned(scrubbed) = redactor.redact(text) {
-            *text = scrubbed;
-        }
     }
 }

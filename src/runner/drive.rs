@@ -5,6 +5,7 @@ use super::{
     beside::Beside,
     copy::Copy,
     journal::{Flow, Halt, Journal},
+    scrub,
 };
 use crate::{
     agent::{self, End, ModelFacts, Step},
@@ -73,7 +74,7 @@ impl Runner {
     async fn try_drive(&self, claimed: Claimed, lost: CancellationToken) -> Result<(), Halt> {
         let deps = Arc::clone(&self.deps);
         let _driving = deps.hub.driving(claimed.task);
-        let journal = Journal::open(deps.store.clone(), deps.hub.clone(), &claimed, deps.cut.clone()).await?;
+        let journal = Journal::open(&deps, &claimed).await?;
         let copy = Copy::new(Arc::clone(&deps), &claimed);
         let mut driver = Driver {
             deps,
@@ -260,7 +261,6 @@ impl Driver {
             return Ok(Flow::On);
         }
         let subject = serde_json::json!({ "questions": questions }).to_string();
-        let subject = self.deps.redactor.redact(&subject).into_owned();
         self.ask(ApprovalKind::Question, Some(call.call.clone()), &subject).await
     }
 
@@ -281,6 +281,7 @@ impl Driver {
             ApprovalKind::Publish => ("publish", WaitingFor::Approval),
         };
         self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call }, None);
+        let subject = &scrub::subject(&self.deps.redactor, subject);
         let approval = NewApproval { id, kind: word, subject, deadline, default_decision };
         self.wait(waiting_for, Some(approval)).await
     }
@@ -344,8 +345,7 @@ impl Driver {
         self.journal.record_all(closing);
         let broken = patch.as_ref().map_or(&[][..], |(.., broken)| broken);
         let stat = patch.as_ref().map(|(stat, ..)| *stat);
-        let mut result = agent::task_result(&self.journal.session, &end, stat, looked.then_some(broken));
-        super::analyse::redact_result(&self.deps.redactor, &mut result);
+        let result = agent::task_result(&self.journal.session, &end, stat, looked.then_some(broken));
         let private = patch.map(|(_, blob, _)| Private::Patch { blob, forbidden: Vec::new() });
         self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
         let kept = self.journal.session.keeps_words();

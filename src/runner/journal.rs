@@ -5,18 +5,20 @@
 //! Where a commit shows that somebody did (a message, a cancel), the session is folded anew from
 //! the log, which is the truth.
 
+use super::{Deps, scrub};
 use crate::{
     agent::Session,
     clock,
     domain::{Event, EventData, Private, Seq, Status, TaskId, event::Record},
     events::Hub,
+    secrets::Redactor,
     store::{
         Store, StoreError,
         jobs::Claimed,
         log::{self, Appended, JobChange, Lease, NewApproval, NewEvent, TaskChange},
     },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +59,7 @@ pub(super) enum Flow {
 pub(super) struct Journal {
     store: Store,
     hub: Hub,
+    redactor: Arc<Redactor>,
     lease: Lease,
     pub(super) session: Session,
     /// The session was folded anew: what the prompt holds has to be made anew too.
@@ -72,7 +75,9 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) async fn open(store: Store, hub: Hub, claimed: &Claimed, stop: CancellationToken) -> Result<Self, Halt> {
+    pub(super) async fn open(deps: &Deps, claimed: &Claimed) -> Result<Self, Halt> {
+        let (store, hub, stop) = (deps.store.clone(), deps.hub.clone(), deps.cut.clone());
+        let redactor = Arc::clone(&deps.redactor);
         let lease = Lease { team: claimed.team, task: claimed.task, epoch: claimed.epoch };
         // Watched before it is read, so that nothing falls between.
         let news = hub.watch(claimed.task);
@@ -80,6 +85,7 @@ impl Journal {
         Ok(Self {
             store,
             hub,
+            redactor,
             lease,
             session,
             refolded: false,
@@ -105,7 +111,8 @@ impl Journal {
         self.push(NewEvent { run, turn, data, private: None });
     }
 
-    fn push(&mut self, new: NewEvent) {
+    fn push(&mut self, mut new: NewEvent) {
+        scrub::event(&self.redactor, &mut new.data);
         let seq = self.committed + self.outbox.len() as Seq + 1;
         let event = Event {
             seq,

@@ -23,6 +23,7 @@ mod live;
 mod model;
 mod origin;
 mod pass;
+mod scrub;
 mod symbols;
 mod tools;
 mod validate;

@@ -40,6 +40,7 @@ mod replicas;
 mod repository;
 mod run;
 mod scripted;
+mod scrubbed;
 mod secrets;
 mod shutdown;
 mod steering;
