@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod scan;
 mod select;
+mod steer;
 mod testcode;
 mod weaken;
 
@@ -24,4 +25,5 @@ pub use report::failure_report;
 pub use run::{Ran, run};
 pub use scan::{Exported, ScanInput, api_changes, forbidden, is_manifest, neighbours, scan};
 pub use select::select;
+pub use steer::may_steer;
 pub use weaken::{ChangedFile, is_test_path, test_change};

@@ -1,6 +1,9 @@
 //! Which files are tests, and what a patch does to them.
 
-use super::testcode::{Test, WrittenTests, tests_in};
+use super::{
+    steer::steers,
+    testcode::{Test, WrittenTests, tests_in},
+};
 use crate::domain::check::{TestChange, WeakenedTest, Weakening};
 use std::collections::BTreeSet;
 
@@ -8,8 +11,8 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug)]
 pub struct ChangedFile<'a> {
     pub path: &'a str,
-    /// On the base; absent: the patch adds it. Contents are read for test paths alone (others may
-    /// be given empty).
+    /// On the base; absent: the patch adds it. Contents are read for test paths and where
+    /// [`may_steer`](super::may_steer) says so (others may be given empty).
     pub before: Option<&'a [u8]>,
     /// Absent: the patch removes it.
     pub after: Option<&'a [u8]>,
@@ -47,19 +50,15 @@ pub fn is_test_path(path: &str) -> bool {
 /// What a patch does to tests. `changed` are all files of the patch, `base_paths` those of the base.
 pub fn test_change<'a>(changed: &[ChangedFile<'_>], base_paths: impl IntoIterator<Item = &'a str>) -> TestChange {
     let tests = || changed.iter().filter(|file| is_test_path(file.path));
-    let paths = |keep: fn(&ChangedFile<'_>) -> bool| -> Vec<String> {
-        tests()
-            .filter(|file| keep(file))
-            .map(|file| file.path.to_owned())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+    let sorted = |files: &mut dyn Iterator<Item = &ChangedFile<'_>>| -> Vec<String> {
+        files.map(|file| file.path.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     };
     TestChange {
         empty_patch: changed.is_empty(),
         base_has_tests: base_paths.into_iter().any(is_test_path),
-        touched: paths(|file| file.before.is_some()),
-        added: paths(|file| file.before.is_none()),
+        touched: sorted(&mut tests().filter(|file| file.before.is_some())),
+        added: sorted(&mut tests().filter(|file| file.before.is_none())),
+        steering: sorted(&mut changed.iter().filter(|file| steers(file))),
         weakened: weakened(&tests().copied().collect::<Vec<_>>()),
     }
 }

@@ -300,6 +300,9 @@ pub struct TestChange {
     pub touched: Vec<String>,
     /// Test files that the patch adds, sorted.
     pub added: Vec<String>,
+    /// Files that steer how tests run and that the patch adds or changes so that tests may pass by it, sorted.
+    #[serde(default)]
+    pub steering: Vec<String>,
     /// Sorted.
     pub weakened: Vec<WeakenedTest>,
 }

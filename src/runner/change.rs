@@ -70,7 +70,7 @@ impl Driver {
     pub(super) async fn change(&self, base: &Base, delta: &TreeDelta) -> Result<Arc<Change>, Halt> {
         let entries = base.entries();
         let in_base = |path: &str| entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
-        let matters = |path: &str| checks::is_test_path(path) || checks::is_manifest(path);
+        let matters = |path: &str| checks::is_test_path(path) || checks::is_manifest(path) || checks::may_steer(path);
         let mut files: BTreeMap<&str, Touched> = BTreeMap::new();
         let mut new_files = 0;
         for entry in &delta.changed {

@@ -217,3 +217,30 @@ async fn tests_that_failed_before_are_not_the_patch_s_doing() {
     assert_eq!(check["baseline"]["failing"], json!(["test_calc.A.test_adds", "test_calc.A.test_zero"]));
     assert_eq!(check["final"]["failing"], json!(["test_calc.A.test_zero"]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_makes_failing_tests_pass_does_not_verify_a_patch() {
+    let files = [("calc.py", ADD), ("test_calc.py", TESTS)];
+    let check = json!(["PYTHONPATH=. python3 -m unittest"]);
+    let shim = |content: &str| {
+        let patch = format!("*** Begin Patch\n*** Add File: sitecustomize.py\n+{content}\n*** End Patch");
+        call("apply_patch", json!({ "patch": patch }))
+    };
+    let cheat = shim("import unittest; unittest.TestCase.assertEqual = lambda *args: None");
+    let (task, _) = task(&files, &[plan(), cheat, say("All pass.")], &check).await;
+    let check_run = &task["result"]["checks"][0];
+    assert_eq!((&check_run["baseline"]["outcome"], &check_run["final"]["outcome"]), (&json!("fail"), &json!("pass")));
+    assert_eq!(
+        (&task["error"]["code"], &task["result"]["verdict"]),
+        (&json!("checks_failed"), &json!("failed")),
+        "{task:#}"
+    );
+    let weakened = findings(&task, "tests_weakened");
+    assert_eq!(weakened[0]["path"], "sitecustomize.py");
+    assert!(weakened[0]["message"].as_str().unwrap().contains("test_adds"), "{weakened:?}");
+
+    let (task, _) = self::task(&files, &[plan(), shim("import sys"), mend(), say("Done.")], &check).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
+    assert!(task["result"]["reason"].as_str().unwrap().contains("also without"), "{task:#}");
+    assert_eq!(findings(&task, "tests_weakened"), Vec::<&Value>::new());
+}

@@ -85,11 +85,11 @@ impl<'a> Tests<'a> {
         self.with(|status| status == TestStatus::Failed)
     }
 
-    fn passing(&self) -> BTreeSet<&'a str> {
+    pub(super) fn passing(&self) -> BTreeSet<&'a str> {
         self.with(|status| status == TestStatus::Passed)
     }
 
-    fn ran(&self) -> BTreeSet<&'a str> {
+    pub(super) fn ran(&self) -> BTreeSet<&'a str> {
         self.with(|status| status != TestStatus::Skipped)
     }
 

@@ -3,9 +3,11 @@
 use super::{
     ComparedCheck, Decided, Decision, VerdictInput,
     compare::{Lost, Standing, fails_in_part, lost, proves_nothing, regression, standing},
+    steer::{Steered, steered},
     words,
 };
 use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Severity, Verdict};
+use std::collections::BTreeSet;
 
 /// Decides the verdict, or asks for the rerun that it needs first.
 ///
@@ -16,7 +18,8 @@ use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, Finding
 /// 2. All pass, but tests that ran on the base were removed, emptied or skipped → the base's test
 ///    files are put back and the checks run again; not passing → `failed` with the finding
 ///    `tests_weakened`, unless a person approved. Tests that cannot be put back, because they
-///    stand in the code's own files, count as not passing.
+///    stand in the code's own files, count as not passing. The same without files of the patch that steer how
+///    tests run: what ran on the base must pass without them too; where that cannot be told → `unverified`.
 /// 3. All pass → `verified`.
 /// 4. Nothing to check with, nothing could run, no test but the patch's own ran, or a check that
 ///    was asked for could not run → `unverified`.
@@ -51,21 +54,30 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
     }
     if required.all_pass() {
         let mut reason = words::verified(&required.passing, &required.set_aside);
-        if !weakening_approved && weakens(&required.passing, &input) {
-            if !input.reran && !change.touched.is_empty() {
-                return Decision::NeedsRerun { put_back: change.touched.clone() };
-            }
+        let weakens = !weakening_approved && weakens(&required.passing, &input);
+        let steering = if weakening_approved || !change.base_has_tests { &[][..] } else { &change.steering[..] };
+        let base_tests = if weakens { &change.touched[..] } else { &[][..] };
+        let put_back: BTreeSet<&String> = base_tests.iter().chain(steering).collect();
+        if !input.reran && !put_back.is_empty() {
+            return Decision::NeedsRerun { put_back: put_back.into_iter().cloned().collect() };
+        }
+        if weakens {
             if let Some(why) = rerun_fails(&required.passing, input.reran) {
                 let findings = vec![weakening_finding(&input, &why)];
                 return decided(Verdict::Failed, words::weakened(&why, input.reran), findings);
             }
-            if input.reran {
+            if !base_tests.is_empty() {
                 reason.push_str(words::ALSO_WITH_BASE_TESTS);
             }
+        } else if !steering.is_empty() {
+            if let Some(decided) = by_steering(&required.passing, steering) {
+                return Decision::Decided(decided);
+            }
+            reason.push_str(words::ALSO_WITHOUT_STEERING);
         }
         let own = |check: &&ComparedCheck| proves_nothing(check, change.base_has_tests, !change.added.is_empty());
         // Tests of the base that were put back and pass prove enough.
-        if !input.reran && required.passing.iter().all(own) {
+        if base_tests.is_empty() && required.passing.iter().all(own) {
             return decided(Verdict::Unverified, words::own_tests_only(&required.passing), Vec::new());
         }
         return decided(Verdict::Verified, reason, Vec::new());
@@ -82,6 +94,25 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
         return decided(Verdict::Failed, words::named_fails(&named), weakening_findings(&input));
     }
     decided(Verdict::BrokenBefore, words::broken_before(&required.failing), weakening_findings(&input))
+}
+
+/// The verdict where checks pass only with files of the patch that steer how tests run: tests of the base that
+/// need them fail; where that cannot be told of tests, the checks prove nothing.
+fn by_steering(passing: &[&ComparedCheck], steering: &[String]) -> Option<Decided> {
+    let of = |check: &&ComparedCheck| Some((check.check.name.clone(), steered(check)?));
+    let all: Vec<(String, Steered)> = passing.iter().filter_map(of).collect();
+    let fallen = all.iter().find_map(|(name, steered)| match steered {
+        Steered::Tests(tests) => Some((name, tests)),
+        Steered::Unknown => None,
+    });
+    let (verdict, severity, reason) = match (fallen, all.first()) {
+        (Some((name, tests)), _) => (Verdict::Failed, Severity::Serious, words::steered(name, tests, steering)),
+        (None, Some((name, _))) => (Verdict::Unverified, Severity::Warning, words::perhaps_steered(name, steering)),
+        (None, None) => return None,
+    };
+    let finding = Finding::new(FindingKind::TestsWeakened, severity, reason.clone());
+    let finding = Finding { path: steering.first().cloned(), ..finding };
+    Some(Decided { verdict, reason, findings: vec![finding] })
 }
 
 /// The checks that decide, by their standing, each in the order given.

@@ -8,6 +8,7 @@ mod flaky;
 mod measure;
 mod order;
 mod scope;
+mod steer;
 mod words;
 
 pub use decide::decide;
@@ -64,8 +65,8 @@ pub struct VerdictInput<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Decided(Decided),
-    /// Put these files of the base back over the final tree, run the checks again, and decide
-    /// with [`VerdictInput::reran`]. Never empty, never asked for twice.
+    /// Put these files as the base has them over the final tree (without those that it does not have),
+    /// run the checks again, and decide with [`VerdictInput::reran`]. Never empty, never asked for twice.
     NeedsRerun {
         put_back: Vec<String>,
     },

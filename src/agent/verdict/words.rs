@@ -12,6 +12,25 @@ const NAMES_MAX: usize = 5;
 
 pub(super) const ALSO_WITH_BASE_TESTS: &str = ", also with the base's own test files put back";
 
+pub(super) const ALSO_WITHOUT_STEERING: &str = ", also without the patch's files that steer how tests run";
+
+pub(super) fn steered(check: &str, tests: &[String], steering: &[String]) -> String {
+    let count = counted(tests.len() as u32, "test");
+    format!(
+        "`{check}`: {count} of the base pass only with what the patch adds to steer how tests run ({}): {}",
+        names(steering),
+        names(tests)
+    )
+}
+
+pub(super) fn perhaps_steered(check: &str, steering: &[String]) -> String {
+    format!(
+        "`{check}` passes only with what the patch adds to steer how tests run ({}), and whether the base's tests pass \
+         without it cannot be told",
+        names(steering)
+    )
+}
+
 pub(super) fn verified(passing: &[&ComparedCheck], set_aside: &[&ComparedCheck]) -> String {
     let passes = match passing {
         [one] => format!("`{}` passes{}", one.check.name, tests_passed(one)),

@@ -224,3 +224,42 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn files_that_steer_how_tests_run_are_seen_where_a_patch_changes_what_they_steer() {
+    let steers = |path: &str, before: Option<&str>, after: &str| {
+        let file = ChangedFile { path, before: before.map(str::as_bytes), after: Some(after.as_bytes()) };
+        !test_change(&[file], [path]).steering.is_empty()
+    };
+    for (path, before, after) in [
+        ("conftest.py", None, "def pytest_runtest_makereport(item, call):\n    ...\n"),
+        ("tests/conftest.py", Some("import pytest\n"), "import calc\ncalc.add = lambda a, b: a + b\n"),
+        ("conftest.py", None, "@pytest.fixture(autouse=True)\ndef patched(monkeypatch):\n    ...\n"),
+        ("sitecustomize.py", None, "pass\n"),
+        ("pytest.ini", None, "[pytest]\naddopts = -p shim\n"),
+        ("setup.cfg", Some("[metadata]\n"), "[metadata]\n[tool:pytest]\naddopts = --deselect test_a.py\n"),
+        ("jest.config.mjs", None, "export default {}\n"),
+        ("package.json", Some("{\n  \"test\": \"jest\"\n}"), "{\n  \"test\": \"true\"\n}"),
+        (".cargo/config.toml", None, "[target.x86_64-unknown-linux-gnu]\nrunner = \"true\"\n"),
+        (".mvn/jvm.config", None, "-javaagent:x.jar\n"),
+        (
+            "pom.xml",
+            Some("<project>\n</project>"),
+            "<project>\n<testFailureIgnore>true</testFailureIgnore>\n</project>",
+        ),
+        ("a_test.go", None, "package a\n\nfunc TestMain(m *testing.M) {}\n"),
+    ] {
+        assert!(steers(path, before, after), "{path}: {after}");
+    }
+    for (path, before, after) in [
+        ("conftest.py", None, "import pytest\n\n@pytest.fixture\ndef cart():\n    return Cart(items=[])\n"),
+        ("pytest.ini", None, "[pytest]\nasyncio_mode = auto\n"),
+        ("setup.cfg", Some("[tool:pytest]\naddopts = -q\n"), "[metadata]\nname = x\n[tool:pytest]\naddopts = -q\n"),
+        ("package.json", Some("{\n  \"test\": \"jest\"\n}"), "{\n  \"test\": \"jest\",\n  \"left-pad\": \"1\"\n}"),
+        ("src/config.toml", None, "runner = \"true\"\n"),
+        ("calc.py", None, "calc.add = 1\n"),
+        ("a_test.go", None, "package a\n\nfunc TestAdd(t *testing.T) {}\n"),
+    ] {
+        assert!(!steers(path, before, after), "{path}: {after}");
+    }
+}

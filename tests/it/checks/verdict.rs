@@ -379,3 +379,57 @@ fn reasons_name_the_check_and_a_few_tests() {
     );
     assert_eq!(reason(fail(), fail()), "`suite`, named by the task, fails, as it did on the base (exit code 1)");
 }
+
+fn steering() -> TestChange {
+    TestChange { steering: vec!["conftest.py".to_owned()], ..change() }
+}
+
+#[test]
+fn what_the_patch_adds_to_steer_tests_is_taken_away_and_the_checks_run_again() {
+    let check = detected(tests("+a -b"), tests("+a +b"));
+    let asked = |change: &TestChange| decision(std::slice::from_ref(&check), change);
+    assert_eq!(asked(&steering()), Decision::NeedsRerun { put_back: vec!["conftest.py".to_owned()] });
+    let both = TestChange { steering: vec!["a.ini".to_owned(), "z.ini".to_owned()], ..weakened(Weakening::Skipped) };
+    let all = ["a.ini", "tests/test_a.py", "z.ini"].map(str::to_owned).to_vec();
+    assert_eq!(asked(&both), Decision::NeedsRerun { put_back: all });
+    let green = TestChange { base_has_tests: false, ..steering() };
+    assert!(matches!(asked(&green), Decision::Decided(_)), "where the base has no tests there is nothing to steer");
+}
+
+#[test]
+fn tests_of_the_base_must_pass_without_what_steers_them() {
+    use Verdict::{Failed, Unverified, Verified};
+    for (what, base, last, rerun, verdict) in [
+        ("all pass without it", tests("+a -b"), tests("+a +b"), Some(tests("+a +b")), Verified),
+        ("one that failed passes only with it", tests("+a -b"), tests("+a +b"), Some(tests("+a -b")), Failed),
+        ("one that passed needs it now", tests("+a"), tests("+a"), Some(tests("-a")), Failed),
+        ("a quiet runner, one that failed", tests("~ 5 -b"), tests("~ 6"), Some(tests("~ 5 -b")), Failed),
+        ("a new test needs a fixture of it", tests("+a"), tests("+a +new"), Some(tests("+a -new")), Verified),
+        ("a new file of tests is not even loaded", tests("+a"), tests("+a +new"), Some(tests("+a -load")), Verified),
+        (
+            "a file of the base's tests is not loaded",
+            tests("+a +b"),
+            tests("+a +b"),
+            Some(tests("+a -load")),
+            Unverified,
+        ),
+        ("a quiet runner, an unknown one", tests("~ 5"), tests("~ 6"), Some(tests("~ 5 -new")), Unverified),
+        ("by command, passes without it", fail(), pass(), Some(pass()), Verified),
+        ("by command, fails without it", fail(), pass(), Some(fail()), Unverified),
+        ("does not start without it", tests("+a"), tests("+a"), Some(stopped(Obstacle::DependencyMissing)), Unverified),
+        ("not run", tests("+a"), tests("+a"), None, Unverified),
+    ] {
+        let check = ComparedCheck { rerun, ..detected(base, last) };
+        let decided = after_rerun(&[check], &steering());
+        assert_eq!(decided.verdict, verdict, "{what}: {}", decided.reason);
+        if verdict == Verified {
+            assert!(decided.reason.contains("also without"), "{what}: {}", decided.reason);
+            assert_eq!(decided.findings, vec![], "{what}");
+        } else {
+            let finding = &decided.findings[0];
+            let found = (finding.kind, finding.path.as_deref());
+            assert_eq!(found, (FindingKind::TestsWeakened, Some("conftest.py")), "{what}");
+            assert!(decided.reason.contains("conftest.py"), "{what}: {}", decided.reason);
+        }
+    }
+}
