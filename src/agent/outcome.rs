@@ -1,6 +1,9 @@
 //! The result of a run, from what the log holds: the model's words are quoted, never believed.
 
-use super::{session::Session, step::End};
+use super::{
+    session::{Checked, Session},
+    step::End,
+};
 use crate::domain::{
     Status,
     check::Verdict,
@@ -21,7 +24,7 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
         summary: said,
         verdict: end.verdict.or_else(|| checked.map(|c| c.verdict)),
         reason: end.reason.clone().or_else(|| checked.and_then(|c| c.reason.clone())),
-        criteria: forbidden(session, broken).chain(criteria(session, end)).collect(),
+        criteria: forbidden(session, broken).chain(criteria(session, end, checked)).collect(),
         checks: checked.map(|c| c.checks.clone()).unwrap_or_default(),
         patch,
         findings: checked.map(|c| c.findings.clone()).unwrap_or_default(),
@@ -36,29 +39,34 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
 fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item = CriterionResult> {
     let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
     prohibitions.iter().enumerate().map(move |(at, one)| {
-        let status = match broken {
+        let paths = one.paths.join(", ");
+        let (status, evidence) = match broken {
             Some(broken) if !one.paths.is_empty() => {
                 if broken.get(at).is_some_and(|it| *it) {
-                    CriterionStatus::Unmet
+                    (CriterionStatus::Unmet, Some(format!("a changed path matches {paths}")))
                 } else {
-                    CriterionStatus::Met
+                    (CriterionStatus::Met, Some(format!("no changed path matches {paths}")))
                 }
             }
-            _ => CriterionStatus::Unknown,
+            _ => (CriterionStatus::Unknown, None),
         };
-        CriterionResult { text: one.text.clone(), status }
+        CriterionResult { text: one.text.clone(), status, evidence }
     })
 }
 
 /// A criterion is met by no words: it is unknown until evidence speaks of it, and unmet where the
-/// checks failed or the plan was left open.
-fn criteria(session: &Session, end: &End) -> Vec<CriterionResult> {
+/// checks failed. What shows it is what the checks gave, for all criteria alike.
+fn criteria(session: &Session, end: &End, checked: Option<&Checked>) -> Vec<CriterionResult> {
     let Some(planning) = &session.planning else { return Vec::new() };
     let open = planning.steps.iter().any(|s| s.status == StepStatus::Pending);
+    let shown = checked.filter(|checked| !checked.checks.is_empty() && Some(checked.verdict) == end.verdict);
+    let evidence = shown.and_then(|checked| checked.reason.clone());
     let status = match end.verdict {
-        Some(Verdict::Verified) if !open => CriterionStatus::Met,
+        Some(Verdict::Verified) if !open && evidence.is_some() => CriterionStatus::Met,
         Some(Verdict::Failed) => CriterionStatus::Unmet,
         _ => CriterionStatus::Unknown,
     };
-    planning.criteria.iter().map(|text| CriterionResult { text: text.clone(), status }).collect()
+    let evidence = evidence.filter(|_| status != CriterionStatus::Unknown);
+    let result = |text: &String| CriterionResult { text: text.clone(), status, evidence: evidence.clone() };
+    planning.criteria.iter().map(result).collect()
 }

@@ -240,6 +240,9 @@ pub enum CriterionStatus {
 pub struct CriterionResult {
     pub text: String,
     pub status: CriterionStatus,
+    /// What shows it: checks or paths. Absent where nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

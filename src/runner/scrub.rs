@@ -137,7 +137,7 @@ impl Scrubber<'_> {
     fn result(&self, result: &mut TaskResult) {
         let TaskResult { summary, answer, reason, criteria, checks, findings, structured, .. } = result;
         self.texts(summary.iter_mut().chain(answer).chain(reason));
-        self.texts(criteria.iter_mut().map(|criterion| &mut criterion.text));
+        self.texts(criteria.iter_mut().flat_map(|it| [Some(&mut it.text), it.evidence.as_mut()]).flatten());
         checks.iter_mut().for_each(|check| self.check(check));
         self.findings(findings);
         structured.iter_mut().for_each(|value| self.json(value));
