@@ -11,6 +11,7 @@ mod architecture;
 mod archives;
 mod baseline;
 mod budgets;
+mod branches;
 mod checks;
 mod cli;
 mod compaction;

@@ -37,7 +37,7 @@ fn any_line() -> impl Strategy<Value = Value> {
 
 /// A request's parts in the order in which providers read them. On Chat and Messages the last user message may
 /// still grow: it counts by its blocks, or by its text.
-fn parts(wire: &str, body: &Value) -> String {
+pub(crate) fn parts(wire: &str, body: &Value) -> String {
     let mut plain = body.clone();
     strip_markers(&mut plain);
     let list = if wire == "responses" { &plain["input"] } else { &plain["messages"] };
