@@ -95,7 +95,11 @@ fn steered_by(path: &str) -> Option<Steers> {
         | "testng.xml"
         | "junit-platform.properties"
         | ".bazelrc" => Steers::Whole,
-        _ if name.ends_with(".pth") || SCRIPTS.iter().any(|start| name.starts_with(start)) => Steers::Whole,
+        _ if name.rsplit_once('.').is_some_and(|(_, extension)| extension == "pth")
+            || SCRIPTS.iter().any(|start| name.starts_with(start)) =>
+        {
+            Steers::Whole
+        }
         _ if name.ends_with("_test.go") => Steers::Code(GO),
         _ => return None,
     })

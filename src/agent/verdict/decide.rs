@@ -64,15 +64,17 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
         if weakens {
             if let Some(why) = rerun_fails(&required.passing, input.reran) {
                 let findings = vec![weakening_finding(&input, &why)];
-                return decided(Verdict::Failed, words::weakened(&why, input.reran), findings);
+                return decided(Verdict::Failed, words::weakened(&why, !base_tests.is_empty()), findings);
             }
             if !base_tests.is_empty() {
                 reason.push_str(words::ALSO_WITH_BASE_TESTS);
             }
-        } else if !steering.is_empty() {
-            if let Some(decided) = by_steering(&required.passing, steering) {
-                return Decision::Decided(decided);
-            }
+        } else if !steering.is_empty()
+            && let Some(decided) = by_steering(&required.passing, steering)
+        {
+            return Decision::Decided(decided);
+        }
+        if !steering.is_empty() {
             reason.push_str(words::ALSO_WITHOUT_STEERING);
         }
         let own = |check: &&ComparedCheck| proves_nothing(check, change.base_has_tests, !change.added.is_empty());

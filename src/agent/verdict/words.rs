@@ -121,8 +121,8 @@ pub(super) fn weakening(weakened: &[WeakenedTest]) -> Option<String> {
     Some(format!("the patch weakens tests of the base: {}", names(&each)))
 }
 
-pub(super) fn weakened(why: &NotPassing, reran: bool) -> String {
-    let tail = if reran {
+pub(super) fn weakened(why: &NotPassing, put_back: bool) -> String {
+    let tail = if put_back {
         "with the base's test files put back"
     } else {
         "and the base's tests cannot be put back, as they stand in files of code"

@@ -433,3 +433,13 @@ fn tests_of_the_base_must_pass_without_what_steers_them() {
         }
     }
 }
+
+#[test]
+fn tests_that_the_patch_steers_away_run_again_without_it() {
+    let check = |rerun| ComparedCheck { rerun, ..detected(tests("+a -b"), tests("+a")) };
+    let asked = decision(&[check(None)], &steering());
+    assert_eq!(asked, Decision::NeedsRerun { put_back: vec!["conftest.py".to_owned()] });
+    for (rerun, verdict) in [("+a -b", Verdict::Failed), ("+a", Verdict::Failed), ("+a +b", Verdict::Verified)] {
+        assert_eq!(after_rerun(&[check(Some(tests(rerun)))], &steering()).verdict, verdict, "{rerun}");
+    }
+}
