@@ -35,7 +35,9 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         EventData::ChecksStarted { checks, .. } => all.texts(checks),
         EventData::ChecksCompleted { reason, checks, findings, .. } => {
             all.texts(reason);
-            checks.iter_mut().for_each(|check| all.check(check));
+            for check in checks {
+                all.check(check);
+            }
             all.findings(findings);
         }
         EventData::TaskResult { result } => all.result(result),
@@ -138,8 +140,12 @@ impl Scrubber<'_> {
         let TaskResult { summary, answer, reason, criteria, checks, findings, structured, .. } = result;
         self.texts(summary.iter_mut().chain(answer).chain(reason));
         self.texts(criteria.iter_mut().flat_map(|it| [Some(&mut it.text), it.evidence.as_mut()]).flatten());
-        checks.iter_mut().for_each(|check| self.check(check));
+        for check in checks {
+            self.check(check);
+        }
         self.findings(findings);
-        structured.iter_mut().for_each(|value| self.json(value));
+        if let Some(value) = structured {
+            self.json(value);
+        }
     }
 }
