@@ -40,8 +40,9 @@ impl FromQuery for ExportQuery {
     }
 }
 
-/// The task with its whole log and the contents that it names, as gzip of JSON lines. For its creator and
-/// admins. Contents that are large are left out, and the file says which.
+/// The task with its whole log and the contents that it names, as gzip of JSON lines. For admins and its
+/// creator; of a fork, where the tasks that it comes from are there and the creator's own too. Contents that are
+/// large are left out, and the file says which.
 #[utoipa::path(get, path = "/v1/tasks/{id}/export", tag = "tasks", operation_id = "export_task",
     params(
         ("id" = TaskId, Path, description = "The task"),

@@ -194,6 +194,37 @@ async fn a_question_that_comes_along_is_denied_and_a_word_goes_on_with_the_task(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ended_with_a_question_open_ends_in_the_copy_and_can_be_woken() {
+    let script =
+        json!({ "rules": [{ "when": { "calls": 0 }, "reply": plan() }, { "when": {}, "reply": say("So be it.") }] });
+    let (ground, service, api) = served(&script).await;
+    let mut request = request(&ground, "plan it");
+    request["approval"] = json!("plan");
+    request["mode"] = json!("auto");
+    let id = api.create(&request).await;
+    assert_eq!(api.rest(&id).await["waiting_for"], "approval");
+    let mut lines = lines(&export(&api, &id, "").await.1);
+    let last = lines.iter().rposition(|line| line["event"].is_object()).unwrap();
+    let mut end = lines[last].clone();
+    end["event"]["seq"] = json!(last + 1);
+    end["event"]["data"] = json!({ "status": "cancelled", "waiting_for": null, "error": null });
+    lines.insert(last + 1, end);
+    lines[0]["events"] = json!(last + 1);
+    let (status, made) = import(&api, file(&lines)).await;
+    assert_eq!((status, &made["status"]), (201, &json!("cancelled")), "{made:#}");
+    let copy = made["id"].as_str().unwrap();
+    let events = api.events(copy).await;
+    assert_eq!(events[events.len() - 2]["kind"], "approval.resolved", "{events:#?}");
+    assert_eq!(events.last().unwrap()["data"]["status"], "cancelled");
+    assert_eq!(api.post(&format!("/v1/tasks/{copy}/messages"), &json!({ "text": "go on" })).await.0, 202);
+    assert_eq!(
+        api.until(copy, |task| task["run"] == 2 && task["status"] == "succeeded").await["result"]["summary"],
+        "So be it."
+    );
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fork_of_a_colleagues_task_is_no_way_around_the_right_to_take_it_out() {
     let (ground, service, api) = served(&script()).await;
     let (_, me) = api.get("/v1/me").await;
