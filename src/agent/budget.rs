@@ -20,6 +20,16 @@ pub struct ModelFacts {
     pub window_tokens: u64,
     pub max_output_tokens: u64,
     pub prices: Option<Prices>,
+    /// The model that is named for reviews; absent: there are none.
+    pub reviewer: Option<Reviewer>,
+}
+
+/// What the loop has to know of the reviewer's model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reviewer {
+    pub window_tokens: u64,
+    pub max_output_tokens: u64,
+    pub prices: Option<Prices>,
 }
 
 /// The end for a run whose time is up.
@@ -64,32 +74,42 @@ pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
 /// How many tokens the next reply may have, or the end where the next call would pass a limit.
 /// The prompt is taken to be what the last call had, in and out, and what was added since at four bytes a token.
 pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, End> {
+    next_call_after(session, model, (0, 0, 0.0))
+}
+
+/// The same after so many more calls, tokens and dollars.
+pub(super) fn next_call_after(
+    session: &Session,
+    model: &ModelFacts,
+    (calls, tokens, cost_usd): (u32, u64, f64),
+) -> Result<u64, End> {
     let limits = &session.spec.limits;
     let used = &session.used;
-    if used.model_calls >= limits.turns {
+    let (used_tokens, used_usd) = (used.tokens.saturating_add(tokens), used.cost_usd + cost_usd);
+    if used.model_calls.saturating_add(calls) >= limits.turns {
         let text = format!("the run made {} model calls (limits.turns); resume it with a higher limit", limits.turns);
         return Err(End::failed(ErrorCode::LimitTurns, text));
     }
     // A call that was begun and never answered counts with the next one's beginning.
     let lost = if session.calling { session.reserved } else { Reserved::default() };
-    let left = limits.tokens.saturating_sub(used.tokens + lost.tokens).saturating_sub(session.context_estimate());
+    let left = limits.tokens.saturating_sub(used_tokens + lost.tokens).saturating_sub(session.context_estimate());
     if left < OUTPUT_TOKENS_MIN {
         let text = format!(
             "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
-            used.tokens, limits.tokens
+            used_tokens, limits.tokens
         );
         return Err(End::failed(ErrorCode::LimitTokens, text));
     }
     let mut output = model.max_output_tokens.min(left);
     if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
         let prompt = prices.most_usd(session.context_estimate(), 0);
-        let left = cap - used.cost_usd - lost.cost_usd.unwrap_or_default() - prompt;
+        let left = cap - used_usd - lost.cost_usd.unwrap_or_default() - prompt;
         let affordable =
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
         if left <= 0.0 || affordable < OUTPUT_TOKENS_MIN {
             let text = format!(
                 "the run cost ${:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit",
-                used.cost_usd
+                used_usd
             );
             return Err(End::failed(ErrorCode::LimitCost, text));
         }

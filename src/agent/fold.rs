@@ -1,6 +1,7 @@
 //! How each event changes the session. One arm for each kind; nothing is decided here.
 
 use super::created::{CREATED_MAX, created};
+use super::review::{self, Reviewed};
 use super::session::{
     Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
     RunUse, Session,
@@ -137,6 +138,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.run_start.said.insert(event.seq, input.clone());
             session.inputs.insert(event.seq, input);
             session.used.moves.clear();
+            session.used.progress.let_go();
         }
         EventData::MessageDeveloper { text } => {
             let item = Item::Developer { text: text.clone() };
@@ -193,6 +195,20 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.checked = Some(checked);
             session.used.forbidden |= forbidden;
             patch(session, private);
+        }
+        EventData::ReviewCompleted { tree, findings, criteria, sent_back, failed, calls, usage, cost_usd, .. } => {
+            if *calls > 0 {
+                session.used.model_calls += calls;
+                session.usage.model_calls += calls;
+                spend(session, *usage, *cost_usd);
+            }
+            let reviewed = Reviewed {
+                tree: tree.clone(),
+                findings: findings.clone(),
+                criteria: criteria.clone(),
+                failed: failed.clone(),
+            };
+            review::keep(session, reviewed, *sent_back);
         }
         EventData::ApprovalRequested { approval, call: Some(call), .. } => {
             session.asked.push(Asked { id: *approval, call: call.clone(), decided: None });

@@ -11,15 +11,17 @@ mod fold;
 mod formatted;
 mod gate;
 mod intent;
+mod json;
 mod ledger;
 mod outcome;
 mod progress;
 pub mod prompt;
+pub mod review;
 mod session;
 mod step;
 pub mod verdict;
 
-pub use budget::{ModelFacts, repeats_left, reservation, wall_left};
+pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
 pub use circles::Moves;
 pub use formatted::{formatted, told};
 pub use intent::announces_more;

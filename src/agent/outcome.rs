@@ -1,13 +1,15 @@
 //! The result of a run, from what the log holds: the model's words are quoted, never believed.
 
 use super::{
+    review::{self, Reviewed},
     session::{Checked, Session},
     step::End,
 };
 use crate::domain::{
     Status,
-    check::Verdict,
+    check::{Finding, Verdict},
     plan::StepStatus,
+    review::ReviewedCriterion,
     task::{CriterionResult, CriterionStatus, PatchStat, TaskResult},
 };
 
@@ -27,7 +29,7 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
         criteria: forbidden(session, broken).chain(criteria(session, end, checked)).collect(),
         checks: checked.map(|c| c.checks.clone()).unwrap_or_default(),
         patch,
-        findings: checked.map(|c| c.findings.clone()).unwrap_or_default(),
+        findings: findings(session, checked),
         memories: session.recalled.clone(),
         branch: None,
         pull_request_url: None,
@@ -50,8 +52,36 @@ fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item =
             }
             _ => (CriterionStatus::Unknown, None),
         };
-        CriterionResult { text: one.text.clone(), status, evidence }
+        let text = one.text.clone();
+        // What paths tell no reviewer's words change.
+        if status == CriterionStatus::Unknown {
+            reviewed(session, text, status, None)
+        } else {
+            CriterionResult { text, status, evidence }
+        }
     })
+}
+
+/// A reviewer's word can only take away: what it calls unmet, with its evidence, is unmet, and without any is not
+/// known. What it calls met stays as the checks have it.
+fn reviewed(session: &Session, text: String, status: CriterionStatus, evidence: Option<String>) -> CriterionResult {
+    let review = review::standing(session);
+    let unmet = |of: &&ReviewedCriterion| of.status == CriterionStatus::Unmet && of.text == text;
+    match review.and_then(|review| review.criteria.iter().find(unmet)) {
+        Some(of) if of.evidence.is_empty() => CriterionResult { text, status: CriterionStatus::Unknown, evidence: None },
+        Some(of) => {
+            let evidence = Some(of.evidence.clone());
+            CriterionResult { text, status: CriterionStatus::Unmet, evidence }
+        }
+        None => CriterionResult { text, status, evidence },
+    }
+}
+
+/// Those of the checks' validation, then those of the review of the same tree.
+fn findings(session: &Session, checked: Option<&Checked>) -> Vec<Finding> {
+    let found = checked.map(|checked| checked.findings.clone()).unwrap_or_default();
+    let reviewed = checked.and(review::standing(session)).map(Reviewed::to_findings).unwrap_or_default();
+    found.into_iter().chain(reviewed).collect()
 }
 
 /// A criterion is met by no words: it is unknown until evidence speaks of it, and unmet where the
@@ -67,6 +97,5 @@ fn criteria(session: &Session, end: &End, checked: Option<&Checked>) -> Vec<Crit
         _ => CriterionStatus::Unknown,
     };
     let evidence = evidence.filter(|_| status != CriterionStatus::Unknown);
-    let result = |text: &String| CriterionResult { text: text.clone(), status, evidence: evidence.clone() };
-    planning.criteria.iter().map(result).collect()
+    planning.criteria.iter().map(|text| reviewed(session, text.clone(), status, evidence.clone())).collect()
 }

@@ -55,6 +55,8 @@ pub struct Progress {
     last: Option<Validated>,
     not_shrunk: u32,
     best: Option<Validated>,
+    /// What held and was sent back by a review all the same: no end of the run is worse than this.
+    held: Option<Validated>,
 }
 
 impl Progress {
@@ -73,6 +75,20 @@ impl Progress {
             self.best = Some(validated.clone());
         }
         self.last = Some(validated);
+    }
+
+    /// Keeps the last validation, which holds, for as long as nobody asks for more.
+    pub(super) fn hold(&mut self) {
+        self.held.clone_from(&self.last);
+    }
+
+    pub(super) fn let_go(&mut self) {
+        self.held = None;
+    }
+
+    /// What the run ends with where nothing better came of what a review had raised.
+    pub(super) fn held(&self) -> Option<&Validated> {
+        self.held.as_ref()
     }
 
     fn not_shrunk_by(&self, score: Score) -> u32 {
@@ -95,13 +111,13 @@ impl Progress {
     /// An earlier tree of the run that failed less than the last one.
     pub(super) fn better(&self) -> Option<&Validated> {
         let last = self.last.as_ref()?;
-        self.best.as_ref().filter(|best| best.score < last.score)
+        self.held.as_ref().or(self.best.as_ref()).filter(|best| best.score < last.score)
     }
 
     /// What a validation had found of this tree, where it is the best.
     pub(super) fn restored(&mut self, tree: &Oid) -> Option<Checked> {
         let is_it = |best: &&Validated| best.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.tree == *tree);
-        let best = self.best.as_ref().filter(is_it)?.clone();
+        let best = self.held.as_ref().filter(is_it).or(self.best.as_ref().filter(is_it))?.clone();
         let checked = best.checked.clone();
         self.last = Some(best);
         Some(checked)

@@ -18,6 +18,8 @@ pub const INSTRUCTIONS: &str = include_str!("prompts/instructions.md");
 
 /// The instructions of the call that summarises.
 pub const SUMMARY_INSTRUCTIONS: &str = include_str!("prompts/summary.md");
+/// The instructions of the call that reviews a patch.
+pub const REVIEW_INSTRUCTIONS: &str = include_str!("prompts/review.md");
 /// How a summary begins in the prompt.
 pub(super) const SUMMARY_HEAD: &str =
     "# The work so far\nThe conversation had grown too long and begins anew. This is what came before, summarised.\n";

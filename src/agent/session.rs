@@ -3,7 +3,13 @@
 //! A session is made by folding ([`Session::apply`]) and by nothing else, so that any worker that
 //! reads the log has the same one.
 
-use super::{circles::Moves, compact, ledger::Ledger, progress::Progress};
+use super::{
+    circles::Moves,
+    compact,
+    ledger::Ledger,
+    progress::Progress,
+    review::{Reviewed, SentBack},
+};
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
     TaskSpec, Timestamp, WaitingFor,
@@ -128,6 +134,8 @@ pub struct RunUse {
     pub over_budget: Option<String>,
     /// Replies in a row that ended nothing and called nothing, after checks that failed.
     pub idle_words: u32,
+    /// What reviews have sent back.
+    pub sent_back: SentBack,
 }
 
 #[derive(Clone, Debug)]
@@ -164,6 +172,8 @@ pub struct Session {
     /// Files that edit tools made, at most 200 of them.
     pub created: BTreeSet<String>,
     pub checked: Option<Checked>,
+    /// The newest reviews, over all runs: a tree is reviewed once.
+    pub reviews: Vec<Reviewed>,
     /// The patch from the base to the newest checkpoint that was asked for.
     pub patch: Option<BlobHash>,
     pub plan_approval: Option<PlanApproval>,
@@ -277,6 +287,7 @@ impl Session {
             dirty: false,
             created: BTreeSet::new(),
             checked: None,
+            reviews: Vec::new(),
             patch: None,
             plan_approval: None,
             plan_call: None,

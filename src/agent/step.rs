@@ -10,6 +10,7 @@ use super::{
     gate::{self, Gate},
     intent::announces_more,
     prompt,
+    review::{self, Room},
     session::{Asked, CheckpointRef, LastWords, Session},
 };
 use crate::domain::{
@@ -56,6 +57,8 @@ pub enum Step {
     Checkpoint,
     /// Validate on a clean copy. The `last` validation of a run that a limit ends: failures do not go back.
     RunChecks { last: bool },
+    /// Have the patch reviewed by the model that is named for it; without room the limits leave none.
+    Review(Option<Room>),
     /// Put the working copy back to the best tree that was validated.
     Restore(CheckpointRef),
     /// The run ends so. The closing events go before the status.
@@ -107,7 +110,7 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
         return step;
     }
     match &session.last_words {
-        Some(words) if !session.has_words() && !session.calling => rest(session, words),
+        Some(words) if !session.has_words() && !session.calling => rest(session, words, model),
         _ => call_model(session, model, now),
     }
 }
@@ -254,7 +257,7 @@ fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
 }
 
 /// The model has said its last words for now.
-fn rest(session: &Session, words: &LastWords) -> Step {
+fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
     if words.cut || words.text.trim().is_empty() {
         return if session.used.nudges > NUDGES_MAX {
             let what = if words.cut { "cut off at their maximal length" } else { "empty" };
@@ -291,6 +294,9 @@ fn rest(session: &Session, words: &LastWords) -> Step {
     if let Some(checked) = session.checked.as_ref().or_else(|| known().filter(|it| it.verdict != Verdict::Failed)) {
         if let Some(best) = worth_restoring(session) {
             return Step::Restore(best);
+        }
+        if let Some(step) = review::due(session, model, checked) {
+            return step;
         }
         let (status, error) = if checked.verdict == Verdict::Failed {
             let why = checked.reason.clone().unwrap_or_else(|| "the checks fail".to_owned());
@@ -361,11 +367,30 @@ fn conclude(session: &Session, end: End) -> Step {
         if session.changed() && !known && !progress.running && !session.checks().is_empty() {
             return Step::RunChecks { last: true };
         }
+        if let Some(step) = fall_back(session, &end) {
+            return step;
+        }
         if let Some(best) = worth_restoring(session) {
             return Step::Restore(best);
         }
     }
     finish(session, end)
+}
+
+/// A limit that strikes while the model works on what a review has raised takes nothing away: the run ends as it
+/// would have ended without the review, or better.
+fn fall_back(session: &Session, end: &End) -> Option<Step> {
+    let held = session.used.progress.held()?;
+    match session.used.progress.known(session.checkpoint.as_ref()) {
+        Some(checked) if checked.verdict != Verdict::Failed => {
+            let limit =
+                end.error.as_ref().map(|error| format!("; not all that a review raised was done: {}", error.message));
+            let reason = checked.reason.clone().map(|reason| reason + &limit.unwrap_or_default());
+            let end = End { status: Status::Succeeded, error: None, verdict: Some(checked.verdict), reason };
+            Some(finish(session, end))
+        }
+        _ => held.checkpoint.clone().map(Step::Restore),
+    }
 }
 
 /// An earlier tree of the run that fails less than the working copy does.

@@ -54,6 +54,11 @@ impl Models {
         self.all.iter().find(|model| model.name() == name)
     }
 
+    /// The first model that is named for a call outside the loop.
+    pub fn of(&self, role: CallRole) -> Option<&ModelSettings> {
+        self.all.iter().find(|model| model.roles.contains(&role))
+    }
+
     pub(super) fn read(source: &Source<'_>) -> Result<Self, ConfigError> {
         let mut all = Vec::new();
         if let Some((value, origin)) = source.file_only("models") {

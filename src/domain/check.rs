@@ -235,6 +235,8 @@ pub enum FindingKind {
     IgnoredFile,
     /// The repository's own formatter changed what the model had written.
     Formatted,
+    /// What a reviewer, another model with a fresh view, says of the patch; or that there was no review.
+    Review,
 }
 
 /// How much a finding asks for a person's look.

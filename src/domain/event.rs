@@ -13,6 +13,7 @@ use super::{
     limits::LimitsPatch,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
+    review::{ReviewFinding, ReviewedCriterion},
     task::{Control, ForkedFrom, OnBusy, TaskResult},
     tool::{ToolOutcome, ToolSpec},
     usage::TokenUsage,
@@ -265,6 +266,26 @@ pub enum EventData {
         findings: Vec<Finding>,
         tree: Option<Oid>,
     },
+    /// A reviewer has read the patch, or could not.
+    #[serde(rename = "review.completed")]
+    ReviewCompleted {
+        model: String,
+        /// What was reviewed.
+        tree: Option<Oid>,
+        findings: Vec<ReviewFinding>,
+        /// Those that the reviewer spoke of.
+        criteria: Vec<ReviewedCriterion>,
+        /// The serious findings went back to the model.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sent_back: bool,
+        /// Why there was no review.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+        /// Calls of the reviewer that were answered.
+        calls: u32,
+        usage: TokenUsage,
+        cost_usd: Option<f64>,
+    },
     #[serde(rename = "approval.requested")]
     ApprovalRequested {
         approval: ApprovalId,
@@ -353,6 +374,7 @@ impl EventData {
             Self::ModelCompleted { .. } => "model.completed",
             Self::ChecksStarted { .. } => "checks.started",
             Self::ChecksCompleted { .. } => "checks.completed",
+            Self::ReviewCompleted { .. } => "review.completed",
             Self::ApprovalRequested { .. } => "approval.requested",
             Self::ApprovalResolved { .. } => "approval.resolved",
             Self::Compaction { .. } => "compaction",

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod memory;
 pub mod plan;
 pub mod principal;
+pub mod review;
 pub mod task;
 pub mod time;
 pub mod tool;

@@ -34,6 +34,8 @@ pub struct Deps {
     pub client: llm::Client,
     /// By name.
     pub models: BTreeMap<String, llm::Model>,
+    /// The model that reviews patches; absent: none does.
+    pub reviewer: Option<String>,
     pub sandboxes: Sandboxes,
     pub repositories: Repositories,
     pub limits: SandboxLimits,

@@ -8,7 +8,7 @@ use super::{
     scrub,
 };
 use crate::{
-    agent::{self, End, ModelFacts, Step},
+    agent::{self, End, ModelFacts, Reviewer, Step},
     clock,
     domain::{
         ApprovalId, CallId, ErrorCode, EventData, Private, Status, WaitingFor,
@@ -130,6 +130,7 @@ impl Driver {
             Step::Compact { max_output_tokens } => return self.compact(max_output_tokens).await,
             Step::Checkpoint => return self.checkpoint().await,
             Step::RunChecks { last } => return self.validate(last).await,
+            Step::Review(room) => return self.review(room).await,
             Step::Restore(best) => self.restore(best).await?,
             Step::Wait(waiting_for) => return self.wait(waiting_for, None).await,
             Step::Finish { closing, end } => return self.finish(closing, end).await,
@@ -358,13 +359,19 @@ impl Driver {
     }
 
     pub(super) fn facts(&self) -> ModelFacts {
+        let reviewer = self.reviewer().map(|model| Reviewer {
+            window_tokens: model.window_tokens,
+            max_output_tokens: u64::from(model.max_output_tokens),
+            prices: model.prices,
+        });
         match self.deps.models.get(&self.journal.session.model) {
             Some(model) => ModelFacts {
                 window_tokens: model.window_tokens,
                 max_output_tokens: u64::from(model.max_output_tokens),
                 prices: model.prices,
+                reviewer,
             },
-            None => ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None },
+            None => ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer },
         }
     }
 

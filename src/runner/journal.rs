@@ -9,7 +9,11 @@ use super::{Deps, scrub};
 use crate::{
     agent::Session,
     clock,
-    domain::{Event, EventData, Private, Seq, Status, TaskId, event::Record},
+    domain::{
+        Event, EventData, Private, Seq, Status, TaskId,
+        event::Record,
+        task::{Control, OnBusy},
+    },
     events::Hub,
     secrets::Redactor,
     store::{
@@ -181,7 +185,15 @@ impl Journal {
 
     /// Returns once somebody has cancelled the task or wants what runs to be cut off.
     pub(super) async fn cut_short(&self) {
-        use crate::domain::task::{Control, OnBusy};
+        self.until_asked(|on_busy| on_busy == OnBusy::Interrupt).await;
+    }
+
+    /// Returns once somebody has cancelled the task or said words that its model is to be shown now.
+    pub(super) async fn spoken_to(&self) {
+        self.until_asked(|on_busy| on_busy != OnBusy::Queue).await;
+    }
+
+    async fn until_asked(&self, by: impl Fn(OnBusy) -> bool) {
         let mut watch = self.news.clone();
         let mut seen = self.committed;
         loop {
@@ -190,8 +202,8 @@ impl Journal {
                 for record in log::records(&self.store, self.lease.task, seen, PAGE).await.unwrap_or_default() {
                     seen = record.event.seq;
                     match record.event.data {
-                        EventData::TaskControl { action: Control::Cancel, .. }
-                        | EventData::MessageUser { on_busy: OnBusy::Interrupt, .. } => return,
+                        EventData::TaskControl { action: Control::Cancel, .. } => return,
+                        EventData::MessageUser { on_busy, .. } if by(on_busy) => return,
                         _ => {}
                     }
                 }
@@ -307,6 +319,7 @@ impl Journal {
                     | EventData::ModelStarted { .. }
                     | EventData::ModelCompleted { .. }
                     | EventData::ChecksCompleted { .. }
+                    | EventData::ReviewCompleted { .. }
                     | EventData::TaskResult { .. }
                     | EventData::TaskStatus { .. }
             )

@@ -24,6 +24,7 @@ mod model;
 mod origin;
 mod pass;
 mod scrub;
+mod review;
 mod symbols;
 mod tools;
 mod validate;

@@ -55,7 +55,7 @@ fn folded(records: &[Record]) -> (Session, String) {
     for record in &records[1..] {
         session.apply(&record.event, record.private.as_ref());
     }
-    let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None };
+    let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer: None };
     let step = next_step(&session, &facts, records.last().unwrap().event.at);
     let word = match &step {
         Step::Finish { end, .. } => format!("Finish {} {:?}", end.status.as_str(), end.verdict),

@@ -39,6 +39,7 @@ mod questions;
 mod queue;
 mod replicas;
 mod repository;
+mod review;
 mod run;
 mod scripted;
 mod scrubbed;

@@ -3,7 +3,10 @@
 use super::words;
 use crate::{
     cli::screen::{Line, Tone, clean, clean_block},
-    domain::check::{CheckOutcome, CheckResult, CheckRun, Finding, TestStatus, Verdict},
+    domain::{
+        check::{CheckOutcome, CheckResult, CheckRun, Finding, TestStatus, Verdict},
+        review::ReviewFinding,
+    },
 };
 use std::time::Duration;
 
@@ -97,6 +100,28 @@ pub(super) fn finding(finding: &Finding, indent: usize) -> Line {
         _ => String::new(),
     };
     Line::at(indent).with("! ", Tone::Warn).with(format!("{place}{}", clean(&finding.message)), Tone::Warn).hang(2)
+}
+
+/// What a reviewer found, or that there was no review.
+pub(super) fn reviewed(
+    model: &str,
+    findings: &[ReviewFinding],
+    sent_back: bool,
+    failed: Option<&str>,
+    indent: usize,
+) -> Vec<Line> {
+    let what = match (failed, findings.len()) {
+        (Some(why), _) => format!("the patch was not reviewed: {}", clean(why)),
+        (None, 0) => format!("reviewed by {}: nothing found", clean(model)),
+        (None, found) => {
+            let back = if sent_back { ", the serious go back" } else { "" };
+            format!("reviewed by {}: {}{back}", clean(model), words::count(found as u64, "finding", "findings"))
+        }
+    };
+    let tone = if failed.is_some() { Tone::Warn } else { Tone::Plain };
+    let mut lines = vec![Line::at(indent).with("◇ ", tone).with(what, tone).hang(2)];
+    lines.extend(findings.iter().map(|each| finding(&each.to_finding(), indent)));
+    lines
 }
 
 fn verdict_word(verdict: Verdict) -> &'static str {

@@ -142,6 +142,9 @@ impl Story {
                 let (before, after) = (words::tokens(*tokens_before), words::tokens(*tokens_after));
                 vec![notice("≈", Tone::Dim, format!("the conversation was compacted from {before} to {after} tokens"))]
             }
+            EventData::ReviewCompleted { model, findings, sent_back, failed, .. } => {
+                checks::reviewed(model, findings, *sent_back, failed.as_deref(), INDENT)
+            }
             EventData::LimitWarned { limit, used, limit_value, .. } => vec![limit_warned(*limit, *used, *limit_value)],
             EventData::Recovered { after, interrupted } => {
                 let after = match after {

@@ -8,3 +8,4 @@ mod people;
 mod play;
 mod random;
 mod spend;
+mod review;

@@ -90,7 +90,7 @@ impl Play {
             data: EventData::TaskCreated { spec: Box::new(spec(changes)), author: "a".into() },
         };
         let session = Session::start(&created).unwrap();
-        let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None };
+        let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer: None };
         let mut play = Self { session, facts, now, log: vec![(created, None)], tree: '0' };
         play.status(Status::Running);
         play

@@ -3,12 +3,16 @@
 
 use super::play::{Play, edit, shell};
 use journeyman::{
-    agent::{Session, Step, compact, next_step},
+    agent::{
+        Reviewer, Session, Step, compact, next_step,
+        review::{self, Room},
+    },
     domain::{
-        ApprovalId, EventData, Private, Status, Timestamp, WaitingFor,
+        ApprovalId, EventData, Phase, Private, Status, Timestamp, WaitingFor,
         approval::{ApprovalKind, Decision},
         event::RecoveredAfter,
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
+        review::{ReviewFinding, ReviewSeverity},
         task::{Control, OnBusy},
         tool::{ToolCall, ToolOutcome},
         usage::TokenUsage,
@@ -27,6 +31,7 @@ const STEPS_MAX: usize = 2_000;
 const TURNS: u32 = 25;
 const REFINEMENTS: u32 = 2;
 const TOKENS: u64 = 60_000;
+const REVIEWER: Reviewer = Reviewer { window_tokens: 8_000, max_output_tokens: 2_000, prices: None };
 
 /// A run of the world: bytes decide what it does; when they are used up, it brings the run to its end.
 struct World<'a> {
@@ -141,6 +146,7 @@ impl World<'_> {
                 let failing = usize::from(self.byte() % 4);
                 self.play.checked(&names[..failing], last);
             }
+            Step::Review(room) => self.review(room),
             Step::Compact { .. } => {
                 let items = compact::replacement(&self.play.session, &self.play.facts, Some("So far."), &[]);
                 let data = EventData::Compaction {
@@ -153,6 +159,40 @@ impl World<'_> {
                 self.play.record(data, Some(Private::Compaction { items }));
             }
             other => panic!("the play does that itself: {other:?}"),
+        }
+    }
+
+    /// A reviewer that finds something, nothing, or says nonsense twice, within its room.
+    fn review(&mut self, room: Option<Room>) {
+        let (calls, usage, failed) = match room {
+            None => (0, TokenUsage::default(), Some("no room".to_owned())),
+            Some(room) => {
+                let tries = if self.chance(3) { room.tries } else { 1 };
+                let input_tokens = room.prompt_tokens + if tries > 1 { room.prompt_tokens / 2 } else { 0 };
+                let output_tokens = room.output_tokens * u64::from(tries);
+                let usage = TokenUsage { input_tokens, cached_input_tokens: 0, output_tokens };
+                (tries, usage, (tries > 1).then(|| "nonsense".to_owned()))
+            }
+        };
+        let count = if failed.is_some() { 0 } else { usize::from(self.byte() % 4) };
+        let finding = |at: usize| ReviewFinding {
+            severity: if at == 2 { ReviewSeverity::Minor } else { ReviewSeverity::Major },
+            file: None,
+            line: None,
+            text: "wrong".to_owned(),
+        };
+        let findings: Vec<_> = (0..count).map(finding).collect();
+        let session = &self.play.session;
+        let sent_back = review::sends_back(session, &self.play.facts, &findings, (calls, usage, None));
+        let tree = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
+        let (model, criteria, cost_usd) = ("r".to_owned(), Vec::new(), None);
+        self.play.record(
+            EventData::ReviewCompleted { model, tree, findings, criteria, sent_back, failed, calls, usage, cost_usd },
+            None,
+        );
+        if sent_back {
+            self.play.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
+            self.play.record(EventData::MessageDeveloper { text: "Mend these.".to_owned() }, None);
         }
     }
 
@@ -281,6 +321,7 @@ fn whatever_happens_a_run_ends_within_its_limits_with_every_call_answered_once()
             });
             let mut play = Play::new(changes);
             play.facts.window_tokens = [4_000, 128_000][choice(3) % 2];
+            play.facts.reviewer = (choice(4) % 2 == 0).then_some(REVIEWER);
             let mut world = World { play, bytes: bytes.iter(), decided: Vec::new(), asked: None, approvals: 0 };
             let end = world.run();
             every_call_is_answered_once(&world.play);

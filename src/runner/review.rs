@@ -1,0 +1,197 @@
+//! The review: one call outside the loop, without tools, by the model that is named for it. Whatever becomes of it,
+//! the task goes on: the verdict was the checks' before, and is afterwards.
+
+use super::{
+    drive::Driver,
+    journal::{Flow, Halt},
+    model::DRAIN_WAITS,
+};
+use crate::{
+    agent::{
+        self, prompt,
+        review::{self, Answer, Room},
+    },
+    clock,
+    domain::{
+        EventData, Item, Phase,
+        event::{ToolSpecs, TreeDelta},
+        review::{ReviewFinding, ReviewedCriterion},
+        usage::TokenUsage,
+    },
+    llm::{self, ModelError},
+};
+use std::collections::BTreeMap;
+
+/// What the reviewer's calls have taken so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    calls: u32,
+    usage: TokenUsage,
+}
+
+/// What came of asking.
+enum Asked {
+    Answer(Box<llm::Completed>),
+    /// To be tried again with less, if it may.
+    Unfit(&'static str),
+    Failed(String),
+    /// Somebody's words, a limit or a drain cut it off.
+    CutShort,
+}
+
+/// What a review comes to.
+type Outcome = Result<Answer, String>;
+
+impl Driver {
+    pub(super) fn reviewer(&self) -> Option<&llm::Model> {
+        self.deps.reviewer.as_ref().and_then(|name| self.deps.models.get(name))
+    }
+
+    /// Has the patch reviewed and records what came of it, with what goes back to the model.
+    pub(super) async fn review(&mut self, room: Option<Room>) -> Result<Flow, Halt> {
+        self.journal.commit().await?;
+        self.boundary()?;
+        let Some(model) = self.reviewer().cloned() else { return Ok(Flow::On) };
+        let Some(room) = room else {
+            let why = "the limits of the task leave no room for it".to_owned();
+            return self.reviewed(&model, Err(why), Spent::default()).await;
+        };
+        self.prepare_copy().await?;
+        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
+            return self.reviewed(&model, Err("the working copy is not open".to_owned()), Spent::default()).await;
+        };
+        let (_, blob) = self.patch(&base, &delta).await?;
+        let patch = self.deps.kept(self.claimed.team, &blob).await?;
+        let (outcome, spent) = self.ask_reviewer(&model, room, &String::from_utf8_lossy(&patch), &delta).await;
+        match outcome {
+            // Nothing was spent: done anew when the task gets there again.
+            None if spent.calls == 0 => Ok(Flow::On),
+            None => self.reviewed(&model, Err("it was cut short".to_owned()), spent).await,
+            Some(Ok(answer)) => {
+                let lines = self.line_counts(&answer, &delta).await?;
+                self.reviewed(&model, Ok(answer.within(&lines)), spent).await
+            }
+            Some(Err(why)) => self.reviewed(&model, Err(why), spent).await,
+        }
+    }
+
+    /// Asks, and once more with half of the patch where the answer is of no use. No outcome: it was cut short.
+    async fn ask_reviewer(
+        &self,
+        model: &llm::Model,
+        room: Room,
+        patch: &str,
+        delta: &TreeDelta,
+    ) -> (Option<Outcome>, Spent) {
+        let session = &self.journal.session;
+        let changed = delta.changed.iter().map(|entry| entry.path.as_str());
+        let paths: Vec<&str> = changed.chain(delta.deleted.iter().map(String::as_str)).collect();
+        let mut spent = Spent::default();
+        let mut why = "";
+        for smaller in 0..room.tries {
+            let text = review::put_to(session, patch, room.prompt_tokens >> smaller);
+            match self.ask_once(model, &text, room.output_tokens).await {
+                Asked::CutShort => return (None, spent),
+                Asked::Failed(why) => return (Some(Err(why)), spent),
+                Asked::Unfit(unfit) => why = unfit,
+                Asked::Answer(completed) => {
+                    spent.calls += 1;
+                    spent.usage += completed.usage;
+                    match Answer::read(&completed.reply.text, session, &paths).filter(|_| !completed.reply.cut) {
+                        Some(answer) => return (Some(Ok(answer)), spent),
+                        None => {
+                            why = if completed.reply.cut { "its answer was cut off" } else { "its answer is no review" }
+                        }
+                    }
+                }
+            }
+        }
+        (Some(Err(format!("{}: {why}", model.name))), spent)
+    }
+
+    async fn ask_once(&self, model: &llm::Model, text: &str, output_tokens: u64) -> Asked {
+        let mut conversation = llm::Conversation::new(model, prompt::REVIEW_INSTRUCTIONS, &ToolSpecs::new());
+        conversation.push(&Item::User { text: self.deps.redactor.redact_known(text).into_owned() });
+        // No prefix is shared with the loop's calls, so neither is its cache.
+        let (cache_key, share) = (format!("{}:review", self.claimed.task), self.claimed.user.to_string());
+        let call = llm::Call {
+            cache_key: &cache_key,
+            share: &share,
+            turn: self.journal.session.turn + 1,
+            max_output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
+        };
+        let wall = agent::wall_left(&self.journal.session, clock::now());
+        let drained = async {
+            self.deps.draining.cancelled().await;
+            tokio::time::sleep(DRAIN_WAITS).await;
+        };
+        let answer = tokio::select! {
+            answer = self.deps.client.call(model, &conversation, call, |_| {}) => answer,
+            () = self.journal.spoken_to() => return Asked::CutShort,
+            () = tokio::time::sleep(wall) => return Asked::CutShort,
+            () = drained => return Asked::CutShort,
+            () = self.deps.cut.cancelled() => return Asked::CutShort,
+        };
+        match answer {
+            Ok(completed) => Asked::Answer(Box::new(completed)),
+            Err(ModelError::ContextTooLong) => Asked::Unfit("the patch is too long for it"),
+            Err(ModelError::CutOff) => Asked::Unfit("its answer broke off"),
+            Err(ModelError::Nonsense { .. }) => Asked::Unfit("its answer cannot be read"),
+            Err(error) => {
+                tracing::warn!(task.id = %self.claimed.task, model.name = model.name, "a patch could not be reviewed: {error}");
+                Asked::Failed(format!("{}: {error}", model.name))
+            }
+        }
+    }
+
+    /// How many lines the new files have that findings name.
+    async fn line_counts(&self, answer: &Answer, delta: &TreeDelta) -> Result<BTreeMap<String, u32>, Halt> {
+        let mut lines = BTreeMap::new();
+        for path in answer.findings.iter().filter_map(|finding| finding.file.as_ref()) {
+            let Some(entry) = delta.changed.iter().find(|entry| entry.path == *path) else { continue };
+            if !lines.contains_key(path) {
+                let content = self.deps.kept(self.claimed.team, &entry.content).await?;
+                let ends = content.iter().filter(|byte| **byte == b'\n').count();
+                let last = usize::from(content.last().is_some_and(|byte| *byte != b'\n'));
+                lines.insert(path.clone(), u32::try_from(ends + last).unwrap_or(u32::MAX));
+            }
+        }
+        Ok(lines)
+    }
+
+    async fn reviewed(&mut self, model: &llm::Model, outcome: Outcome, spent: Spent) -> Result<Flow, Halt> {
+        let session = &self.journal.session;
+        let redact = |text: &str| self.deps.redactor.redact(text).into_owned();
+        let (answer, failed) = match outcome {
+            Ok(answer) => (answer, None),
+            Err(why) => (Answer::default(), Some(redact(&why))),
+        };
+        let scrubbed = |finding: ReviewFinding| ReviewFinding { text: redact(&finding.text), ..finding };
+        let findings: Vec<ReviewFinding> = answer.findings.into_iter().map(scrubbed).collect();
+        let judged = answer.criteria.into_iter();
+        let criteria = judged.map(|of| ReviewedCriterion { evidence: redact(&of.evidence), ..of }).collect();
+        let Spent { calls, usage } = spent;
+        let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
+        let sent_back = review::sends_back(session, &self.facts(), &findings, (calls, usage, cost_usd));
+        let told = sent_back.then(|| review::told(&findings));
+        let tree = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
+        let name = model.name.clone();
+        let data = EventData::ReviewCompleted {
+            model: name,
+            tree,
+            findings,
+            criteria,
+            sent_back,
+            failed,
+            calls,
+            usage,
+            cost_usd,
+        };
+        self.journal.record(data, None);
+        if let Some(text) = told {
+            self.journal.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
+            self.journal.record(EventData::MessageDeveloper { text }, None);
+        }
+        self.journal.commit().await.map(|()| Flow::On)
+    }
+}
