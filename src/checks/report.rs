@@ -101,7 +101,7 @@ fn counted(tests: usize) -> String {
 
 pattern!(
     HEADING,
-    r"^(?:(?:FAIL|ERROR|UNEXPECTED SUCCESS): |_{3,} .+ _{3,}$|---- .+ stdout ----$|\s*--- FAIL: |  ● | FAIL  |\s*not ok |\s*✖ |  \d+\) |\s+FAIL \[|FAILED )"
+    r"^(?:(?:FAIL|ERROR|UNEXPECTED SUCCESS): |_{3,} .+ _{3,}$|---- .+ stdout ----$|\s*--- FAIL: |  ● | FAIL  |\s*not ok |\s*✖ |  \d+\) |\s+FAIL \[|FAILED |\d+\) \S+::|\s+Failed \S+ \[| *\d+/\d+ Test +#\d+: .*\*\*\*|\S.* > .+ FAILED$|(?:\[ERROR\] )?\S+ .*<<< (?:FAILURE|ERROR)!)"
 );
 pattern!(
     BORDER,
@@ -137,6 +137,7 @@ fn block(lines: &[&str], test: &str) -> Option<(usize, usize)> {
     let leaf = test.rsplit("::").next().unwrap_or(test);
     let leaf = leaf.rsplit(" > ").next().unwrap_or(leaf);
     let leaf = leaf.rsplit(" › ").next().unwrap_or(leaf);
+    let leaf = leaf.rsplit_once(": test ").map_or(leaf, |(_, own)| own);
     let leaf = if leaf.contains([' ', '/', '[']) { leaf } else { leaf.rsplit('.').next().unwrap_or(leaf) };
     let end_of = |start: usize| {
         let mut stop = lines[start + 1..].iter().enumerate().skip(1);
@@ -144,8 +145,14 @@ fn block(lines: &[&str], test: &str) -> Option<(usize, usize)> {
             stop.find(|(_, line)| HEADING.is_match(line) || BORDER.is_match(line) && !line.chars().all(|c| c == '-'));
         length.map_or(lines.len(), |(at, _)| start + 1 + at)
     };
-    let headings = (0..lines.len()).filter(|at| HEADING.is_match(lines[*at]) && says(lines[*at], leaf));
+    let headings = (0..lines.len())
+        .filter(|at| HEADING.is_match(lines[*at]) && (says(lines[*at], leaf) || says(&unspaced(lines[*at]), leaf)));
     headings.map(|start| (start, end_of(start))).max_by_key(|(start, end)| (end - start).min(60))
+}
+
+/// As names of methods stand in RSpec's examples.
+fn unspaced(line: &str) -> String {
+    line.replace(" #", "#").replace(" .", ".")
 }
 
 /// The line has the name as a whole: `test_a` is not in `FAIL: test_ab`.

@@ -3,6 +3,7 @@
 //! Only where that is sure: one plain call of a known runner whose log told of everything that was to
 //! run. A call inside a script, behind `&&`, or one that stops at the first failure is run whole.
 
+use super::parse::{exunit_places, rspec_places};
 use crate::domain::check::{Check, CheckRun};
 use std::collections::BTreeSet;
 
@@ -32,6 +33,14 @@ pub fn select(check: &Check, run: &CheckRun, tests: &[String]) -> Option<Check> 
         ["go", "test", args @ ..] => go(args, tests),
         ["npx", "jest", args @ ..] => jest(&["npx", "jest"], args, tests),
         [program, args @ ..] if leaf(program) == "jest" => jest(&[program], args, tests),
+        ["npx", "mocha", args @ ..] => mocha(&["npx", "mocha"], args, tests),
+        ["node", "--test", args @ ..] => node(args, tests),
+        ["bundle", "exec", "rspec", args @ ..] => rspec(&["bundle", "exec", "rspec"], args, &run.log, tests),
+        ["mix", "test", args @ ..] => mix(args, &run.log, tests),
+        ["dotnet", "test", args @ ..] => dotnet(args, tests),
+        [program, args @ ..] if leaf(program) == "mocha" => mocha(&[program], args, tests),
+        [program, args @ ..] if leaf(program) == "rspec" => rspec(&[program], args, &run.log, tests),
+        [program, args @ ..] if leaf(program) == "ctest" => ctest(program, args, tests),
         ["npx", "vitest", args @ ..] => vitest(&["npx", "vitest"], args, tests),
         [program, args @ ..] if leaf(program) == "vitest" => vitest(&[program], args, tests),
         _ => None,
@@ -213,5 +222,90 @@ fn vitest(call: &[&str], args: &[&str], tests: &[String]) -> Option<Vec<String>>
     line.extend(owned(&options(args, &["-c", "--config", "--project", "--root", "-r"])));
     line.extend(["--reporter=verbose".to_owned(), "-t".to_owned(), quoted(&format!("^({names})$"))]);
     line.extend(files.iter().map(|file| quoted(file)));
+    Some(line)
+}
+
+/// Full titles, joined by spaces.
+fn mocha(call: &[&str], args: &[&str], tests: &[String]) -> Option<Vec<String>> {
+    let taken =
+        ["-g", "--grep", "-f", "--fgrep", "-i", "--invert", "-b", "--bail", "-R", "--reporter", "-w", "--watch"];
+    if has(args, &taken) {
+        return None;
+    }
+    let titles: Vec<String> = tests.iter().map(|test| regex::escape(&test.replace(" › ", " "))).collect();
+    let mut line = owned(call);
+    line.extend(owned(args));
+    line.extend(["--grep".to_owned(), quoted(&format!("^({})$", titles.join("|")))]);
+    Some(line)
+}
+
+/// Patterns are of a test's own name; others of that name run too, which harms nothing.
+fn node(args: &[&str], tests: &[String]) -> Option<Vec<String>> {
+    if has(args, &["--test-name-pattern", "--test-skip-pattern", "--test-only", "--test-reporter", "--watch"]) {
+        return None;
+    }
+    let own = |test: &String| regex::escape(test.rsplit(" > ").next().unwrap_or(test)).replace('/', r"\/");
+    let names: Vec<String> = tests.iter().map(own).collect();
+    let mut line = owned(&["node", "--test"]);
+    line.push(format!("--test-name-pattern={}", quoted(&format!("/^({})$/", names.join("|")))));
+    line.extend(owned(args));
+    Some(line)
+}
+
+/// By the places that the log ends with.
+fn rspec(call: &[&str], args: &[&str], log: &str, tests: &[String]) -> Option<Vec<String>> {
+    const VALUED: &[&str] = &["-I", "-r", "--require", "-c", "-C", "--seed", "--order", "--default-path"];
+    let taken = ["--fail-fast", "-e", "--example", "-E", "-t", "--tag", "--only-failures", "-n", "--next-failure"];
+    if has(args, &taken) || has(args, &["-f", "--format", "-o", "--out", "-P", "--pattern"]) {
+        return None;
+    }
+    let mut line = owned(call);
+    line.extend(owned(&options(args, VALUED)).into_iter().filter(|word| !word.starts_with("-f")));
+    line.extend(["--format".to_owned(), "documentation".to_owned()]);
+    line.extend(rspec_places(log, tests)?.iter().map(|place| quoted(place)));
+    Some(line)
+}
+
+fn ctest(program: &str, args: &[&str], tests: &[String]) -> Option<Vec<String>> {
+    let taken = ["-R", "--tests-regex", "-E", "--exclude-regex", "-I", "--tests-information", "--rerun-failed", "-N"];
+    if has(args, &taken)
+        || has(args, &["--show-only", "--stop-on-failure", "--repeat", "-S", "-D", "-M", "-T", "--build-and-test"])
+    {
+        return None;
+    }
+    let names: Vec<String> = tests.iter().map(|test| regex::escape(test)).collect();
+    let mut line = owned(&[program]);
+    line.extend(owned(args));
+    line.extend(["-R".to_owned(), quoted(&format!("^({})$", names.join("|")))]);
+    Some(line)
+}
+
+/// By the places below each failure's name; those of an umbrella's projects are not the whole path.
+fn mix(args: &[&str], log: &str, tests: &[String]) -> Option<Vec<String>> {
+    const VALUED: &[&str] = &["--seed", "--timeout", "--max-cases", "--slowest"];
+    let taken =
+        ["--max-failures", "--failed", "--stale", "--only", "--include", "--exclude", "--partitions", "--formatter"];
+    if has(args, &taken) || log.lines().any(|line| line.starts_with("==> ")) {
+        return None;
+    }
+    let mut line = owned(&["mix", "test"]);
+    line.extend(owned(&options(args, VALUED)).into_iter().filter(|word| word != "--trace"));
+    line.push("--trace".to_owned());
+    line.extend(exunit_places(log, tests)?.iter().map(|place| quoted(place)));
+    Some(line)
+}
+
+/// Only names that are whole and plain: a filter reads parentheses and the like as its own.
+fn dotnet(args: &[&str], tests: &[String]) -> Option<Vec<String>> {
+    let plain =
+        |test: &String| test.contains('.') && test.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '+'));
+    if has(args, &["--filter", "-l", "--logger", "-t", "--list-tests", "--"]) || !tests.iter().all(plain) {
+        return None;
+    }
+    let names: Vec<String> = tests.iter().map(|test| format!("FullyQualifiedName={test}")).collect();
+    let mut line = owned(&["dotnet", "test"]);
+    line.extend(owned(args));
+    line.extend(["--logger".to_owned(), quoted("console;verbosity=normal")]);
+    line.extend(["--filter".to_owned(), quoted(&names.join("|"))]);
     Some(line)
 }

@@ -4,14 +4,23 @@
 //! where the summary does not agree with the tests named. Then the whole log counts as not
 //! parsed: better no claim than a wrong one. A log may hold several runners one after the other.
 
+mod ctest;
+mod dotnet;
+mod elixir;
 mod go;
 mod javascript;
 mod junit;
+mod jvm;
+mod php;
 mod python;
+mod ruby;
 mod rust;
 mod tally;
 mod tap;
 mod times;
+
+pub(super) use elixir::exunit_places;
+pub(super) use ruby::rspec_places;
 
 use crate::domain::check::TestReport;
 use std::borrow::Cow;
@@ -63,6 +72,13 @@ pub(super) fn parse_cut(command: &str, log: &[u8], gap: Option<usize>, reports: 
         javascript::mocha(&log),
         tap::parse(&log),
         tap::node_spec(&log),
+        ruby::rspec(&log),
+        ctest::ctest(&log),
+        php::phpunit(&log),
+        elixir::exunit(&log),
+        jvm::surefire(&log),
+        jvm::gradle(&log),
+        dotnet::vstest(&log),
     ];
     // A report that a log quotes does not count beside a runner that speaks for itself.
     if parsed.iter().all(|one| matches!(one, Parsed::NotMine)) {

@@ -23,6 +23,13 @@ const GO_BUILD: &[&str] =
     &["example.com/sample.TestTable", "example.com/sample.TestTable/three", "example.com/sample/inner"];
 const JEST: &[&str] = &["jest/bad.test.js", "jest/calc.test.js › add › breaks"];
 const VITEST: &[&str] = &["vit/bad.test.js", "vit/calc.test.js > add > breaks"];
+const RSPEC: &[&str] = &["Calc is expected to eq 3", "Calc#add breaks", "Calc#add with zero raises"];
+const CTEST: &[&str] = &["absent", "breaks", "crashes", "slow"];
+const PHPUNIT: &[&str] = &["CalcTest::testBreaks", "CalcTest::testRaises", "CalcTest::testTable with data set \"two\""];
+const EXUNIT: &[&str] = &["SampleTest: test breaks", "SampleTest: test zero raises"];
+const MAVEN: &[&str] =
+    &["com.example.CalcTest.breaks", "com.example.CalcTest.raises", "com.example.CalcTest.table(int)[2]"];
+const DOTNET: &[&str] = &["Sample.Tests.CalcTests.Breaks", "Sample.Tests.CalcTests.Table(a: 1, b: 2)"];
 const NODE: &[&str] = &["breaks", "group > inner # odd"];
 
 const TABLE: &[Expected<'_>] = &[
@@ -92,10 +99,44 @@ const TABLE: &[Expected<'_>] = &[
     ("node-ok-spec.txt", "1/0/0", true, &[]),
     ("mocha-mixed.txt", "2/1/1", true, &["add › breaks"]),
     ("mocha-tap.txt", "2/1/1", true, &["add breaks"]),
+    ("rspec-mixed.txt", "4/3/2", false, RSPEC),
+    ("rspec-mixed-doc.txt", "4/3/2", false, RSPEC),
+    ("rspec-ok.txt", "2/0/0", false, &[]),
+    ("rspec-ok-doc.txt", "2/0/0", true, &[]),
+    ("rspec-filter.txt", "1/0/0", true, &[]),
+    ("rspec-bad.txt", "0/1/0", true, &["bad/bad_spec.rb"]),
+    ("rspec-x.txt", "0/1/0", true, &["Calc is expected to eq 3"]),
+    ("ctest-mixed.txt", "2/4/2", true, CTEST),
+    ("ctest-mixed-v.txt", "2/4/2", true, CTEST),
+    ("ctest-ok.txt", "2/0/0", true, &[]),
+    ("ctest-ok-v.txt", "2/0/0", true, &[]),
+    ("ctest-none.txt", "0/0/0", true, &[]),
+    ("ctest-stop.txt", "1/1/0", true, &["breaks"]),
+    ("phpunit-mixed.txt", "6/3/2", false, PHPUNIT),
+    ("phpunit-mixed-debug.txt", "6/3/2", false, PHPUNIT),
+    ("phpunit-ok.txt", "2/0/0", false, &[]),
+    ("phpunit-filter.txt", "0/2/0", true, &["CalcTest::testBreaks", "CalcTest::testTable with data set \"two\""]),
+    ("phpunit-stop.txt", "1/1/0", false, &["CalcTest::testBreaks"]),
+    ("phpunit-none.txt", "0/0/0", true, &[]),
+    ("exunit-mixed.txt", "5/2/1", false, EXUNIT),
+    ("exunit-mixed-trace.txt", "5/2/1", true, EXUNIT),
+    ("exunit-ok.txt", "2/0/0", false, &[]),
+    ("exunit-ok-trace.txt", "2/0/0", true, &[]),
+    ("exunit-exclude.txt", "4/2/1", false, EXUNIT),
+    ("exunit-max.txt", "2/1/1", false, &["SampleTest: test zero raises"]),
+    ("exunit-line.txt", "0/1/0", true, &["SampleTest: test zero raises"]),
+    ("maven-mixed.txt", "4/3/1", false, MAVEN),
+    ("maven-old.txt", "1/2/0", false, &["com.example.CalcTest.breaks", "com.example.CalcTest.raises"]),
+    ("maven-ok.txt", "3/0/1", false, &[]),
+    ("gradle-mixed.txt", "5/2/1", false, &["CalcTest > breaks()", "CalcTest > table(int) > [2] 2"]),
+    ("gradle-mixed-loud.txt", "1/1/1", true, &["CalcTest > breaks()"]),
+    ("dotnet-mixed.txt", "3/2/1", false, DOTNET),
+    ("dotnet-mixed-normal.txt", "2/1/1", true, &["Sample.Tests.CalcTests.Breaks"]),
+    ("dotnet-ok.txt", "3/0/0", false, &[]),
 ];
 
 /// Logs that say nothing of tests.
-const SILENT: &[&str] = &["pytest-qq.txt", "cargo-compile-error.txt"];
+const SILENT: &[&str] = &["pytest-qq.txt", "cargo-compile-error.txt", "gradle-ok.txt", "phpunit-mixed-testdox.txt"];
 
 fn counts(report: &TestReport) -> String {
     let passed = report.counts.passed.map_or("?".to_owned(), |passed| passed.to_string());

@@ -59,6 +59,37 @@ fn single_tests_are_asked_for_as_their_runner_takes_them() {
             "vit/calc.test.js > add > breaks",
             "vitest run --reporter=verbose -t '^(add breaks)$' 'vit/calc.test.js'",
         ),
+        ("npx mocha test", "mocha-mixed.txt", "add › breaks", "npx mocha test --grep '^(add breaks)$'"),
+        (
+            "node --test test/",
+            "node-mixed-tap.txt",
+            "group > inner # a/b",
+            r"node --test --test-name-pattern='/^(inner \# a\/b)$/' test/",
+        ),
+        (
+            "bundle exec rspec spec/ --order rand",
+            "rspec-mixed.txt",
+            "Calc#add breaks",
+            "bundle exec rspec --order rand --format documentation './spec/calc_spec.rb:4'",
+        ),
+        (
+            "ctest --test-dir build -j 4",
+            "ctest-mixed.txt",
+            "with.dot",
+            r"ctest --test-dir build -j 4 -R '^(with\.dot)$'",
+        ),
+        (
+            "mix test --seed 1 test/sample_test.exs",
+            "exunit-mixed.txt",
+            "SampleTest: test breaks",
+            "mix test --seed 1 --trace 'test/sample_test.exs:8'",
+        ),
+        (
+            "dotnet test -c Release",
+            "dotnet-mixed.txt",
+            "Sample.Tests.CalcTests.Breaks",
+            "dotnet test -c Release --logger 'console;verbosity=normal' --filter 'FullyQualifiedName=Sample.Tests.CalcTests.Breaks'",
+        ),
     ] {
         assert_eq!(selected(command, log, &[test]).as_deref(), Some(expected), "{command}");
     }
@@ -77,6 +108,14 @@ fn where_single_tests_are_not_sure_the_whole_check_is_run() {
         ("go test ./...", "go-mixed.txt", "example.com/sample"),
         ("npx jest", "jest-mixed.txt", "a.test.js"),
         ("pytest", "pytest-mixed.txt", &"x".repeat(20_000)),
+        ("rspec", "rspec-mixed.txt", "Calc#add is not in the log"),
+        ("rspec --fail-fast", "rspec-mixed.txt", "Calc#add breaks"),
+        ("mix test --failed", "exunit-mixed.txt", "SampleTest: test breaks"),
+        ("mix test", "exunit-mixed.txt", "SampleTest: test fake"),
+        ("ctest -R add", "ctest-mixed.txt", "breaks"),
+        ("mocha -g add", "mocha-mixed.txt", "add › breaks"),
+        ("dotnet test", "dotnet-mixed.txt", "Sample.Tests.CalcTests.Table(a: 1, b: 2)"),
+        ("mvn test", "maven-mixed.txt", "com.example.CalcTest.breaks"),
     ] {
         assert_eq!(selected(command, log, &[test]), None, "{command} {log}");
     }
