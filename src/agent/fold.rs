@@ -6,6 +6,7 @@ use super::session::{
     Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
     RunUse, Session,
 };
+use super::structured::OutputUse;
 use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
     approval::Decision,
@@ -129,9 +130,14 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         }
         EventData::PlanUpdated { planning } => session.planning = Some(planning.clone()),
         EventData::MessageUser { text, on_busy, .. } => {
+            let queued = *on_busy == OnBusy::Queue && session.status == Status::Running;
+            if !queued {
+                // What they bring about is summed up anew.
+                session.used.output = OutputUse::default();
+            }
             let input = Input {
                 item: Item::User { text: text.clone() },
-                queued_in_run: (*on_busy == OnBusy::Queue && session.status == Status::Running).then_some(session.run),
+                queued_in_run: queued.then_some(session.run),
                 interrupts: *on_busy == OnBusy::Interrupt && session.status == Status::Running,
                 quiet: false,
             };
@@ -140,7 +146,13 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.used.moves.clear();
             session.used.progress.let_go();
         }
-        EventData::MessageDeveloper { text } => {
+        EventData::MessageDeveloper { text } | EventData::OutputRequested { text, .. } => {
+            if matches!(event.data, EventData::OutputRequested { .. }) {
+                let output = &mut session.used.output;
+                output.asked += 1;
+                let words = session.last_words.as_ref().map(|words| words.text.clone());
+                output.words_before = output.words_before.take().or(words);
+            }
             let item = Item::Developer { text: text.clone() };
             session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false, quiet: false });
         }

@@ -2,6 +2,12 @@
 
 use serde_json::Value;
 
+/// The reply is JSON and nothing else, at most in one code fence.
+pub(super) fn alone(text: &str) -> Result<Value, serde_json::Error> {
+    let text = text.trim();
+    serde_json::from_str(fenced(text).unwrap_or(text))
+}
+
 /// The object that the reply holds, whatever words stand around it.
 pub(super) fn object_in(text: &str) -> Option<Value> {
     let object = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);

@@ -19,6 +19,7 @@ pub mod prompt;
 pub mod review;
 mod session;
 mod step;
+mod structured;
 pub mod verdict;
 
 pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};

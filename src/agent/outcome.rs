@@ -4,6 +4,7 @@ use super::{
     review::{self, Reviewed},
     session::{Checked, Session},
     step::End,
+    structured,
 };
 use crate::domain::{
     Status,
@@ -19,7 +20,9 @@ use crate::domain::{
 pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broken: Option<&[bool]>) -> TaskResult {
     let known = || session.used.progress.known(session.checkpoint.as_ref());
     let checked = session.checked.as_ref().or_else(known);
-    let said = session.last_words.as_ref().map(|w| w.text.clone()).filter(|t| !t.trim().is_empty());
+    let last_words = session.last_words.as_ref().map(|words| words.text.clone());
+    // JSON that was asked for is the result's, and the words before it are the summary.
+    let said = session.used.output.words_before.clone().or(last_words).filter(|text| !text.trim().is_empty());
     let is_answer = end.status == Status::Succeeded && end.verdict == Some(Verdict::NoChange) && patch.is_none();
     TaskResult {
         answer: said.clone().filter(|_| is_answer),
@@ -33,7 +36,7 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
         memories: session.recalled.clone(),
         branch: None,
         pull_request_url: None,
-        structured: None,
+        structured: structured::value(session, end),
     }
 }
 

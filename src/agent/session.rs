@@ -9,6 +9,7 @@ use super::{
     ledger::Ledger,
     progress::Progress,
     review::{Reviewed, SentBack},
+    structured::OutputUse,
 };
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
@@ -136,6 +137,7 @@ pub struct RunUse {
     pub idle_words: u32,
     /// What reviews have sent back.
     pub sent_back: SentBack,
+    pub output: OutputUse,
 }
 
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use super::{
     prompt,
     review::{self, Room},
     session::{Asked, CheckpointRef, LastWords, Session},
+    structured::succeed,
 };
 use crate::domain::{
     ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
@@ -258,7 +259,7 @@ fn call_model(session: &Session, model: &ModelFacts, now: Timestamp) -> Step {
 
 /// The model has said its last words for now.
 fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
-    if words.cut || words.text.trim().is_empty() {
+    if (words.cut || words.text.trim().is_empty()) && session.used.output.asked == 0 {
         return if session.used.nudges > NUDGES_MAX {
             let what = if words.cut { "cut off at their maximal length" } else { "empty" };
             conclude(
@@ -275,16 +276,16 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
     }
     let done = End { status: Status::Succeeded, error: None, verdict: None, reason: None };
     match session.spec.mode {
-        Mode::Plan => return finish(session, done),
+        Mode::Plan => return succeed(session, words, done),
         Mode::Answer => {
             let reason = Some("a question: nothing was to be changed".to_owned());
-            return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
+            return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });
         }
         Mode::Auto | Mode::Change => {}
     }
     if !session.keeps_changes() {
         let reason = Some("no plan was approved: nothing is changed".to_owned());
-        return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
+        return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });
     }
     if session.dirty {
         return Step::Checkpoint;
@@ -304,11 +305,12 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
         } else {
             (Status::Succeeded, None)
         };
-        return finish(session, End { status, error, verdict: Some(checked.verdict), reason: checked.reason.clone() });
+        let (verdict, reason) = (Some(checked.verdict), checked.reason.clone());
+        return succeed(session, words, End { status, error, verdict, reason });
     }
     if !session.changed() && session.spec.checks.is_empty() {
         let reason = Some("no file was changed and the task names no checks".to_owned());
-        return finish(session, End { verdict: Some(Verdict::NoChange), reason, ..done });
+        return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });
     }
     if known().is_some() {
         return idle(session);
@@ -367,7 +369,7 @@ fn conclude(session: &Session, end: End) -> Step {
         if session.changed() && !known && !progress.running && !session.checks().is_empty() {
             return Step::RunChecks { last: true };
         }
-        if let Some(step) = fall_back(session, &end) {
+        if let Some(step) = review::fall_back(session, &end) {
             return step;
         }
         if let Some(best) = worth_restoring(session) {
@@ -375,22 +377,6 @@ fn conclude(session: &Session, end: End) -> Step {
         }
     }
     finish(session, end)
-}
-
-/// A limit that strikes while the model works on what a review has raised takes nothing away: the run ends as it
-/// would have ended without the review, or better.
-fn fall_back(session: &Session, end: &End) -> Option<Step> {
-    let held = session.used.progress.held()?;
-    match session.used.progress.known(session.checkpoint.as_ref()) {
-        Some(checked) if checked.verdict != Verdict::Failed => {
-            let limit =
-                end.error.as_ref().map(|error| format!("; not all that a review raised was done: {}", error.message));
-            let reason = checked.reason.clone().map(|reason| reason + &limit.unwrap_or_default());
-            let end = End { status: Status::Succeeded, error: None, verdict: Some(checked.verdict), reason };
-            Some(finish(session, end))
-        }
-        _ => held.checkpoint.clone().map(Step::Restore),
-    }
 }
 
 /// An earlier tree of the run that fails less than the working copy does.
@@ -412,6 +398,6 @@ pub fn puts_back(session: &Session, forbidden: &[String]) -> bool {
     !forbidden.is_empty() && !session.used.forbidden && session.used.refinements < session.spec.limits.refinements
 }
 
-fn finish(session: &Session, end: End) -> Step {
+pub(super) fn finish(session: &Session, end: End) -> Step {
     Step::Finish { closing: give_up_calls(session), end }
 }

@@ -266,6 +266,17 @@ pub enum EventData {
         findings: Vec<Finding>,
         tree: Option<Oid>,
     },
+    /// The work is done, and the model is asked for its result as JSON.
+    #[serde(rename = "output.requested")]
+    OutputRequested {
+        /// From 1.
+        attempt: u32,
+        /// What was wrong with the answer before, each with its place as a JSON pointer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        errors: Vec<String>,
+        /// What the model is told.
+        text: String,
+    },
     /// A reviewer has read the patch, or could not.
     #[serde(rename = "review.completed")]
     ReviewCompleted {
@@ -374,6 +385,7 @@ impl EventData {
             Self::ModelCompleted { .. } => "model.completed",
             Self::ChecksStarted { .. } => "checks.started",
             Self::ChecksCompleted { .. } => "checks.completed",
+            Self::OutputRequested { .. } => "output.requested",
             Self::ReviewCompleted { .. } => "review.completed",
             Self::ApprovalRequested { .. } => "approval.requested",
             Self::ApprovalResolved { .. } => "approval.resolved",

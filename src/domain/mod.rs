@@ -15,6 +15,7 @@ pub mod memory;
 pub mod plan;
 pub mod principal;
 pub mod review;
+pub mod schema;
 pub mod task;
 pub mod time;
 pub mod tool;

@@ -15,6 +15,7 @@ use crate::{
         approval::Decision,
         check::{Check, CheckKind, CheckSource},
         limits::LimitsPatch,
+        schema,
         task::{ApprovalPolicy, NetworkMode, NetworkPolicy, RepositorySource, Source},
     },
     store::{TeamTx, budgets, task_views, tasks, uploads},
@@ -42,7 +43,6 @@ const HOSTS_MAX: usize = 100;
 const LABELS_MAX: usize = 64;
 const LABEL_KEY_CHARS_MAX: usize = 64;
 const LABEL_VALUE_CHARS_MAX: usize = 256;
-const OUTPUT_SCHEMA_BYTES_MAX: usize = 64 * 1024;
 
 /// A task to be made. Only `request` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -78,7 +78,8 @@ pub struct NewTask {
     pub approval_default: Option<Decision>,
     #[serde(default, deserialize_with = "optional_object")]
     pub network: Option<NetworkInput>,
-    /// A JSON Schema that `result.structured` shall satisfy. At most 64 KiB.
+    /// A JSON Schema (draft 2020-12) that `result.structured` shall satisfy. At most 64 KiB and 64 levels; references
+    /// point into the schema itself (`#/$defs/name`) and not in a circle; `format` is not checked.
     #[schema(value_type = Option<Object>)]
     pub output_schema: Option<serde_json::Value>,
     /// From -100 to 100; the higher goes first among one user's tasks.
@@ -443,11 +444,8 @@ fn is_host_pattern(host: &str) -> bool {
 }
 
 fn output_schema(schema: &serde_json::Value, faults: &mut Faults) {
-    if !schema.is_object() {
-        faults.add("/output_schema", "must be an object: a JSON Schema");
-    }
-    if serde_json::to_vec(schema).map_or(true, |text| text.len() > OUTPUT_SCHEMA_BYTES_MAX) {
-        faults.add("/output_schema", format!("may have at most {OUTPUT_SCHEMA_BYTES_MAX} bytes"));
+    if let Err(fault) = schema::check(schema) {
+        faults.add(format!("/output_schema{}", fault.pointer), fault.why);
     }
 }
 

@@ -47,6 +47,7 @@ mod secrets;
 mod shutdown;
 mod steering;
 mod store;
+mod structured;
 mod support;
 mod teams;
 mod throwaway;

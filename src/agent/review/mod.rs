@@ -13,10 +13,10 @@ pub use text::{put_to, told};
 use super::{
     budget::{self, ModelFacts, Reviewer},
     session::{Checked, Session},
-    step::Step,
+    step::{End, Step, finish},
 };
 use crate::domain::{
-    Oid,
+    Oid, Status,
     check::{Finding, FindingKind, Severity, Verdict},
     review::{ReviewFinding, ReviewedCriterion},
     usage::TokenUsage,
@@ -117,6 +117,24 @@ pub fn sends_back(
         && before.times < BACK_MAX
         && (before.times == 0 || serious < before.serious)
         && budget::next_call_after(session, model, (calls, usage.total(), cost_usd.unwrap_or(0.0))).is_ok()
+}
+
+/// A limit that strikes while the model works on what a review has raised takes nothing away: the run ends as it
+/// would have ended without the review, or better.
+pub(super) fn fall_back(session: &Session, end: &End) -> Option<Step> {
+    let held = session.used.progress.held()?;
+    match session.used.progress.known(session.checkpoint.as_ref()) {
+        // Its result as JSON can no longer be asked for.
+        Some(_) if session.spec.output_schema.is_some() => None,
+        Some(checked) if checked.verdict != Verdict::Failed => {
+            let limit =
+                end.error.as_ref().map(|error| format!("; not all that a review raised was done: {}", error.message));
+            let reason = checked.reason.clone().map(|reason| reason + &limit.unwrap_or_default());
+            let end = End { status: Status::Succeeded, error: None, verdict: Some(checked.verdict), reason };
+            Some(finish(session, end))
+        }
+        _ => held.checkpoint.clone().map(Step::Restore),
+    }
 }
 
 /// What the limits of the run and the reviewer's window leave for a review; absent: too little. A cap in money

@@ -142,6 +142,10 @@ impl Story {
                 let (before, after) = (words::tokens(*tokens_before), words::tokens(*tokens_after));
                 vec![notice("≈", Tone::Dim, format!("the conversation was compacted from {before} to {after} tokens"))]
             }
+            EventData::OutputRequested { attempt, errors, .. } => {
+                let again = errors.first().map(|error| format!(", again ({attempt}): {}", clean(error)));
+                vec![notice("≡", Tone::Dim, format!("asked for the result as JSON{}", again.unwrap_or_default()))]
+            }
             EventData::ReviewCompleted { model, findings, sent_back, failed, .. } => {
                 checks::reviewed(model, findings, *sent_back, failed.as_deref(), INDENT)
             }

@@ -9,3 +9,4 @@ mod play;
 mod random;
 mod spend;
 mod review;
+mod structured;
