@@ -132,8 +132,9 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         EventData::MessageUser { text, on_busy, .. } => {
             let queued = *on_busy == OnBusy::Queue && session.status == Status::Running;
             if !queued {
-                // What they bring about is summed up anew.
+                // What they bring about is summed up anew, and what held before does not do any more.
                 session.used.output = OutputUse::default();
+                session.used.progress.let_go();
             }
             let input = Input {
                 item: Item::User { text: text.clone() },
@@ -144,7 +145,6 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.run_start.said.insert(event.seq, input.clone());
             session.inputs.insert(event.seq, input);
             session.used.moves.clear();
-            session.used.progress.let_go();
         }
         EventData::MessageDeveloper { text } | EventData::OutputRequested { text, .. } => {
             if matches!(event.data, EventData::OutputRequested { .. }) {

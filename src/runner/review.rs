@@ -51,6 +51,10 @@ impl Driver {
     pub(super) async fn review(&mut self, room: Option<Room>) -> Result<Flow, Halt> {
         self.journal.commit().await?;
         self.boundary()?;
+        // Words that came with this commit go before the review, and a cancel before everything.
+        if self.journal.session.cancel || self.journal.session.has_words() {
+            return Ok(Flow::On);
+        }
         let Some(model) = self.reviewer().cloned() else { return Ok(Flow::On) };
         let Some(room) = room else {
             let why = "the limits of the task leave no room for it".to_owned();
