@@ -108,8 +108,7 @@ pub(super) fn next_call_after(
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
         if left <= 0.0 || affordable < OUTPUT_TOKENS_MIN {
             let text = format!(
-                "the run cost ${:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit",
-                used_usd
+                "the run cost ${used_usd:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit"
             );
             return Err(End::failed(ErrorCode::LimitCost, text));
         }

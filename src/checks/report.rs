@@ -150,7 +150,7 @@ fn block(lines: &[&str], test: &str) -> Option<(usize, usize)> {
     headings.map(|start| (start, end_of(start))).max_by_key(|(start, end)| (end - start).min(60))
 }
 
-/// As names of methods stand in RSpec's examples.
+/// As names of methods stand in the names of `RSpec`.
 fn unspaced(line: &str) -> String {
     line.replace(" #", "#").replace(" .", ".")
 }

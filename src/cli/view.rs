@@ -144,6 +144,7 @@ pub struct ResultView {
     pub findings: Option<Vec<Finding>>,
     pub branch: Option<String>,
     pub pull_request_url: Option<String>,
+    pub structured: Option<Value>,
 }
 
 /// An approval that somebody waits for.

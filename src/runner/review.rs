@@ -155,9 +155,8 @@ impl Driver {
             let Some(entry) = delta.changed.iter().find(|entry| entry.path == *path) else { continue };
             if !lines.contains_key(path) {
                 let content = self.deps.kept(self.claimed.team, &entry.content).await?;
-                let ends = content.iter().filter(|byte| **byte == b'\n').count();
-                let last = usize::from(content.last().is_some_and(|byte| *byte != b'\n'));
-                lines.insert(path.clone(), u32::try_from(ends + last).unwrap_or(u32::MAX));
+                let count = String::from_utf8_lossy(&content).lines().count();
+                lines.insert(path.clone(), u32::try_from(count).unwrap_or(u32::MAX));
             }
         }
         Ok(lines)

@@ -1,7 +1,11 @@
 //! A patch as a reviewer sees it: each line with its number in the new file, the files that matter most first, cut to
 //! a budget that says what it left out.
 
+use crate::agent::ledger::head;
 use std::fmt::Write;
+
+/// Of a patch that is looked at.
+const PATCH_BYTES_MAX: usize = 8 << 20;
 
 /// Of one line, in characters.
 const LINE_CHARS_MAX: usize = 400;
@@ -24,7 +28,8 @@ struct FileDiff {
 
 /// The patch in at most about so many bytes.
 pub(super) fn shown(patch: &str, bytes: usize) -> String {
-    let mut files = files(patch);
+    let read = head(patch, PATCH_BYTES_MAX);
+    let mut files = files(read);
     files.sort_by(|a, b| (rank(&a.path), &a.path).cmp(&(rank(&b.path), &b.path)));
     // One file may not take the room of all others.
     let most = if files.len() > 1 { bytes / 2 } else { bytes };
@@ -47,6 +52,10 @@ pub(super) fn shown(patch: &str, bytes: usize) -> String {
         if left_out.len() > NAMED_MAX {
             let _ = writeln!(text, "- and {} more", left_out.len() - NAMED_MAX);
         }
+    }
+    if read.len() < patch.len() {
+        let _ =
+            writeln!(text, "[The patch has {} bytes, of which the first {} were looked at.]", patch.len(), read.len());
     }
     text
 }

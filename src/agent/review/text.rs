@@ -100,7 +100,7 @@ fn outcome(check: &CheckResult) -> String {
 /// What the agent is told of a review's serious findings.
 pub fn told(findings: &[ReviewFinding]) -> String {
     let mut text = String::from(
-        "The checks hold. A reviewer who saw your change for the first time raises what stands below; it may be mistaken. Look \
+        "A reviewer who saw your change for the first time raises what stands below; it may be mistaken. Look \
          at each: mend what is right, and where it is not, leave it and say in your last words why. Change nothing else.\n",
     );
     let serious = findings.iter().filter(|finding| finding.severity.is_serious());

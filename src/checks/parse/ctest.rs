@@ -1,4 +1,4 @@
-//! CTest.
+//! `CTest`.
 
 use super::{Log, Parsed, Summary, pattern, tally::settle};
 use crate::domain::check::TestStatus::{self, Failed, Passed, Skipped};
@@ -6,7 +6,7 @@ use crate::domain::check::TestStatus::{self, Failed, Passed, Skipped};
 pattern!(TEST, r"^ *\d+/\d+ Test +#\d+: (.+?) \.\.+ *(.*?) +\d+\.\d+ sec\b");
 pattern!(END, r"^\d+% tests passed, (\d+) tests? failed(?: out of (\d+))?$");
 
-/// CTest: names every test that it ran. Skipped ones count as passed in its summary, disabled ones not at all.
+/// `CTest`: names every test that it ran. Skipped ones count as passed in its summary, disabled ones not at all.
 pub(super) fn ctest(log: &Log<'_>) -> Parsed {
     let ends: Vec<usize> = (0..log.lines.len()).filter(|at| END.is_match(log.lines[*at])).collect();
     let Some(found) = ends.last().and_then(|at| END.captures(log.lines[*at])) else {

@@ -1,4 +1,4 @@
-//! `dotnet test` (the console logger of VSTest).
+//! `dotnet test` (the console logger of `VSTest`).
 
 use super::{
     Log, Parsed, Summary, pattern,

@@ -1,4 +1,4 @@
-//! ExUnit.
+//! `ExUnit`.
 
 use super::{Log, Parsed, Summary, pattern, tally::settle};
 use crate::domain::check::TestStatus::{self, Failed, Passed, Skipped};
@@ -11,7 +11,7 @@ pattern!(PLACE, r"^ {5}(\S+\.exs?:\d+)$");
 pattern!(MODULE, r"^(\S+) \[\S+\.exs?\]$");
 pattern!(TRACE, r"^  \* ((?:test|doctest|property|feature) .+?) \((\d[\d.]*ms|skipped|excluded)\)(?: \[L#\d+\])?$");
 
-/// ExUnit: names failures always, all tests with `--trace`.
+/// `ExUnit`: names failures always, all tests with `--trace`.
 pub(super) fn exunit(log: &Log<'_>) -> Parsed {
     let is_end = |at: &usize| *at > 0 && log.lines[at - 1].starts_with("Finished in ") && END.is_match(log.lines[*at]);
     let ends: Vec<usize> = (0..log.lines.len()).filter(is_end).collect();

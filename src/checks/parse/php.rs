@@ -1,4 +1,4 @@
-//! PHPUnit.
+//! `PHPUnit`.
 
 use super::{Log, Parsed, Summary, pattern, tally::settle};
 use crate::domain::check::TestStatus::{self, Failed, Passed};
@@ -12,7 +12,7 @@ pattern!(NAMED, r"^\d+\) (\S+::\S.*)$");
 pattern!(DATA_SET, r#"^(.* with data set (?:"[^"]*"|#\d+)) \(.*\)$"#);
 pattern!(ENDED, r"^Test '(\S+::.+)' ended$");
 
-/// PHPUnit: names failures and errors always; all tests with `--debug` of its versions up to 9, where none was skipped.
+/// `PHPUnit`: names failures and errors always; all tests with `--debug` of its versions up to 9, where none was skipped.
 pub(super) fn phpunit(log: &Log<'_>) -> Parsed {
     let Some(start) = log.lines.iter().position(|line| line.starts_with("PHPUnit ") && line.contains("Bergmann"))
     else {

@@ -1,4 +1,4 @@
-//! RSpec.
+//! `RSpec`.
 
 use super::{Log, Parsed, Summary, pattern, tally::settle};
 use crate::domain::check::TestStatus::{self, Failed, Passed, Skipped};
@@ -11,7 +11,7 @@ pattern!(FAILED, r"^rspec (?:'(.+?)'|(\S+)) # (.+)$");
 pattern!(NOT_LOADED, r"^An error occurred (?:while loading|in an?|in the) (.+?)\.?$");
 pattern!(TREE, r"^( *)(\S.*?)(?: \((FAILED - \d+|PENDING: .*)\))?$");
 
-/// RSpec: names failures always, all examples in its documentation format. Names are the full descriptions.
+/// `RSpec`: names failures always, all examples in its documentation format. Names are the full descriptions.
 pub(super) fn rspec(log: &Log<'_>) -> Parsed {
     // What a test prints may look like a summary, and has no time above it.
     let is_end = |at: &usize| *at > 0 && log.lines[at - 1].starts_with("Finished in ") && END.is_match(log.lines[*at]);
@@ -77,7 +77,7 @@ fn plain(description: &str) -> String {
     description.replace(" #", "#").replace(" .", ".").replace(" ::", "::")
 }
 
-/// Where the examples of these names stand, as RSpec takes them; absent where the log does not tell it of each.
+/// Where the examples of these names stand, as `RSpec` takes them; absent where the log does not tell it of each.
 pub(in crate::checks) fn rspec_places(log: &str, tests: &[String]) -> Option<Vec<String>> {
     let listed: Vec<(String, String)> = log
         .lines()

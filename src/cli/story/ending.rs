@@ -34,6 +34,10 @@ pub fn ending(ending: &Ending<'_>) -> Vec<Line> {
             lines.push(Line::empty());
             lines.extend(clean_block(text.trim()).into_iter().map(|line| Line::at(2).plain(line)));
         }
+        if let Some(value) = &result.structured {
+            lines.push(Line::empty());
+            lines.extend(clean_block(&format!("{value:#}")).into_iter().map(|line| Line::at(2).plain(line).keep()));
+        }
     }
     if !ending.patch.trim().is_empty() {
         lines.push(Line::empty());

@@ -159,6 +159,13 @@ fn the_report_names_new_failures_with_what_they_said() {
         ("jest-mixed.txt", "- jest/calc.test.js › add › breaks", "Expected: 4"),
         ("vitest-mixed.txt", "- vit/calc.test.js > add > breaks", "expected 3 to be 4"),
         ("node-mixed-tap.txt", "- breaks", "3 == 4"),
+        ("rspec-mixed.txt", "- Calc#add with zero raises", "ArgumentError:"),
+        ("phpunit-mixed.txt", "- CalcTest::testRaises", "InvalidArgumentException: no"),
+        ("exunit-mixed.txt", "- SampleTest: test breaks", "Assertion with == failed"),
+        ("maven-mixed.txt", "- com.example.CalcTest.breaks", "expected: <3> but was: <2>"),
+        ("dotnet-mixed.txt", "- Sample.Tests.CalcTests.Breaks", "Assert.Equal() Failure"),
+        ("gradle-mixed.txt", "- CalcTest > breaks()", "AssertionFailedError at CalcTest.java:8"),
+        ("ctest-mixed.txt", "- absent", "Unable to find executable"),
     ] {
         let report = failure_report(&[result(None, of(file))]);
         assert!(report.contains(name) && report.contains(words), "{file}:\n{report}");
