@@ -20,6 +20,7 @@ use crate::{
     },
     llm::{self, ModelError},
 };
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// What the reviewer's calls have taken so far.
@@ -60,12 +61,14 @@ impl Driver {
             let why = "the limits of the task leave no room for it".to_owned();
             return self.reviewed(&model, Err(why), Spent::default()).await;
         };
-        self.prepare_copy().await?;
-        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
-            return self.reviewed(&model, Err("the working copy is not open".to_owned()), Spent::default()).await;
+        let (patch, delta) = match self.patch_to_review().await {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(Halt::Workspace(_) | Halt::Repository(_)) => {
+                let why = "the working copy could not be looked at".to_owned();
+                return self.reviewed(&model, Err(why), Spent::default()).await;
+            }
+            Err(other) => return Err(other),
         };
-        let (_, blob) = self.patch(&base, &delta).await?;
-        let patch = self.deps.kept(self.claimed.team, &blob).await?;
         let (outcome, spent) = self.ask_reviewer(&model, room, &String::from_utf8_lossy(&patch), &delta).await;
         match outcome {
             // Nothing was spent: done anew when the task gets there again.
@@ -77,6 +80,15 @@ impl Driver {
             }
             Some(Err(why)) => self.reviewed(&model, Err(why), spent).await,
         }
+    }
+
+    async fn patch_to_review(&mut self) -> Result<Option<(Bytes, TreeDelta)>, Halt> {
+        self.prepare_copy().await?;
+        let Some((base, delta)) = self.copy.state().map(|(base, tree)| (base.clone(), tree.delta())) else {
+            return Ok(None);
+        };
+        let (_, blob) = self.patch(&base, &delta).await?;
+        Ok(Some((self.deps.kept(self.claimed.team, &blob).await?, delta)))
     }
 
     /// Asks, and once more with half of the patch where the answer is of no use. No outcome: it was cut short.
