@@ -35,6 +35,8 @@ enum Asked {
     Answer(Box<llm::Completed>),
     /// To be tried again with less, if it may.
     Unfit(&'static str),
+    /// The same; the answer had begun, and its provider may charge for it.
+    BrokeOff,
     Failed(String),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
@@ -61,6 +63,12 @@ impl Driver {
             let why = "the limits of the task leave no room for it".to_owned();
             return self.reviewed(&model, Err(why), Spent::default()).await;
         };
+        let (prompt, output) = (room.prompt_tokens, room.output_tokens);
+        let tries = u64::from(room.tries);
+        if self.draw(model.prices, prompt.saturating_mul(tries), output.saturating_mul(tries)).await?.is_none() {
+            let why = "the shared budget leaves no room for it".to_owned();
+            return self.reviewed(&model, Err(why), Spent::default()).await;
+        }
         let (patch, delta) = match self.patch_to_review().await {
             Ok(Some(found)) => found,
             Ok(None) | Err(Halt::Workspace(_) | Halt::Repository(_)) => {
@@ -110,6 +118,12 @@ impl Driver {
                 Asked::CutShort => return (None, spent),
                 Asked::Failed(why) => return (Some(Err(why)), spent),
                 Asked::Unfit(unfit) => why = unfit,
+                Asked::BrokeOff => {
+                    why = "its answer broke off";
+                    spent.calls += 1;
+                    let (input_tokens, output_tokens) = (text.len() as u64 / 4, room.output_tokens);
+                    spent.usage += TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() };
+                }
                 Asked::Answer(completed) => {
                     spent.calls += 1;
                     spent.usage += completed.usage;
@@ -135,6 +149,7 @@ impl Driver {
             share: &share,
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
+            repeats_max: 0,
         };
         let wall = agent::wall_left(&self.journal.session, clock::now());
         let drained = async {
@@ -147,11 +162,12 @@ impl Driver {
             () = tokio::time::sleep(wall) => return Asked::CutShort,
             () = drained => return Asked::CutShort,
             () = self.deps.cut.cancelled() => return Asked::CutShort,
+            () = self.lost.cancelled() => return Asked::CutShort,
         };
         match answer {
             Ok(completed) => Asked::Answer(Box::new(completed)),
             Err(ModelError::ContextTooLong) => Asked::Unfit("the patch is too long for it"),
-            Err(ModelError::CutOff) => Asked::Unfit("its answer broke off"),
+            Err(ModelError::CutOff | ModelError::SpentUp) => Asked::BrokeOff,
             Err(ModelError::Nonsense { .. }) => Asked::Unfit("its answer cannot be read"),
             Err(error) => {
                 tracing::warn!(task.id = %self.claimed.task, model.name = model.name, "a patch could not be reviewed: {error}");

@@ -40,6 +40,12 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
             }
             all.findings(findings);
         }
+        EventData::ReviewCompleted { findings, criteria, failed, .. } => {
+            all.texts(findings.iter_mut().map(|finding| &mut finding.text));
+            all.texts(findings.iter_mut().filter_map(|finding| finding.file.as_mut()));
+            all.texts(criteria.iter_mut().flat_map(|of| [&mut of.text, &mut of.evidence]));
+            all.texts(failed);
+        }
         EventData::TaskResult { result } => all.result(result),
         EventData::TaskCreated { .. }
         | EventData::TaskStatus { error: None, .. }
