@@ -71,7 +71,9 @@ fn reviewed(session: &Session, text: String, status: CriterionStatus, evidence: 
     let review = review::standing(session);
     let unmet = |of: &&ReviewedCriterion| of.status == CriterionStatus::Unmet && of.text == text;
     match review.and_then(|review| review.criteria.iter().find(unmet)) {
-        Some(of) if of.evidence.is_empty() => CriterionResult { text, status: CriterionStatus::Unknown, evidence: None },
+        Some(of) if of.evidence.is_empty() => {
+            CriterionResult { text, status: CriterionStatus::Unknown, evidence: None }
+        }
         Some(of) => {
             let evidence = Some(of.evidence.clone());
             CriterionResult { text, status: CriterionStatus::Unmet, evidence }

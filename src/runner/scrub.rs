@@ -23,6 +23,10 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
     let known = Scrubber { hide: &|text| redactor.redact_known(text) };
     match data {
         EventData::ToolCompleted { output: text, .. } | EventData::MessageDeveloper { text } => known.text(text),
+        EventData::OutputRequested { errors, text, .. } => {
+            known.text(text);
+            known.texts(errors);
+        }
         EventData::BriefReady { checks, .. } => checks.iter_mut().for_each(|check| {
             known.text(&mut check.name);
             known.text(&mut check.command);

@@ -129,7 +129,9 @@ async fn a_model_that_only_pleases_the_tests_is_found_out_and_mends_it() {
         (&json!("blocker"), &json!("calc.py"), &json!(2))
     );
     assert_eq!(of_review(&task), Vec::<&Value>::new(), "nothing is left");
-    assert_eq!(task["result"]["criteria"], json!([{ "text": "add(1, 1) is 2", "status": "met" }]));
+    let criteria = &task["result"]["criteria"];
+    assert_eq!((&criteria[0]["text"], &criteria[0]["status"]), (&json!("add(1, 1) is 2"), &json!("met")));
+    assert!(criteria[0]["evidence"].as_str().unwrap().contains("unittest"), "what the checks gave: {criteria}");
 
     // Both are counted, with what they cost.
     assert_eq!(task["usage"]["model_calls"], 7, "{}", task["usage"]);

@@ -7,6 +7,6 @@ mod intent;
 mod people;
 mod play;
 mod random;
-mod spend;
 mod review;
+mod spend;
 mod structured;

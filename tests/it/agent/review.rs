@@ -51,7 +51,7 @@ fn validated(play: &mut Play, failing: &[&str]) -> Step {
 
 /// The review ends so, recorded as the driver records it; whether it went back.
 fn reviewed(play: &mut Play, findings: Vec<ReviewFinding>, criteria: Vec<ReviewedCriterion>) -> bool {
-    let usage = TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50 };
+    let usage = TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50, cache_write_tokens: 0 };
     let sent_back = review::sends_back(&play.session, &play.facts, &findings, (1, usage, None));
     let told = review::told(&findings);
     let tree = play.session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
@@ -194,7 +194,7 @@ fn findings_that_no_call_could_answer_do_not_go_back() {
 
 #[test]
 fn both_calls_of_a_review_fit_into_what_may_still_be_spent() {
-    let priced = Prices { input: 1.0, cached_input: 0.1, output: 10.0 };
+    let priced = Prices { input: 1.0, cached_input: 0.1, output: 10.0, cache_write: None };
     let room = |limits: Value, prices: Option<Prices>| {
         let mut play = worked(json!({ "limits": limits }), '1');
         play.facts.reviewer = Some(Reviewer { prices, ..REVIEWER });
