@@ -33,6 +33,14 @@ pub(super) struct Paid {
     pub(super) repeats: u32,
 }
 
+/// Nothing is left of a shared budget: whose it is, what is spent or held, and the cap.
+#[derive(Debug)]
+pub(super) struct Over {
+    of: String,
+    taken: NanoUsd,
+    cap: NanoUsd,
+}
+
 /// The caps that were read last, by team and member.
 #[derive(Debug, Default)]
 pub struct KnownCaps(Mutex<HashMap<(TeamId, UserId), (Instant, SharedCaps)>>);
@@ -64,15 +72,30 @@ impl Driver {
         input_tokens: u64,
         output_tokens: u64,
     ) -> Result<Option<Paid>, Halt> {
+        match self.try_draw(prices, input_tokens, output_tokens).await? {
+            Ok(paid) => Ok(Some(paid)),
+            Err(over) => {
+                self.over_budget(over);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same for a call that can be done without: the log says nothing of it.
+    pub(super) async fn try_draw(
+        &self,
+        prices: Option<Prices>,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Result<Result<Paid, Over>, Halt> {
         let (team, user) = (self.claimed.team, self.claimed.user);
         let caps = self.deps.known_caps.of(&self.deps, team, user).await?;
         if caps.is_empty() {
-            return Ok(Some(Paid { output_tokens, repeats: u32::MAX }));
+            return Ok(Ok(Paid { output_tokens, repeats: u32::MAX }));
         }
         let Some(prices) = prices else {
             let of = "a budget in money is set, and this model has no price".to_owned();
-            self.over_budget(of, 0, 0);
-            return Ok(None);
+            return Ok(Err(Over { of, taken: 0, cap: 0 }));
         };
         let need = nano(prices.most_usd(input_tokens, output_tokens.min(OUTPUT_TOKENS_MIN)));
         let want = nano(prices.most_usd(input_tokens, output_tokens));
@@ -83,16 +106,13 @@ impl Driver {
                 let affordable =
                     if prices.output > 0.0 { (left as f64 / 1_000.0 / prices.output) as u64 } else { output_tokens };
                 let repeats = u32::try_from(held / want.max(1) - 1).unwrap_or(0);
-                Ok(Some(Paid { output_tokens: output_tokens.min(affordable), repeats }))
+                Ok(Ok(Paid { output_tokens: output_tokens.min(affordable), repeats }))
             }
-            Drawn::Refused { of, taken, cap } => {
-                self.over_budget(format!("the budget of {of}"), taken, cap);
-                Ok(None)
-            }
+            Drawn::Refused { of, taken, cap } => Ok(Err(Over { of: format!("the budget of {of}"), taken, cap })),
         }
     }
 
-    fn over_budget(&mut self, of: String, taken: NanoUsd, cap: NanoUsd) {
+    fn over_budget(&mut self, Over { of, taken, cap }: Over) {
         let usd = |nano: NanoUsd| nano as f64 / 1e9;
         let (limit, used, limit_value) = (LimitKind::Budget, usd(taken), usd(cap));
         self.journal.record(EventData::LimitWarned { limit, used, limit_value, of: Some(of) }, None);

@@ -15,7 +15,6 @@ use crate::{
     domain::{
         EventData, Item, Phase,
         event::{ToolSpecs, TreeDelta},
-        review::{ReviewFinding, ReviewedCriterion},
         usage::TokenUsage,
     },
     llm::{self, ModelError},
@@ -40,6 +39,8 @@ enum Asked {
     Failed(String),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
+    /// Another worker has the task.
+    Fenced,
 }
 
 /// What a review comes to.
@@ -63,12 +64,6 @@ impl Driver {
             let why = "the limits of the task leave no room for it".to_owned();
             return self.reviewed(&model, Err(why), Spent::default()).await;
         };
-        let (prompt, output) = (room.prompt_tokens, room.output_tokens);
-        let tries = u64::from(room.tries);
-        if self.draw(model.prices, prompt.saturating_mul(tries), output.saturating_mul(tries)).await?.is_none() {
-            let why = "the shared budget leaves no room for it".to_owned();
-            return self.reviewed(&model, Err(why), Spent::default()).await;
-        }
         let (patch, delta) = match self.patch_to_review().await {
             Ok(Some(found)) => found,
             Ok(None) | Err(Halt::Workspace(_) | Halt::Repository(_)) => {
@@ -77,7 +72,15 @@ impl Driver {
             }
             Err(other) => return Err(other),
         };
-        let (outcome, spent) = self.ask_reviewer(&model, room, &String::from_utf8_lossy(&patch), &delta).await;
+        // Both calls are paid for before the first goes out.
+        let (input, output) = (room.prompt_tokens * 3 / 2, room.output_tokens * u64::from(room.tries));
+        let paid = self.try_draw(model.prices, input, output).await?;
+        let output_tokens = paid.map_or(0, |paid| paid.output_tokens) / u64::from(room.tries.max(1));
+        if output_tokens < room.output_tokens / 2 {
+            return self.reviewed(&model, Err("a shared budget has no room for it".to_owned()), Spent::default()).await;
+        }
+        let room = Room { output_tokens, ..room };
+        let (outcome, spent) = self.ask_reviewer(&model, room, &String::from_utf8_lossy(&patch), &delta).await?;
         match outcome {
             // Nothing was spent: done anew when the task gets there again.
             None if spent.calls == 0 => Ok(Flow::On),
@@ -106,7 +109,7 @@ impl Driver {
         room: Room,
         patch: &str,
         delta: &TreeDelta,
-    ) -> (Option<Outcome>, Spent) {
+    ) -> Result<(Option<Outcome>, Spent), Halt> {
         let session = &self.journal.session;
         let changed = delta.changed.iter().map(|entry| entry.path.as_str());
         let paths: Vec<&str> = changed.chain(delta.deleted.iter().map(String::as_str)).collect();
@@ -115,8 +118,9 @@ impl Driver {
         for smaller in 0..room.tries {
             let text = review::put_to(session, patch, room.prompt_tokens >> smaller);
             match self.ask_once(model, &text, room.output_tokens).await {
-                Asked::CutShort => return (None, spent),
-                Asked::Failed(why) => return (Some(Err(why)), spent),
+                Asked::Fenced => return Err(Halt::Fenced),
+                Asked::CutShort => return Ok((None, spent)),
+                Asked::Failed(why) => return Ok((Some(Err(why)), spent)),
                 Asked::Unfit(unfit) => why = unfit,
                 Asked::BrokeOff => {
                     why = "its answer broke off";
@@ -128,7 +132,7 @@ impl Driver {
                     spent.calls += 1;
                     spent.usage += completed.usage;
                     match Answer::read(&completed.reply.text, session, &paths).filter(|_| !completed.reply.cut) {
-                        Some(answer) => return (Some(Ok(answer)), spent),
+                        Some(answer) => return Ok((Some(Ok(answer)), spent)),
                         None => {
                             why = if completed.reply.cut { "its answer was cut off" } else { "its answer is no review" }
                         }
@@ -136,7 +140,7 @@ impl Driver {
                 }
             }
         }
-        (Some(Err(format!("{}: {why}", model.name))), spent)
+        Ok((Some(Err(format!("{}: {why}", model.name))), spent))
     }
 
     async fn ask_once(&self, model: &llm::Model, text: &str, output_tokens: u64) -> Asked {
@@ -149,6 +153,7 @@ impl Driver {
             share: &share,
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
+            // It is asked anew here, with less.
             repeats_max: 0,
         };
         let wall = agent::wall_left(&self.journal.session, clock::now());
@@ -162,7 +167,7 @@ impl Driver {
             () = tokio::time::sleep(wall) => return Asked::CutShort,
             () = drained => return Asked::CutShort,
             () = self.deps.cut.cancelled() => return Asked::CutShort,
-            () = self.lost.cancelled() => return Asked::CutShort,
+            () = self.lost.cancelled() => return Asked::Fenced,
         };
         match answer {
             Ok(completed) => Asked::Answer(Box::new(completed)),
@@ -192,15 +197,10 @@ impl Driver {
 
     async fn reviewed(&mut self, model: &llm::Model, outcome: Outcome, spent: Spent) -> Result<Flow, Halt> {
         let session = &self.journal.session;
-        let redact = |text: &str| self.deps.redactor.redact(text).into_owned();
-        let (answer, failed) = match outcome {
+        let (Answer { findings, criteria }, failed) = match outcome {
             Ok(answer) => (answer, None),
-            Err(why) => (Answer::default(), Some(redact(&why))),
+            Err(why) => (Answer::default(), Some(why)),
         };
-        let scrubbed = |finding: ReviewFinding| ReviewFinding { text: redact(&finding.text), ..finding };
-        let findings: Vec<ReviewFinding> = answer.findings.into_iter().map(scrubbed).collect();
-        let judged = answer.criteria.into_iter();
-        let criteria = judged.map(|of| ReviewedCriterion { evidence: redact(&of.evidence), ..of }).collect();
         let Spent { calls, usage } = spent;
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
         let sent_back = review::sends_back(session, &self.facts(), &findings, (calls, usage, cost_usd));

@@ -23,10 +23,6 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
     let known = Scrubber { hide: &|text| redactor.redact_known(text) };
     match data {
         EventData::ToolCompleted { output: text, .. } | EventData::MessageDeveloper { text } => known.text(text),
-        EventData::OutputRequested { errors, text, .. } => {
-            known.text(text);
-            known.texts(errors);
-        }
         EventData::BriefReady { checks, .. } => checks.iter_mut().for_each(|check| {
             known.text(&mut check.name);
             known.text(&mut check.command);
@@ -46,9 +42,12 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         }
         EventData::ReviewCompleted { findings, criteria, failed, .. } => {
             all.texts(findings.iter_mut().map(|finding| &mut finding.text));
-            all.texts(findings.iter_mut().filter_map(|finding| finding.file.as_mut()));
             all.texts(criteria.iter_mut().flat_map(|of| [&mut of.text, &mut of.evidence]));
             all.texts(failed);
+        }
+        EventData::OutputRequested { errors, text, .. } => {
+            known.texts(errors);
+            known.text(text);
         }
         EventData::TaskResult { result } => all.result(result),
         EventData::TaskCreated { .. }

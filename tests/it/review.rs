@@ -129,9 +129,7 @@ async fn a_model_that_only_pleases_the_tests_is_found_out_and_mends_it() {
         (&json!("blocker"), &json!("calc.py"), &json!(2))
     );
     assert_eq!(of_review(&task), Vec::<&Value>::new(), "nothing is left");
-    let criteria = &task["result"]["criteria"];
-    assert_eq!((&criteria[0]["text"], &criteria[0]["status"]), (&json!("add(1, 1) is 2"), &json!("met")));
-    assert!(criteria[0]["evidence"].as_str().unwrap().contains("unittest"), "what the checks gave: {criteria}");
+    assert_eq!(task["result"]["criteria"][0]["status"], "met");
 
     // Both are counted, with what they cost.
     assert_eq!(task["usage"]["model_calls"], 7, "{}", task["usage"]);
@@ -170,7 +168,7 @@ async fn what_no_refinement_is_left_for_stands_in_the_result_and_changes_no_verd
     );
     assert_eq!(
         task["result"]["criteria"],
-        json!([{ "text": "add(1, 1) is 2", "status": "unmet", "evidence": "calc.py:2" }])
+        json!([{ "text": "add(1, 1) is 2", "status": "unmet", "evidence": "a reviewer says: calc.py:2" }])
     );
 }
 

@@ -151,7 +151,8 @@ fn room(session: &Session, reviewer: &Reviewer) -> Option<Room> {
         let half = (cap - used.cost_usd).max(0.0) / 2.0;
         let bought = |price: f64| if price > 0.0 { (half * 1_000_000.0 / price) as u64 } else { u64::MAX };
         output = output.min(bought(prices.output) / 2);
-        prompt = prompt.min(bought(prices.input) / 3 * 2);
+        // Of the prompt nothing is read from a cache.
+        prompt = prompt.min(bought(prices.input.max(prices.cache_write.unwrap_or(0.0))) / 3 * 2);
     }
     let tries = limits.turns.saturating_sub(used.model_calls).min(TRIES);
     let enough = prompt >= PROMPT_TOKENS_MIN && output >= OUTPUT_TOKENS_MIN && tries > 0;

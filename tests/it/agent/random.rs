@@ -170,7 +170,7 @@ impl World<'_> {
                 let tries = if self.chance(3) { room.tries } else { 1 };
                 let input_tokens = room.prompt_tokens + if tries > 1 { room.prompt_tokens / 2 } else { 0 };
                 let output_tokens = room.output_tokens * u64::from(tries);
-                let usage = TokenUsage { input_tokens, cached_input_tokens: 0, output_tokens, cache_write_tokens: 0 };
+                let usage = TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() };
                 (tries, usage, (tries > 1).then(|| "nonsense".to_owned()))
             }
         };

@@ -51,7 +51,7 @@ fn validated(play: &mut Play, failing: &[&str]) -> Step {
 
 /// The review ends so, recorded as the driver records it; whether it went back.
 fn reviewed(play: &mut Play, findings: Vec<ReviewFinding>, criteria: Vec<ReviewedCriterion>) -> bool {
-    let usage = TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50, cache_write_tokens: 0 };
+    let usage = TokenUsage { input_tokens: 500, output_tokens: 50, ..TokenUsage::default() };
     let sent_back = review::sends_back(&play.session, &play.facts, &findings, (1, usage, None));
     let told = review::told(&findings);
     let tree = play.session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
@@ -252,7 +252,7 @@ fn a_reviewer_s_word_on_a_criterion_can_only_take_away() {
         play.session.result.clone().unwrap().criteria[0].clone()
     };
     assert_eq!(met_by_checks(Unmet, "a.py:1: not for zero").status, Unmet);
-    assert_eq!(met_by_checks(Unmet, "a.py:1: not for zero").evidence.unwrap(), "a.py:1: not for zero");
+    assert_eq!(met_by_checks(Unmet, "a.py:1: not for zero").evidence.unwrap(), "a reviewer says: a.py:1: not for zero");
     assert_eq!(met_by_checks(Unmet, "").status, Unknown);
     assert_eq!(met_by_checks(Unknown, "").status, Met);
     assert_eq!(met_by_checks(Met, "a.py:1").status, Met);
