@@ -107,7 +107,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
-            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts }) = private {
+            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts, rules }) = private {
                 session.had_copy = true;
                 session.briefed = Some(Briefed {
                     text: text.clone(),
@@ -118,6 +118,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                     packages: packages.clone(),
                     prohibitions: prohibitions.clone(),
                     facts: facts.clone(),
+                    rules: rules.clone(),
                 });
             }
         }

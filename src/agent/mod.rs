@@ -17,6 +17,7 @@ mod outcome;
 mod progress;
 pub mod prompt;
 pub mod review;
+pub mod rules;
 mod session;
 mod step;
 mod structured;

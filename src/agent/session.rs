@@ -20,6 +20,7 @@ use crate::domain::{
     event::{LimitKind, PromptHead, PromptSeen},
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
+    rule::Rules,
     task::{ForkedFrom, Mode, TaskDetail, TaskResult},
     tool::ToolCall,
     usage::Usage,
@@ -51,6 +52,8 @@ pub struct Briefed {
     pub prohibitions: Vec<Prohibition>,
     /// What the opening says of the task itself, as it was when the task started.
     pub facts: Option<String>,
+    /// The rules about commands that hold for this task.
+    pub rules: Option<Rules>,
 }
 
 /// What a call may cost at most.
@@ -183,6 +186,10 @@ pub struct Session {
     pub plan_call: Option<CallId>,
     /// What was asked for calls of the last reply.
     pub asked: Vec<Asked>,
+    /// What people have decided for the rest of the task, by what it is about.
+    pub remembered: BTreeMap<String, Decision>,
+    /// Processes in the background, each with its command, as far as is known.
+    pub background: BTreeMap<u32, String>,
     /// The newest words of the model, with calls or without.
     pub last_said: String,
     pub cancel: bool,
@@ -294,6 +301,8 @@ impl Session {
             plan_approval: None,
             plan_call: None,
             asked: Vec::new(),
+            remembered: BTreeMap::new(),
+            background: BTreeMap::new(),
             last_said: String::new(),
             cancel: false,
             pause: false,

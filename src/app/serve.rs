@@ -246,6 +246,7 @@ fn start_worker(
         parsers: build::parsers(&sandboxes)?,
         known_caps: KnownCaps::default(),
         analyses: Analyses::default(),
+        rules: settings.rules.clone().into(),
     });
     let reconciler = Reconciler::new(
         parts.store.clone(),

@@ -3,7 +3,7 @@
 use super::{
     ConfigError, Environment, Origin,
     models::Models,
-    parse,
+    parse, rules,
     settings::{
         AuthSettings, DatabaseSettings, HttpSettings, JwtKey, JwtSettings, LogSettings, NetworkSettings,
         RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings, WorkspaceBackend,
@@ -47,6 +47,7 @@ impl Settings {
             worker: worker(&source)?,
             workspace: workspace(&source)?,
             models: Models::read(&source)?,
+            rules: rules::read(&source)?,
             network: network(&source)?,
             retention: retention(&source)?,
             log: log(&source)?,

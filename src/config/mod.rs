@@ -11,6 +11,7 @@ mod error;
 mod load;
 mod models;
 mod parse;
+mod rules;
 pub mod settings;
 mod source;
 

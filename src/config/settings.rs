@@ -1,7 +1,7 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
 use super::models::Models;
-use crate::{secrets::Secret, telemetry::LogFormat};
+use crate::{domain::rule::CommandRule, secrets::Secret, telemetry::LogFormat};
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
@@ -17,6 +17,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     pub workspace: WorkspaceSettings,
     pub models: Models,
+    /// The file's `[[rules]]` about commands, their examples checked.
+    pub rules: Vec<CommandRule>,
     pub network: NetworkSettings,
     pub retention: RetentionSettings,
     pub log: LogSettings,

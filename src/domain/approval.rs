@@ -22,6 +22,15 @@ pub enum Decision {
     Answer,
 }
 
+/// How long a decision holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Remember {
+    Once,
+    /// For the rest of the task: the like of it is not asked again.
+    Task,
+}
+
 /// One question to people, with answers to choose from where there are some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Question {

@@ -6,7 +6,7 @@
 
 use super::{
     ApprovalId, BlobHash, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
-    approval::{ApprovalKind, Decision},
+    approval::{ApprovalKind, Decision, Remember},
     brief::{Language, Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
     item::{DeveloperRole, Item, Reply},
@@ -14,6 +14,7 @@ use super::{
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     review::{ReviewFinding, ReviewedCriterion},
+    rule::Rules,
     task::{Control, ForkedFrom, OnBusy, TaskResult},
     tool::{ToolOutcome, ToolSpec},
     usage::TokenUsage,
@@ -319,6 +320,9 @@ pub enum EventData {
         /// To questions, in their order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         answers: Vec<String>,
+        /// How long it holds; absent: for this once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remember: Option<Remember>,
     },
     #[serde(rename = "compaction")]
     Compaction {
@@ -473,6 +477,9 @@ pub enum Private {
         /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         facts: Option<String>,
+        /// None in tasks of earlier builds, and where no rule could matter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Rules>,
     },
     /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
     Reserved {

@@ -4,6 +4,7 @@
 //! with [`event`] (what a task is made of) and [`task`] (what the outside sees of it).
 
 pub mod approval;
+pub mod arguments;
 pub mod brief;
 pub mod check;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod memory;
 pub mod plan;
 pub mod principal;
 pub mod review;
+pub mod rule;
 pub mod schema;
 pub mod task;
 pub mod time;

@@ -133,6 +133,11 @@ impl ApprovalPolicy {
     pub fn asks_for_plans(self) -> bool {
         matches!(self, Self::Plan | Self::Always)
     }
+
+    /// Whether people are asked about calls before they run.
+    pub fn asks_for_calls(self) -> bool {
+        matches!(self, Self::OnRisk | Self::Always)
+    }
 }
 
 impl WaitingFor {

@@ -6,7 +6,7 @@ use super::{
     journal::{Flow, Halt, patiently},
 };
 use crate::{
-    agent::prompt,
+    agent::{prompt, rules},
     analysis::{self, BriefFile, BriefInput, symbols::Known},
     domain::{
         ErrorCode, EventData, Private,
@@ -53,6 +53,7 @@ impl Driver {
             packages: brief.packages,
             prohibitions: brief.prohibitions,
             facts,
+            rules: rules::pinned(self.journal.session.spec.approval, &self.deps.rules),
         };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),

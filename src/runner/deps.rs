@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     analysis::symbols::Parsers,
-    domain::{BlobHash, TaskId, TeamId},
+    domain::{BlobHash, TaskId, TeamId, rule::CommandRule},
     events::Hub,
     llm,
     secrets::Redactor,
@@ -52,6 +52,8 @@ pub struct Deps {
     pub parsers: Parsers,
     pub known_caps: KnownCaps,
     pub analyses: Analyses,
+    /// The operator's rules about commands.
+    pub rules: Arc<[CommandRule]>,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.

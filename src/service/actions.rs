@@ -272,6 +272,7 @@ async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut
             plan: Vec::new(),
             note: Some(note.to_owned()),
             answers: Vec::new(),
+            remember: None,
         };
         // After the event that begins the run.
         step.events.insert(1, resolved);

@@ -4,7 +4,7 @@ use super::{Answer, Error, Faults, Idempotency, Service, access, access::Right, 
 use crate::{
     domain::{
         ApprovalId, EventData, Principal, Status, TaskId, WaitingFor,
-        approval::{Approval, ApprovalKind, Decision},
+        approval::{Approval, ApprovalKind, Decision, Remember},
         plan::PlanStep,
     },
     store::{
@@ -22,15 +22,6 @@ const NOTE_CHARS_MAX: usize = 10_000;
 const STEPS_MAX: usize = 100;
 const STEP_CHARS_MAX: usize = 1_000;
 const ANSWERS_MAX: usize = 3;
-
-/// How long a decision holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Remember {
-    Once,
-    /// For the rest of the task.
-    Task,
-}
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +109,7 @@ impl Service {
             plan: new.plan,
             note: new.note,
             answers: new.answers,
+            remember: new.remember.filter(|remember| *remember == Remember::Task),
         };
         let mut events = vec![resolved];
         let mut change = TaskChange::default();

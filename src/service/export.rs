@@ -273,5 +273,6 @@ fn imported(approval: ApprovalId, principal: &Principal) -> EventData {
         plan: Vec::new(),
         note: Some("imported".to_owned()),
         answers: Vec::new(),
+        remember: None,
     }
 }

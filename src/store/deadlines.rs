@@ -55,6 +55,7 @@ pub async fn resolve_by_default(store: &Store, overdue: Overdue) -> Result<(), S
         plan: Vec::new(),
         note: Some("nobody decided before the deadline".to_owned()),
         answers: Vec::new(),
+        remember: None,
     })];
     let waits = locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people);
     let mut change = log::TaskChange::default();

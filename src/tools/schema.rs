@@ -203,7 +203,7 @@ fn check_value(kind: Kind, value: &mut Value, place: &str, faults: &mut Vec<Stri
 fn unpack(value: &mut Value) {
     if let Value::String(text) = value
         && text.trim_start().starts_with(['[', '{'])
-        && let Ok(inner) = super::arguments::tolerant(text)
+        && let Ok(inner) = crate::domain::arguments::tolerant(text)
     {
         *value = inner;
     }

@@ -334,3 +334,58 @@ fn the_list_of_settings_names_every_variable_and_no_other() {
     listed.remove("JOURNEYMAN_CONFIG");
     assert_eq!(listed, known);
 }
+
+#[test]
+fn rules_are_read_whole_and_their_examples_are_tried() {
+    let settings = load_file(
+        r#"
+        [[rules]]
+        prefix = ["npm", ["publish", "unpublish"]]
+        decision = "deny"
+        reason = "the release pipeline publishes"
+        match = ["npm publish", "cd web && npm --tag next publish"]
+        not_match = ["npm run publish"]
+
+        [[rules]]
+        paths = ["/srv"]
+        decision = "ask"
+        reviewer = false
+        match = ["ls /srv/x"]
+    "#,
+        &[],
+    )
+    .unwrap();
+    let read: Vec<_> =
+        settings.rules.iter().map(|rule| (journeyman::agent::rules::name(rule), rule.reviewer)).collect();
+    assert_eq!(read, [("deny: npm publish|unpublish".to_owned(), true), ("ask: /srv".to_owned(), false)]);
+}
+
+#[test]
+fn what_is_wrong_with_a_rule_is_told_with_its_number() {
+    let rule = |rest: &str| load_file(&format!("[[rules]]\n{rest}"), &[]).unwrap_err();
+    for (rest, expected) in [
+        ("decision = \"ask\"", "has neither `prefix` nor `paths`"),
+        ("prefix = [\"git\"]\ndecision = \"ask\"\nreasn = \"x\"", "unknown key `reasn`: did you mean `reason`?"),
+        ("prefix = [\"git\", \"\"]\ndecision = \"ask\"", "`prefix` and `paths` may hold no empty word"),
+        ("prefix = [[]]\ndecision = \"ask\"", "`prefix` and `paths` may hold no empty word"),
+        ("paths = [\".ssh\"]\ndecision = \"ask\"", "the path \".ssh\" must begin with / or ~"),
+        (
+            "prefix = [\"/bin/git\"]\ndecision = \"ask\"",
+            "\"/bin/git\" must be a program's name alone, without its directory or arguments",
+        ),
+        ("prefix = [\"git\"]\ndecision = \"ask\"\nmatch = 3", "`match` must be a list of command lines"),
+        (
+            "prefix = [\"git\", \"push\"]\ndecision = \"deny\"\nmatch = [\"git pull\"]",
+            "\"deny: git push\" does not match its example \"git pull\"",
+        ),
+        (
+            "prefix = [\"git\"]\ndecision = \"allow\"\nnot_match = [\"ls | xargs git add\"]",
+            "\"allow: git\" matches \"ls | xargs git add\", which its `not_match` says it does not",
+        ),
+    ] {
+        assert_eq!(rule(rest), format!("`rules` in FILE: rule 1: {expected}"));
+    }
+    assert!(rule("prefix = [\"git\"]\ndecision = \"maybe\"").contains("rule 1: unknown variant `maybe`"));
+    assert!(rule("prefix = [\"git\"]").contains("missing field `decision`"));
+    assert!(load_file("rules = 3", &[]).unwrap_err().contains("write each rule as [[rules]]"));
+}

@@ -4,30 +4,12 @@ use super::super::ChangedFile;
 use crate::domain::{
     brief::Prohibition,
     check::{Finding, FindingKind, Severity},
+    rule::STEERING_PATHS,
 };
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::sync::LazyLock;
 
-const EVERYWHERE: &[&str] = &[
-    ".github/workflows/**",
-    ".github/actions/**",
-    "**/CODEOWNERS",
-    ".gitlab-ci.yml",
-    ".gitlab/ci/**",
-    ".circleci/**",
-    "azure-pipelines.yml",
-    "bitbucket-pipelines.yml",
-    "Jenkinsfile",
-    ".woodpecker/**",
-    ".gitea/workflows/**",
-    ".forgejo/workflows/**",
-    "**/.gitattributes",
-    ".gitmodules",
-    ".husky/**",
-    ".pre-commit-config.yaml",
-];
-
-static ALWAYS: LazyLock<GlobSet> = LazyLock::new(|| set(EVERYWHERE.iter().copied()));
+static ALWAYS: LazyLock<GlobSet> = LazyLock::new(|| set(STEERING_PATHS.iter().copied()));
 
 /// Globs that cannot be read are left out.
 fn set<'a>(globs: impl Iterator<Item = &'a str>) -> GlobSet {

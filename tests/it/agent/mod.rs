@@ -10,3 +10,4 @@ mod random;
 mod review;
 mod spend;
 mod structured;
+mod rules;

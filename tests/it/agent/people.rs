@@ -30,8 +30,15 @@ fn asked(play: &mut Play) -> ApprovalId {
 
 fn resolve(play: &mut Play, approval: ApprovalId, decision: Decision, answers: &[&str]) {
     let answers = answers.iter().map(|&answer| answer.to_owned()).collect();
-    let data =
-        EventData::ApprovalResolved { approval, decision, author: "a".into(), plan: Vec::new(), note: None, answers };
+    let data = EventData::ApprovalResolved {
+        approval,
+        decision,
+        author: "a".into(),
+        plan: Vec::new(),
+        note: None,
+        answers,
+        remember: None,
+    };
     play.record(data, None);
 }
 

@@ -8,6 +8,7 @@ use journeyman::{
         event::{CacheUse, PromptHead},
         item::{Reply, Wire},
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
+        rule::Rules,
         tool::{ToolCall, ToolOutcome},
         usage::TokenUsage,
     },
@@ -23,6 +24,8 @@ pub(super) struct Play {
     pub(super) log: Vec<(Event, Option<Private>)>,
     /// What the working copy would be seen to be.
     pub(super) tree: char,
+    /// Pinned with the brief.
+    pub(super) rules: Option<Rules>,
 }
 
 pub(super) fn spec(changes: serde_json::Value) -> TaskSpec {
@@ -91,7 +94,7 @@ impl Play {
         };
         let session = Session::start(&created).unwrap();
         let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer: None };
-        let mut play = Self { session, facts, now, log: vec![(created, None)], tree: '0' };
+        let mut play = Self { session, facts, now, log: vec![(created, None)], tree: '0', rules: None };
         play.status(Status::Running);
         play
     }
@@ -158,6 +161,7 @@ impl Play {
                         packages: Vec::new(),
                         prohibitions: Vec::new(),
                         facts: None,
+                        rules: self.rules.clone(),
                     };
                     self.record(data, Some(private));
                 }

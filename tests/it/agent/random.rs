@@ -295,7 +295,15 @@ impl World<'_> {
                 };
                 let (plan, answers) = (Vec::new(), vec!["yes".to_owned()]);
                 let author = "a".to_owned();
-                let data = EventData::ApprovalResolved { approval, decision, author, plan, note: None, answers };
+                let data = EventData::ApprovalResolved {
+                    approval,
+                    decision,
+                    author,
+                    plan,
+                    note: None,
+                    answers,
+                    remember: None,
+                };
                 self.play.record(data, None);
             }
         }

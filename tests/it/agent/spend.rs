@@ -100,6 +100,7 @@ fn other_words_want_another_approval_of_the_plan_and_a_resume_does_not() {
             plan: Vec::new(),
             note: None,
             answers: Vec::new(),
+            remember: None,
         };
         play.record(resolved, None);
         let run = play.session.run + 1;
