@@ -9,7 +9,7 @@ use super::session::{
 use super::structured::OutputUse;
 use crate::domain::{
     Event, EventData, Item, Oid, Phase, Private, Seq, Status,
-    approval::Decision,
+    approval::{Decision, Remember},
     event::{CacheUse, LimitKind, PromptSeen},
     item::Reply,
     task::{Control, ForkedFrom, OnBusy},
@@ -79,6 +79,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.drained = session.status == Status::Running && *status == Status::Queued;
             if *status == Status::Running {
                 session.had_copy = session.briefed.is_some();
+                session.background.clear();
                 session.running_since = Some(event.at);
                 session.error = None;
             }
@@ -178,7 +179,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call && !p.completed) {
                 pending.completed = true;
-                if *outcome == ToolOutcome::Denied && effect(&pending.call.tool) != ToolEffect::Plans {
+                let for_a_plan = *outcome == ToolOutcome::Denied && !super::prompt::is_by_rule_or_people(output);
+                if for_a_plan && effect(&pending.call.tool) != ToolEffect::Plans {
                     session.used.refusals += 1;
                 }
                 let done = pending.call.clone();
@@ -190,6 +192,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 if *outcome == ToolOutcome::Ok && session.created.len() < CREATED_MAX {
                     session.created.extend(created(&done));
                 }
+                super::background::fold(session, &done, output);
                 session.ledger.completed(&done, *outcome, *exit_code, output);
                 session.push_item(Item::Result { call: call.clone(), output: output.clone() });
             }
@@ -231,7 +234,10 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             let planning = |c: &&PendingCall| !c.completed && effect(&c.call.tool) == ToolEffect::Plans;
             session.plan_call = session.calls.iter().find(planning).map(|c| c.call.call.clone());
         }
-        EventData::ApprovalResolved { approval, decision, plan, note, answers, .. } => {
+        EventData::ApprovalResolved { approval, decision, plan, note, answers, remember, .. } => {
+            if *remember == Some(Remember::Task) {
+                session.remember(*approval, *decision);
+            }
             if let Some(pending) = session.plan_approval.as_mut().filter(|p| p.id == *approval) {
                 pending.decision = Some((*decision, plan.clone(), note.clone()));
             }
@@ -259,6 +265,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         }
         EventData::Recovered { .. } => {
             lose_call(session);
+            session.background.clear();
             let text = match private {
                 Some(Private::Told { text }) => Some(text.clone()),
                 _ => None,
@@ -374,6 +381,9 @@ fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str>) {
     session.unpriced = false;
     session.spent_usd = 0.0;
     session.seen = None;
+    // What people decided was for the other task, and its processes are not here.
+    session.remembered.clear();
+    session.background.clear();
     // A question that was put to people of the other task.
     session.plan_approval.take_if(|approval| approval.decision.is_none());
     if let Some(model) = model {
@@ -400,6 +410,7 @@ fn rewind(session: &mut Session) {
     session.added_bytes = start.added_bytes;
     session.ledger.clone_from(&start.ledger);
     session.asked.clear();
+    session.background.clear();
     match &start.replaced {
         Some(items) => session.items.clone_from(items),
         None => session.items.truncate(start.items),

@@ -1,13 +1,19 @@
 //! The plan gate: work is shaped by a plan first, and nothing is blocked by the want of one. Where people
-//! approve plans, nothing is changed before they have.
+//! approve plans, nothing is changed before they have. What a rule denies is not run, and what people are asked about
+//! waits for them.
 
-use super::{prompt, session::Session};
+use super::{
+    prompt,
+    rules::{self, Found},
+    session::{Asked, Session},
+};
 use crate::domain::{
     approval::Decision,
     plan::{PlanOrigin, PlanStep, Planning, StepStatus},
     task::Mode,
     tool::{ToolCall, ToolEffect, effect},
 };
+use std::borrow::Cow;
 
 /// Refusals after which the server records the model's own words as the plan.
 const REFUSALS_MAX: u32 = 2;
@@ -15,24 +21,46 @@ const REFUSALS_MAX: u32 = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Gate {
     Open,
-    Denied(&'static str),
+    Denied(Cow<'static, str>),
     /// This plan is recorded, and the gate is asked again.
     PlanFor(Planning),
     /// This plan is put to people, and the gate is asked again when they have decided.
     AskFor(Planning),
+    /// People are asked about this call first.
+    AskAbout(Vec<Found>),
     /// People have not decided yet.
     Wait,
 }
 
-/// Whether a call may run. Reading and planning always may; edits need a plan, and so does a
-/// command once commands have changed files without one.
+/// Whether a call may run: the plan's gate, and within it the rules' and people's.
 pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
     let effect = effect(&call.tool);
     match (effect, session.spec.mode) {
-        (ToolEffect::Edits, Mode::Answer) => return Gate::Denied(prompt::NO_EDITS_ANSWER),
-        (ToolEffect::Edits, Mode::Plan) => return Gate::Denied(prompt::NO_EDITS_PLAN),
-        _ => {}
+        (ToolEffect::Edits, Mode::Answer) => return Gate::Denied(prompt::NO_EDITS_ANSWER.into()),
+        (ToolEffect::Edits, Mode::Plan) => return Gate::Denied(prompt::NO_EDITS_PLAN.into()),
+        (ToolEffect::Edits | ToolEffect::Runs, _) => {}
+        (ToolEffect::Reads | ToolEffect::Plans | ToolEffect::Asks, _) => return Gate::Open,
     }
+    let asked = session.asked.iter().find(|asked| asked.call == call.call);
+    if let Some(Asked { decided: Some(decided), .. }) = asked
+        && decided.decision != Decision::Approve
+    {
+        return Gate::Denied(prompt::not_approved(decided).into());
+    }
+    let judgement = rules::judge(session, call);
+    if let Some(found) = &judgement.denied {
+        return Gate::Denied(prompt::denied_by_rule(found).into());
+    }
+    match (planned(session, effect), asked) {
+        (Gate::Open, Some(Asked { decided: None, .. })) => Gate::Wait,
+        (Gate::Open, None) if !judgement.asks.is_empty() => Gate::AskAbout(judgement.asks),
+        (gate, _) => gate,
+    }
+}
+
+/// Reading and planning always may; edits need a plan, and so does a command once commands have changed files
+/// without one.
+fn planned(session: &Session, effect: ToolEffect) -> Gate {
     let needs_plan = match effect {
         ToolEffect::Edits => true,
         ToolEffect::Runs => session.changed_in_run() && session.spec.mode != Mode::Answer,
@@ -48,7 +76,7 @@ pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
         return Gate::Open;
     }
     if session.used.refusals < REFUSALS_MAX {
-        return Gate::Denied(prompt::PLAN_FIRST);
+        return Gate::Denied(prompt::PLAN_FIRST.into());
     }
     Gate::PlanFor(own_plan(session))
 }
@@ -57,14 +85,14 @@ pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
 fn approved(session: &Session) -> Gate {
     let Some(approval) = &session.plan_approval else {
         return if session.used.refusals < REFUSALS_MAX {
-            Gate::Denied(prompt::APPROVED_PLAN_FIRST)
+            Gate::Denied(prompt::APPROVED_PLAN_FIRST.into())
         } else {
             Gate::AskFor(own_plan(session))
         };
     };
     match &approval.decision {
         None => Gate::Wait,
-        Some((Decision::Deny, ..)) => Gate::Denied(prompt::PLAN_NOT_APPROVED),
+        Some((Decision::Deny, ..)) => Gate::Denied(prompt::PLAN_NOT_APPROVED.into()),
         Some((_, edited, _)) => match &session.planning {
             // The server's own plan came back changed; a model's is taken over with its call.
             Some(planning) if planning.origin == PlanOrigin::Server && !edited.is_empty() => {

@@ -1,7 +1,10 @@
 //! What the model reads from the server: instructions, the opening of a conversation, and the
 //! server's own words in its course. Texts lie beside this file as Markdown.
 
-use super::session::{Decided, Session};
+use super::{
+    rules::Found,
+    session::{Decided, Session},
+};
 use crate::domain::{
     Item, TaskSpec,
     approval::Decision,
@@ -11,7 +14,7 @@ use crate::domain::{
     plan::{PlanStep, Planning, StepStatus},
     task::{Mode, NetworkMode},
 };
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 /// The instructions that new tasks start with; a task keeps those it started with.
 pub const INSTRUCTIONS: &str = include_str!("prompts/instructions.md");
@@ -158,6 +161,51 @@ pub fn crash_text(after: crate::domain::event::RecoveredAfter) -> String {
         "interrupted: {why} while this call ran; outcome unknown. It may have had none, some or all of its effect. \
          Look at the state of the files before you repeat it."
     )
+}
+
+/// How refusals begin that came by a rule or by a person, and not for want of a plan.
+const BY_RULE: &str = "denied: a rule of this server forbids ";
+const BY_PEOPLE: &str = "denied: not approved.";
+
+/// A call that a rule denies.
+pub(super) fn denied_by_rule(found: &Found) -> String {
+    let why = found.reason.as_ref().map_or_else(String::new, |reason| format!(" ({})", reason.trim_end_matches('.')));
+    format!(
+        "{BY_RULE}`{}`{why}. Nothing of the call was run. Reach the goal without it; where that is not possible, leave it \
+         out and say so in your last words. Do not run the same in another wrapping.",
+        found.key
+    )
+}
+
+/// A call that people, a reviewer or a deadline have refused.
+pub(super) fn not_approved(decided: &Decided) -> String {
+    let note =
+        decided.note.as_ref().map_or_else(String::new, |note| format!(" It is said: {}.", note.trim_end_matches('.')));
+    format!(
+        "{BY_PEOPLE}{note} Nothing of the call was run. Go on without it, or finish by saying what keeps you from the goal. \
+         Do not run the same in another wrapping."
+    )
+}
+
+/// Whether a refusal says nothing of a plan.
+pub(super) fn is_by_rule_or_people(output: &str) -> bool {
+    output.starts_with(BY_RULE) || output.starts_with(BY_PEOPLE)
+}
+
+/// What the model is told of processes that ended with their workspace; none where none ran.
+pub fn processes_lost(background: &BTreeMap<u32, String>) -> Option<String> {
+    if background.is_empty() {
+        return None;
+    }
+    let mut text = String::from(
+        "The workspace was closed meanwhile and is opened again. These processes in the background have ended with it; \
+         start again what you still need:",
+    );
+    for (process, command) in background {
+        let line: String = command.lines().next().unwrap_or_default().chars().take(STEP_CHARS_MAX).collect();
+        let _ = write!(text, "\n- process {process}: `{line}`");
+    }
+    Some(text)
 }
 
 /// What the model is told of limits that come near: each with what is used of how much.

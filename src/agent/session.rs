@@ -9,6 +9,7 @@ use super::{
     ledger::Ledger,
     progress::Progress,
     review::{Reviewed, SentBack},
+    rules,
     structured::OutputUse,
 };
 use crate::domain::{
@@ -436,6 +437,14 @@ impl Session {
     /// How long the present run has been running.
     pub fn ran(&self, now: Timestamp) -> Duration {
         self.used.ran + self.running_since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// The like of what an approval was asked about is not asked again in this task.
+    pub(super) fn remember(&mut self, approval: ApprovalId, decision: Decision) {
+        let Some(asked) = self.asked.iter().find(|asked| asked.id == approval) else { return };
+        let Some(pending) = self.calls.iter().find(|pending| pending.call.call == asked.call) else { return };
+        let asks = rules::judge(self, &pending.call).asks;
+        self.remembered.extend(asks.into_iter().map(|found| (found.key, decision)));
     }
 
     /// What the task's row shows besides its columns.

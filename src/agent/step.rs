@@ -11,6 +11,7 @@ use super::{
     intent::announces_more,
     prompt,
     review::{self, Room},
+    rules::Found,
     session::{Asked, CheckpointRef, LastWords, Session},
     structured::succeed,
 };
@@ -50,6 +51,8 @@ pub enum Step {
     AskApproval(ToolCall),
     /// Put this call's questions to people and wait; the call is answered when they have.
     AskPeople(ToolCall),
+    /// Put this call, which rules ask about, to people and wait; it runs or is refused when they have decided.
+    AskAbout { call: ToolCall, asks: Vec<Found> },
     /// Put this plan, which no call brought, to people and wait.
     AskApprovalOf(Planning),
     /// Begin the conversation anew with a summary of so many tokens at most.
@@ -121,9 +124,12 @@ fn next_call(session: &Session) -> Option<Step> {
     let first = session.calls.iter().position(|c| !c.completed)?;
     let pending = &session.calls[first];
     match gate::gate(session, &pending.call) {
-        Gate::Denied(text) => return Some(Step::Record(refused(&pending.call, pending.started, text))),
+        Gate::Denied(text) => return Some(Step::Record(refused(&pending.call, pending.started, &text))),
         Gate::PlanFor(planning) => return Some(Step::Record(planned(planning))),
         Gate::AskFor(planning) => return Some(Step::AskApprovalOf(planning)),
+        // The wait may be long: what earlier calls changed is kept first.
+        Gate::AskAbout(_) if session.dirty => return Some(Step::Checkpoint),
+        Gate::AskAbout(asks) => return Some(Step::AskAbout { call: pending.call.clone(), asks }),
         Gate::Wait => return Some(Step::Wait(WaitingFor::Approval)),
         Gate::Open => {}
     }

@@ -126,6 +126,7 @@ impl Driver {
             Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
             Step::AskApproval(call) => return self.ask_approval(&call).await,
             Step::AskPeople(call) => return self.ask_people(&call).await,
+            Step::AskAbout { call, asks } => return self.ask_about(&call, &asks).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
             Step::Compact { max_output_tokens } => return self.compact(max_output_tokens).await,
             Step::Checkpoint => return self.checkpoint().await,
@@ -160,6 +161,7 @@ impl Driver {
         let survived = self.copy.survives().await;
         let session = &self.journal.session;
         let had_copy = session.had_copy;
+        let ended = agent::prompt::processes_lost(&session.background);
         if session.status == Status::Queued {
             let (drained, lost) = (session.drained, had_copy && !survived);
             self.journal
@@ -176,6 +178,9 @@ impl Driver {
             for call in in_doubt {
                 self.answer(&call, ToolOutcome::Interrupted, agent::prompt::crash_text(after));
             }
+        }
+        if let Some(text) = ended {
+            self.journal.record(EventData::MessageDeveloper { text }, None);
         }
         self.journal.commit().await
     }
@@ -266,7 +271,7 @@ impl Driver {
     }
 
     /// Asks people by a row of their pending list and lets the task rest.
-    async fn ask(&mut self, kind: ApprovalKind, call: Option<CallId>, subject: &str) -> Result<Flow, Halt> {
+    pub(super) async fn ask(&mut self, kind: ApprovalKind, call: Option<CallId>, subject: &str) -> Result<Flow, Halt> {
         let id: ApprovalId = clock::new_id();
         let spec = &self.journal.session.spec;
         let span = spec.approval_deadline_seconds.map_or(APPROVAL_DEADLINE, |span| Duration::from_secs(span.into()));

@@ -5,6 +5,7 @@
 //! [`drive`](Runner::drive).
 
 mod analyse;
+mod approve;
 mod beside;
 mod blobs;
 mod budget;

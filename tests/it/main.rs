@@ -40,6 +40,7 @@ mod queue;
 mod replicas;
 mod repository;
 mod review;
+mod rules;
 mod run;
 mod scripted;
 mod scrubbed;

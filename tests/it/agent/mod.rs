@@ -1,5 +1,6 @@
 //! The pure loop by tables: no I/O, no time but the test's own.
 
+mod approvals;
 mod circles;
 mod compaction;
 mod ends;

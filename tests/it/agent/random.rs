@@ -6,13 +6,15 @@ use journeyman::{
     agent::{
         Reviewer, Session, Step, compact, next_step,
         review::{self, Room},
+        rules,
     },
     domain::{
         ApprovalId, EventData, Phase, Private, Status, Timestamp, WaitingFor,
-        approval::{ApprovalKind, Decision},
+        approval::{ApprovalKind, Decision, Remember},
         event::RecoveredAfter,
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
         review::{ReviewFinding, ReviewSeverity},
+        rule::CommandRule,
         task::{Control, OnBusy},
         tool::{ToolCall, ToolOutcome},
         usage::TokenUsage,
@@ -140,6 +142,7 @@ impl World<'_> {
                 self.begin(&call);
                 self.ask(ApprovalKind::Question, Some(&call));
             }
+            Step::AskAbout { call, .. } => self.ask(ApprovalKind::Command, Some(&call)),
             Step::Wait(waiting_for) => self.wait(waiting_for),
             Step::RunChecks { last } => {
                 let names = ["a", "b", "c"];
@@ -302,7 +305,7 @@ impl World<'_> {
                     plan,
                     note: None,
                     answers,
-                    remember: None,
+                    remember: self.chance(3).then_some(Remember::Task),
                 };
                 self.play.record(data, None);
             }
@@ -315,19 +318,24 @@ impl World<'_> {
 #[test]
 fn whatever_happens_a_run_ends_within_its_limits_with_every_call_answered_once() {
     let config = Config { cases: 1_000, failure_persistence: None, ..Config::default() };
-    let approvals = ["never", "plan", "always"];
+    let approvals = ["never", "plan", "on_risk", "always"];
+    let own: Vec<CommandRule> = serde_json::from_value(json!([
+        { "prefix": ["make", "1"], "decision": "ask" }, { "prefix": ["make", "2"], "decision": "deny" },
+    ]))
+    .unwrap();
     let modes = ["auto", "change", "answer", "plan"];
     TestRunner::new(config)
         .run(&vec(any::<u8>(), 0..900), |bytes| {
             let choice = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
             let changes = json!({
-                "approval": approvals[choice(0) % 3], "mode": modes[choice(1) % 4],
+                "approval": approvals[choice(0) % 4], "mode": modes[choice(1) % 4],
                 "limits": {
                     "turns": TURNS, "refinements": REFINEMENTS, "tokens": TOKENS,
                     "wall_seconds": if choice(2) % 4 == 0 { 40 } else { 7_200 },
                 },
             });
             let mut play = Play::new(changes);
+            play.rules = rules::pinned(play.session.spec.approval, &own);
             play.facts.window_tokens = [4_000, 128_000][choice(3) % 2];
             play.facts.reviewer = (choice(4) % 2 == 0).then_some(REVIEWER);
             let mut world = World { play, bytes: bytes.iter(), decided: Vec::new(), asked: None, approvals: 0 };
