@@ -234,6 +234,15 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             let planning = |c: &&PendingCall| !c.completed && effect(&c.call.tool) == ToolEffect::Plans;
             session.plan_call = session.calls.iter().find(planning).map(|c| c.call.call.clone());
         }
+        EventData::ApprovalReviewed { call, usage, cost_usd, .. } => {
+            session.approver_asked.push(call.clone());
+            session.used.approver_calls += 1;
+            if usage.total() > 0 {
+                session.used.model_calls += 1;
+                session.usage.model_calls += 1;
+                spend(session, *usage, *cost_usd);
+            }
+        }
         EventData::ApprovalResolved { approval, decision, plan, note, answers, remember, .. } => {
             if *remember == Some(Remember::Task) {
                 session.remember(*approval, *decision);
@@ -410,6 +419,7 @@ fn rewind(session: &mut Session) {
     session.added_bytes = start.added_bytes;
     session.ledger.clone_from(&start.ledger);
     session.asked.clear();
+    session.approver_asked.clear();
     session.background.clear();
     match &start.replaced {
         Some(items) => session.items.clone_from(items),
@@ -470,6 +480,7 @@ fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost
     session.added_bytes = 0;
     session.ledger.replied();
     session.asked.clear();
+    session.approver_asked.clear();
     session.calls =
         reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
     if !reply.text.trim().is_empty() {

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: the same log gives the same step on any machine. Prompts are
 //! the Markdown files in `prompts`. Start with [`step`].
 
+pub mod approver;
 mod background;
 mod budget;
 mod circles;

@@ -12,7 +12,7 @@ use crate::domain::{
     check::Check,
     event::LimitKind,
     plan::{PlanStep, Planning, StepStatus},
-    task::{Mode, NetworkMode},
+    task::{ApprovalPolicy, Mode, NetworkMode},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -78,6 +78,20 @@ pub fn facts(spec: &TaskSpec, checks: &[Check], prohibitions: &[Prohibition]) ->
     }
     forbids(prohibitions, &mut text);
     text
+}
+
+/// What a new task's facts say of the people who are asked.
+pub fn asks(policy: ApprovalPolicy) -> &'static str {
+    match policy {
+        ApprovalPolicy::Never | ApprovalPolicy::Plan => "",
+        ApprovalPolicy::OnRisk => {
+            "A person is asked before commands that reach out of the workspace (pushing, publishing, remote machines, the \
+             network, secrets) and before changes of CI files, which can take long: none of these without need.\n"
+        }
+        ApprovalPolicy::Always => {
+            "A person is asked before every command and every edit, which can take long: few and whole ones. Reading is free.\n"
+        }
+    }
 }
 
 /// Only where the brief found it: what an earlier build began says nothing of it.

@@ -142,6 +142,8 @@ pub struct RunUse {
     /// What reviews have sent back.
     pub sent_back: SentBack,
     pub output: OutputUse,
+    /// Calls about which the reviewer was asked.
+    pub approver_calls: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -187,6 +189,8 @@ pub struct Session {
     pub plan_call: Option<CallId>,
     /// What was asked for calls of the last reply.
     pub asked: Vec<Asked>,
+    /// The calls of the last reply about which a model was asked.
+    pub approver_asked: Vec<CallId>,
     /// What people have decided for the rest of the task, by what it is about.
     pub remembered: BTreeMap<String, Decision>,
     /// Processes in the background, each with its command, as far as is known.
@@ -302,6 +306,7 @@ impl Session {
             plan_approval: None,
             plan_call: None,
             asked: Vec::new(),
+            approver_asked: Vec::new(),
             remembered: BTreeMap::new(),
             background: BTreeMap::new(),
             last_said: String::new(),

@@ -247,6 +247,7 @@ fn start_worker(
         known_caps: KnownCaps::default(),
         analyses: Analyses::default(),
         rules: settings.rules.clone().into(),
+        approver: settings.models.of(CallRole::Approval).map(|model| model.name().to_owned()),
     });
     let reconciler = Reconciler::new(
         parts.store.clone(),

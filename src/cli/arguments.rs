@@ -212,6 +212,9 @@ pub enum TaskCommand {
         approval: Option<String>,
         #[arg(long)]
         note: Option<String>,
+        /// Decide the like of it for the rest of the task, too
+        #[arg(long)]
+        remember: bool,
     },
     /// Deny what a task is waiting for
     Deny {
@@ -220,6 +223,9 @@ pub enum TaskCommand {
         approval: Option<String>,
         #[arg(long)]
         note: Option<String>,
+        /// Decide the like of it for the rest of the task, too
+        #[arg(long)]
+        remember: bool,
     },
     /// Answer a task's questions, one answer each
     Answer {

@@ -37,13 +37,13 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
         }
         TaskCommand::Cancel { task } => act(&api, &mut output, &task, "cancel", &json!({}), "cancelling").await,
         TaskCommand::Retry { task } => act(&api, &mut output, &task, "retry", &json!({}), "queued again").await,
-        TaskCommand::Approve { task, approval, note } => {
+        TaskCommand::Approve { task, approval, note, remember } => {
             let body = json!({ "decision": "approve" });
-            decide(&api, &mut output, &task, approval, with_note(body, note), "approved").await
+            decide(&api, &mut output, &task, approval, with_words(body, note, remember), "approved").await
         }
-        TaskCommand::Deny { task, approval, note } => {
+        TaskCommand::Deny { task, approval, note, remember } => {
             let body = json!({ "decision": "deny" });
-            decide(&api, &mut output, &task, approval, with_note(body, note), "denied").await
+            decide(&api, &mut output, &task, approval, with_words(body, note, remember), "denied").await
         }
         TaskCommand::Answer { task, answers, approval } => {
             let body = json!({ "decision": "answer", "answers": answers });
@@ -168,9 +168,12 @@ async fn decide(
     act(api, output, task, &format!("approvals/{}", path_word(&approval)?), &body, done).await
 }
 
-fn with_note(mut body: Value, note: Option<String>) -> Value {
+fn with_words(mut body: Value, note: Option<String>, remember: bool) -> Value {
     if let Some(note) = note {
         body["note"] = json!(note);
+    }
+    if remember {
+        body["remember"] = json!("task");
     }
     body
 }

@@ -27,6 +27,8 @@ pub struct Models {
 pub enum CallRole {
     Review,
     Learning,
+    /// Decides what rules about commands ask, as far as they let it.
+    Approval,
 }
 
 /// One model: how it is reached, and what only this house decides about it.
@@ -277,7 +279,8 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
         .map(|role| match role.as_str() {
             "review" => Ok(CallRole::Review),
             "learning" => Ok(CallRole::Learning),
-            _ => Err(at(format!("`roles`: \"{role}\" must be review or learning"))),
+            "approval" => Ok(CallRole::Approval),
+            _ => Err(at(format!("`roles`: \"{role}\" must be review, learning or approval"))),
         })
         .collect();
     if let Some(window) = entry.remove("window") {

@@ -307,6 +307,17 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call: Option<CallId>,
     },
+    /// A model was asked first whether a call may run.
+    #[serde(rename = "approval.reviewed")]
+    ApprovalReviewed {
+        call: CallId,
+        model: String,
+        /// Absent: it left it to people, or gave nothing that counts.
+        decision: Option<Decision>,
+        reason: String,
+        usage: TokenUsage,
+        cost_usd: Option<f64>,
+    },
     #[serde(rename = "approval.resolved")]
     ApprovalResolved {
         approval: ApprovalId,
@@ -392,6 +403,7 @@ impl EventData {
             Self::OutputRequested { .. } => "output.requested",
             Self::ReviewCompleted { .. } => "review.completed",
             Self::ApprovalRequested { .. } => "approval.requested",
+            Self::ApprovalReviewed { .. } => "approval.reviewed",
             Self::ApprovalResolved { .. } => "approval.resolved",
             Self::Compaction { .. } => "compaction",
             Self::Checkpoint { .. } => "checkpoint",

@@ -45,14 +45,14 @@ impl Driver {
         let brief = self.brief(&base).await?;
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
-        let facts = Some(prompt::facts(spec, checks, &brief.prohibitions));
+        let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
         let private = Private::Brief {
             head: self.head().await?,
             text: self.deps.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
             prohibitions: brief.prohibitions,
-            facts,
+            facts: Some(facts),
             rules: rules::pinned(self.journal.session.spec.approval, &self.deps.rules),
         };
         let data = EventData::BriefReady {

@@ -54,6 +54,8 @@ pub struct Deps {
     pub analyses: Analyses,
     /// The operator's rules about commands.
     pub rules: Arc<[CommandRule]>,
+    /// The model that is asked before people are, where there is one.
+    pub approver: Option<String>,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.

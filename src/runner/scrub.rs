@@ -28,7 +28,7 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
             known.text(&mut check.command);
         }),
         EventData::MessageAssistant { text, .. } | EventData::Reasoning { summary: text } => all.text(text),
-        EventData::ModelRetried { reason, .. } => all.text(reason),
+        EventData::ModelRetried { reason, .. } | EventData::ApprovalReviewed { reason, .. } => all.text(reason),
         EventData::TaskStatus { error: Some(error), .. } => all.text(&mut error.message),
         EventData::ToolStarted { arguments, .. } => all.json(arguments),
         EventData::PlanUpdated { planning } => all.planning(planning),

@@ -69,6 +69,8 @@ pub struct NewTask {
     pub checks: Option<Vec<CheckInput>>,
     #[serde(default, deserialize_with = "optional_object")]
     pub limits: Option<LimitsPatch>,
+    /// What people are asked before it happens: nothing (`never`, default), the plan, what rules call a risk, or the
+    /// plan and every command and edit.
     #[serde(default)]
     pub approval: Option<ApprovalPolicy>,
     /// Seconds that people have to decide or to answer, from 1 to 2,592,000 (30 days); absent: a day.

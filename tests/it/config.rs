@@ -295,7 +295,7 @@ fn what_is_wrong_with_a_model_is_told_with_its_name() {
         ("api = \"grpc\"", "`api`: \"grpc\" must be responses, chat or messages"),
         ("key_env = \"NOPE\"", "`key_env` names NOPE, which is not set"),
         ("key = \"a\"\nkey_file = \"/b\"", "give one of `key`, `key_env` and `key_file`"),
-        ("roles = [\"boss\"]", "`roles`: \"boss\" must be review or learning"),
+        ("roles = [\"boss\"]", "`roles`: \"boss\" must be review, learning or approval"),
         ("model = 3", "`model` must be a text"),
     ] {
         assert_eq!(model(rest).unwrap_err(), format!("`models` in FILE: model \"m\": {expected}"));

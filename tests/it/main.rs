@@ -7,6 +7,7 @@ mod agent;
 mod analysis;
 mod api;
 mod approvals;
+mod approver;
 mod architecture;
 mod archives;
 mod baseline;

@@ -1,7 +1,6 @@
 //! Whether a network tool is only used on the loopback, as when a server that was just started is looked at.
 
 use super::shell::{Known, Word};
-use std::net::IpAddr;
 
 /// Options of curl, wget and netcat whose next word names no host.
 const VALUES: &[&str] = &[
@@ -111,6 +110,14 @@ fn is_loopback(text: &str) -> bool {
         Some(inner) => inner.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    let address = || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-    !authority.contains(['@', '\\']) && (host == "localhost" || address())
+    !authority.contains(['@', '\\']) && is_local(host)
+}
+
+/// `localhost`, 127.0.0.0/8 in full, and the addresses that stand for the own machine.
+fn is_local(host: &str) -> bool {
+    let of_127 = || {
+        let parts: Vec<&str> = host.split('.').collect();
+        parts.len() == 4 && parts[0] == "127" && parts.iter().all(|part| part.parse::<u8>().is_ok())
+    };
+    matches!(host, "localhost" | "0.0.0.0" | "::1" | "::") || of_127()
 }

@@ -158,6 +158,9 @@ fn of_call(rules: &Rules, policy: ApprovalPolicy, call: &ToolCall) -> Vec<Found>
         }
     }
     all.extend(edits::pasted(rules, call));
+    if policy == ApprovalPolicy::Always && !matches!(call.tool.as_str(), "shell" | "write_stdin") {
+        all.push(Found::always(call.tool.clone()));
+    }
     let mut seen = BTreeSet::new();
     all.retain(|one| seen.insert((one.key.clone(), one.decision)));
     all

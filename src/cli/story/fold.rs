@@ -133,6 +133,11 @@ impl Story {
                 );
                 vec![notice("?", Tone::Warn, text)]
             }
+            EventData::ApprovalReviewed { decision: None, model, reason, .. } => {
+                vec![notice("·", Tone::Dim, format!("{} leaves it to people: {}", clean(model), clean(reason)))]
+            }
+            // What it decided is said with the decision.
+            EventData::ApprovalReviewed { .. } => Vec::new(),
             EventData::ApprovalResolved { decision, author, note, .. } => {
                 let decision = format!("{decision:?}").to_lowercase();
                 let note = note.as_deref().map(|note| format!(": {}", clean(note))).unwrap_or_default();

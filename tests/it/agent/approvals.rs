@@ -2,13 +2,14 @@
 
 use super::play::{Play, edit, shell};
 use journeyman::{
-    agent::{Step, rules},
+    agent::{Step, approver, rules},
     domain::{
         ApprovalId, EventData, Phase, Status, WaitingFor,
         approval::{ApprovalKind, Decision, Remember},
         plan::{PlanOrigin, Planning},
         rule::CommandRule,
         tool::{ToolCall, ToolOutcome},
+        usage::TokenUsage,
     },
 };
 use serde_json::json;
@@ -257,4 +258,56 @@ fn processes_that_a_wait_has_ended_are_known_by_their_commands() {
     play.status(Status::Queued);
     play.status(Status::Running);
     assert_eq!(journeyman::agent::prompt::processes_lost(&play.session.background), None);
+}
+
+#[test]
+fn a_reviewer_is_asked_once_about_a_call_and_only_so_often_in_a_run() {
+    let mut play = on_risk();
+    for number in 0..=approver::REVIEWS_MAX {
+        let step = called(&mut play, shell(&format!("git push r{number}")));
+        let Step::AskAbout { call, asks } = step else { panic!("{step:?}") };
+        let request = approver::request(&play.session, &call, &asks);
+        assert_eq!(request.is_some(), number < approver::REVIEWS_MAX);
+        if let Some(request) = request {
+            let given: serde_json::Value = serde_json::from_str(&request).unwrap();
+            assert_eq!(given["request"], "Mend it");
+            assert_eq!(given["call"]["command"], format!("git push r{number}"));
+            let data = EventData::ApprovalReviewed {
+                call: call.call.clone(),
+                model: "judge".into(),
+                decision: None,
+                reason: "not sure".into(),
+                usage: TokenUsage { input_tokens: 100, output_tokens: 10, ..TokenUsage::default() },
+                cost_usd: None,
+            };
+            let before = play.session.usage;
+            play.record(data, None);
+            let after = play.session.usage;
+            assert_eq!((after.input_tokens - before.input_tokens, after.model_calls - before.model_calls), (100, 1));
+            assert_eq!(approver::request(&play.session, &call, &asks), None);
+        }
+        let approval = asked(&mut play, &call, u128::from(number));
+        decide(&mut play, approval, Decision::Approve, None);
+        assert!(matches!(go_on(&mut play), Step::RunTools { .. }));
+        play.answer(ToolOutcome::Ok, &format!("exit code 0 in {number} ms"));
+    }
+}
+
+#[test]
+fn only_a_plain_answer_of_the_reviewer_counts() {
+    for (text, has_calls, expected) in [
+        (r#"{"decision": "approve", "reason": "x"}"#, false, Some(Decision::Approve)),
+        ("```json\n{\"decision\": \"deny\", \"reason\": \"x\"}\n```", false, Some(Decision::Deny)),
+        (r#"{"decision": "approve", "reason": "x"}"#, true, None),
+        (r#"{"decision": "ask", "reason": "x"}"#, false, None),
+        (r#"{"decision": "Approve", "reason": "x"}"#, false, None),
+        (r#"{"decision": "approve", "reason": ""} and so on"#, false, None),
+        (r#"Sure. {"decision": "approve", "reason": "x"}"#, false, None),
+        (r#"{"decision": "approve", "reason": 3}"#, false, None),
+        (r#"{"decision": "answer", "reason": "x"}"#, false, None),
+        (r#"{"decision": ["approve"], "reason": "x"}"#, false, None),
+        ("", false, None),
+    ] {
+        assert_eq!(approver::opinion(text, has_calls).decision, expected, "{text}");
+    }
 }

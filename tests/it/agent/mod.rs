@@ -9,6 +9,6 @@ mod people;
 mod play;
 mod random;
 mod review;
+mod rules;
 mod spend;
 mod structured;
-mod rules;
