@@ -1,7 +1,10 @@
 //! The file's `[[rules]]`: each is read whole, and its examples must come out as they say.
 
 use super::{ConfigError, parse, source::Source};
-use crate::{agent::rules, domain::rule::CommandRule};
+use crate::{
+    agent::rules,
+    domain::rule::{CommandRule, Token},
+};
 use toml::{Table, Value};
 
 /// Rules, words of one prefix and examples of one rule, at most.
@@ -29,7 +32,7 @@ fn rule(mut entry: Table) -> Result<CommandRule, String> {
     let matches = examples(&mut entry, "match")?;
     let others = examples(&mut entry, "not_match")?;
     if let Some(unknown) = entry.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        let hint = parse::nearest(unknown, KEYS.into_iter());
+        let hint = parse::nearest(unknown, KEYS);
         let hint = hint.map_or("take it away".to_owned(), |nearest| format!("did you mean `{nearest}`?"));
         return Err(format!("unknown key `{unknown}`: {hint}"));
     }
@@ -39,7 +42,7 @@ fn rule(mut entry: Table) -> Result<CommandRule, String> {
             error.message()
         )
     })?;
-    let words = rule.prefix.iter().flat_map(|token| token.words()).chain(&rule.paths).chain(&rule.except_paths);
+    let words = rule.prefix.iter().flat_map(Token::words).chain(&rule.paths).chain(&rule.except_paths);
     if rule.prefix.is_empty() && rule.paths.is_empty() {
         return Err("has neither `prefix` nor `paths`".to_owned());
     }
@@ -52,7 +55,7 @@ fn rule(mut entry: Table) -> Result<CommandRule, String> {
     if let Some(path) = rule.paths.iter().chain(&rule.except_paths).find(|path| !path.starts_with(['/', '~'])) {
         return Err(format!("the path \"{path}\" must begin with / or ~"));
     }
-    let first = rule.prefix.first().map_or(&[][..], |token| token.words());
+    let first = rule.prefix.first().map_or(&[][..], Token::words);
     if let Some(program) = first.iter().find(|word| word.contains(['/', ' '])) {
         return Err(format!("\"{program}\" must be a program's name alone, without its directory or arguments"));
     }

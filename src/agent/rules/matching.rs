@@ -8,10 +8,7 @@ use crate::domain::rule::{CommandRule, Token};
 
 /// The words that a rule speaks of, as a key for commands that are alike; none where it does not speak of them.
 pub(super) fn speaks_of(rule: &CommandRule, words: &[Word]) -> Option<String> {
-    let mut key: Vec<&str> = match prefix(&rule.prefix, words) {
-        Some(key) => key,
-        None => return None,
-    };
+    let mut key = prefix(&rule.prefix, words)?;
     if !rule.paths.is_empty() {
         let named = words.iter().find(|word| names_path(rule, &word.text))?;
         if rule.prefix.is_empty() {

@@ -106,16 +106,13 @@ pub fn judge(session: &Session, call: &ToolCall) -> Judgement {
 /// What people are shown of a call that waits for them.
 pub fn subject(call: &ToolCall, asks: &[Found]) -> Value {
     let mut subject = serde_json::json!({ "call": call.call, "tool": call.tool });
-    match effect(&call.tool) {
-        ToolEffect::Edits => {
-            subject["paths"] = edits::paths(call).into_iter().collect();
-            subject["arguments"] = Value::from(shortened(&call.arguments));
-        }
-        _ => {
-            subject["command"] = Value::from(shortened(&lines(call).join("\n")));
-            if let Some(workdir) = argument(call, "workdir") {
-                subject["workdir"] = Value::from(workdir);
-            }
+    if effect(&call.tool) == ToolEffect::Edits {
+        subject["paths"] = edits::paths(call).into_iter().collect();
+        subject["arguments"] = Value::from(shortened(&call.arguments));
+    } else {
+        subject["command"] = Value::from(shortened(&lines(call).join("\n")));
+        if let Some(workdir) = argument(call, "workdir") {
+            subject["workdir"] = Value::from(workdir);
         }
     }
     if let Some(first) = asks.first() {

@@ -7,6 +7,11 @@ use journeyman::{
         task::ApprovalPolicy,
     },
 };
+use proptest::{
+    collection::vec,
+    prelude::any,
+    test_runner::{Config, TestRunner},
+};
 use serde_json::{Value, json};
 
 fn rule(rule: Value) -> CommandRule {
@@ -313,4 +318,49 @@ fn no_line_takes_long_or_breaks_the_reader() {
         rules::speaks_of(&push, &format!("{line} git push"));
     }
     assert!(since.elapsed() < std::time::Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+/// What a line can be put into so that a shell still runs it.
+fn wrapped(kind: u8, line: &str) -> String {
+    let quoted = format!("'{}'", line.replace('\'', "'\\''"));
+    match kind % 16 {
+        0 => format!("bash -c {quoted}"),
+        1 => format!("( {line} )"),
+        2 => format!("x=$({line})"),
+        3 => format!("echo \"$({line}) done\""),
+        4 => format!("if true; then {line}; fi"),
+        5 => format!("cd sub && {line} || true"),
+        6 => format!("timeout 5 sh -ec {quoted}"),
+        7 => format!("f() {{ {line}; }}; f"),
+        8 => format!("true # not this\n{line}\n# nor this"),
+        9 => format!("eval {quoted}"),
+        10 => format!("{{ {line}; }} > out 2>&1"),
+        11 => format!("while read -r x; do {line}; done < list"),
+        12 => format!("A=1 env -u B bash -lc {quoted}"),
+        13 => format!("diff <({line}) out"),
+        14 => format!("sh <<< {quoted}"),
+        _ => format!("find . -name '*.x' -exec bash -c {quoted} ';'"),
+    }
+}
+
+#[test]
+fn a_command_is_found_in_any_wrapping_of_wrappings_and_no_text_breaks_the_reader() {
+    let push = ask(&json!(["git", "push"]));
+    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    TestRunner::new(config.clone())
+        .run(&vec(any::<u8>(), 0..4), |kinds| {
+            let line = kinds.iter().fold("git push".to_owned(), |line, kind| wrapped(*kind, &line));
+            assert!(rules::speaks_of(&push, &line), "{line}");
+            let line = kinds.iter().fold("git pull".to_owned(), |line, kind| wrapped(*kind, &line));
+            assert!(!rules::speaks_of(&push, &line), "{line}");
+            Ok(())
+        })
+        .unwrap();
+    TestRunner::new(config)
+        .run(&"[a-z$(){}'\"`\\\\;&|<>~*#=! \n\t@-]{0,80}", |line| {
+            let pinned = rules::pinned(ApprovalPolicy::OnRisk, &[]).unwrap();
+            rules::of_line(&pinned, &line);
+            Ok(())
+        })
+        .unwrap();
 }
