@@ -3,9 +3,10 @@
 use super::{
     screen::{Line, Tone, clean},
     story::{self, Ending},
-    view::TaskView,
+    view::{ApprovalView, TaskView},
 };
 use crate::domain::Timestamp;
+use serde_json::Value;
 use std::time::Duration;
 
 /// One line per task: id, state, age, title.
@@ -57,6 +58,30 @@ pub fn task_page(task: &TaskView) -> Vec<Line> {
         lines.extend(story::plan(planning, 0));
     }
     lines.extend(story::ending(&Ending { task, patch: "", told: false }));
+    lines
+}
+
+/// A text of which no line end hides a part on a terminal.
+fn visible(text: &str) -> String {
+    clean(&text.replace('\r', "␍").replace('\n', "⏎ "))
+}
+
+/// What people are asked before a call runs: the call and the rule.
+pub fn pending(approvals: &[ApprovalView]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for approval in approvals {
+        let text = |name: &str| approval.subject.get(name).and_then(Value::as_str).map(visible);
+        let paths = approval.subject.get("paths").and_then(Value::as_array);
+        let paths =
+            paths.map(|paths| paths.iter().filter_map(Value::as_str).map(visible).collect::<Vec<_>>().join(", "));
+        let Some(what) = text("command").or(paths) else { continue };
+        lines.push(Line::empty());
+        lines.push(field("asks", &what));
+        let why = text("rule").map(|rule| format!("{} ({rule})", text("reason").unwrap_or_default()));
+        lines.extend(why.as_deref().map(|why| field("because", why.trim_start())));
+        lines.push(field("approval", &approval.id));
+        lines.extend(approval.deadline.as_deref().map(|deadline| field("until", deadline)));
+    }
     lines
 }
 

@@ -117,7 +117,12 @@ async fn list(
 async fn show(api: &Api, output: &mut Output, task: &str) -> anyhow::Result<Exit> {
     let raw = api.get(&format!("/v1/tasks/{}", path_word(task)?), &[]).await?;
     output.json(&raw);
-    output.lines(&table::task_page(&read_task(raw)?));
+    let view = read_task(raw)?;
+    let waits = view.waiting_for.is_some();
+    output.lines(&table::task_page(&view));
+    if waits {
+        output.lines(&table::pending(&api.pending_approvals(path_word(task)?).await?));
+    }
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@ use journeyman::{
         screen::{Line, Tone, clean, clean_block, layout, paint, width},
         story::{Ending, Story, apply_patch, ending, patch, replaced},
         table,
-        view::{EventView, TaskView},
+        view::{ApprovalView, EventView, TaskView},
     },
     domain::Timestamp,
 };
@@ -251,6 +251,26 @@ fn a_list_of_tasks_has_one_row_each() {
     let now: Timestamp = serde_json::from_value(json!("2026-03-01T12:05:30Z")).expect("a time");
     assert_eq!(shown(&table::tasks(&[task], now), None), "✔ broken before 0195e000    5 min  Mend it\n");
     assert_eq!(shown(&table::tasks(&[], now), None), "no tasks\n");
+}
+
+#[test]
+fn what_a_task_asks_is_shown_whole_before_it_is_approved() {
+    let asked: Vec<ApprovalView> = serde_json::from_value(json!([
+        {
+            "id": "0196", "kind": "command", "deadline": AT, "decision": null,
+            "subject": {
+                "command": "git push\rls\nls", "rule": "ask: git push", "reason": "it sends work to another place",
+            },
+        },
+        { "id": "0197", "kind": "command", "deadline": null, "decision": null, "subject": { "paths": ["a", "b"] } },
+        { "id": "0198", "kind": "question", "deadline": null, "decision": null, "subject": { "questions": [] } },
+    ]))
+    .unwrap();
+    let page = shown(&table::pending(&asked), None);
+    let lines: Vec<&str> = page.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines[0], "asks        git push␍ls⏎ ls", "{page}");
+    assert_eq!(lines[1], "because     it sends work to another place (ask: git push)");
+    assert_eq!((lines[2], lines[4], lines.len()), ("approval    0196", "asks        a, b", 6), "{page}");
 }
 
 #[test]
