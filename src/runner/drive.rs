@@ -4,6 +4,7 @@ use super::{
     Deps, Runner,
     beside::Beside,
     copy::Copy,
+    decisions,
     journal::{Flow, Halt, Journal},
     scrub,
 };
@@ -160,41 +161,25 @@ impl Driver {
     async fn take_up(&mut self) -> Result<(), Halt> {
         let survived = self.copy.survives().await;
         let session = &self.journal.session;
-        let had_copy = session.had_copy;
-        let ended = agent::prompt::processes_lost(&session.background);
-        if session.status == Status::Queued {
-            let (drained, lost) = (session.drained, had_copy && !survived);
-            self.journal
-                .record(EventData::TaskStatus { status: Status::Running, waiting_for: None, error: None }, None);
-            if drained || lost {
-                let after = if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Drain };
-                self.journal.record(EventData::Recovered { after, interrupted: Vec::new() }, told(after));
-            }
+        let lost = session.had_copy && !survived;
+        let events = if session.status == Status::Queued {
+            let after = if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Drain };
+            decisions::begun(session, (session.drained || lost).then_some(after))
         } else {
-            let after = if survived || !had_copy { RecoveredAfter::Crash } else { RecoveredAfter::HostLoss };
-            let in_doubt = session.in_doubt();
-            let interrupted = in_doubt.iter().map(|c| c.call.clone()).collect();
-            self.journal.record(EventData::Recovered { after, interrupted }, told(after));
-            for call in in_doubt {
-                self.answer(&call, ToolOutcome::Interrupted, agent::prompt::crash_text(after));
-            }
-        }
-        if let Some(text) = ended {
-            self.journal.record(EventData::MessageDeveloper { text }, None);
+            decisions::recovered(session, if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Crash })
+        };
+        for data in events {
+            let told = match &data {
+                EventData::Recovered { after, .. } => told(*after),
+                _ => None,
+            };
+            self.journal.record(data, told);
         }
         self.journal.commit().await
     }
 
     pub(super) fn answer(&mut self, call: &ToolCall, outcome: ToolOutcome, output: impl Into<String>) {
-        let data = EventData::ToolCompleted {
-            call: call.call.clone(),
-            tool: call.tool.clone(),
-            outcome,
-            output: output.into(),
-            exit_code: None,
-            duration_ms: 0,
-        };
-        self.journal.record(data, None);
+        self.journal.record(decisions::answered(call, outcome, output), None);
     }
 
     /// Ends whatever runs for the task; nothing does when this returns.
@@ -294,8 +279,8 @@ impl Driver {
 
     /// The event of a call's beginning, unless it stands in the log.
     pub(super) fn begin(&mut self, call: &ToolCall) {
-        if self.journal.session.calls.iter().any(|c| c.call.call == call.call && !c.started) {
-            self.journal.record(agent::started(call), None);
+        if let Some(event) = decisions::beginning(&self.journal.session, call) {
+            self.journal.record(event, None);
         }
     }
 
@@ -382,51 +367,8 @@ impl Driver {
 
     /// Reads and records a plan.
     fn plan(&mut self, call: &ToolCall) {
-        let planned = match self.read_plan(call) {
-            Ok(planning) => planning,
-            Err(text) => {
-                self.begin(call);
-                return self.answer(call, ToolOutcome::Error, text);
-            }
-        };
-        self.begin(call);
-        let session = &self.journal.session;
-        let decided = session
-            .plan_approval
-            .as_ref()
-            .filter(|_| session.plan_call.as_ref() == Some(&call.call))
-            .and_then(|approval| approval.decision.clone());
-        match decided {
-            Some((Decision::Deny, _, note)) => {
-                let note = note.map_or_else(String::new, |note| format!(" It is said: {note}."));
-                let text = format!(
-                    "denied: this plan was not approved.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
-                );
-                self.answer(call, ToolOutcome::Denied, text);
-            }
-            Some((_, edited, note)) => {
-                let note = note.map_or_else(String::new, |note| format!(" They say: {note}"));
-                let text = if edited.is_empty() {
-                    format!("The plan was approved.{note}")
-                } else {
-                    let text = agent::prompt::plan_changed(&edited);
-                    let planning = Planning {
-                        revision: planned.revision,
-                        origin: crate::domain::plan::PlanOrigin::Person,
-                        steps: edited,
-                        ..planned
-                    };
-                    self.journal.record(EventData::PlanUpdated { planning }, None);
-                    format!("{text}{note}")
-                };
-                self.answer(call, ToolOutcome::Ok, text);
-            }
-            None => {
-                let text = agent::prompt::plan_recorded(&planned);
-                self.journal.record(EventData::PlanUpdated { planning: planned }, None);
-                self.answer(call, ToolOutcome::Ok, text);
-            }
-        }
+        let events = decisions::planned(&self.journal.session, call);
+        self.journal.record_all(events);
     }
 }
 

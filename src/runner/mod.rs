@@ -14,6 +14,7 @@ mod clean;
 mod compact;
 mod compatibility;
 mod copy;
+mod decisions;
 mod deps;
 mod drive;
 mod evidence;

@@ -1,6 +1,7 @@
 //! Tool calls: begun in the log, run in the workspace, answered in the log.
 
 use super::{
+    decisions,
     drive::Driver,
     journal::{Flow, Halt},
     live::Pieces,
@@ -12,10 +13,10 @@ use crate::{
     domain::{
         CallId, ErrorCode, EventData, Private,
         event::RecoveredAfter,
-        plan::{PlanOrigin, Planning},
+        plan::Planning,
         tool::{ToolCall, ToolEffect, ToolOutcome, effect},
     },
-    tools::{self, Parsed, ToolAnswer},
+    tools::{self, ToolAnswer},
     workspace::{Workspace, WorkspaceError},
 };
 use bytes::Bytes;
@@ -149,28 +150,6 @@ impl Driver {
 
     /// A plan from a call's arguments, as the next revision of the task's.
     pub(super) fn read_plan(&self, call: &ToolCall) -> Result<Planning, String> {
-        match tools::parse(&call.tool, &call.arguments) {
-            Err(answer) => Err(String::from_utf8_lossy(&answer.output).into_owned()),
-            Ok(Parsed::UpdatePlan { steps, approaches, criteria, .. }) => {
-                let before = self.journal.session.planning.as_ref();
-                Ok(Planning {
-                    revision: before.map_or(1, |p| p.revision + 1),
-                    origin: PlanOrigin::Model,
-                    // A revision that only ticks steps off keeps what was weighed before.
-                    approaches: if approaches.is_empty() {
-                        before.map(|p| p.approaches.clone()).unwrap_or_default()
-                    } else {
-                        approaches
-                    },
-                    criteria: if criteria.is_empty() {
-                        before.map(|p| p.criteria.clone()).unwrap_or_default()
-                    } else {
-                        criteria
-                    },
-                    steps,
-                })
-            }
-            Ok(_) => Err("not a plan".to_owned()),
-        }
+        decisions::read_plan(&self.journal.session, call)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     clean::Clean,
+    decisions,
     drive::Driver,
     evidence::{Judged, is_test},
     journal::{Flow, Halt},
@@ -12,7 +13,7 @@ use crate::{
         self, CheckpointRef,
         verdict::{Decided, Scope, scope},
     },
-    checks, clock,
+    clock,
     domain::{
         BlobHash, ErrorCode, EventData, Phase, Private,
         event::{Formatted, TreeDelta},
@@ -156,23 +157,13 @@ impl Driver {
             Err(other) => return Err(other),
         };
         let last = last || agent::wall_left(&self.journal.session, clock::now()).is_zero();
-        let refines = !last && agent::refines(&self.journal.session, decided.verdict, &results);
-        // Checks that pass, and yet failed by the verdict (weakened tests), have no failures to show.
-        let report = refines
-            .then(|| checks::failure_report(&results))
-            .map(|report| if report.trim().is_empty() { decided.reason.clone() } else { report });
-        let put_back =
-            (!last && agent::puts_back(&self.journal.session, &forbidden)).then(|| agent::prompt::put_back(&forbidden));
-        let told: Vec<String> = [report, put_back].into_iter().flatten().collect();
         let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
         let Decided { verdict, reason, mut findings } = decided;
+        let sent_back = decisions::sent_back(&self.journal.session, last, verdict, &results, &reason, &forbidden);
         findings.extend(agent::formatted(&self.journal.session, &delta));
         let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
         self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob, forbidden }));
-        if !told.is_empty() {
-            self.journal.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
-            self.journal.record(EventData::MessageDeveloper { text: told.join("\n\n") }, None);
-        }
+        self.journal.record_all(sent_back);
         self.journal.commit().await?;
         Ok(Flow::On)
     }
