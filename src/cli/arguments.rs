@@ -259,8 +259,12 @@ pub enum TaskCommand {
     },
     /// Start the last run again from its beginning
     Retry { task: String },
-    /// Run a recorded task again without a model
-    Replay { task: String },
+    /// Fold a recorded task again, without a model: the loop must decide what it had decided
+    Replay {
+        /// A task of the server, or a file that `task export` has written
+        #[arg(value_name = "TASK|FILE")]
+        task: String,
+    },
     /// Write a task with its whole log to a file
     Export {
         task: String,

@@ -12,6 +12,7 @@ pub mod client;
 mod exit;
 mod outline;
 mod output;
+pub mod replay;
 mod run;
 pub mod screen;
 mod server;

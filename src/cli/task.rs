@@ -5,6 +5,7 @@ use super::{
     arguments::{OnBusyArgument, Task, TaskCommand},
     client::{Api, read_task},
     output::Output,
+    replay,
     run::read_text,
     screen::{Line, Tone, clean},
     story::{self, Ending},
@@ -22,6 +23,11 @@ use std::{
 
 pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
     let Task { command, server, output: shape } = task;
+    if let TaskCommand::Replay { task } = &command
+        && let Some(file) = replay::file(task)?
+    {
+        return replay::replay(&mut Output::new(shape.json, shape.color), &file);
+    }
     let Some(url) = &server.url else {
         bail!("which server? Set JOURNEYMAN_URL (and JOURNEYMAN_KEY), or give --url and --key");
     };
@@ -66,7 +72,10 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
             output.lines(&table::task_page(&read_task(forked)?));
             Ok(Exit::Done)
         }
-        TaskCommand::Replay { .. } => Err(absent("replay")),
+        TaskCommand::Replay { task } => {
+            let file = api.export(path_word(&task)?, false).await?;
+            replay::replay(&mut output, &file)
+        }
         TaskCommand::Export { task, output: path, redact } => export(&api, &mut output, &task, path, redact).await,
         TaskCommand::Import { file } => {
             let file = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -76,10 +85,6 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
     }
-}
-
-fn absent(what: &str) -> anyhow::Error {
-    anyhow::anyhow!("this server does not have {what} yet")
 }
 
 async fn list(

@@ -25,6 +25,7 @@ mod live;
 mod model;
 mod origin;
 mod pass;
+pub mod replay;
 mod review;
 mod scrub;
 mod symbols;

@@ -10,7 +10,7 @@ pub mod access;
 mod actions;
 mod api_keys;
 mod approvals;
-mod archive;
+pub mod archive;
 mod bytes;
 mod create;
 mod edit;

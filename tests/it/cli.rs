@@ -477,7 +477,7 @@ fn wrong_usage_is_refused_with_exit_2_and_the_mend() {
         (vec!["run", "x", "--no-repo", "--url", "ftp://x"], "not a URL of a server"),
         (vec!["task", "list"], "JOURNEYMAN_URL"),
         (vec!["task", "show", "../../me", "--url", "http://127.0.0.1:1"], "is not an id"),
-        (vec!["task", "replay", "x", "--url", "http://127.0.0.1:1"], "does not have replay yet"),
+        (vec!["task", "replay", "../../me", "--url", "http://127.0.0.1:1"], "is no file"),
         (vec!["model", "--script", "/nowhere.json"], "/nowhere.json"),
     ] {
         let error = refused(&arguments);

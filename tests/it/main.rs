@@ -38,6 +38,7 @@ mod prefixes;
 mod prohibited;
 mod questions;
 mod queue;
+mod replay;
 mod replicas;
 mod repository;
 mod review;

@@ -6,7 +6,7 @@
 
 mod redact;
 
-pub(super) use redact::redact;
+pub use redact::redact;
 
 use crate::domain::{
     BlobHash, Event, EventData, Private, Seq, TaskId, Timestamp, check::CheckResult, event::Record, task::LOG_VERSION,
@@ -36,18 +36,18 @@ const FREE: [&str; 4] = ["arguments", "raw", "output_schema", "structured"];
 
 /// A content that events name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Blob {
+pub enum Blob {
     Content(Vec<u8>),
     /// Why it is not here.
     LeftOut(String),
 }
 
 #[derive(Debug)]
-pub(super) struct Archive {
-    pub(super) task: TaskId,
-    pub(super) redacted: bool,
-    pub(super) records: Vec<Record>,
-    pub(super) blobs: BTreeMap<BlobHash, Blob>,
+pub struct Archive {
+    pub task: TaskId,
+    pub redacted: bool,
+    pub records: Vec<Record>,
+    pub blobs: BTreeMap<BlobHash, Blob>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,7 +155,7 @@ pub(super) fn pack(archive: &Archive) -> std::io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What is wrong with it, with its line.
-pub(super) fn unpack(file: &[u8]) -> Result<Archive, String> {
+pub fn unpack(file: &[u8]) -> Result<Archive, String> {
     let mut lines = BufReader::new(GzDecoder::new(file).take(UNPACKED_BYTES_MAX)).lines();
     let mut number = 0;
     let mut next = || {

@@ -57,7 +57,7 @@ const HASHES: [&str; 2] = ["prefix", "head"];
 ///
 /// # Errors
 /// Where what is left is not an event any more.
-pub(in crate::service) fn redact(record: &Record) -> Result<Record, serde_json::Error> {
+pub fn redact(record: &Record) -> Result<Record, serde_json::Error> {
     let mut data = serde_json::to_value(&record.event.data)?;
     fields(&mut data, false);
     if let Some(labels) = data.pointer_mut("/data/spec/labels") {

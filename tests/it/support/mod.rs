@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod failpoint;
 pub(crate) mod people;
 pub(crate) mod process;
+pub(crate) mod replayed;
 pub(crate) mod sandbox;
 pub(crate) mod service;
 pub(crate) mod stream;

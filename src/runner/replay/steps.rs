@@ -1,0 +1,421 @@
+//! The driver's part of a walk: each step with the rows that it leaves in a log.
+//!
+//! The mirror of `runner::drive`. What the world answered is taken as it stands; what the driver makes of it is not.
+
+use super::{
+    outside::{SKEW, World, worlds},
+    walk::{Stop, Walk, Walked},
+};
+use crate::{
+    agent::{self, CheckpointRef, Session, Step, compact, next_step},
+    domain::{
+        CallId, EventData, Phase, Private, Status, WaitingFor,
+        approval::ApprovalKind,
+        check::Verdict,
+        event::{LimitKind, Record, RecoveredAfter},
+        item::Reply,
+        plan::Planning,
+        tool::{ToolCall, ToolOutcome},
+    },
+    runner::decisions,
+    tools::{self, Parsed},
+};
+
+/// What a worker has begun and waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Doing {
+    Nothing,
+    /// The model's answer.
+    Asking,
+    /// These calls' results.
+    Running(Vec<ToolCall>),
+    /// The checks; whether they may be the last of a run.
+    Checking(Vec<bool>),
+}
+
+impl Walk<'_> {
+    /// One step of whoever drives the task.
+    pub(super) fn step(&mut self) -> Walked {
+        let record = self.next()?;
+        match (&record.event.data, self.session.status) {
+            (EventData::TaskStatus { status: Status::Running, .. }, Status::Queued) => self.taken_up(),
+            (EventData::Recovered { after, .. }, Status::Running) => {
+                self.doing = Doing::Nothing;
+                self.fold_anew();
+                let events = decisions::recovered(&self.session, *after);
+                self.expect_all("another worker takes the task up", &events)
+            }
+            (EventData::TaskStatus { status: Status::Queued, .. }, Status::Running) => {
+                self.doing = Doing::Nothing;
+                self.expect("a drain gives the task back", &decisions::status(Status::Queued))
+            }
+            (_, Status::Running) => match std::mem::replace(&mut self.doing, Doing::Nothing) {
+                Doing::Nothing => self.decide(),
+                Doing::Asking => self.asking(record),
+                Doing::Running(calls) => self.running(record, calls),
+                Doing::Checking(lasts) => self.checking(record, &lasts),
+            },
+            (_, Status::Queued) => Err(self.differs("the task waits for a worker", None)),
+            _ => Err(self.differs("the task rests: nothing is written until somebody acts", None)),
+        }
+    }
+
+    fn taken_up(&mut self) -> Walked {
+        self.doing = Doing::Nothing;
+        self.fold_anew();
+        let after = match self.after_next() {
+            Some(EventData::Recovered { after, .. }) => Some(*after),
+            _ => None,
+        };
+        // Without a drain only the working copy can have been lost.
+        let after = after.filter(|after| self.session.drained || *after == RecoveredAfter::HostLoss);
+        let events = decisions::begun(&self.session, after);
+        self.expect_all("a worker takes the task up", &events)
+    }
+
+    /// What the loop decides here, in any world that may have been.
+    fn decide(&mut self) -> Walked {
+        let before = self.clone();
+        let mut first = None;
+        for (at, world) in worlds(self.records, self.at, &self.session).into_iter().enumerate() {
+            let mut walk = before.clone();
+            match walk.perform(world) {
+                Err(Stop::Differs(difference)) => {
+                    first.get_or_insert(difference);
+                }
+                done => {
+                    walk.by_settings += u64::from(at > 0);
+                    *self = walk;
+                    return done;
+                }
+            }
+        }
+        self.clone_from(&before);
+        // Before a rest, calls that may have changed files are looked after.
+        if self.session.dirty && self.take_checkpoints(1)? {
+            return Ok(());
+        }
+        if self.ends_from_outside() || self.goes_by_words()? {
+            return Ok(());
+        }
+        match first {
+            Some(difference) => Err(Stop::Differs(difference)),
+            None => Err(Stop::End),
+        }
+    }
+
+    pub(super) fn perform(&mut self, world: World) -> Walked {
+        let step = next_step(&self.session, &world.facts, world.now);
+        let start = self.at;
+        match step {
+            Step::Record(events) => self.expect_all("the loop says so itself", &events),
+            Step::Plan(call) => self.plan(&call),
+            Step::Analyse => {
+                self.from_outside("the repository is looked at", |data| matches!(data, EventData::BriefReady { .. }))
+            }
+            Step::Recall => {
+                self.from_outside("memories are recalled", |data| matches!(data, EventData::MemoryUsed { .. }))
+            }
+            Step::Call { .. } | Step::Compact { .. } if self.is_over_budget() => self.take(),
+            Step::Call { intent, .. } => {
+                self.expect_all("the model is called", &intent)?;
+                self.doing = Doing::Asking;
+                Ok(())
+            }
+            Step::RunTools { intent, calls } => {
+                self.expect_all("calls are run", &intent)?;
+                if intent.is_empty() && !self.is_answer_to(&calls) {
+                    return Err(self.differs("calls are run again", None));
+                }
+                self.doing = Doing::Running(calls);
+                Ok(())
+            }
+            Step::AskApproval(call) => {
+                let begun = decisions::beginning(&self.session, &call);
+                let plan = decisions::read_plan(&self.session, &call);
+                self.expect_all("a plan is put to people", begun.as_slice())?;
+                match plan {
+                    Ok(planning) => self.ask_of_plan(planning, start),
+                    Err(text) => {
+                        let refused = decisions::answered(&call, ToolOutcome::Error, text);
+                        self.expect("a plan that cannot be read is refused", &refused)
+                    }
+                }
+            }
+            Step::AskApprovalOf(planning) => self.ask_of_plan(planning, start),
+            Step::AskPeople(call) => self.ask_people(&call, start),
+            Step::Compact { .. } => self.compact(),
+            Step::Checkpoint => {
+                if !self.take_checkpoints(1)? {
+                    self.session.looked();
+                }
+                Ok(())
+            }
+            Step::RunChecks { last } => self.run_checks(last),
+            Step::Review(_) => self.review(),
+            Step::Restore(best) => {
+                let CheckpointRef { tree, .. } = best;
+                let turn = self.session.turn;
+                let data = EventData::Checkpoint { turn, tree, restored: true, formatted: Vec::new() };
+                self.expect("the best tree is put back", &data)
+            }
+            Step::Wait(waiting_for) => self.wait(waiting_for),
+            Step::Finish { closing, end } => {
+                let looked = self.take_checkpoints(1)?;
+                let ends =
+                    matches!(self.next()?.event.data, EventData::TaskResult { .. } | EventData::ToolStarted { .. })
+                        || matches!(self.next()?.event.data, EventData::ToolCompleted { .. });
+                // Somebody wrote while the copy was looked at.
+                if looked && !ends { Ok(()) } else { self.finish(&closing, &end) }
+            }
+        }
+    }
+
+    fn plan(&mut self, call: &ToolCall) -> Walked {
+        let events = decisions::planned(&self.session, call);
+        if self.blank.is_none() {
+            return self.expect_all("a plan is recorded", &events);
+        }
+        // Its words are not here to be read: what was made of them is taken as it stands.
+        let begun = decisions::beginning(&self.session, call);
+        self.expect_all("a plan is recorded", begun.as_slice())?;
+        if matches!(self.next()?.event.data, EventData::PlanUpdated { .. }) {
+            self.take_wordless()?;
+        }
+        match &self.next()?.event.data {
+            EventData::ToolCompleted { call: of, .. } if *of == call.call => self.take_wordless(),
+            _ => Err(self.differs("a plan is answered", None)),
+        }
+    }
+
+    fn ask_of_plan(&mut self, planning: Planning, start: usize) -> Walked {
+        if self.blank.is_some() && matches!(self.next()?.event.data, EventData::PlanUpdated { .. }) {
+            self.take_wordless()?;
+        } else {
+            self.expect("a plan is put to people", &EventData::PlanUpdated { planning })?;
+        }
+        self.ask(ApprovalKind::Plan, None, WaitingFor::Approval, start)
+    }
+
+    fn ask_people(&mut self, call: &ToolCall, start: usize) -> Walked {
+        let begun = decisions::beginning(&self.session, call);
+        self.expect_all("people are asked", begun.as_slice())?;
+        match tools::parse(&call.tool, &call.arguments) {
+            Ok(Parsed::AskUser { .. }) => self.ask(ApprovalKind::Question, Some(&call.call), WaitingFor::Input, start),
+            Ok(_) => Ok(()),
+            Err(answer) => {
+                let refused =
+                    decisions::answered(call, ToolOutcome::Error, String::from_utf8_lossy(&answer.output).into_owned());
+                self.expect("questions that cannot be read are refused", &refused)
+            }
+        }
+    }
+
+    /// The question with its deadline, and the rest; where somebody wrote meanwhile, it was not put.
+    fn ask(&mut self, wanted: ApprovalKind, of: Option<&CallId>, waiting_for: WaitingFor, start: usize) -> Walked {
+        self.take_checkpoints(1)?;
+        match &self.next()?.event.data {
+            EventData::ApprovalRequested { kind, call, .. } if (*kind, call.as_ref()) == (wanted, of) => {
+                self.take()?;
+                self.wait(waiting_for)
+            }
+            _ if self.at > start => Ok(()),
+            _ => Err(self.differs("people are asked", None)),
+        }
+    }
+
+    fn wait(&mut self, waiting_for: WaitingFor) -> Walked {
+        let waiting_for = Some(waiting_for);
+        self.expect("the task waits", &EventData::TaskStatus { status: Status::Waiting, waiting_for, error: None })
+    }
+
+    fn compact(&mut self) -> Walked {
+        let record = self.next()?;
+        // The model could not be had for it: another takes over.
+        if matches!(record.event.data, EventData::ModelRetried { next_model: Some(_), .. }) {
+            return self.take();
+        }
+        let (EventData::Compaction { usage, cost_usd, summarised, .. }, Some(Private::Compaction { items })) =
+            (&record.event.data, &record.private)
+        else {
+            return Err(self.differs("the conversation begins anew with a summary", None));
+        };
+        self.fold_anew();
+        let data = EventData::Compaction {
+            tokens_before: self.session.context_estimate(),
+            tokens_after: compact::tokens_of(&self.session, items),
+            usage: *usage,
+            cost_usd: *cost_usd,
+            summarised: *summarised,
+        };
+        self.expect("the conversation begins anew with a summary", &data)
+    }
+
+    fn run_checks(&mut self, last: bool) -> Walked {
+        // Where the time may be up and may not be, either may have been.
+        let here = worlds(self.records, self.at, &self.session);
+        let mut lasts = vec![last];
+        let may = |last| here.iter().any(|it| next_step(&self.session, &it.facts, it.now) == Step::RunChecks { last });
+        lasts.extend(Some(!last).filter(|other| may(*other)));
+        // What the formatters found and made.
+        self.take_checkpoints(2)?;
+        self.expect("the checks are run", &EventData::TaskPhase { phase: Phase::Validation })?;
+        let cycle = self.session.used.cycles + 1;
+        let EventData::ChecksStarted { checks, .. } = &self.next()?.event.data else {
+            return Err(self.differs("the checks are run", None));
+        };
+        let data = EventData::ChecksStarted { cycle, checks: checks.clone() };
+        self.expect("the checks are run", &data)?;
+        self.doing = Doing::Checking(lasts);
+        Ok(())
+    }
+
+    /// A shared budget is spent, which no log of one task tells but so.
+    fn is_over_budget(&self) -> bool {
+        let next = self.records.get(self.at).map(|record| &record.event.data);
+        matches!(next, Some(EventData::LimitWarned { limit: LimitKind::Budget, .. }))
+    }
+
+    /// The review is the reviewer's; what goes back of it is not.
+    fn review(&mut self) -> Walked {
+        if self.is_over_budget() {
+            self.take()?;
+        }
+        let record = self.next()?;
+        let EventData::ReviewCompleted { tree, findings, sent_back, .. } = &record.event.data else {
+            return Err(self.differs("the patch is reviewed", None));
+        };
+        if *tree != self.session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone()) {
+            return Err(self.differs("the newest tree is reviewed", None));
+        }
+        self.take()?;
+        if !sent_back {
+            return Ok(());
+        }
+        let text = agent::review::told(findings);
+        let told = [EventData::TaskPhase { phase: Phase::Refinement }, EventData::MessageDeveloper { text }];
+        self.expect_all("what was found goes back to the model", &told)
+    }
+
+    /// Looks at the working copy, at most so many; whether there was any.
+    pub(super) fn take_checkpoints(&mut self, most: usize) -> Result<bool, Stop> {
+        let start = self.at;
+        while self.at < start + most && matches!(self.next()?.event.data, EventData::Checkpoint { restored: false, .. })
+        {
+            self.take()?;
+        }
+        Ok(self.at > start)
+    }
+
+    fn from_outside(&mut self, step: &str, wanted: impl Fn(&EventData) -> bool) -> Walked {
+        if wanted(&self.next()?.event.data) { self.take() } else { Err(self.differs(step, None)) }
+    }
+
+    fn asking(&mut self, record: &Record) -> Walked {
+        match &record.event.data {
+            EventData::ModelRetried { overflowed, next_model, .. } => {
+                if !overflowed && next_model.is_none() {
+                    self.doing = Doing::Asking;
+                }
+                self.take()
+            }
+            EventData::Checkpoint { restored: false, .. } => {
+                self.doing = Doing::Asking;
+                self.take()
+            }
+            EventData::ModelCompleted { model, .. } if *model == self.session.model => {
+                self.take()?;
+                match &record.private {
+                    Some(Private::Reply(reply)) => self.said(reply, model),
+                    _ => Ok(()),
+                }
+            }
+            // It was cut short, or others' words came first.
+            _ => self.decide(),
+        }
+    }
+
+    /// The reply's words as people see them.
+    fn said(&mut self, reply: &Reply, model: &str) -> Walked {
+        if !reply.reasoning.trim().is_empty() {
+            let summary = reply.reasoning.clone();
+            self.expect("the reply's reasoning is shown", &EventData::Reasoning { summary })?;
+        }
+        if !reply.text.trim().is_empty() {
+            let (text, author) = (reply.text.clone(), model.to_owned());
+            self.expect("the reply's words are shown", &EventData::MessageAssistant { text, author })?;
+        }
+        Ok(())
+    }
+
+    fn is_answer_to(&self, calls: &[ToolCall]) -> bool {
+        let next = self.records.get(self.at).map(|record| &record.event.data);
+        let first = calls.first().map(|call| &call.call);
+        matches!(next, Some(EventData::ToolCompleted { call, .. }) if Some(call) == first)
+    }
+
+    fn running(&mut self, record: &Record, mut calls: Vec<ToolCall>) -> Walked {
+        match (&record.event.data, calls.first()) {
+            (EventData::ToolCompleted { call, tool, .. }, Some(first)) if *call == first.call => {
+                if *tool != first.tool {
+                    return Err(self.differs("the result of another tool's call", None));
+                }
+                calls.remove(0);
+                if !calls.is_empty() {
+                    self.doing = Doing::Running(calls);
+                }
+                self.take()
+            }
+            _ => self.decide(),
+        }
+    }
+
+    fn checking(&mut self, record: &Record, lasts: &[bool]) -> Walked {
+        let EventData::ChecksCompleted { verdict, reason, checks, .. } = &record.event.data else {
+            return self.decide();
+        };
+        let forbidden = match &record.private {
+            Some(Private::Patch { forbidden, .. }) => forbidden.as_slice(),
+            _ => &[],
+        };
+        let reason = reason.as_deref().unwrap_or_default();
+        let sent = |session: &Session, last| decisions::sent_back(session, last, *verdict, checks, reason, forbidden);
+        // The time may have run out under them.
+        let here = record.event.at.plus(SKEW);
+        let spent = agent::wall_left(&self.session, here).is_zero();
+        let lasts = lasts.iter().copied().chain(spent.then_some(true));
+        let all: Vec<_> = lasts.map(|last| sent(&self.session, last)).collect();
+        self.take()?;
+        let before = self.clone();
+        let mut first = None;
+        for events in all {
+            let mut walk = before.clone();
+            let spoken = walk.expect_all("what failed goes back to the model", &events);
+            // Nothing more may come of the same validation.
+            let more = events.is_empty() && walk.is_sent_back(*verdict);
+            match spoken {
+                Err(Stop::Differs(difference)) => {
+                    first.get_or_insert(difference);
+                }
+                Ok(()) if more => {
+                    if let Stop::Differs(difference) = walk.differs("nothing goes back to the model", None) {
+                        first.get_or_insert(difference);
+                    }
+                }
+                done => {
+                    *self = walk;
+                    return done;
+                }
+            }
+        }
+        first.map_or(Ok(()), |difference| Err(Stop::Differs(difference)))
+    }
+
+    /// In the same commit the failures go back.
+    fn is_sent_back(&self, verdict: Verdict) -> bool {
+        let next = self.records.get(self.at).map(|record| &record.event.data);
+        verdict == Verdict::Failed
+            && !self.is_boundary()
+            && matches!(next, Some(EventData::TaskPhase { phase: Phase::Refinement }))
+    }
+}
