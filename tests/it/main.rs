@@ -33,6 +33,7 @@ mod memory;
 mod monorepo;
 mod net;
 mod operator;
+mod pinned;
 mod postgres;
 mod prefixes;
 mod prohibited;
