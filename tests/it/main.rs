@@ -33,6 +33,7 @@ mod memory;
 mod monorepo;
 mod net;
 mod operator;
+mod overtaken;
 mod pinned;
 mod postgres;
 mod prefixes;
