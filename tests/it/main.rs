@@ -40,6 +40,7 @@ mod prefixes;
 mod prohibited;
 mod questions;
 mod queue;
+mod random;
 mod replay;
 mod replicas;
 mod repository;

@@ -57,6 +57,12 @@ impl ScriptedModel {
         let rows = &answer["data"];
         rows.as_array().unwrap_or_else(|| panic!("{rows}")).clone()
     }
+
+    /// Lets the server forget them.
+    pub(crate) async fn forget(&self) {
+        let root = self.url.trim_end_matches("/v1");
+        reqwest::Client::new().delete(format!("{root}/requests")).send().await.unwrap().error_for_status().unwrap();
+    }
 }
 
 impl Drop for ScriptedModel {

@@ -1,0 +1,220 @@
+//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, workers that fall and a replica
+//! that is drained. Each comes to its end with every call answered once, nothing after the end and no limit passed;
+//! what was sent to the model grew by appending; and the exported log folds again to itself.
+//!
+//! `JOURNEYMAN_RANDOM_RUNS` says how many, `JOURNEYMAN_RANDOM_SEED` with which seed they begin.
+
+mod sound;
+mod story;
+
+use crate::support::{
+    replayed::{export, fold},
+    service::{Api, Ground, second_data_dir},
+};
+use journeyman::{app::Role, domain::TaskId, runner::Failpoint};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
+use story::{Act, Story};
+use tokio::{sync::watch, task::JoinSet};
+
+const RUNS: u64 = 160;
+/// Tasks that run at once.
+const AT_ONCE: usize = 40;
+/// How often people wake one task.
+const WAKES_MAX: u32 = 40;
+
+/// One task, as its workers meet it.
+struct Fate {
+    /// Step boundaries over all workers.
+    met: watch::Sender<u32>,
+    falls: Vec<u32>,
+}
+
+#[derive(Clone, Default)]
+struct Fates(Arc<Mutex<HashMap<TaskId, Fate>>>);
+
+impl Fates {
+    fn of<T>(&self, task: TaskId, use_it: impl FnOnce(&mut Fate) -> T) -> T {
+        let mut fates = self.0.lock().unwrap();
+        use_it(fates.entry(task).or_insert_with(|| Fate { met: watch::channel(0).0, falls: Vec::new() }))
+    }
+
+    fn failpoint(&self) -> Failpoint {
+        let fates = self.clone();
+        Arc::new(move |task, _| {
+            fates.of(task, |fate| {
+                fate.met.send_modify(|met| *met += 1);
+                let met = *fate.met.borrow();
+                if fate.falls.contains(&met) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        })
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+async fn ground(stories: &[Story]) -> Ground {
+    let scenarios: HashMap<String, &Value> =
+        stories.iter().map(|story| (format!("r{}", story.seed), &story.scenario)).collect();
+    let mut ground = Ground::new(&json!({ "scenarios": scenarios })).await;
+    ground.repositories.make("calc", &[("calc.txt", "bad\n")]);
+    let mut models = String::new();
+    for (name, wire, more) in [
+        ("responses", "responses", ""),
+        ("chat", "chat", ""),
+        ("messages", "messages", ""),
+        ("narrow", "chat", "window = 14000\n"),
+        ("falls", "responses", "fallback = \"chat\"\n"),
+    ] {
+        let url = &ground.model.url;
+        let _ = write!(
+            models,
+            "[[models]]\nname = \"{name}\"\napi = \"{wire}\"\nurl = \"{url}\"\n{more}\
+             retries = {{ attempts = 2, first_delay_ms = 5 }}\n"
+        );
+    }
+    let path = ground.data.path().join("models.toml");
+    std::fs::write(&path, models).unwrap();
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
+    ground
+}
+
+/// Plays one story to its end; the task's id.
+async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> String {
+    let mut request = story.request.clone();
+    request["repository"] = json!({ "url": repository });
+    let id = api.create(&request).await;
+    let mut met = fates.of(id.parse().unwrap(), |fate| {
+        fate.falls.clone_from(&story.falls);
+        fate.met.subscribe()
+    });
+    let mut acts = story.acts.iter().peekable();
+    let (mut after, mut wakes) = (story.after.clone(), 0);
+    let mut resting = Box::pin(api.rest(&id));
+    loop {
+        tokio::select! {
+            changed = met.changed() => {
+                changed.unwrap();
+                let now = *met.borrow_and_update();
+                while let Some((_, act)) = acts.next_if(|(at, _)| *at <= now) {
+                    perform(&api, &id, act).await;
+                }
+            }
+            task = &mut resting => {
+                wakes += 1;
+                assert!(wakes < WAKES_MAX, "seed {}: {task:#}", story.seed);
+                match task["waiting_for"].as_str() {
+                    Some("paused" | "capacity") => perform(&api, &id, &Act::Resume).await,
+                    Some(_) => decide(&api, &id, story.agrees).await,
+                    None => match after.take() {
+                        Some(act) => perform(&api, &id, &act).await,
+                        None => break,
+                    },
+                }
+                resting = Box::pin(api.rest(&id));
+            }
+        }
+    }
+    drop(resting);
+    id
+}
+
+/// What cannot be done any more is refused.
+async fn perform(api: &Api, id: &str, act: &Act) {
+    let (path, body) = match act {
+        Act::Say(on_busy) => ("messages", json!({ "text": "And mind the other one.", "on_busy": on_busy })),
+        Act::Cancel => ("cancel", json!({})),
+        Act::Pause => ("pause", json!({})),
+        Act::Resume => ("resume", json!({})),
+        Act::Retry => ("retry", json!({})),
+    };
+    let (status, answer) = api.post(&format!("/v1/tasks/{id}/{path}"), &body).await;
+    assert!(matches!(status, 202 | 409), "{act:?}: {status} {answer}");
+}
+
+async fn decide(api: &Api, id: &str, agrees: bool) {
+    let (_, page) = api.get(&format!("/v1/tasks/{id}/approvals")).await;
+    let pending = page["data"].as_array().unwrap().iter().find(|approval| approval["decision"].is_null());
+    let Some(approval) = pending else { return };
+    let body = match (agrees, approval["kind"].as_str()) {
+        (false, _) => json!({ "decision": "deny" }),
+        (true, Some("question")) => json!({ "decision": "answer", "answers": ["This one."] }),
+        (true, _) => json!({ "decision": "approve" }),
+    };
+    let path = format!("/v1/tasks/{id}/approvals/{}", approval["id"].as_str().unwrap());
+    let (status, answer) = api.post(&path, &body).await;
+    assert!(matches!(status, 200 | 409), "{status} {answer}");
+}
+
+/// Looks at a task that has ended; what is wrong with it, with its file.
+async fn judge(api: &Api, id: &str, story: &Story, requests: &[Value]) -> Result<(), String> {
+    let events = api.events(id).await;
+    let file = export(api, id, "").await;
+    let replayed = fold(&file);
+    let folds = match &replayed.difference {
+        Some(difference) => Err(format!("{difference:#?}")),
+        None => replayed.unknown_because.map_or(Ok(()), Err),
+    };
+    let sound = sound::sound(&events, &story.request).and_then(|()| sound::grew(requests, id, &events)).and(folds);
+    sound.map_err(|why| {
+        let path = std::env::temp_dir().join(format!("random-{}.jsonl.gz", story.seed));
+        std::fs::write(&path, &file).unwrap();
+        format!("seed {}, {}: {why}", story.seed, path.display())
+    })
+}
+
+/// Plays so many stories at once; a second replica works along and is drained in the midst of it.
+async fn play_all(ground: &Ground, api: &Api, fates: &Fates, stories: &[Arc<Story>]) -> Vec<String> {
+    let repository = format!("file://{}", ground.repositories.path().join("calc").display());
+    let (_dir, elsewhere) = second_data_dir();
+    let mut replica = Some(ground.start_as(Role::Worker, &elsewhere, Some(fates.failpoint())).await);
+    let mut playing = JoinSet::new();
+    for story in stories {
+        let (api, fates, story, repository) = (api.clone(), fates.clone(), Arc::clone(story), repository.clone());
+        playing.spawn(async move { (play(api, fates, Arc::clone(&story), repository).await, story) });
+    }
+    let (mut ended, mut wrong) = (Vec::new(), Vec::new());
+    while let Some(done) = playing.join_next().await {
+        match done {
+            Ok(task) => ended.push(task),
+            Err(error) => wrong.push(format!("a story broke off: {error}")),
+        }
+        if ended.len() > stories.len() / 3
+            && let Some(replica) = replica.take()
+        {
+            replica.stop().await;
+        }
+    }
+    if let Some(replica) = replica {
+        replica.stop().await;
+    }
+    let requests = ground.model.requests().await;
+    for (id, story) in &ended {
+        wrong.extend(judge(api, id, story, &requests).await.err());
+    }
+    ground.model.forget().await;
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_whole_tasks_they_end_soundly_and_their_logs_fold_to_themselves() {
+    let (runs, first) = (number("JOURNEYMAN_RANDOM_RUNS", RUNS), number("JOURNEYMAN_RANDOM_SEED", 1));
+    let stories: Vec<Story> = (first..first + runs).map(Story::of).collect();
+    let ground = ground(&stories).await;
+    let stories: Vec<Arc<Story>> = stories.into_iter().map(Arc::new).collect();
+    let fates = Fates::default();
+    let service = ground.start_with(ground.data.path(), Some(fates.failpoint())).await;
+    let mut wrong = Vec::new();
+    for stories in stories.chunks(AT_ONCE) {
+        wrong.extend(play_all(&ground, &service.api(), &fates, stories).await);
+    }
+    assert!(wrong.is_empty(), "{} of {runs}:\n{}", wrong.len(), wrong.join("\n"));
+    service.stop().await;
+}
