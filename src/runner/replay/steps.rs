@@ -144,6 +144,7 @@ impl Walk<'_> {
             }
             Step::AskApprovalOf(planning) => self.ask_of_plan(planning, start),
             Step::AskPeople(call) => self.ask_people(&call, start),
+            Step::AskAbout { call, .. } => self.ask_about(&call, start),
             Step::Compact { .. } => self.compact(),
             Step::Checkpoint => {
                 if !self.take_checkpoints(1)? {
@@ -209,6 +210,37 @@ impl Walk<'_> {
                 self.expect("questions that cannot be read are refused", &refused)
             }
         }
+    }
+
+    /// What a reviewer thinks of a call, with its decision where it gave one; else people are asked.
+    fn ask_about(&mut self, call: &ToolCall, start: usize) -> Walked {
+        let (decides, of) = match &self.next()?.event.data {
+            // A shared budget has no room for the reviewer.
+            EventData::LimitWarned { limit: LimitKind::Budget, .. } => return self.take(),
+            EventData::ApprovalReviewed { call, decision, .. } => (decision.is_some(), call),
+            _ => return self.ask(ApprovalKind::Command, Some(&call.call), WaitingFor::Approval, start),
+        };
+        if *of != call.call {
+            return Err(self.differs("a reviewer is asked about the next call", None));
+        }
+        self.take()?;
+        if !decides {
+            return Ok(());
+        }
+        for _ in 0..2 {
+            let mine = match &self.next()?.event.data {
+                EventData::ApprovalRequested { kind, call: of, .. } => {
+                    *kind == ApprovalKind::Command && of.as_ref() == Some(&call.call)
+                }
+                EventData::ApprovalResolved { author, .. } => author.starts_with("model:"),
+                _ => false,
+            };
+            if !mine {
+                return Err(self.differs("a reviewer decides about a call", None));
+            }
+            self.take()?;
+        }
+        Ok(())
     }
 
     /// The question with its deadline, and the rest; where somebody wrote meanwhile, it was not put.

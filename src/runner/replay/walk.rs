@@ -152,8 +152,9 @@ impl<'a> Walk<'a> {
             | EventData::MessageUser { .. }
             | EventData::TaskControl { .. }
             | EventData::TaskUpdated { .. }
-            | EventData::TaskForked { .. }
-            | EventData::ApprovalResolved { .. } => true,
+            | EventData::TaskForked { .. } => true,
+            // What a model decided, its worker wrote.
+            EventData::ApprovalResolved { author, .. } => !author.starts_with("model:"),
             EventData::TaskStatus { status: new, waiting_for, .. } if *new != Status::Running => {
                 status != Status::Running || self.is_import(at, *waiting_for)
             }
