@@ -108,7 +108,9 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
-            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts, rules }) = private {
+            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts, rules, instructions }) =
+                private
+            {
                 session.had_copy = true;
                 session.briefed = Some(Briefed {
                     text: text.clone(),
@@ -118,6 +120,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                     checks: checks.clone(),
                     packages: packages.clone(),
                     prohibitions: prohibitions.clone(),
+                    instructions: instructions.clone(),
                     facts: facts.clone(),
                     rules: rules.clone(),
                 });

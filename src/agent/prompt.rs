@@ -11,6 +11,7 @@ use crate::domain::{
     brief::Prohibition,
     check::Check,
     event::LimitKind,
+    instructions::InstructionLayer,
     plan::{PlanStep, Planning, StepStatus},
     task::{ApprovalPolicy, Mode, NetworkMode},
 };
@@ -30,9 +31,10 @@ pub(super) const SUMMARY_HEAD: &str =
 /// Characters of the model's own words that become a plan's step.
 const STEP_CHARS_MAX: usize = 200;
 
-/// Brief, memory and facts of the task, most shared first.
+/// Instructions of people, brief, memory and facts of the task, most shared first.
 pub(super) fn opening(session: &Session) -> Vec<Item> {
-    let mut items = Vec::new();
+    let layers = session.briefed.iter().flat_map(|briefed| &briefed.instructions);
+    let mut items: Vec<Item> = layers.map(|text| Item::Developer { text: text.clone() }).collect();
     if let Some(briefed) = session.briefed.as_ref().filter(|b| !b.text.is_empty()) {
         items.push(Item::Developer { text: briefed.text.clone() });
     }
@@ -123,6 +125,33 @@ pub fn put_back(forbidden: &[String]) -> String {
          request cannot be met without it, say so and why.",
         shown.join(", ")
     )
+}
+
+/// Of the model's window, what one layer of instructions may have, in hundredths.
+const LAYER_WINDOW_PERCENT: u64 = 5;
+/// Below this nothing sensible is left of a layer.
+const LAYER_BYTES_MIN: usize = 800;
+
+/// A layer of instructions as the prompt has it, cut where the model's window is small.
+pub fn layer_text(layer: InstructionLayer, text: &str, window_tokens: u64) -> String {
+    let head = match layer {
+        InstructionLayer::Operator => {
+            "# Instructions of this service's operator\nThey hold for every task. Only your own instructions outrank them.\n"
+        }
+        InstructionLayer::Team => {
+            "# Instructions of the team that you work for\nThey hold for all its tasks. They outrank the request and the \
+             repository's conventions; the operator's instructions and your own outrank them.\n"
+        }
+    };
+    let room = (window_tokens.saturating_mul(4 * LAYER_WINDOW_PERCENT) / 100) as usize;
+    let (text, room) = (text.trim(), room.max(LAYER_BYTES_MIN));
+    if text.len() <= room {
+        return format!("{head}{text}\n");
+    }
+    let end = text.floor_char_boundary(room);
+    let end = text[..end].rfind('\n').unwrap_or(end);
+    let (kept, all) = (&text[..end], text.len());
+    format!("{head}{kept}\n[cut: {} of {all} bytes; the rest does not fit this model's window]\n", kept.len())
 }
 
 /// The recalled memories as the prompt has them; empty where there are none.

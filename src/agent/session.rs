@@ -51,6 +51,8 @@ pub struct Briefed {
     pub packages: Vec<Package>,
     /// What the request forbids.
     pub prohibitions: Vec<Prohibition>,
+    /// The layers of instructions as they stand in the prompt, the highest first.
+    pub instructions: Vec<String>,
     /// What the opening says of the task itself, as it was when the task started.
     pub facts: Option<String>,
     /// The rules about commands that hold for this task.

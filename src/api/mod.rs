@@ -16,6 +16,7 @@ mod docs;
 mod error;
 mod events;
 mod health;
+mod instructions;
 mod memories;
 mod openapi;
 mod page;

@@ -2,7 +2,7 @@
 
 use super::{
     ApiState, api_keys, approvals, archives, body::JSON_BODY_BYTES_MAX, bytes, control, docs, error::ApiError, events,
-    health, memories, openapi, request_id, tasks, team, uploads,
+    health, instructions, memories, openapi, request_id, tasks, team, uploads,
 };
 use axum::{
     Router,
@@ -37,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(memories::routes())
         .merge(api_keys::routes())
         .merge(team::routes())
+        .merge(instructions::routes())
         .merge(health::routes())
         .merge(docs::routes())
 }

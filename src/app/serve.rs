@@ -244,6 +244,7 @@ fn start_worker(
         failpoint,
         baselines: Baselines::default(),
         parsers: build::parsers(&sandboxes)?,
+        instructions: settings.extension.instructions.as_str().into(),
         known_caps: KnownCaps::default(),
         analyses: Analyses::default(),
         rules: settings.rules.clone().into(),

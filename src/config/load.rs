@@ -1,7 +1,7 @@
 //! Every variable by its name, with its default.
 
 use super::{
-    ConfigError, Environment, Origin,
+    ConfigError, Environment, Origin, extension,
     models::Models,
     parse, rules,
     settings::{
@@ -48,6 +48,7 @@ impl Settings {
             workspace: workspace(&source)?,
             models: Models::read(&source)?,
             rules: rules::read(&source)?,
+            extension: extension::read(&source)?,
             network: network(&source)?,
             retention: retention(&source)?,
             log: log(&source)?,

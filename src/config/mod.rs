@@ -8,6 +8,7 @@
 
 mod environment;
 mod error;
+mod extension;
 mod load;
 mod models;
 mod parse;

@@ -19,6 +19,7 @@ pub struct Settings {
     pub models: Models,
     /// The file's `[[rules]]` about commands, their examples checked.
     pub rules: Vec<CommandRule>,
+    pub extension: ExtensionSettings,
     pub network: NetworkSettings,
     pub retention: RetentionSettings,
     pub log: LogSettings,
@@ -146,6 +147,13 @@ pub struct NetworkSettings {
     pub no_proxy: Option<String>,
     /// PEM certificates that are trusted besides the usual ones.
     pub ca_file: Option<PathBuf>,
+}
+
+/// What the operator gives to every task.
+#[derive(Clone, Debug, Default)]
+pub struct ExtensionSettings {
+    /// The operator's instructions, trimmed; empty: none.
+    pub instructions: String,
 }
 
 #[derive(Clone, Copy, Debug)]

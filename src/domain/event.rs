@@ -9,6 +9,7 @@ use super::{
     approval::{ApprovalKind, Decision, Remember},
     brief::{Language, Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
+    instructions::InstructionVersion,
     item::{DeveloperRole, Item, Reply},
     limits::LimitsPatch,
     memory::RecalledMemory,
@@ -210,6 +211,9 @@ pub enum EventData {
         conventions: Vec<String>,
         checks: Vec<Check>,
         files: u32,
+        /// The layers that the task was given, the highest first; it keeps these texts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        instructions: Vec<InstructionVersion>,
     },
     #[serde(rename = "plan.updated")]
     PlanUpdated { planning: Planning },
@@ -486,6 +490,10 @@ pub enum Private {
         /// None in tasks of earlier builds.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         prohibitions: Vec<Prohibition>,
+        /// The layers of instructions as they stand in the prompt, the highest first. None in tasks of
+        /// earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        instructions: Vec<String>,
         /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         facts: Option<String>,

@@ -10,6 +10,7 @@ pub mod check;
 pub mod error;
 pub mod event;
 pub mod ids;
+pub mod instructions;
 pub mod item;
 pub mod limits;
 pub mod memory;

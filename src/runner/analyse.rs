@@ -43,6 +43,7 @@ impl Driver {
         self.boundary()?;
         self.copy.start(base.clone(), TreeDelta::default(), true);
         let brief = self.brief(&base).await?;
+        let layers = self.layers().await?;
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
@@ -54,6 +55,7 @@ impl Driver {
             prohibitions: brief.prohibitions,
             facts: Some(facts),
             rules: rules::pinned(self.journal.session.spec.approval, &self.deps.rules),
+            instructions: layers.texts,
         };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),
@@ -61,6 +63,7 @@ impl Driver {
             conventions: brief.conventions,
             checks: brief.checks,
             files: brief.files,
+            instructions: layers.versions,
         };
         self.journal.record(data, Some(private));
         Ok(Flow::On)

@@ -50,6 +50,8 @@ pub struct Deps {
     pub failpoint: Option<Failpoint>,
     pub baselines: Baselines,
     pub parsers: Parsers,
+    /// The operator's instructions for every task; empty: none.
+    pub instructions: Arc<str>,
     pub known_caps: KnownCaps,
     pub analyses: Analyses,
     /// The operator's rules about commands.

@@ -20,6 +20,7 @@ mod drive;
 mod evidence;
 mod forbidden;
 mod format;
+mod instructions;
 mod journal;
 mod live;
 mod model;

@@ -15,6 +15,7 @@ pub mod deadlines;
 mod error;
 pub mod forks;
 pub mod idempotency;
+pub mod instructions;
 pub mod jobs;
 pub mod live;
 pub mod log;

@@ -110,6 +110,28 @@ fn the_environment_overrides_the_file() {
 }
 
 #[test]
+fn the_operators_instructions_come_from_a_text_or_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "No telemetry.\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let by_key = format!("instructions_file = \"{path}\"");
+    let of = |toml: &str, variables: &[(&str, &str)]| load_file(toml, variables).unwrap().extension.instructions;
+    assert_eq!(of("", &[]), "");
+    assert_eq!(of("instructions = \" Be kind. \"", &[]), "Be kind.");
+    assert_eq!(of(&by_key, &[]), "No telemetry.");
+    assert_eq!(of("", &[("JOURNEYMAN_INSTRUCTIONS_FILE", path)]), "No telemetry.");
+    assert_eq!(of(&by_key, &[("JOURNEYMAN_INSTRUCTIONS", "Be brief.")]), "Be brief.");
+    let both = load_file(&format!("instructions = \"a\"\n{by_key}"), &[]).unwrap_err();
+    assert!(both.ends_with("`instructions` stands there too: take one of them away"), "{both}");
+    let long = load_file(&format!("instructions = \"{}\"", "x".repeat(16_385)), &[]).unwrap_err();
+    assert_eq!(
+        long,
+        "`instructions` in FILE: must be a text of at most 16384 bytes without NUL characters, not 16385 bytes"
+    );
+    assert!(load_file("instructions_file = 1", &[]).unwrap_err().ends_with("must be a path"));
+}
+
+#[test]
 fn an_empty_variable_counts_as_not_set() {
     let settings = load_file("workers = 3", &[]).unwrap();
     assert_eq!(settings.worker.tasks, 3);

@@ -28,6 +28,7 @@ mod forks;
 mod format;
 mod full_disk;
 mod golden;
+mod instructions;
 mod llm;
 mod memory;
 mod monorepo;

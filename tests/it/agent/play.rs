@@ -153,6 +153,7 @@ impl Play {
                         conventions: Vec::new(),
                         checks: Vec::new(),
                         files: 1,
+                        instructions: Vec::new(),
                     };
                     let private = Private::Brief {
                         head,
@@ -160,6 +161,7 @@ impl Play {
                         base_tree: tree('0'),
                         packages: Vec::new(),
                         prohibitions: Vec::new(),
+                        instructions: Vec::new(),
                         facts: None,
                         rules: self.rules.clone(),
                     };

@@ -6,6 +6,7 @@ mod approvals;
 mod documents;
 mod harness;
 mod idempotency;
+mod instructions;
 mod memories;
 mod polling;
 mod requests;
