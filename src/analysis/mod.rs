@@ -20,6 +20,7 @@ mod reach;
 mod read;
 mod runners;
 mod said;
+pub mod skills;
 pub mod symbols;
 mod toolchains;
 mod tree;

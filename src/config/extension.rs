@@ -1,7 +1,7 @@
 //! What the operator gives to every task.
 
 use super::{
-    ConfigError, Origin,
+    ConfigError, Origin, parse,
     settings::ExtensionSettings,
     source::{Source, read_value, text},
 };
@@ -9,7 +9,10 @@ use crate::domain::instructions::INSTRUCTIONS_BYTES_MAX;
 use std::path::Path;
 
 pub(super) fn read(source: &Source<'_>) -> Result<ExtensionSettings, ConfigError> {
-    Ok(ExtensionSettings { instructions: instructions(source)? })
+    Ok(ExtensionSettings {
+        instructions: instructions(source)?,
+        skills_dir: source.parsed("skills_dir", parse::absolute_path)?,
+    })
 }
 
 /// `instructions`, or the content of the file that `instructions_file` names: the key of what the variable has for all

@@ -154,6 +154,8 @@ pub struct NetworkSettings {
 pub struct ExtensionSettings {
     /// The operator's instructions, trimmed; empty: none.
     pub instructions: String,
+    /// Where the operator's skills lie, a folder each.
+    pub skills_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]

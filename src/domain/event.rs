@@ -16,6 +16,7 @@ use super::{
     plan::{PlanStep, Planning},
     review::{ReviewFinding, ReviewedCriterion},
     rule::Rules,
+    skill::SkillRef,
     task::{Control, ForkedFrom, OnBusy, TaskResult},
     tool::{ToolOutcome, ToolSpec},
     usage::TokenUsage,
@@ -214,6 +215,9 @@ pub enum EventData {
         /// The layers that the task was given, the highest first; it keeps these texts.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         instructions: Vec<InstructionVersion>,
+        /// What the prompt lists.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skills: Vec<SkillRef>,
     },
     #[serde(rename = "plan.updated")]
     PlanUpdated { planning: Planning },

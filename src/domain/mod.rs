@@ -19,6 +19,7 @@ pub mod principal;
 pub mod review;
 pub mod rule;
 pub mod schema;
+pub mod skill;
 pub mod task;
 pub mod time;
 pub mod tool;

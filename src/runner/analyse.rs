@@ -42,13 +42,15 @@ impl Driver {
         };
         self.boundary()?;
         self.copy.start(base.clone(), TreeDelta::default(), true);
-        let brief = self.brief(&base).await?;
+        let mut brief = self.brief(&base).await?;
+        let (offers_skills, list, skills) = self.skills(&base).await?;
+        brief.text.push_str(&list);
         let layers = self.layers().await?;
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
         let private = Private::Brief {
-            head: self.head().await?,
+            head: self.head(offers_skills).await?,
             text: self.deps.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
@@ -64,6 +66,7 @@ impl Driver {
             checks: brief.checks,
             files: brief.files,
             instructions: layers.versions,
+            skills,
         };
         self.journal.record(data, Some(private));
         Ok(Flow::On)
@@ -111,10 +114,14 @@ impl Driver {
 
     /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
     /// other settings in mid-task change anything of them.
-    async fn head(&self) -> Result<PromptHead, Halt> {
+    async fn head(&self, offers_skills: bool) -> Result<PromptHead, Halt> {
         let team = self.claimed.team;
         let model = self.deps.models.get(&self.journal.session.spec.model);
-        let mut specs = tools::specs_for_window(ToolSet::Work, self.facts().window_tokens);
+        let window_tokens = self.facts().window_tokens;
+        let mut specs = tools::specs_for_window(ToolSet::Work, window_tokens);
+        if offers_skills {
+            specs.extend(tools::specs_for_window(ToolSet::Skills, window_tokens));
+        }
         specs.retain(|spec| model.is_none_or(|model| model.is_given(&spec.name)));
         let editors: Vec<String> =
             specs.iter().map(|spec| &spec.name).filter(|name| EDITORS.contains(&name.as_str())).cloned().collect();
@@ -154,7 +161,7 @@ impl Driver {
     }
 }
 
-fn files_of(entries: &[BaseEntry]) -> Vec<BriefFile<'_>> {
+pub(super) fn files_of(entries: &[BaseEntry]) -> Vec<BriefFile<'_>> {
     entries.iter().map(|entry| BriefFile { path: &entry.path, size: entry.size }).collect()
 }
 

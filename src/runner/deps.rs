@@ -5,6 +5,7 @@ use super::{
     budget::KnownCaps,
     clean::Baselines,
     journal::{Halt, patiently},
+    skills::OperatorSkills,
     symbols::Analyses,
 };
 use crate::{
@@ -52,6 +53,8 @@ pub struct Deps {
     pub parsers: Parsers,
     /// The operator's instructions for every task; empty: none.
     pub instructions: Arc<str>,
+    /// Absent where the operator keeps none.
+    pub skills: Option<OperatorSkills>,
     pub known_caps: KnownCaps,
     pub analyses: Analyses,
     /// The operator's rules about commands.

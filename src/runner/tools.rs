@@ -107,6 +107,9 @@ impl Driver {
             Ok(parsed) => parsed,
             Err(answer) => return Ok(answer),
         };
+        if let Parsed::ReadSkill { name, path } = &parsed {
+            return Ok(self.read_skill(name, path.as_deref()).await);
+        }
         if effect(&call.tool) == ToolEffect::Reads {
             return tools::run(workspace, &parsed, None).await;
         }

@@ -23,6 +23,7 @@ pub enum Parsed {
     Search { pattern: String, path: Option<String>, glob: Option<String>, limit: usize },
     ListFiles { path: Option<String>, depth: u32, glob: Option<String> },
     AskUser { questions: Vec<Question> },
+    ReadSkill { name: String, path: Option<String> },
     UpdatePlan { steps: Vec<PlanStep>, explanation: Option<String>, approaches: Vec<Approach>, criteria: Vec<String> },
 }
 
@@ -38,6 +39,7 @@ impl Parsed {
             Self::Search { .. } => "search",
             Self::ListFiles { .. } => "list_files",
             Self::AskUser { .. } => "ask_user",
+            Self::ReadSkill { .. } => "read_skill",
             Self::UpdatePlan { .. } => "update_plan",
         }
     }
@@ -46,7 +48,7 @@ impl Parsed {
 /// Reads a call. The answer on error is for the model: it names the place, the nearest match and
 /// how to mend it.
 pub fn parse(tool: &str, arguments: &str) -> Result<Parsed, ToolAnswer> {
-    let Some(known) = specs::work().find(|known| known.name == tool) else {
+    let Some(known) = specs::callable(tool) else {
         return Err(unknown_tool(tool));
     };
     let mut given = match (tool, arguments::object(arguments)) {
@@ -133,6 +135,7 @@ fn typed(tool: &str, given: &Checked) -> Result<Parsed, ToolAnswer> {
             let default = if background { specs::TIMEOUT_MS_MAX } else { specs::TIMEOUT_MS_DEFAULT };
             shell(given, millis("timeout_ms", default), background)
         }
+        "read_skill" => Ok(Parsed::ReadSkill { name: given.text("name").trim().to_owned(), path: given.place("path") }),
         "write_stdin" => Ok(Parsed::WriteStdin {
             process: given.number("process", 0) as u32,
             text: given.text("text"),

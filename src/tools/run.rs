@@ -31,6 +31,8 @@ pub async fn run(
         Parsed::ListFiles { path, depth, glob } => {
             look::list_files(workspace, path.as_deref(), *depth, glob.as_deref()).await
         }
+        // The server reads it: no workspace sees the operator's files.
+        Parsed::ReadSkill { .. } => Ok(ToolAnswer::refused("skills cannot be read here")),
         // Asked and answered by the server, which waits for people without a workspace.
         Parsed::AskUser { .. } => Ok(ToolAnswer::said("people were asked")),
         Parsed::UpdatePlan { .. } => Ok(ToolAnswer::said("the plan is set")),

@@ -14,6 +14,8 @@ use crate::domain::{event::ToolSpecs, tool::ToolSpec};
 pub enum ToolSet {
     /// What can be run today.
     Work,
+    /// What is offered besides where the operator keeps skills.
+    Skills,
     /// Every tool of the contract, also those that nothing answers yet.
     Contract,
 }
@@ -31,7 +33,8 @@ pub(super) struct Tool {
 
 /// The descriptions for a model: fixed order, schemas with sorted keys.
 pub fn specs(set: ToolSet) -> ToolSpecs {
-    let given = |tool: &&Tool| set == ToolSet::Contract || tool.set == set;
+    let contract = |tool: &Tool| set == ToolSet::Contract && tool.set != ToolSet::Skills;
+    let given = |tool: &&Tool| contract(tool) || tool.set == set;
     let spec = |tool: &Tool| ToolSpec {
         name: tool.name.to_owned(),
         description: tool.about.to_owned(),
@@ -60,6 +63,11 @@ pub fn specs_for_window(set: ToolSet, window_tokens: u64) -> ToolSpecs {
 
 /// Below this the tools are described shortly.
 const SMALL_WINDOW_TOKENS: u64 = 16_000;
+
+/// A tool that can be called where it is offered.
+pub(super) fn callable(name: &str) -> Option<&'static Tool> {
+    TOOLS.iter().find(|tool| tool.name == name && tool.set != ToolSet::Contract)
+}
 
 pub(super) fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
@@ -378,5 +386,21 @@ const TOOLS: &[Tool] = &[
         ],
         also: &["save_memory", "memory", "memorize"],
         set: ToolSet::Contract,
+    },
+    Tool {
+        name: "read_skill",
+        about: "Reads a skill of the operator's, which tells how a kind of work is done, or one of its files. The brief \
+                lists them.",
+        fields: &[
+            required("name", Kind::Text, "The skill.", &["skill", "skill_name"]),
+            optional(
+                "path",
+                Kind::Text,
+                "A file of its folder. Default: SKILL.md, which comes with a list of them.",
+                PATH_ALSO,
+            ),
+        ],
+        also: &["skill", "load_skill", "use_skill", "view_skill"],
+        set: ToolSet::Skills,
     },
 ];

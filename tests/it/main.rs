@@ -52,6 +52,7 @@ mod scripted;
 mod scrubbed;
 mod secrets;
 mod shutdown;
+mod skills;
 mod steering;
 mod store;
 mod structured;

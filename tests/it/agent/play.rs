@@ -154,6 +154,7 @@ impl Play {
                         checks: Vec::new(),
                         files: 1,
                         instructions: Vec::new(),
+                        skills: Vec::new(),
                     };
                     let private = Private::Brief {
                         head,
