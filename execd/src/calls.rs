@@ -11,7 +11,7 @@ use crate::{
     walk::Walker,
     worker::{Cancelled, Finished, Given, Workers},
 };
-use execd::message::{Answer, Configure, Failure, Request, RunOutcome};
+use execd::message::{Answer, Command, Configure, Failure, Request, RunOutcome};
 use std::{
     collections::HashMap,
     io,
@@ -59,7 +59,7 @@ impl Calls {
 
     pub(crate) fn request(&mut self, stream: u32, json: &[u8], attached: Vec<u8>, connection: &mut Connection) {
         let result = match serde_json::from_slice(json) {
-            Ok(request) => self.begin(stream, request, attached),
+            Ok(request) => self.begin(stream, request, attached, connection),
             Err(error) => Err(refused(format!("not a request: {error}"))),
         };
         match result {
@@ -70,7 +70,13 @@ impl Calls {
     }
 
     /// `None`: the answer comes later.
-    fn begin(&mut self, stream: u32, request: Request, attached: Vec<u8>) -> Result<Option<Answer>, Failure> {
+    fn begin(
+        &mut self,
+        stream: u32,
+        request: Request,
+        attached: Vec<u8>,
+        connection: &mut Connection,
+    ) -> Result<Option<Answer>, Failure> {
         if !self.configured && !matches!(request, Request::Configure(_)) {
             return Err(refused("configure comes first"));
         }
@@ -84,7 +90,11 @@ impl Calls {
                 return Ok(Some(Answer::Configured));
             }
             Request::Run(command) => self.runs.run(stream, &command, &self.configure, &self.root)?,
-            Request::Start(command) => return self.runs.start(&command, &self.configure, &self.root).map(Some),
+            Request::Start(command) => {
+                let process = self.runs.start(&command, &self.configure, &self.root, None)?;
+                return Ok(Some(Answer::Started { process }));
+            }
+            Request::Connect(command) => return self.connect(&command, connection).map(Some),
             Request::WriteStdin { process, wait_ms } => self.runs.write_stdin(stream, process, &attached, wait_ms)?,
             Request::Kill { process } => return self.runs.kill(process).map(Some),
             Request::Listen { port } => return self.relays.listen(port).map(Some),
@@ -119,6 +129,14 @@ impl Calls {
             }
         }
         Ok(None)
+    }
+
+    /// Starts a process whose stdin and stdout are a stream to the server.
+    fn connect(&mut self, command: &Command, connection: &mut Connection) -> Result<Answer, Failure> {
+        let (own, theirs) = crate::relay::pair()?;
+        let process = self.runs.start(command, &self.configure, &self.root, Some(&theirs))?;
+        let stream = self.relays.carry(own, connection);
+        Ok(Answer::Connected { process, stream })
     }
 
     fn thread(&mut self, stream: u32, work: impl FnOnce(&Cancelled) -> Given + Send + 'static) {

@@ -28,6 +28,9 @@ pub enum Request {
     Configure(Configure),
     Run(Command),
     Start(Command),
+    /// As `Start`, with stdin and stdout on a stream of their own that is carried as a relayed
+    /// connection is; the process's output is its stderr alone.
+    Connect(Command),
     /// Attached: what to write.
     WriteStdin {
         process: u32,
@@ -134,6 +137,11 @@ pub enum Answer {
     },
     Started {
         process: u32,
+    },
+    /// The stream was announced before this, as of port 0.
+    Connected {
+        process: u32,
+        stream: u32,
     },
     /// Data: the output since the last look.
     Looked {

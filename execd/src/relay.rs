@@ -1,13 +1,16 @@
-//! Network bytes: execd listens on the workspace's loopback and carries what comes there over
-//! its pipe. Who may speak to whom is the server's decision alone.
+//! Bytes that are carried over execd's pipe: of connections to the workspace's loopback, where it listens, and
+//! of processes whose stdin and stdout the server speaks to. Who may speak to whom is the server's decision alone.
 
 use crate::connection::{Connection, refused};
 use execd::message::{Answer, Failure, FailureKind};
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    net::{SendFlags, Shutdown},
+};
 use std::{
     collections::HashMap,
-    io::{ErrorKind, Write},
-    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
+    os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
 const LISTENERS_MAX: usize = 16;
@@ -18,7 +21,8 @@ const QUEUE_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Relay {
-    socket: TcpStream,
+    /// A TCP or a Unix stream, not blocking.
+    socket: OwnedFd,
     to_socket: Vec<u8>,
     /// The server has nothing more to say.
     server_ended: bool,
@@ -63,7 +67,7 @@ impl Relays {
     pub(crate) fn watched<'a>(
         &'a self,
         connection: &'a Connection,
-    ) -> impl Iterator<Item = (u32, &'a TcpStream, bool, bool)> {
+    ) -> impl Iterator<Item = (u32, &'a OwnedFd, bool, bool)> {
         self.open.iter().map(|(stream, relay)| {
             let read = !relay.socket_ended && connection.queued(*stream) < QUEUE_BYTES;
             (*stream, &relay.socket, read, !relay.to_socket.is_empty())
@@ -76,10 +80,21 @@ impl Relays {
         if socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
             return;
         }
+        let port = *port;
+        self.open(socket.into(), port, connection);
+    }
+
+    /// Carries a stream that no port stands for; the number of its stream.
+    pub(crate) fn carry(&mut self, socket: OwnedFd, connection: &mut Connection) -> u32 {
+        self.open(socket, 0, connection)
+    }
+
+    fn open(&mut self, socket: OwnedFd, port: u16, connection: &mut Connection) -> u32 {
         self.last_stream = self.last_stream.wrapping_add(2).max(2);
-        connection.accept(self.last_stream, *port);
+        connection.accept(self.last_stream, port);
         let relay = Relay { socket, to_socket: Vec::new(), server_ended: false, socket_ended: false };
         self.open.insert(self.last_stream, relay);
+        self.last_stream
     }
 
     pub(crate) fn readable(&mut self, stream: u32, connection: &mut Connection) {
@@ -117,13 +132,13 @@ impl Relays {
     pub(crate) fn writable(&mut self, stream: u32, connection: &mut Connection) {
         let Some(relay) = self.open.get_mut(&stream) else { return };
         while !relay.to_socket.is_empty() {
-            match relay.socket.write(&relay.to_socket) {
+            match rustix::net::send(&relay.socket, &relay.to_socket, SendFlags::NOSIGNAL) {
                 Ok(count) if count > 0 => {
                     relay.to_socket.drain(..count);
                     connection.took(stream, count);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
                 _ => {
                     self.open.remove(&stream);
                     connection.cut(stream);
@@ -138,7 +153,7 @@ impl Relays {
     fn settle(&mut self, stream: u32, connection: &mut Connection) {
         let Some(relay) = self.open.get(&stream) else { return };
         if relay.server_ended && relay.to_socket.is_empty() {
-            let _ = relay.socket.shutdown(Shutdown::Write);
+            let _ = rustix::net::shutdown(&relay.socket, Shutdown::Write);
             if relay.socket_ended {
                 self.open.remove(&stream);
                 connection.forget(stream);
@@ -152,4 +167,18 @@ impl Relays {
             connection.cut(stream);
         }
     }
+}
+
+/// Two ends of a stream: execd's own, which does not block, and a process's.
+pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Failure> {
+    let pair = || {
+        let (own, theirs) = UnixStream::pair()?;
+        own.set_nonblocking(true)?;
+        Ok::<_, std::io::Error>((own.into(), theirs.into()))
+    };
+    pair().map_err(|error| Failure {
+        kind: FailureKind::Io,
+        what: "a pair of sockets".to_owned(),
+        why: error.to_string(),
+    })
 }

@@ -65,12 +65,19 @@ impl Runs {
         configure: &Configure,
         root: &Path,
     ) -> Result<(), Failure> {
-        let process = self.spawn(command, configure, root)?;
+        let process = self.spawn(command, configure, root, None)?;
         self.all.insert(RunKey::Call(stream), Run { process, live: command.live, send_at: None });
         Ok(())
     }
 
-    pub(crate) fn start(&mut self, command: &Command, configure: &Configure, root: &Path) -> Result<Answer, Failure> {
+    /// Starts a background process and gives its number; `talk` becomes its stdin and stdout.
+    pub(crate) fn start(
+        &mut self,
+        command: &Command,
+        configure: &Configure,
+        root: &Path,
+        talk: Option<&OwnedFd>,
+    ) -> Result<u32, Failure> {
         let background = || self.all.iter().filter(|(key, _)| matches!(key, RunKey::Background(_)));
         if background().filter(|(_, run)| !run.process.has_ended()).count() >= BACKGROUND_MAX {
             return Err(refused(format!("{BACKGROUND_MAX} background processes run already: end one first")));
@@ -81,21 +88,27 @@ impl Runs {
         for key in ended {
             self.all.remove(&key);
         }
-        let process = self.spawn(command, configure, root)?;
+        let process = self.spawn(command, configure, root, talk)?;
         self.last_process += 1;
         self.all.insert(RunKey::Background(self.last_process), Run { process, live: false, send_at: None });
-        Ok(Answer::Started { process: self.last_process })
+        Ok(self.last_process)
     }
 
-    fn spawn(&mut self, command: &Command, configure: &Configure, root: &Path) -> Result<Process, Failure> {
+    fn spawn(
+        &mut self,
+        command: &Command,
+        configure: &Configure,
+        root: &Path,
+        talk: Option<&OwnedFd>,
+    ) -> Result<Process, Failure> {
         if command.keep_bytes > OUTPUT_LIMIT_BYTES || command.timeout_ms > TIMEOUT_MAX_MS {
             return Err(refused("the command's limits are beyond what is allowed"));
         }
         let begun = Instant::now();
-        let spawned = match spawn(command, configure, root) {
+        let spawned = match spawn(command, configure, root, talk) {
             Err(failure) if failure.kind == FailureKind::Refused && failure.why.starts_with("no more processes") => {
                 self.kill_strays();
-                spawn(command, configure, root)?
+                spawn(command, configure, root, talk)?
             }
             other => other?,
         };

@@ -45,7 +45,13 @@ pub(crate) struct Spawned {
     pub(crate) stdin: Option<OwnedFd>,
 }
 
-pub(crate) fn spawn(command: &Command, configure: &Configure, root: &Path) -> Result<Spawned, Failure> {
+/// `talk`: what becomes its stdin and stdout; its output is then stderr alone.
+pub(crate) fn spawn(
+    command: &Command,
+    configure: &Configure,
+    root: &Path,
+    talk: Option<&OwnedFd>,
+) -> Result<Spawned, Failure> {
     if command.command.len() > COMMAND_LIMIT_BYTES {
         return Err(refused("the command is longer than 128 KiB: write it to a file and run that"));
     }
@@ -57,17 +63,21 @@ pub(crate) fn spawn(command: &Command, configure: &Configure, root: &Path) -> Re
         let what = command.workdir.clone().unwrap_or_default();
         return Err(Failure { kind: FailureKind::NotFound, what, why: "no such directory".to_owned() });
     }
-    start(command, configure, &directory).map_err(|error| match error.kind() {
+    start(command, configure, &directory, talk).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => refused("no more processes can be started: end some of those that run"),
         io::ErrorKind::InvalidInput => refused("the command or its environment holds a NUL byte"),
         _ => Failure { kind: FailureKind::Io, what: "starting the command".to_owned(), why: error.to_string() },
     })
 }
 
-fn start(command: &Command, configure: &Configure, directory: &Path) -> io::Result<Spawned> {
+fn start(command: &Command, configure: &Configure, directory: &Path, talk: Option<&OwnedFd>) -> io::Result<Spawned> {
     let (output, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     fcntl_setfl(&output, OFlags::NONBLOCK)?;
-    let (stdin, stdin_pipe) = if command.stdin {
+    let mut stdout = Stdio::from(writer.try_clone()?);
+    let (stdin, stdin_pipe) = if let Some(talk) = talk {
+        stdout = Stdio::from(talk.try_clone()?);
+        (Stdio::from(talk.try_clone()?), None)
+    } else if command.stdin {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         fcntl_setfl(&writer, OFlags::NONBLOCK)?;
         (Stdio::from(reader), Some(writer))
@@ -80,7 +90,7 @@ fn start(command: &Command, configure: &Configure, directory: &Path) -> io::Resu
     shell.envs(ENVIRONMENT.iter().copied());
     let pairs = configure.env.iter().chain(&command.env).filter(|(name, _)| is_name(name));
     shell.envs(pairs.map(|(name, value)| (name, value)));
-    shell.stdin(stdin).stdout(Stdio::from(writer.try_clone()?)).stderr(Stdio::from(writer));
+    shell.stdin(stdin).stdout(stdout).stderr(Stdio::from(writer));
 
     let limits = [
         (Resource::Core, Some(0)),

@@ -95,6 +95,18 @@ impl Workspace {
         }
     }
 
+    /// As [`Self::start_process`], with the process's stdin and stdout as a stream; its output is what it
+    /// writes to stderr.
+    pub async fn connect_process(&self, run: RunCommand) -> Result<(ProcessId, RelayedStream), WorkspaceError> {
+        match self.call(Request::Connect(command(run, false)?), &[], 0, None, PATIENCE).await? {
+            (_, Answer::Connected { process, stream }) => {
+                let stream = RelayedStream::of_process(&self.handle.link, stream).ok_or_else(|| self.broken())?;
+                Ok((process, stream))
+            }
+            _ => Err(self.broken()),
+        }
+    }
+
     /// Writes `text` to a background process and gives its output since the last look: at once
     /// where it has ended, else after `wait` (at most 10 minutes).
     pub async fn write_stdin(

@@ -284,6 +284,7 @@ impl Link {
             return Err(FrameError("stream number is taken or not execd's"));
         }
         let port = payload.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        // Of port 0 is a process's own stream, which the answer to its start names.
         if state.accepted.len() >= ACCEPTED_MAX || state.relayed.len() >= 4 * ACCEPTED_MAX {
             frame::push(&mut state.control, Kind::Cancel, stream, &[]);
             return Ok(());
@@ -299,7 +300,9 @@ impl Link {
             cut: false,
         };
         state.relayed.insert(stream, relayed);
-        state.accepted.push_back((stream, port));
+        if port != 0 {
+            state.accepted.push_back((stream, port));
+        }
         self.relay_work.notify_waiters();
         Ok(())
     }

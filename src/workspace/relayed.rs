@@ -1,5 +1,6 @@
-//! A connection that something in the workspace made to its loopback, and execd carries: the
-//! server's end of it. Who may be spoken to through it is decided elsewhere.
+//! A connection that something in the workspace made to its loopback, or the stdin and stdout of a
+//! process there, which execd carries: the server's end of it. Who may be spoken to through it is
+//! decided elsewhere.
 
 use super::{
     WorkspaceError,
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub struct RelayedStream {
     link: Arc<Link>,
     stream: u32,
-    /// The port in the workspace that it came to.
+    /// The port in the workspace that it came to; 0: none, it is a process's stdin and stdout.
     pub port: u16,
 }
 
@@ -36,6 +37,12 @@ impl RelayedStream {
             }
             notified.await;
         }
+    }
+
+    /// The stream of a process that was started with one; absent where execd has announced none.
+    pub(super) fn of_process(link: &Arc<Link>, stream: u32) -> Option<Self> {
+        let known = link.state().relayed.contains_key(&stream);
+        known.then(|| Self { link: Arc::clone(link), stream, port: 0 })
     }
 
     /// The next bytes, at most a window of them; empty: the workspace has nothing more to say.

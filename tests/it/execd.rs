@@ -6,8 +6,8 @@ use execd::{
     frame::{self, Decoder, Header, Kind, PAYLOAD_LIMIT_BYTES},
 };
 use journeyman::workspace::{
-    EntryKind, Expect, FileChange, LeftOutReason, ListQuery, RunCommand, Sandboxes, SearchQuery, Walk, Workspace,
-    WorkspaceError,
+    EntryKind, Expect, FileChange, LeftOutReason, ListQuery, RunCommand, RunOutcome, Sandboxes, SearchQuery, Walk,
+    Workspace, WorkspaceError,
 };
 use proptest::prelude::*;
 use std::{
@@ -603,4 +603,39 @@ async fn many_calls_at_once_all_come_back() {
     });
     futures::future::join_all(calls).await;
     assert_eq!(output(&workspace, "ls | wc -l").await, "11\n");
+}
+
+#[tokio::test]
+async fn a_process_is_spoken_to_over_a_stream_of_its_own_that_nothing_is_lost_on() {
+    let (_copy, workspace) = open().await;
+    let command = RunCommand::new("echo aside >&2; cat; echo over >&2; exit 3", Duration::from_secs(60));
+    let (process, stream) = workspace.connect_process(command).await.unwrap();
+    // More than pipes and windows hold, so that both directions wait for each other.
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut received = Vec::new();
+    let writing = async {
+        stream.write(&sent).await.unwrap();
+        stream.end();
+    };
+    let reading = async {
+        loop {
+            let bytes = stream.read().await.unwrap();
+            if bytes.is_empty() {
+                return;
+            }
+            received.extend_from_slice(&bytes);
+        }
+    };
+    tokio::join!(writing, reading);
+    assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+    let seen = workspace.write_stdin(process, b"", Duration::from_secs(20)).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&seen.output), "aside\nover\n", "stderr is apart");
+    assert_eq!(seen.exit, Some(RunOutcome::Exited(3)));
+    drop(stream);
+
+    let (process, stream) = workspace.connect_process(RunCommand::new("cat", Duration::from_secs(60))).await.unwrap();
+    drop(stream);
+    let seen = workspace.write_stdin(process, b"", Duration::from_secs(20)).await.unwrap();
+    assert_eq!(seen.exit, Some(RunOutcome::Exited(0)), "its stdin ends with the stream");
+    workspace.close().await;
 }
