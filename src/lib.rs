@@ -15,6 +15,7 @@ pub mod domain;
 pub mod events;
 pub mod jobs;
 pub mod llm;
+pub mod mcp;
 pub mod memory;
 pub mod net;
 pub mod postgres;

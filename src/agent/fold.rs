@@ -108,7 +108,9 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
-            if let Some(Private::Brief { head, text, base_tree, packages, prohibitions, facts, rules, instructions }) =
+            if let Some(Private::Brief {
+                head, text, base_tree, packages, prohibitions, facts, rules, instructions, mcp
+            }) =
                 private
             {
                 session.had_copy = true;
@@ -121,6 +123,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                     packages: packages.clone(),
                     prohibitions: prohibitions.clone(),
                     instructions: instructions.clone(),
+                    mcp: mcp.clone(),
                     facts: facts.clone(),
                     rules: rules.clone(),
                 });
@@ -176,7 +179,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         EventData::ToolStarted { call, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call) {
                 pending.started = true;
-                session.dirty |= matches!(effect(&pending.call.tool), ToolEffect::Edits | ToolEffect::Runs);
+                let tool = pending.call.tool.clone();
+                session.dirty |= session.effect(&tool).changes();
             }
         }
         EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {

@@ -11,7 +11,7 @@ use crate::domain::{
     approval::Decision,
     plan::{PlanOrigin, PlanStep, Planning, StepStatus},
     task::Mode,
-    tool::{ToolCall, ToolEffect, effect},
+    tool::{ToolCall, ToolEffect},
 };
 use std::borrow::Cow;
 
@@ -34,11 +34,12 @@ pub(super) enum Gate {
 
 /// Whether a call may run: the plan's gate, and within it the rules' and people's.
 pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
-    let effect = effect(&call.tool);
+    let effect = session.effect(&call.tool);
     match (effect, session.spec.mode) {
+        (ToolEffect::Acts, Mode::Answer | Mode::Plan) => return Gate::Denied(prompt::NO_ACTS.into()),
         (ToolEffect::Edits, Mode::Answer) => return Gate::Denied(prompt::NO_EDITS_ANSWER.into()),
         (ToolEffect::Edits, Mode::Plan) => return Gate::Denied(prompt::NO_EDITS_PLAN.into()),
-        (ToolEffect::Edits | ToolEffect::Runs, _) => {}
+        (ToolEffect::Edits | ToolEffect::Runs | ToolEffect::Acts, _) => {}
         (ToolEffect::Reads | ToolEffect::Plans | ToolEffect::Asks, _) => return Gate::Open,
     }
     let asked = session.asked.iter().find(|asked| asked.call == call.call);
@@ -62,7 +63,7 @@ pub(super) fn gate(session: &Session, call: &ToolCall) -> Gate {
 /// without one.
 fn planned(session: &Session, effect: ToolEffect) -> Gate {
     let needs_plan = match effect {
-        ToolEffect::Edits => true,
+        ToolEffect::Edits | ToolEffect::Acts => true,
         ToolEffect::Runs => session.changed_in_run() && session.spec.mode != Mode::Answer,
         ToolEffect::Reads | ToolEffect::Plans | ToolEffect::Asks => false,
     };

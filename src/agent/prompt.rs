@@ -173,6 +173,7 @@ pub(super) const APPROVED_PLAN_FIRST: &str = "denied: plan first. A person appro
 pub(super) const PLAN_NOT_APPROVED: &str = "denied: the plan was not approved, and nothing may be changed without one that is. \
     Put a better one with update_plan, or finish by saying what keeps you from it.";
 pub(super) const NO_EDITS_ANSWER: &str = "denied: this task is a question. Answer it in words; files stay as they are.";
+pub(super) const NO_ACTS: &str = "denied: this task changes nothing, and this tool may change something. Do without it, and say so where it matters.";
 pub(super) const NO_EDITS_PLAN: &str =
     "denied: this task wants a plan alone. Call update_plan, then describe the plan in words.";
 pub(super) const CUT_OFF: &str =

@@ -19,11 +19,12 @@ use crate::domain::{
     brief::{Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
     event::{LimitKind, PromptHead, PromptSeen},
+    mcp::McpTool,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     rule::Rules,
     task::{ForkedFrom, Mode, TaskDetail, TaskResult},
-    tool::ToolCall,
+    tool::{ToolCall, ToolEffect, effect},
     usage::Usage,
 };
 use std::{
@@ -53,6 +54,8 @@ pub struct Briefed {
     pub prohibitions: Vec<Prohibition>,
     /// The layers of instructions as they stand in the prompt, the highest first.
     pub instructions: Vec<String>,
+    /// Tools of MCP servers that the model was given.
+    pub mcp: Vec<McpTool>,
     /// What the opening says of the task itself, as it was when the task started.
     pub facts: Option<String>,
     /// The rules about commands that hold for this task.
@@ -469,14 +472,22 @@ impl Session {
 
     /// The calls that a crash cut off and that may have changed something.
     pub fn in_doubt(&self) -> Vec<ToolCall> {
-        use crate::domain::tool::{ToolEffect, effect};
-        self.calls
-            .iter()
-            .filter(|c| {
-                c.started && !c.completed && matches!(effect(&c.call.tool), ToolEffect::Edits | ToolEffect::Runs)
-            })
-            .map(|c| c.call.clone())
-            .collect()
+        let in_doubt = |c: &&PendingCall| c.started && !c.completed && self.effect(&c.call.tool).changes();
+        self.calls.iter().filter(in_doubt).map(|c| c.call.clone()).collect()
+    }
+
+    /// The tool of an MCP server that the model was given under this name.
+    pub fn mcp_tool(&self, name: &str) -> Option<&McpTool> {
+        self.briefed.as_ref()?.mcp.iter().find(|tool| tool.name == name)
+    }
+
+    /// What a call of this tool may do, in this task.
+    pub fn effect(&self, tool: &str) -> ToolEffect {
+        match self.mcp_tool(tool) {
+            Some(tool) if tool.reads => ToolEffect::Reads,
+            Some(_) => ToolEffect::Acts,
+            None => effect(tool),
+        }
     }
 
     /// Folds the log's next event with its private part.

@@ -140,13 +140,15 @@ fn next_call(session: &Session) -> Option<Step> {
         return Some(ask(session, &pending.call));
     }
     let mut batch = vec![pending];
-    if effect(&pending.call.tool) == ToolEffect::Reads {
+    if session.effect(&pending.call.tool) == ToolEffect::Reads {
         let others = session.calls[first + 1..].iter();
-        batch.extend(others.take_while(|c| effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
+        batch.extend(others.take_while(|c| session.effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
     }
     let mut intent = Vec::new();
     // A command is a look around; one that changed files is seen at the next look at the copy.
-    if effect(&pending.call.tool) == ToolEffect::Edits && matches!(session.phase, Phase::Analysis | Phase::Planning) {
+    if matches!(session.effect(&pending.call.tool), ToolEffect::Edits | ToolEffect::Acts)
+        && matches!(session.phase, Phase::Analysis | Phase::Planning)
+    {
         intent.push(EventData::TaskPhase { phase: Phase::Generation });
     }
     intent.extend(batch.iter().filter(|c| !c.started).map(|c| started(&c.call)));

@@ -8,8 +8,8 @@ use crate::{
         Settings,
         settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend},
     },
-    llm,
-    net::{AddressPolicy, Outgoing},
+    llm, mcp,
+    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     postgres::{Cluster, ClusterSettings, DataDirLock},
     runner::Blobs,
     secrets::Redactor,
@@ -28,6 +28,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -179,6 +180,13 @@ pub(super) fn limits(settings: &Settings) -> SandboxLimits {
 
 pub(super) fn models(settings: &Settings) -> BTreeMap<String, llm::Model> {
     settings.models.all.iter().map(|m| (m.name().to_owned(), m.model.clone())).collect()
+}
+
+/// The MCP servers, and the client that speaks to those at addresses.
+pub(super) fn mcp(settings: &Settings, parts: &Parts) -> anyhow::Result<mcp::Servers> {
+    let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(600), total: None };
+    let client = CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?;
+    Ok(mcp::Servers::new(settings.extension.mcp_servers.clone(), client))
 }
 
 pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {

@@ -244,6 +244,7 @@ fn start_worker(
         failpoint,
         baselines: Baselines::default(),
         parsers: build::parsers(&sandboxes)?,
+        mcp: build::mcp(settings, parts)?,
         skills: settings.extension.skills_dir.clone().map(OperatorSkills::new),
         instructions: settings.extension.instructions.as_str().into(),
         known_caps: KnownCaps::default(),

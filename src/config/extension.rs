@@ -1,7 +1,7 @@
 //! What the operator gives to every task.
 
 use super::{
-    ConfigError, Origin, parse,
+    ConfigError, Origin, mcp, parse,
     settings::ExtensionSettings,
     source::{Source, read_value, text},
 };
@@ -12,6 +12,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<ExtensionSettings, ConfigError
     Ok(ExtensionSettings {
         instructions: instructions(source)?,
         skills_dir: source.parsed("skills_dir", parse::absolute_path)?,
+        mcp_servers: mcp::read(source)?,
     })
 }
 

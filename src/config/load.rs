@@ -1,7 +1,7 @@
 //! Every variable by its name, with its default.
 
 use super::{
-    ConfigError, Environment, Origin, extension,
+    ConfigError, Environment, Origin, extension, mcp,
     models::Models,
     parse, rules,
     settings::{
@@ -75,7 +75,8 @@ impl Settings {
         let proxy = self.network.https_proxy.as_ref().and_then(|url| url.password()).map(Secret::new);
         let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy];
         let models = self.models.all.iter().filter_map(|model| model.key.as_ref());
-        Redactor::new(own.iter().flatten().chain(models))
+        let servers: Vec<Secret> = self.extension.mcp_servers.iter().flat_map(mcp::secrets).collect();
+        Redactor::new(own.iter().flatten().chain(models).chain(&servers))
     }
 
     fn doubts(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod extension;
 mod load;
+mod mcp;
 mod models;
 mod parse;
 mod rules;

@@ -1,7 +1,7 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
 use super::models::Models;
-use crate::{domain::rule::CommandRule, secrets::Secret, telemetry::LogFormat};
+use crate::{domain::rule::CommandRule, mcp, secrets::Secret, telemetry::LogFormat};
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
@@ -156,6 +156,7 @@ pub struct ExtensionSettings {
     pub instructions: String,
     /// Where the operator's skills lie, a folder each.
     pub skills_dir: Option<PathBuf>,
+    pub mcp_servers: Vec<mcp::Server>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,7 @@ use super::{
     instructions::InstructionVersion,
     item::{DeveloperRole, Item, Reply},
     limits::LimitsPatch,
+    mcp::{McpServerFound, McpTool},
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     review::{ReviewFinding, ReviewedCriterion},
@@ -218,6 +219,9 @@ pub enum EventData {
         /// What the prompt lists.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skills: Vec<SkillRef>,
+        /// The MCP servers that were asked for tools, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mcp: Vec<McpServerFound>,
     },
     #[serde(rename = "plan.updated")]
     PlanUpdated { planning: Planning },
@@ -498,6 +502,9 @@ pub enum Private {
         /// earlier builds.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         instructions: Vec<String>,
+        /// Tools of MCP servers among those of the head, sorted by name. None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mcp: Vec<McpTool>,
         /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         facts: Option<String>,

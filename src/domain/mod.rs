@@ -13,6 +13,7 @@ pub mod ids;
 pub mod instructions;
 pub mod item;
 pub mod limits;
+pub mod mcp;
 pub mod memory;
 pub mod plan;
 pub mod principal;

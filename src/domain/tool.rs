@@ -45,9 +45,18 @@ pub enum ToolEffect {
     Edits,
     /// May do anything within the workspace.
     Runs,
+    /// May do anything, perhaps outside of the workspace too: a tool of an MCP server.
+    Acts,
 }
 
-/// The effect of a tool by its name; an unknown tool is only answered, so it reads.
+impl ToolEffect {
+    /// Whether it may have changed something, so that it is never silently run again.
+    pub fn changes(self) -> bool {
+        matches!(self, Self::Edits | Self::Runs | Self::Acts)
+    }
+}
+
+/// The effect of a tool of our own by its name; an unknown tool is only answered, so it reads.
 pub fn effect(tool: &str) -> ToolEffect {
     match tool {
         "shell" | "write_stdin" => ToolEffect::Runs,

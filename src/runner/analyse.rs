@@ -13,6 +13,7 @@ use crate::{
         brief::Brief,
         event::{PromptHead, TreeDelta},
         task::RepositorySource,
+        tool::ToolSpec,
     },
     llm, memory,
     tools::{self, ToolSet},
@@ -46,11 +47,12 @@ impl Driver {
         let (offers_skills, list, skills) = self.skills(&base).await?;
         brief.text.push_str(&list);
         let layers = self.layers().await?;
+        let mcp = self.mcp_tools().await?;
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
         let private = Private::Brief {
-            head: self.head(offers_skills).await?,
+            head: self.head(offers_skills, mcp.specs).await?,
             text: self.deps.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
@@ -58,6 +60,7 @@ impl Driver {
             facts: Some(facts),
             rules: rules::pinned(self.journal.session.spec.approval, &self.deps.rules),
             instructions: layers.texts,
+            mcp: mcp.tools,
         };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),
@@ -67,6 +70,7 @@ impl Driver {
             files: brief.files,
             instructions: layers.versions,
             skills,
+            mcp: mcp.found,
         };
         self.journal.record(data, Some(private));
         Ok(Flow::On)
@@ -114,7 +118,7 @@ impl Driver {
 
     /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
     /// other settings in mid-task change anything of them.
-    async fn head(&self, offers_skills: bool) -> Result<PromptHead, Halt> {
+    async fn head(&self, offers_skills: bool, mcp: Vec<ToolSpec>) -> Result<PromptHead, Halt> {
         let team = self.claimed.team;
         let model = self.deps.models.get(&self.journal.session.spec.model);
         let window_tokens = self.facts().window_tokens;
@@ -128,6 +132,7 @@ impl Driver {
         for spec in &mut specs {
             spec.description = with_editors(&spec.description, &editors);
         }
+        specs.extend(mcp);
         let instructions = with_editors(prompt::INSTRUCTIONS, &editors);
         let specs =
             serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;

@@ -12,7 +12,7 @@ use crate::{
     analysis::symbols::Parsers,
     domain::{BlobHash, TaskId, TeamId, rule::CommandRule},
     events::Hub,
-    llm,
+    llm, mcp,
     secrets::Redactor,
     store::Store,
     workspace::{SandboxLimits, Sandboxes, repository::Repositories},
@@ -53,6 +53,7 @@ pub struct Deps {
     pub parsers: Parsers,
     /// The operator's instructions for every task; empty: none.
     pub instructions: Arc<str>,
+    pub mcp: mcp::Servers,
     /// Absent where the operator keeps none.
     pub skills: Option<OperatorSkills>,
     pub known_caps: KnownCaps,

@@ -18,7 +18,7 @@ use crate::{
         plan::Planning,
         tool::{ToolCall, ToolOutcome},
     },
-    llm,
+    llm, mcp,
     store::{
         jobs::Claimed,
         log::{JobChange, NewApproval},
@@ -40,6 +40,7 @@ pub(super) struct Driver {
     pub(super) journal: Journal,
     pub(super) copy: Copy,
     pub(super) beside: Beside,
+    pub(super) mcp: mcp::Connections,
     pub(super) conversation: Option<llm::Conversation>,
     pub(super) lost: CancellationToken,
     boundaries: u32,
@@ -77,12 +78,14 @@ impl Runner {
         let _driving = deps.hub.driving(claimed.task);
         let journal = Journal::open(&deps, &claimed).await?;
         let copy = Copy::new(Arc::clone(&deps), &claimed);
+        let mcp = deps.mcp.connections();
         let mut driver = Driver {
             deps,
             claimed,
             journal,
             copy,
             beside: Beside::default(),
+            mcp,
             conversation: None,
             lost,
             boundaries: 0,
@@ -185,6 +188,7 @@ impl Driver {
     /// Ends whatever runs for the task; nothing does when this returns.
     async fn still(&mut self) {
         self.beside.close().await;
+        self.mcp.close().await;
         self.copy.close().await;
     }
 

@@ -23,6 +23,7 @@ mod format;
 mod instructions;
 mod journal;
 mod live;
+mod mcp;
 mod model;
 mod origin;
 mod pass;

@@ -103,6 +103,9 @@ impl Driver {
     }
 
     async fn run_one(&self, workspace: &Workspace, call: &ToolCall) -> Result<ToolAnswer, WorkspaceError> {
+        if let Some(tool) = self.journal.session.mcp_tool(&call.tool) {
+            return self.call_mcp(workspace, tool, call).await;
+        }
         let parsed = match tools::parse(&call.tool, &call.arguments) {
             Ok(parsed) => parsed,
             Err(answer) => return Ok(answer),

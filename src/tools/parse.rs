@@ -66,6 +66,11 @@ pub fn parse(tool: &str, arguments: &str) -> Result<Parsed, ToolAnswer> {
     typed(tool, &Checked(given))
 }
 
+/// The arguments of a tool whose schema is not ours to check.
+pub fn object(tool: &str, arguments: &str) -> Result<Map<String, Value>, ToolAnswer> {
+    arguments::object(arguments).map_err(|why| ToolAnswer::refused(format!("{tool} was not called: {why}")))
+}
+
 /// Arguments that are the patch itself, or a JSON string with it.
 fn bare_patch(arguments: &str) -> Map<String, Value> {
     let text = serde_json::from_str::<String>(arguments).unwrap_or_else(|_| arguments.to_owned());

@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("egress", &["net", "secrets"]),
     ("analysis", &["workspace"]),
     ("checks", &["workspace"]),
+    ("mcp", &["net", "workspace"]),
     ("tools", &["workspace", "analysis", "memory"]),
     ("store", &[]),
     ("queue", &["store"]),
@@ -31,7 +32,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("events", &["store"]),
     ("auth", &["store", "net"]),
     ("trackers", &["net", "secrets"]),
-    ("runner", &["agent", "llm", "tools", "analysis", "checks", "workspace", "memory", "events", "store", "secrets"]),
+    (
+        "runner",
+        &["agent", "llm", "tools", "mcp", "analysis", "checks", "workspace", "memory", "events", "store", "secrets"],
+    ),
     ("jobs", &["queue", "runner", "store", "workspace", "trackers", "memory", "net"]),
     ("service", &["agent", "store", "memory", "auth", "secrets"]),
     ("api", &["service", "events", "auth", "trackers"]),
@@ -55,6 +59,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("parsers", &["analysis", "cli"]),
     // In the package `parsers` alone.
     ("tree_sitter", &[]),
+    ("rmcp", &["mcp"]),
     ("rand", &["clock"]),
     ("anyhow", &["app", "cli"]),
 ];

@@ -6,6 +6,7 @@ use journeyman::{
         settings::{JwtKey, PrivateHost, WorkspaceBackend},
     },
     domain::item::Wire,
+    mcp::{Effects, Place},
     telemetry::LogFormat,
 };
 use std::{path::PathBuf, time::Duration};
@@ -129,6 +130,50 @@ fn the_operators_instructions_come_from_a_text_or_a_file() {
         "`instructions` in FILE: must be a text of at most 16384 bytes without NUL characters, not 16385 bytes"
     );
     assert!(load_file("instructions_file = 1", &[]).unwrap_err().ends_with("must be a path"));
+}
+
+#[test]
+fn servers_are_read_from_the_file_and_what_is_wrong_is_named() {
+    let toml = "[[mcp_servers]]\nname = \"box\"\ncommand = [\"python3\", \"s.py\"]\nenv = { A = \"env:HELD\" }\n\
+        tools = [\"x\"]\ntimeout_seconds = 2\n[[mcp_servers]]\nname = \"sky-1\"\nurl = \"https://sky.example/mcp\"\n\
+        headers = { X-Team = \"engineering\", Authorization = \"Bearer abcdefgh12345\" }\neffects = \"reads\"\ntrust = true\n";
+    let settings = load_file(toml, &[("HELD", "value")]).unwrap();
+    let [inside, sky] = settings.extension.mcp_servers.as_slice() else { panic!("two servers") };
+    let Place::Workspace { command, env } = &inside.place else { panic!("{inside:?}") };
+    assert_eq!((command.len(), env["A"].as_str()), (2, "value"));
+    assert_eq!((inside.timeout.as_secs(), inside.effects, inside.trusted), (2, Effects::Runs, false));
+    assert_eq!((sky.timeout.as_secs(), sky.effects, sky.trusted), (60, Effects::Reads, true));
+    let redactor = settings.redactor();
+    assert_eq!(redactor.redact_known("abcdefgh12345 by engineering"), "*** by engineering");
+    assert!(!format!("{settings:?}").contains("abcdefgh12345"));
+
+    let of = |rest: &str| load_file(&format!("[[mcp_servers]]\nname = \"box\"\n{rest}"), &[]).unwrap_err();
+    for (rest, words) in [
+        ("", "server \"box\": give `command` (it runs inside the workspace) or `url`"),
+        ("command = [\"a\"]\nurl = \"http://h\"", "give `command`"),
+        ("command = []", "`command` is empty"),
+        ("command = [\"a\"]\nheaders = { A = \"b\" }", "`headers` belong to a server with a `url`"),
+        ("command = [\"a\"]\nenv = { A = \"env:NONE\" }", "`A` names the variable NONE, which is not set"),
+        ("command = [\"a\"]\ntimeout_seconds = 0", "`timeout_seconds` must be from 0.1 to 600, not 0"),
+        ("command = [\"a\"]\neffects = \"writes\"", "`effects`: \"writes\" must be reads or runs"),
+        ("command = [\"a\"]\ntimeout_secs = 3", "unknown key `timeout_secs`: did you mean `timeout_seconds`?"),
+        ("url = \"ftp://h\"", "`url`: "),
+        ("url = \"http://h\"\nenv = { A = \"b\" }", "`env` belongs to a server with a `command`"),
+        ("url = \"http://h\"\nheaders = { Host = \"b\" }", "Host is the protocol's own"),
+        ("url = \"http://h\"\nheaders = { \"A B\" = \"b\" }", "none that HTTP can carry"),
+        ("url = \"http://h\"\n[[mcp_servers]]\nname = \"box\"\nurl = \"http://i\"", "two servers have the name"),
+    ] {
+        let error = of(rest);
+        assert!(error.contains(words), "{rest}: {error}");
+    }
+    for name in ["", "Box", "a__b", "a_", "1a", &"a".repeat(25)] {
+        let error = load_file(&format!("[[mcp_servers]]\nname = \"{name}\"\nurl = \"http://h\""), &[]).unwrap_err();
+        assert!(error.contains("`name` must be 1 to 24 of"), "{error}");
+    }
+    let many = "[[mcp_servers]]\nname = \"a\"\ncommand = [\"a\"]\n";
+    let many: String = (0..7).map(|at| many.replace("\"a\"\nc", &format!("\"a{at}\"\nc"))).collect();
+    assert!(load_file(&many, &[]).unwrap_err().contains("not 7 and 7"));
+    assert!(load_file("mcp_servers = 1", &[]).unwrap_err().ends_with("write each server as [[mcp_servers]]"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod full_disk;
 mod golden;
 mod instructions;
 mod llm;
+mod mcp;
 mod memory;
 mod monorepo;
 mod net;

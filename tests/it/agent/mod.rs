@@ -10,5 +10,6 @@ mod play;
 mod random;
 mod review;
 mod rules;
+mod servers;
 mod spend;
 mod structured;

@@ -155,6 +155,7 @@ impl Play {
                         files: 1,
                         instructions: Vec::new(),
                         skills: Vec::new(),
+                        mcp: Vec::new(),
                     };
                     let private = Private::Brief {
                         head,
@@ -163,6 +164,7 @@ impl Play {
                         packages: Vec::new(),
                         prohibitions: Vec::new(),
                         instructions: Vec::new(),
+                        mcp: Vec::new(),
                         facts: None,
                         rules: self.rules.clone(),
                     };
