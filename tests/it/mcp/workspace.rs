@@ -178,3 +178,21 @@ async fn a_server_that_does_not_start_is_said_and_the_task_goes_on_without() {
     assert_eq!((&servers[3]["tools"], &servers[3]["error"]), (&json!(10), &Value::Null));
     assert_eq!(of_servers(&ground.model.requests().await[0]["body"]).len(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_is_cut_off_when_the_task_is_cancelled() {
+    let script = json!({ "sequence": [tool("mcp__box__slow"), say("Never said.")] });
+    let (mut ground, url) = ground(&script).await;
+    configure(&mut ground, &entry("box", "effects = \"reads\"\ntimeout_seconds = 600"));
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&request(&url, "answer")).await;
+    api.met(&id, "tool.started", 1).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), &json!({})).await.0, 202);
+    assert_eq!(api.rest(&id).await["status"], "cancelled");
+    let given = answers(&api, &id).await;
+    service.stop().await;
+    assert_eq!((given.len(), given[0].0.as_str()), (1, "interrupted"));
+    assert!(begun.elapsed().as_secs() < 30, "nobody waits for the server");
+}
