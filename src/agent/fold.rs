@@ -109,9 +109,16 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         }
         EventData::BriefReady { commit, checks, .. } => {
             if let Some(Private::Brief {
-                head, text, base_tree, packages, prohibitions, facts, rules, instructions, mcp
-            }) =
-                private
+                head,
+                text,
+                base_tree,
+                packages,
+                prohibitions,
+                facts,
+                rules,
+                instructions,
+                mcp,
+            }) = private
             {
                 session.had_copy = true;
                 session.briefed = Some(Briefed {

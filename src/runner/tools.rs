@@ -16,7 +16,7 @@ use crate::{
         plan::Planning,
         tool::{ToolCall, ToolEffect, ToolOutcome, effect},
     },
-    tools::{self, ToolAnswer},
+    tools::{self, Parsed, ToolAnswer},
     workspace::{Workspace, WorkspaceError},
 };
 use bytes::Bytes;

@@ -79,9 +79,10 @@ pub fn judge(session: &Session, call: &ToolCall) -> Judgement {
         return Judgement::default();
     };
     let policy = session.spec.approval;
-    let all = match effect(&call.tool) {
+    let all = match session.effect(&call.tool) {
         ToolEffect::Runs => of_call(rules, policy, call),
         ToolEffect::Edits => edits::of_call(rules, policy, call),
+        ToolEffect::Acts => vec![Found::acts(call.tool.clone())],
         ToolEffect::Reads | ToolEffect::Plans | ToolEffect::Asks => Vec::new(),
     };
     let mut judgement = Judgement::default();
@@ -108,6 +109,8 @@ pub fn subject(call: &ToolCall, asks: &[Found]) -> Value {
     let mut subject = serde_json::json!({ "call": call.call, "tool": call.tool });
     if effect(&call.tool) == ToolEffect::Edits {
         subject["paths"] = edits::paths(call).into_iter().collect();
+        subject["arguments"] = Value::from(shortened(&call.arguments));
+    } else if effect(&call.tool) != ToolEffect::Runs {
         subject["arguments"] = Value::from(shortened(&call.arguments));
     } else {
         subject["command"] = Value::from(shortened(&lines(call).join("\n")));
@@ -220,6 +223,17 @@ fn every(deeds: &Deeds, line: &str) -> Vec<Found> {
 impl Found {
     fn by(rule: &CommandRule, key: String) -> Self {
         Self { decision: rule.decision, rule: name(rule), reason: rule.reason.clone(), key, reviewer: rule.reviewer }
+    }
+
+    /// A tool of an MCP server is not the sandbox's to hold.
+    fn acts(tool: String) -> Self {
+        Self {
+            decision: RuleDecision::Ask,
+            rule: "tools of MCP servers".to_owned(),
+            reason: Some("it may act outside of the workspace".to_owned()),
+            key: tool,
+            reviewer: false,
+        }
     }
 
     fn always(key: String) -> Self {
