@@ -56,29 +56,26 @@ fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item =
             _ => (CriterionStatus::Unknown, None),
         };
         let text = one.text.clone();
+        let result = CriterionResult { text, status, evidence };
         // What paths tell no reviewer's words change.
-        if status == CriterionStatus::Unknown {
-            reviewed(session, text, status, None)
-        } else {
-            CriterionResult { text, status, evidence }
-        }
+        if status == CriterionStatus::Unknown { reviewed(session, result) } else { result }
     })
 }
 
 /// A reviewer's word can only take away: what it calls unmet, with its evidence, is unmet, and without any is not
 /// known. What it calls met stays as the checks have it.
-fn reviewed(session: &Session, text: String, status: CriterionStatus, evidence: Option<String>) -> CriterionResult {
-    let review = review::standing(session);
-    let unmet = |of: &&ReviewedCriterion| of.status == CriterionStatus::Unmet && of.text == text;
-    match review.and_then(|review| review.criteria.iter().find(unmet)) {
+fn reviewed(session: &Session, result: CriterionResult) -> CriterionResult {
+    let unmet = |of: &&ReviewedCriterion| of.status == CriterionStatus::Unmet && of.text == result.text;
+    match review::standing(session).and_then(|review| review.criteria.iter().find(unmet)) {
+        None => result,
+        Some(_) if result.status == CriterionStatus::Unmet => result,
         Some(of) if of.evidence.is_empty() => {
-            CriterionResult { text, status: CriterionStatus::Unknown, evidence: None }
+            CriterionResult { status: CriterionStatus::Unknown, evidence: None, ..result }
         }
         Some(of) => {
-            let evidence = Some(of.evidence.clone());
-            CriterionResult { text, status: CriterionStatus::Unmet, evidence }
+            let evidence = Some(format!("a reviewer says: {}", of.evidence));
+            CriterionResult { status: CriterionStatus::Unmet, evidence, ..result }
         }
-        None => CriterionResult { text, status, evidence },
     }
 }
 
@@ -102,5 +99,6 @@ fn criteria(session: &Session, end: &End, checked: Option<&Checked>) -> Vec<Crit
         _ => CriterionStatus::Unknown,
     };
     let evidence = evidence.filter(|_| status != CriterionStatus::Unknown);
-    planning.criteria.iter().map(|text| reviewed(session, text.clone(), status, evidence.clone())).collect()
+    let result = |text: &String| CriterionResult { text: text.clone(), status, evidence: evidence.clone() };
+    planning.criteria.iter().map(|text| reviewed(session, result(text))).collect()
 }
