@@ -332,7 +332,7 @@ fn wrapped(kind: u8, line: &str) -> String {
         5 => format!("cd sub && {line} || true"),
         6 => format!("timeout 5 sh -ec {quoted}"),
         7 => format!("f() {{ {line}; }}; f"),
-        8 => format!("true # not this\n{line}\n# nor this"),
+        8 => format!("true # not this\n{line}\n# nor this\n"),
         9 => format!("eval {quoted}"),
         10 => format!("{{ {line}; }} > out 2>&1"),
         11 => format!("while read -r x; do {line}; done < list"),
