@@ -38,12 +38,10 @@ impl Driver {
             return Ok(Flow::On);
         }
         if let Some((model, request)) = self.approver(call, asks) {
-            let (team, user) = (self.claimed.team, self.claimed.user);
-            let is_capped = !self.deps.known_caps.of(&self.deps, team, user).await?.is_empty();
-            // A shared budget in money holds nothing where a price is not known.
-            if model.prices.is_some() || !is_capped {
-                let tokens = (approver::prompt_tokens(&request), u64::from(approver::OUTPUT_TOKENS_MAX));
-                let Some(_) = self.draw(model.prices, tokens.0, tokens.1).await? else { return Ok(Flow::On) };
+            let (input, output) = (approver::prompt_tokens(&request), u64::from(approver::OUTPUT_TOKENS_MAX));
+            // One that a shared budget has no room for is done without.
+            let paid = self.try_draw(model.prices, input, output).await?;
+            if paid.is_ok_and(|paid| paid.output_tokens >= output) {
                 return self.decided_by_model(&model, &request, call).await;
             }
         }

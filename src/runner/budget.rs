@@ -46,7 +46,7 @@ pub(super) struct Over {
 pub struct KnownCaps(Mutex<HashMap<(TeamId, UserId), (Instant, SharedCaps)>>);
 
 impl KnownCaps {
-    pub(super) async fn of(&self, deps: &Deps, team: TeamId, user: UserId) -> Result<SharedCaps, Halt> {
+    async fn of(&self, deps: &Deps, team: TeamId, user: UserId) -> Result<SharedCaps, Halt> {
         let now = clock::monotonic();
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(team, user)).copied();
         if let Some((read_at, caps)) = known
