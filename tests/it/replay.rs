@@ -182,7 +182,8 @@ fn golden(text: &str) -> Replayed {
 #[test]
 fn logs_of_earlier_builds_fold_again_or_say_where_the_loop_was_another() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/v1");
-    for (name, differs) in [("limited", None), ("question", None), ("recovered", None), ("refined", None)] {
+    // Criteria of results had no evidence then.
+    for (name, differs) in [("limited", None), ("question", None), ("recovered", None), ("refined", Some(50))] {
         let text = std::fs::read_to_string(directory.join(format!("{name}.jsonl"))).unwrap();
         let replayed = golden(&text);
         let seq = replayed.difference.as_ref().map(|difference| difference.seq);

@@ -49,6 +49,10 @@ async fn an_edit_that_breaks_the_syntax_is_answered_with_the_error_and_the_next_
     let mark = "UPDATE analyses SET content = $1";
     let altered = altered(&mut connection).await;
     sqlx::query(mark).bind(altered).execute(&mut connection).await.unwrap();
+    // Another process, which has nothing of it in memory.
+    service.stop().await;
+    let service = ground.start().await;
+    let api = service.api();
     let id = api.create(&json!({ "request": "mend add", "repository": { "url": url } })).await;
     api.rest(&id).await;
     let after: i64 = sqlx::query_scalar(kept).fetch_one(&mut connection).await.unwrap();

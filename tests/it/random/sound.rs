@@ -27,7 +27,8 @@ pub(super) fn sound(events: &[Value], request: &Value) -> Result<(), String> {
         match kind {
             "tool.started" => calls.entry(text(data, "call")).or_default().0 += 1,
             "tool.completed" => calls.entry(text(data, "call")).or_default().1 += 1,
-            "model.started" => run.0 += 1,
+            // One that others' words overtook was begun in the log and never sent.
+            "model.completed" => run.0 += 1,
             "task.phase" if text(data, "phase") == "refinement" => run.1 += 1,
             _ => {}
         }
