@@ -486,6 +486,7 @@ pub struct Formatted {
 /// The part of a row that only the fold reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time: each is folded and let go")]
 pub enum Private {
     /// Of `brief.ready`.
     Brief {

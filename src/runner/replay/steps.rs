@@ -111,10 +111,10 @@ impl Walk<'_> {
             Step::Record(events) => self.expect_all("the loop says so itself", &events),
             Step::Plan(call) => self.plan(&call),
             Step::Analyse => {
-                self.from_outside("the repository is looked at", |data| matches!(data, EventData::BriefReady { .. }))
+                self.what_came("the repository is looked at", |data| matches!(data, EventData::BriefReady { .. }))
             }
             Step::Recall => {
-                self.from_outside("memories are recalled", |data| matches!(data, EventData::MemoryUsed { .. }))
+                self.what_came("memories are recalled", |data| matches!(data, EventData::MemoryUsed { .. }))
             }
             Step::Call { .. } | Step::Compact { .. } if self.is_over_budget() => self.take(),
             Step::Call { intent, .. } => {
@@ -339,7 +339,7 @@ impl Walk<'_> {
         Ok(self.at > start)
     }
 
-    fn from_outside(&mut self, step: &str, wanted: impl Fn(&EventData) -> bool) -> Walked {
+    fn what_came(&mut self, step: &str, wanted: impl Fn(&EventData) -> bool) -> Walked {
         if wanted(&self.next()?.event.data) { self.take() } else { Err(self.differs(step, None)) }
     }
 
