@@ -175,7 +175,9 @@ impl Deeds {
         }
         match name.as_str() {
             "eval" => self.text(&words[1..], within),
-            "trap" | "alias" | "su" | "script" | "watch" | "flock" | "env" => self.texts(&words[1..], within),
+            "trap" | "alias" | "watch" => self.texts(&words[1..], within),
+            "env" => self.option_texts(&words[1..], 'S', "--split-string", within),
+            "su" | "script" | "flock" | "runuser" => self.option_texts(&words[1..], 'c', "--command", within),
             "find" => self.find(&words, within),
             "git"
                 if words
@@ -272,6 +274,25 @@ impl Deeds {
             let text = text.map_or(word.text.as_str(), |(_, text)| text);
             if text.contains([' ', ';', '\t', '\n']) {
                 self.line(text, within.depth + 1);
+            }
+        }
+    }
+
+    /// Lines of commands that stand behind an option, in the next word or attached to it.
+    fn option_texts(&mut self, words: &[Word], short: char, long: &str, within: Within<'_>) {
+        for (at, word) in words.iter().enumerate() {
+            let text = word.text.as_str();
+            let cluster = text.starts_with('-') && !text.starts_with("--");
+            let attached = text.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
+            let attached = attached.or_else(|| text.split_once(short).filter(|_| cluster).map(|(_, rest)| rest));
+            match attached {
+                Some(line) if !line.is_empty() => self.line(line, within.depth + 1),
+                _ if attached.is_some() || text == long => {
+                    if let Some(next) = words.get(at + 1) {
+                        self.line(&next.text, within.depth + 1);
+                    }
+                }
+                _ => {}
             }
         }
     }
