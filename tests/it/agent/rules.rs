@@ -215,7 +215,7 @@ fn the_built_in_rules_ask_about_what_reaches_out_and_about_nothing_else() {
         ("nc example.com 80", "nc"),
         ("cat ~/.ssh/id_rsa", "cat ~/.ssh/id_rsa"),
         ("cat $HOME/.aws/credentials", "cat $HOME/.aws/credentials"),
-        ("tar -cf x.tar --directory=/root/.ssh .", "tar --directory=/root/.ssh"),
+        ("tar -cf x.tar --directory=/home/me/.ssh .", "tar --directory=/home/me/.ssh"),
         ("cat /home/me/.netrc", "cat /home/me/.netrc"),
         ("cat /proc/self/environ", "cat /proc/self/environ"),
         ("cat /workspace/../etc/shadow", "cat /workspace/../etc/shadow"),
@@ -351,8 +351,7 @@ fn a_command_is_found_in_any_wrapping_of_wrappings_and_no_text_breaks_the_reader
         .run(&vec(any::<u8>(), 0..4), |kinds| {
             let line = kinds.iter().fold("git push".to_owned(), |line, kind| wrapped(*kind, &line));
             assert!(rules::speaks_of(&push, &line), "{line}");
-            // Wrappings of wrappings may be asked about for what they could be.
-            let line = kinds.iter().take(1).fold("git pull".to_owned(), |line, kind| wrapped(*kind, &line));
+            let line = kinds.iter().fold("git pull".to_owned(), |line, kind| wrapped(*kind, &line));
             assert!(!rules::speaks_of(&push, &line), "{line}");
             Ok(())
         })

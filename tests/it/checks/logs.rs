@@ -1,4 +1,5 @@
-//! Logs of real runners, and what may be claimed of them.
+//! Logs of runners, and what may be claimed of them: recorded from real ones, but for Maven's, Gradle's and dotnet's,
+//! which are written after their known formats.
 
 use super::{fixture, fixtures};
 use journeyman::{
