@@ -98,7 +98,7 @@ impl Stand {
             "request": format!("[scenario: {scenario}] go on"),
             "mode": "answer",
             "repository": { "url": self.repository(repository) },
-            "limits": { "turns": 1_000 },
+            "limits": { "turns": 1_000, "tokens": 1_000_000_000_u64 },
         });
         let answer = self.request(reqwest::Method::POST, "/v1/tasks").json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
