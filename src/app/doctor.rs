@@ -98,6 +98,7 @@ async fn try_sandbox(settings: &Settings, sandboxes: &workspace::Sandboxes) -> a
         mirrors: Vec::new(),
         limits: build::limits(settings),
         env: Vec::new(),
+        image: None,
         tracked: Arc::from([]),
         low_priority: false,
     };

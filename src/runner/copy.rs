@@ -220,6 +220,7 @@ pub(super) async fn open(
         mirrors: base.mount(),
         limits: deps.limits,
         env: Vec::new(),
+        image: None,
         tracked: base.tracked(),
         low_priority,
     };

@@ -1,7 +1,5 @@
 //! Which limits hold on this machine and which are weaker, in plain words for `doctor`.
 
-use super::cgroup::{Cgroups, Controller};
-
 /// One line of what a sandbox promises here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
@@ -18,58 +16,58 @@ pub struct Capabilities {
     pub lines: Vec<Capability>,
 }
 
-impl Capabilities {
-    pub(super) fn of(own_uids: bool, cgroups: &Cgroups) -> Self {
-        let user = if own_uids {
-            (true, "each task runs under an unprivileged uid of its own")
-        } else {
-            (
-                false,
-                "tasks run under the service's own uid in a user namespace: apart from each other and from the \
+/// How a limit is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    ByCgroup,
+    /// By the means of a process, or not at all.
+    Weakly,
+}
+
+/// What holds in sandboxes by bubblewrap.
+pub(super) fn of_bubblewrap(own_uids: bool, pids: Bound, memory: Bound, cpu: Bound) -> Capabilities {
+    let user = if own_uids {
+        (true, "each task runs under an unprivileged uid of its own")
+    } else {
+        (
+            false,
+            "tasks run under the service's own uid in a user namespace: apart from each other and from the \
                  service inside, but one user on the host; run the service as root for a uid per task",
-            )
-        };
-        let delegation = "run the service as root, or give it a delegated cgroup (systemd: Delegate=yes)";
-        let by_cgroup = |controller, holds: &str, weaker: &str| {
-            if cgroups.has(controller) {
-                (true, format!("{holds} by cgroup"))
-            } else {
-                (false, format!("{weaker}; {delegation}"))
-            }
-        };
-        let owned = |(holds, detail): (bool, &str)| (holds, detail.to_owned());
-        let lines = [
-            ("user", owned(user)),
-            ("namespaces", owned((true, "own processes, mounts, network, ipc and host name; none nested, by seccomp"))),
-            ("network", owned((true, "none but the workspace's own loopback"))),
-            (
-                "pids",
-                by_cgroup(
-                    Controller::Pids,
-                    "bounded",
-                    "bounded per user namespace or uid (RLIMIT_NPROC); on kernels before 5.14 all tasks share one count",
-                ),
+        )
+    };
+    let delegation = "run the service as root, or give it a delegated cgroup (systemd: Delegate=yes)";
+    let by_cgroup = |bound, holds: &str, weaker: &str| {
+        if bound == Bound::ByCgroup {
+            (true, format!("{holds} by cgroup"))
+        } else {
+            (false, format!("{weaker}; {delegation}"))
+        }
+    };
+    let owned = |(holds, detail): (bool, &str)| (holds, detail.to_owned());
+    let lines = [
+        ("user", owned(user)),
+        ("namespaces", owned((true, "own processes, mounts, network, ipc and host name; none nested, by seccomp"))),
+        ("network", owned((true, "none but the workspace's own loopback"))),
+        (
+            "pids",
+            by_cgroup(
+                pids,
+                "bounded",
+                "bounded per user namespace or uid (RLIMIT_NPROC); on kernels before 5.14 all tasks share one count",
             ),
-            (
-                "memory",
-                by_cgroup(
-                    Controller::Memory,
-                    "bounded",
-                    "bounded for each process alone (RLIMIT_DATA), not for their sum",
-                ),
-            ),
-            ("cpu", by_cgroup(Controller::Cpu, "bounded", "not bounded, commands only share the processors")),
-            (
-                "disk",
-                owned((
-                    true,
-                    "/tmp and home are memory of fixed size; the working copy is measured while commands run, so that \
+        ),
+        ("memory", by_cgroup(memory, "bounded", "bounded for each process alone (RLIMIT_DATA), not for their sum")),
+        ("cpu", by_cgroup(cpu, "bounded", "not bounded, commands only share the processors")),
+        (
+            "disk",
+            owned((
+                true,
+                "/tmp and home are memory of fixed size; the working copy is measured while commands run, so that \
                      a fast writer can pass its limit for a second; one file cannot (RLIMIT_FSIZE)",
-                )),
-            ),
-            ("output", owned((true, "a command that writes too much is killed; its beginning and end are kept"))),
-            ("time", owned((true, "each command's whole session is killed at its timeout"))),
-        ];
-        Self { lines: lines.map(|(name, (holds, detail))| Capability { name, holds, detail }).to_vec() }
-    }
+            )),
+        ),
+        ("output", owned((true, "a command that writes too much is killed; its beginning and end are kept"))),
+        ("time", owned((true, "each command's whole session is killed at its timeout"))),
+    ];
+    Capabilities { lines: lines.map(|(name, (holds, detail))| Capability { name, holds, detail }).to_vec() }
 }

@@ -6,7 +6,7 @@
 use super::{TaskDirectory, WorkspaceError};
 use crate::domain::TaskId;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
@@ -58,7 +58,7 @@ impl Directories {
         if let Some(uid) = uids.get(&task) {
             return Some((*uid, *uid));
         }
-        let taken: std::collections::HashSet<u32> = uids.values().copied().collect();
+        let taken: HashSet<u32> = uids.values().copied().collect();
         // With more tasks than uids, some share one; they are apart by their namespaces still.
         let uid = (base..base + UIDS).find(|uid| !taken.contains(uid)).unwrap_or(base);
         uids.insert(task, uid);
@@ -92,9 +92,19 @@ impl Directories {
     }
 
     /// The tasks that have a directory.
-    pub(super) fn all(&self) -> Result<Vec<TaskId>, WorkspaceError> {
+    fn all(&self) -> Result<Vec<TaskId>, WorkspaceError> {
         let entries = fs::read_dir(&self.root).map_err(|error| failed("the directory of workspaces", &error))?;
         Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// Removes those of tasks that are not to be kept; how many.
+    pub(super) fn sweep(&self, kept: &HashSet<TaskId>) -> Result<u32, WorkspaceError> {
+        let mut removed = 0;
+        for task in self.all()?.into_iter().filter(|task| !kept.contains(task)) {
+            self.remove(task)?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     pub(super) fn remove(&self, task: TaskId) -> Result<(), WorkspaceError> {

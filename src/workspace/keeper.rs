@@ -1,14 +1,16 @@
-//! The task that owns a sandbox's process: it moves bytes, listens for the heart, and when the
+//! The task that owns a sandbox: it moves bytes, listens for the heart, and when the
 //! sandbox ends, for whatever reason, sees to it that nothing of it is left.
 
-use super::{cgroup::Group, link::Link};
+use super::{
+    backend::{Body, Pipe},
+    link::Link,
+};
 use execd::frame::{Decoder, FrameError};
-use std::{io, process::ExitStatus, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::{Child, ChildStdin, ChildStdout},
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 /// How often a quiet workspace is asked for a sign of life.
@@ -22,37 +24,34 @@ const READ_BYTES: usize = 16 * 1024;
 /// Buffers above this are given back when they are empty.
 const IDLE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A started sandbox: bubblewrap's outer process and what it needs to be ended.
-#[derive(Debug)]
+/// A started sandbox.
 pub(super) struct Kept {
-    pub(super) child: Child,
-    pub(super) stdin: ChildStdin,
-    pub(super) stdout: ChildStdout,
-    pub(super) group: Option<Group>,
-    /// Set to true when no process is left.
+    pub(super) pipe: Pipe,
+    pub(super) body: Body,
+    /// Set to true when nothing of it is left.
     pub(super) ended: watch::Sender<bool>,
 }
 
 /// Runs until the sandbox has ended and is cleaned up.
-pub(super) async fn keep(mut kept: Kept, link: Arc<Link>) {
-    let why = match carry(&mut kept, &link).await {
+pub(super) async fn keep(kept: Kept, link: Arc<Link>) {
+    let Kept { mut pipe, body, ended } = kept;
+    let why = match carry(&mut pipe, &link).await {
         Ok(()) if link.is_shutting_down() => "it was closed".to_owned(),
         Ok(()) => "its first process ended".to_owned(),
         Err(error) => error.to_string(),
     };
     // Its stdin closes first: execd, if it is alive and listens, ends of that alone.
     link.end(&why);
-    let Kept { child, stdin, stdout, group, ended } = kept;
-    drop((stdin, stdout));
+    drop(pipe);
     if !link.is_shutting_down() {
         tracing::warn!(workspace.why = %why, "workspace ended unasked");
     }
-    bury(child, group).await;
+    body.bury().await;
     let _ = ended.send(true);
 }
 
 /// Moves bytes both ways until the other end hangs up or breaks the protocol.
-async fn carry(kept: &mut Kept, link: &Link) -> io::Result<()> {
+async fn carry(pipe: &mut Pipe, link: &Link) -> io::Result<()> {
     let mut decoder = Decoder::default();
     let mut incoming = vec![0; READ_BYTES];
     let mut outgoing = Vec::new();
@@ -74,7 +73,7 @@ async fn carry(kept: &mut Kept, link: &Link) -> io::Result<()> {
             ended_at = Some(Instant::now() + END_PATIENCE);
         }
         tokio::select! {
-            count = kept.stdout.read(&mut incoming) => {
+            count = pipe.reader.read(&mut incoming) => {
                 let count = count?;
                 if count == 0 {
                     return Ok(());
@@ -82,7 +81,7 @@ async fn carry(kept: &mut Kept, link: &Link) -> io::Result<()> {
                 silent_heartbeats = 0;
                 hear(&mut decoder, &incoming[..count], link).map_err(io::Error::other)?;
             }
-            count = kept.stdin.write(&outgoing[written..]), if written < outgoing.len() => written += count?,
+            count = pipe.writer.write(&outgoing[written..]), if written < outgoing.len() => written += count?,
             () = link.work.notified() => {}
             _ = heartbeat.tick() => {
                 if silent_heartbeats > SILENT_HEARTBEATS_MAX {
@@ -111,24 +110,4 @@ fn hear(decoder: &mut Decoder, bytes: &[u8], link: &Link) -> Result<(), FrameErr
         link.hear(header, payload)?;
     }
     Ok(())
-}
-
-/// Waits for bubblewrap's end, or makes it; then empties and removes the cgroup. The kernel has
-/// killed everything in the sandbox by the time that its first process is gone.
-pub(super) async fn bury(mut child: Child, group: Option<Group>) {
-    let patience: Result<io::Result<ExitStatus>, _> = timeout(END_PATIENCE, child.wait()).await;
-    if patience.is_err() {
-        // execd dies with its parent, and everything with execd.
-        let _ = child.start_kill();
-        let _ = child.wait().await;
-    }
-    let Some(group) = group else { return };
-    for attempt in 0..100 {
-        if group.remove() {
-            return;
-        }
-        group.kill();
-        sleep(Duration::from_millis(if attempt < 20 { 2 } else { 20 })).await;
-    }
-    tracing::warn!("the cgroup of a closed workspace could not be removed");
 }

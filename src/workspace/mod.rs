@@ -7,11 +7,11 @@
 //! Start with [`sandbox`], then [`client`]; the limits that hold on this machine are told by
 //! [`Capabilities`].
 
+mod backend;
 pub mod base;
 mod bubblewrap;
 pub mod calls;
 pub mod capabilities;
-mod cgroup;
 pub mod checkpoint;
 pub mod client;
 mod directories;
@@ -26,16 +26,15 @@ mod mirror;
 mod mirror_place;
 pub mod objects;
 pub mod patch;
-mod programs;
 mod relayed;
 mod remote;
 pub mod repository;
 mod repository_error;
+mod roll;
 pub mod sandbox;
 mod snapshot;
 mod snapshot_format;
 pub mod source;
-mod strays;
 mod tar;
 mod throwaway;
 pub mod tree;

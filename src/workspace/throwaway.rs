@@ -4,10 +4,7 @@
 //! It has no network, no file that it could write to, and of the host's files the libraries alone.
 //! Memory, processor time, time and output are bounded; when the call is dropped it is killed.
 
-use super::{
-    Sandboxes, WorkspaceError,
-    keeper::{Kept, bury},
-};
+use super::{Sandboxes, WorkspaceError, bubblewrap::Launched};
 use bytes::Bytes;
 use std::{io, path::PathBuf, time::Duration};
 use tokio::{
@@ -56,16 +53,15 @@ impl Sandboxes {
     /// is then killed.
     pub async fn throw_away(&self, throwaway: Throwaway, input: Vec<Bytes>) -> Result<Vec<u8>, ThrowawayError> {
         let (time, limit) = (throwaway.time, throwaway.output_bytes);
-        let (kept, stderr) = self.start_throwaway(throwaway).await?;
-        let Kept { mut child, stdin, mut stdout, group, ended } = kept;
+        let Launched { mut outer, stdin, mut stdout, stderr, ended } = self.start_throwaway(throwaway).await?;
         let (mut answer, receiver) = oneshot::channel();
         tokio::spawn(async move {
             let carried = async {
                 let exchanged = exchange(stdin, &mut stdout, stderr, input, limit).await;
                 if exchanged.as_ref().map_or(true, |exchanged| exchanged.output.len() > limit) {
-                    let _ = child.start_kill();
+                    let _ = outer.child.start_kill();
                 }
-                let status = child.wait().await;
+                let status = outer.child.wait().await;
                 (exchanged, status)
             };
             let result = tokio::select! {
@@ -77,11 +73,11 @@ impl Sandboxes {
                 Ok((exchanged, status)) => judge(exchanged, status, limit),
             });
             // A program that has ended is not there to be killed.
-            let _ = child.start_kill();
+            let _ = outer.child.start_kill();
             if let Some(result) = result {
                 let _ = answer.send(result);
             }
-            bury(child, group).await;
+            outer.bury().await;
             let _ = ended.send(true);
         });
         receiver.await.map_err(|_| gone())?

@@ -47,6 +47,7 @@ impl Work {
             mirrors: self.base.mount(),
             limits: SandboxLimits::default(),
             env: Vec::new(),
+            image: None,
             tracked: self.base.tracked(),
             low_priority: false,
         };

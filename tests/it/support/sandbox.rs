@@ -105,6 +105,7 @@ impl Copy {
             mirrors: Vec::new(),
             limits: SandboxLimits::default(),
             env: Vec::new(),
+            image: None,
             tracked: Arc::from([]),
             low_priority: false,
         }

@@ -5,7 +5,7 @@
 //! moves itself aside if it is alone in its group (a group with processes passes no controllers
 //! on).
 
-use super::SandboxLimits;
+use crate::workspace::SandboxLimits;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, io,

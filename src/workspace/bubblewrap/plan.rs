@@ -7,7 +7,11 @@
 //! namespace stands in, in which no further one can be made. The filter of system calls is the
 //! same in both.
 
-use super::{OpenSandbox, SandboxSettings, Throwaway};
+use crate::workspace::{
+    OpenSandbox, SandboxSettings, Throwaway,
+    calls::WORKSPACE,
+    throwaway::{OPEN_FILES, PROCESSES_OF_USER},
+};
 use execd::plan::{Confined, Plan};
 use std::{
     fs,
@@ -82,7 +86,7 @@ pub(super) fn plan(
         mounts.parents(inside);
         mounts.bind("--ro-bind", host, inside);
     }
-    mounts.bind("--bind", &open.copy, Path::new(super::calls::WORKSPACE));
+    mounts.bind("--bind", &open.copy, Path::new(WORKSPACE));
     mounts.bind("--ro-bind", &settings.execd, Path::new(EXECD_INSIDE));
 
     let (uid, gid) = owner.unwrap_or((USER_INSIDE, USER_INSIDE));
@@ -129,8 +133,8 @@ pub(super) fn throwaway(
         owner,
         data_bytes: throwaway.memory_bytes,
         cpu_seconds: throwaway.cpu_seconds,
-        processes: super::throwaway::PROCESSES_OF_USER,
-        open_files: super::throwaway::OPEN_FILES,
+        processes: PROCESSES_OF_USER,
+        open_files: OPEN_FILES,
     })?;
     let mut then = Arguments::default();
     then.add(&["--remount-ro", "/", "--", EXECD_INSIDE, "confine", "--of", instance, &confined]);

@@ -1,7 +1,7 @@
 //! Which programs a workspace finds on its `PATH`, learned by looking through the directories that
 //! every sandbox mounts. Nothing is started.
 
-use super::sandbox::SandboxSettings;
+use crate::workspace::SandboxSettings;
 use std::{
     collections::BTreeSet,
     fs,

@@ -1,0 +1,62 @@
+//! Which sandboxes are open: what a sweep must leave alone.
+
+use crate::domain::TaskId;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roll(Arc<Mutex<Vec<Open>>>);
+
+#[derive(Debug)]
+struct Open {
+    task: TaskId,
+    name: String,
+    pid: u32,
+    ended: watch::Receiver<bool>,
+}
+
+/// All that is open at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Present {
+    pub(super) tasks: HashSet<TaskId>,
+    /// What the backend calls them: a cgroup, a container.
+    pub(super) names: HashSet<String>,
+    /// Of outer processes on this host.
+    pub(super) pids: HashSet<u32>,
+}
+
+impl Roll {
+    /// Notes a sandbox down until the sender is set to true or dropped. `pid`: its outer process;
+    /// absent where the host shows none that is ours.
+    pub(super) fn enter(&self, task: TaskId, name: String, pid: Option<u32>) -> watch::Sender<bool> {
+        let (ended, receiver) = watch::channel(false);
+        let mut all = self.all();
+        all.retain(Open::lasts);
+        all.push(Open { task, name, pid: pid.unwrap_or_default(), ended: receiver });
+        ended
+    }
+
+    pub(super) fn present(&self) -> Present {
+        let mut all = self.all();
+        all.retain(Open::lasts);
+        Present {
+            tasks: all.iter().map(|open| open.task).collect(),
+            names: all.iter().map(|open| open.name.clone()).collect(),
+            pids: all.iter().map(|open| open.pid).collect(),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn lasts(&self) -> bool {
+        !*self.ended.borrow() && self.ended.has_changed().is_ok()
+    }
+}
