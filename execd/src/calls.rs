@@ -152,11 +152,25 @@ impl Calls {
         }
     }
 
+    /// The server is gone: ends what it waited for. What runs in the background stays, and ports stay
+    /// open.
+    pub(crate) fn disconnect(&mut self) {
+        self.runs.disconnect();
+        self.relays.disconnect();
+        for cancelled in std::mem::take(&mut self.threaded).into_values() {
+            cancelled.set();
+        }
+    }
+
     /// Takes what the threads have done.
     pub(crate) fn collect(&mut self, connection: &mut Connection) {
         for finished in self.workers.finished() {
             match finished {
-                Finished::Call { stream, given } => {
+                Finished::Call { stream, cancelled, given } => {
+                    // One of an earlier connection is nobody's, though a later one may have its number.
+                    if !self.threaded.get(&stream).is_some_and(|known| known.is(&cancelled)) {
+                        continue;
+                    }
                     self.threaded.remove(&stream);
                     let result = given.map(|(data, answer)| {
                         connection.data(stream, &data);

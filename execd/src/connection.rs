@@ -1,6 +1,7 @@
 //! The server's end of execd: requests put together from frames, answers cut into frames, small
 //! frames before data, data as far as each stream's credit goes.
 
+use crate::entry::Pipes;
 use execd::{
     flow,
     frame::{self, Decoder, FrameError, Kind, OPEN_PREFIX_BYTES, PAYLOAD_LIMIT_BYTES},
@@ -51,8 +52,8 @@ struct Outgoing {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    input: OwnedFd,
-    output: OwnedFd,
+    /// Absent: the server is gone, and what is said goes nowhere.
+    pipes: Option<Pipes>,
     decoder: Decoder,
     greeted: bool,
     incoming: HashMap<u32, Incoming>,
@@ -68,10 +69,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(input: OwnedFd, output: OwnedFd) -> Self {
+    /// A fresh connection, of which nothing has been heard.
+    pub(crate) fn new(pipes: Option<Pipes>) -> Self {
         Self {
-            input,
-            output,
+            pipes,
             decoder: Decoder::default(),
             greeted: false,
             incoming: HashMap::new(),
@@ -84,18 +85,20 @@ impl Connection {
         }
     }
 
-    pub(crate) fn input(&self) -> BorrowedFd<'_> {
-        self.input.as_fd()
+    pub(crate) fn input(&self) -> Option<BorrowedFd<'_>> {
+        self.pipes.as_ref().map(|pipes| pipes.input.as_fd())
     }
 
-    pub(crate) fn output(&self) -> BorrowedFd<'_> {
-        self.output.as_fd()
+    /// Where there is something to write.
+    pub(crate) fn output(&self) -> Option<BorrowedFd<'_>> {
+        self.pipes.as_ref().filter(|_| self.wants_to_write()).map(|pipes| pipes.output.as_fd())
     }
 
     /// Reads once. `Ok(false)`: the server hung up.
     pub(crate) fn read(&mut self, heard: &mut Vec<Heard>) -> io::Result<bool> {
         let mut bytes = [0; READ_BYTES];
-        match rustix::io::read(&self.input, &mut bytes) {
+        let Some(pipes) = &self.pipes else { return Ok(true) };
+        match rustix::io::read(&pipes.input, &mut bytes) {
             Ok(0) => return Ok(false),
             Ok(count) => self.decoder.feed(&bytes[..count]),
             Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
@@ -272,12 +275,19 @@ impl Connection {
         self.outgoing.get(&stream).map_or(0, |outgoing| outgoing.data.len() - outgoing.sent)
     }
 
-    pub(crate) fn wants_to_write(&self) -> bool {
+    fn wants_to_write(&self) -> bool {
         self.written < self.writing.len() || !self.control.is_empty() || self.outgoing.values().any(Outgoing::has_frame)
     }
 
     /// Writes as much as the pipe takes.
     pub(crate) fn write(&mut self) -> io::Result<()> {
+        let Some(pipes) = self.pipes.take() else { return Ok(()) };
+        let result = self.write_to(&pipes.output);
+        self.pipes = Some(pipes);
+        result
+    }
+
+    fn write_to(&mut self, output: &OwnedFd) -> io::Result<()> {
         loop {
             if self.written == self.writing.len() {
                 self.writing.clear();
@@ -287,7 +297,7 @@ impl Connection {
                     return Ok(());
                 }
             }
-            match rustix::io::write(&self.output, &self.writing[self.written..]) {
+            match rustix::io::write(output, &self.writing[self.written..]) {
                 Ok(count) => self.written += count,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}

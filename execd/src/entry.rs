@@ -12,6 +12,7 @@ use std::{io, os::fd::OwnedFd};
 const HOME: &str = "/home/agent";
 
 /// The two ends of the server's pipes: not blocking, and closed in every command.
+#[derive(Debug)]
 pub(crate) struct Pipes {
     pub(crate) input: OwnedFd,
     pub(crate) output: OwnedFd,
@@ -24,10 +25,8 @@ pub(crate) fn enter(owner: Option<(u32, u32)>) -> io::Result<Pipes> {
         std::os::unix::fs::chown(HOME, Some(uid), Some(gid))?;
         become_user(uid, gid)?;
     }
-    rustix::thread::set_no_new_privs(true)?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    hide()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
 
     // Standard streams move to numbers that are closed on exec, and become /dev/null.
     let input = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 10)?;
@@ -38,6 +37,29 @@ pub(crate) fn enter(owner: Option<(u32, u32)>) -> io::Result<Pipes> {
     fcntl_setfl(&input, OFlags::NONBLOCK)?;
     fcntl_setfl(&output, OFlags::NONBLOCK)?;
     Ok(Pipes { input, output })
+}
+
+/// As the first process of a container, which an engine has made for the task's user: takes on the
+/// filter of system calls, which bubblewrap gives it elsewhere. Must be called while there is one
+/// thread.
+pub(crate) fn enter_container() -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Err(io::Error::other("root is not a workspace's user"));
+    }
+    hide()?;
+    // Whoever is orphaned comes to it, even where the engine has put a process of its own in front.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    crate::seccomp::install()
+}
+
+fn hide() -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    Ok(())
 }
 
 /// stderr carries what goes wrong until the server has heard the hello; after that nobody reads.

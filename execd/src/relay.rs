@@ -57,9 +57,15 @@ impl Relays {
         Ok(Answer::Listening { port })
     }
 
-    pub(crate) fn listeners(&self) -> impl Iterator<Item = &TcpListener> {
-        // Those that wait in the kernel's queue wait there until there is room.
-        let room = self.open.len() < CONNECTIONS_MAX;
+    /// Cuts all connections. Ports stay open.
+    pub(crate) fn disconnect(&mut self) {
+        self.open.clear();
+    }
+
+    /// Those that connections are taken from: the ones that wait in the kernel's queue wait there
+    /// until there is room, and somebody to carry them to.
+    pub(crate) fn listeners(&self, connection: &Connection) -> impl Iterator<Item = &TcpListener> {
+        let room = self.open.len() < CONNECTIONS_MAX && connection.input().is_some();
         self.listeners.iter().filter(move |_| room).map(|(listener, _)| listener)
     }
 

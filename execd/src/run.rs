@@ -179,6 +179,18 @@ impl Runs {
         });
     }
 
+    /// Nobody waits for a call any more: each is killed and forgotten.
+    pub(crate) fn disconnect(&mut self) {
+        let now = Instant::now();
+        self.looks.clear();
+        self.all.retain(|key, run| {
+            if matches!(key, RunKey::Call(_)) && !run.process.has_ended() {
+                run.process.kill(RunOutcome::Signalled(Signal::KILL.as_raw()), now);
+            }
+            matches!(key, RunKey::Background(_))
+        });
+    }
+
     pub(crate) fn kill_all(&mut self, why: RunOutcome) {
         let now = Instant::now();
         for run in self.all.values_mut().filter(|run| !run.process.has_ended()) {

@@ -1,8 +1,11 @@
-//! The system calls that a workspace may not make, as a filter for bubblewrap.
+//! The system calls that a workspace may not make, as a filter: for bubblewrap, or for execd itself in a
+//! container, where it comes on top of the engine's own.
 //!
 //! A short list of what no build or test needs and attacks on the kernel like: namespaces,
 //! mounts, keys, tracing others, BPF, `io_uring`, modules, kexec, clocks. All of it answers EPERM;
 //! `clone3` answers ENOSYS, because a filter cannot see its flags and libraries then use `clone`.
+
+use std::io;
 
 /// One instruction of classic BPF, as the kernel reads it.
 struct Instruction {
@@ -85,8 +88,40 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_vhangup,
 ];
 
+/// Puts the filter on this thread and all that it starts; there must be no other, and no new
+/// privileges any more.
+pub(crate) fn install() -> io::Result<()> {
+    let mut program: Vec<libc::sock_filter> = instructions()
+        .into_iter()
+        .map(|Instruction { code, if_true, if_false, value }| libc::sock_filter {
+            code,
+            jt: if_true,
+            jf: if_false,
+            k: value,
+        })
+        .collect();
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    #[expect(unsafe_code, reason = "rustix has no seccomp: one plain call on a program that lives here")]
+    let result = unsafe {
+        let filter = &raw const filter;
+        libc::prctl(libc::PR_SET_SECCOMP, libc::c_ulong::from(libc::SECCOMP_MODE_FILTER), filter, 0, 0)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The filter, as bubblewrap takes it on a file descriptor.
 pub(crate) fn program() -> Vec<u8> {
+    let program = instructions();
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for instruction in program {
+        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+        bytes.extend_from_slice(&[instruction.if_true, instruction.if_false]);
+        bytes.extend_from_slice(&instruction.value.to_ne_bytes());
+    }
+    bytes
+}
+
+fn instructions() -> Vec<Instruction> {
     let load = |value| Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value };
     let jump = |code, value, if_true, if_false| Instruction { code, if_true, if_false, value };
     let give = |value| Instruction { code: RETURN, if_true: 0, if_false: 0, value };
@@ -115,12 +150,5 @@ pub(crate) fn program() -> Vec<u8> {
         program.push(give(ALLOW));
     }
     program.push(give(ALLOW));
-
-    let mut bytes = Vec::with_capacity(program.len() * 8);
-    for instruction in program {
-        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-        bytes.extend_from_slice(&[instruction.if_true, instruction.if_false]);
-        bytes.extend_from_slice(&instruction.value.to_ne_bytes());
-    }
-    bytes
+    program
 }

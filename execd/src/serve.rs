@@ -3,7 +3,9 @@
 use crate::{
     calls::Calls,
     connection::{Connection, Heard},
-    disk, entry,
+    disk,
+    door::Door,
+    entry::{self, Pipes},
     run::RunKey,
 };
 use rustix::{
@@ -24,6 +26,7 @@ const ROOT: &str = "/workspace";
 enum Source {
     Server,
     ToServer,
+    Door,
     Children,
     Threads,
     Output(RunKey),
@@ -33,34 +36,99 @@ enum Source {
     Relay(u32),
 }
 
-/// Serves until the server hangs up or says so. As the first process of its namespace it takes
-/// everything that runs there with it.
+/// How a turn ended.
+enum Turn {
+    On,
+    /// The server says that it is over.
+    Over,
+    /// The server hung up, or said what makes no sense.
+    Lost(io::Result<()>),
+    /// The server has come, again or for the first time.
+    Came(OwnedFd),
+}
+
+/// Serves on stdin and stdout until the server hangs up or says so. As the first process of its
+/// namespace it takes everything that runs there with it.
 pub(crate) fn serve(owner: Option<(u32, u32)>) -> Result<(), String> {
     let children = child_signals().map_err(|error| format!("signals: {error}"))?;
     let pipes = entry::enter(owner).map_err(|error| format!("giving up privileges: {error}"))?;
-    let root = Path::new(ROOT);
-    std::env::set_current_dir(root).map_err(|error| format!("{ROOT}: {error}"))?;
-    let mut calls = Calls::new(root).map_err(|error| format!("threads: {error}"))?;
-    let mut connection = Connection::new(pipes.input, pipes.output);
+    let mut calls = calls()?;
+    let mut connection = Connection::new(Some(pipes));
     entry::silence_stderr().map_err(|error| format!("stderr: {error}"))?;
-    while turn(&children, &mut connection, &mut calls).map_err(|error| error.to_string())? {}
+    let ended = loop {
+        match turn(&children, None, &mut connection, &mut calls).map_err(|error| error.to_string())? {
+            Turn::On | Turn::Came(_) => {}
+            Turn::Over => break Ok(()),
+            Turn::Lost(result) => break result,
+        }
+    };
+    calls.runs.kill_all(execd::message::RunOutcome::Signalled(9));
+    ended.map_err(|error| error.to_string())
+}
+
+/// Serves whoever comes to the door called `name` as the user `from`, one at a time and the newest,
+/// until it is told that it is over or has been alone for too long.
+pub(crate) fn listen(name: &str, from: u32) -> Result<(), String> {
+    let children = child_signals().map_err(|error| format!("signals: {error}"))?;
+    entry::enter_container().map_err(|error| format!("giving up privileges: {error}"))?;
+    let mut calls = calls()?;
+    let mut door = Door::open(name, from).map_err(|error| format!("{name}: {error}"))?;
+    let mut connection = Connection::new(None);
+    loop {
+        let turn = turn(&children, Some(&mut door), &mut connection, &mut calls).map_err(|error| error.to_string())?;
+        match turn {
+            Turn::On => {}
+            Turn::Over => break,
+            Turn::Lost(_) => {
+                calls.disconnect();
+                connection = Connection::new(None);
+                door.left();
+            }
+            Turn::Came(socket) => {
+                let output = rustix::io::fcntl_dupfd_cloexec(&socket, 10).map_err(|error| error.to_string())?;
+                calls.disconnect();
+                connection = Connection::new(Some(Pipes { input: socket, output }));
+            }
+        }
+        if door.until().is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+    }
     calls.runs.kill_all(execd::message::RunOutcome::Signalled(9));
     Ok(())
 }
 
-/// Waits for something and does what it asks for; `false`: it is over.
-fn turn(children: &OwnedFd, connection: &mut Connection, calls: &mut Calls) -> io::Result<bool> {
-    connection.write()?;
-    let ready = wait(children, connection, calls)?;
+fn calls() -> Result<Calls, String> {
+    let root = Path::new(ROOT);
+    std::env::set_current_dir(root).map_err(|error| format!("{ROOT}: {error}"))?;
+    Calls::new(root).map_err(|error| format!("threads: {error}"))
+}
+
+/// Waits for something and does what it asks for. An error is the machine's, not the server's.
+fn turn(
+    children: &OwnedFd,
+    mut door: Option<&mut Door>,
+    connection: &mut Connection,
+    calls: &mut Calls,
+) -> io::Result<Turn> {
+    if let Err(error) = connection.write() {
+        return Ok(Turn::Lost(Err(error)));
+    }
+    let ready = wait(children, door.as_deref(), connection, calls)?;
     let mut heard = Vec::new();
     for source in ready {
         match source {
-            Source::Server => {
-                if !connection.read(&mut heard)? {
-                    return Ok(false);
+            Source::Server => match connection.read(&mut heard) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Turn::Lost(Ok(()))),
+                Err(error) => return Ok(Turn::Lost(Err(error))),
+            },
+            Source::ToServer => {}
+            Source::Door => {
+                if let Some(socket) = door.as_mut().and_then(|door| door.answer()) {
+                    return Ok(Turn::Came(socket));
                 }
             }
-            Source::ToServer => {}
             Source::Children => {
                 let _ = rustix::io::read(children, &mut [0; 1024]);
             }
@@ -82,24 +150,29 @@ fn turn(children: &OwnedFd, connection: &mut Connection, calls: &mut Calls) -> i
             Heard::Cancel(stream) => calls.cancel(stream, connection),
             Heard::Data(stream, bytes) => calls.relays.data(stream, &bytes, connection),
             Heard::End(stream) => calls.relays.end(stream, connection),
-            Heard::Shutdown => return Ok(false),
+            Heard::Shutdown => return Ok(Turn::Over),
         }
     }
     calls.runs.advance(connection);
     calls.look_at_disk(Instant::now());
-    Ok(true)
+    Ok(Turn::On)
 }
 
 /// Waits until something is ready, or it is time to look again. Leftovers come last first, so
 /// that one can be removed without moving those still to come.
-fn wait(children: &OwnedFd, connection: &Connection, calls: &Calls) -> io::Result<Vec<Source>> {
+fn wait(children: &OwnedFd, door: Option<&Door>, connection: &Connection, calls: &Calls) -> io::Result<Vec<Source>> {
     let mut fds = vec![
-        (Source::Server, PollFd::from_borrowed_fd(connection.input(), PollFlags::IN)),
         (Source::Children, PollFd::new(children, PollFlags::IN)),
         (Source::Threads, PollFd::from_borrowed_fd(calls.workers.wake(), PollFlags::IN)),
     ];
-    if connection.wants_to_write() {
-        fds.push((Source::ToServer, PollFd::from_borrowed_fd(connection.output(), PollFlags::OUT)));
+    if let Some(input) = connection.input() {
+        fds.push((Source::Server, PollFd::from_borrowed_fd(input, PollFlags::IN)));
+    }
+    if let Some(output) = connection.output() {
+        fds.push((Source::ToServer, PollFd::from_borrowed_fd(output, PollFlags::OUT)));
+    }
+    if let Some(door) = door {
+        fds.push((Source::Door, PollFd::new(&door.listener, PollFlags::IN)));
     }
     for (key, fd, stdin) in calls.runs.watched() {
         let (source, flags) =
@@ -109,7 +182,7 @@ fn wait(children: &OwnedFd, connection: &Connection, calls: &Calls) -> io::Resul
     for (index, fd) in calls.runs.leftovers.iter().enumerate().rev() {
         fds.push((Source::Leftover(index), PollFd::new(fd, PollFlags::IN)));
     }
-    for (index, listener) in calls.relays.listeners().enumerate() {
+    for (index, listener) in calls.relays.listeners(connection).enumerate() {
         fds.push((Source::Listener(index), PollFd::new(listener, PollFlags::IN)));
     }
     for (stream, socket, read, write) in calls.relays.watched(connection) {
@@ -120,7 +193,7 @@ fn wait(children: &OwnedFd, connection: &Connection, calls: &Calls) -> io::Resul
             fds.push((Source::Relay(stream), PollFd::from_borrowed_fd(socket.as_fd(), flags)));
         }
     }
-    let timeout = timeout(calls);
+    let timeout = timeout(door, calls);
     let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = fds.into_iter().unzip();
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => {
@@ -133,9 +206,10 @@ fn wait(children: &OwnedFd, connection: &Connection, calls: &Calls) -> io::Resul
 }
 
 /// `None`: nothing happens by itself.
-fn timeout(calls: &Calls) -> Option<Timespec> {
+fn timeout(door: Option<&Door>, calls: &Calls) -> Option<Timespec> {
     let now = Instant::now();
-    let look = calls.runs.next_look(now).map(|at| at.saturating_duration_since(now));
+    let look = calls.runs.next_look(now).into_iter().chain(door.and_then(Door::until)).min();
+    let look = look.map(|at| at.saturating_duration_since(now));
     let disk = calls.runs.is_anything_running().then_some(disk::LOOK_EVERY);
     let wait = look.into_iter().chain(disk).min()?;
     Some(Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() })

@@ -29,6 +29,11 @@ impl Cancelled {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Whether both are of one call.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// For the long jobs' loops: an error once the call was given up.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.0.load(Ordering::Relaxed) { Err(refused("the call was given up")) } else { Ok(()) }
@@ -48,7 +53,7 @@ enum Job {
 /// What a thread has done.
 #[derive(Debug)]
 pub(crate) enum Finished {
-    Call { stream: u32, given: Given },
+    Call { stream: u32, cancelled: Cancelled, given: Given },
     Measured(Measure),
 }
 
@@ -144,7 +149,7 @@ impl Shared {
                             why: "a bug: the call panicked".to_owned(),
                         })
                     });
-                    Finished::Call { stream, given }
+                    Finished::Call { stream, cancelled, given }
                 }
                 Job::Measure(work) => Finished::Measured(work()),
             };
