@@ -1,25 +1,23 @@
-//! The events of a task's log: all that is known of it.
-//!
-//! An event has public `data`, which is the contract with everyone who reads a stream, and
-//! sometimes a private part, which the fold needs and nobody may read. An event that has been
-//! written is never changed; a new field needs a default so that older rows still read.
+//! What an event says: its kinds with their data.
 
 use super::{
-    ApprovalId, BlobHash, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
+    cache::CacheUse,
+    private::{Formatted, Private},
+};
+use crate::domain::{
+    ApprovalId, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
     approval::{ApprovalKind, Decision, Remember},
-    brief::{Language, Package, Prohibition},
+    brief::Language,
     check::{Check, CheckResult, Finding, Verdict},
     instructions::InstructionVersion,
-    item::{DeveloperRole, Item, Reply},
     limits::LimitsPatch,
-    mcp::{McpServerFound, McpTool},
+    mcp::McpServerFound,
     memory::RecalledMemory,
     plan::{PlanStep, Planning},
     review::{ReviewFinding, ReviewedCriterion},
-    rule::Rules,
     skill::SkillRef,
     task::{Control, ForkedFrom, OnBusy, TaskResult},
-    tool::{ToolOutcome, ToolSpec},
+    tool::ToolOutcome,
     usage::TokenUsage,
 };
 use serde::{Deserialize, Serialize};
@@ -68,108 +66,6 @@ pub enum LimitKind {
     Repetition,
     /// What the team or one of its members may spend: nothing is left of it.
     Budget,
-}
-
-/// How the prompt cache did at one call: what could have been read from it and what was.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CacheUse {
-    /// Tokens of the previous call's prompt, which this one repeats.
-    pub expected_tokens: u64,
-    pub read_tokens: u64,
-    /// Why less was read than expected; absent where enough was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub miss: Option<CacheMiss>,
-    /// What the missed tokens cost more; absent without a miss or a price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wasted_usd: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<PrefixMark>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CacheMiss {
-    pub cause: MissCause,
-    /// Of `items_changed`: the first item that is another, from 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub item: Option<u32>,
-    /// Of `ttl_expired`: how long nothing was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_seconds: Option<u64>,
-}
-
-impl CacheMiss {
-    pub fn of(cause: MissCause) -> Self {
-        Self { cause, item: None, idle_seconds: None }
-    }
-}
-
-/// Why a prefix was not read from the cache; the first that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MissCause {
-    FirstCall,
-    ModelChanged,
-    Compaction,
-    InstructionsChanged,
-    ToolsChanged,
-    ItemsChanged,
-    /// The prompt was too short to be cached.
-    BelowMinimum,
-    /// More time has passed since the last call than the provider keeps prefixes.
-    TtlExpired,
-    /// Nothing that is known here.
-    Provider,
-}
-
-/// The chain of hashes of a call's prompt, as far as earlier calls have not recorded it: each is of
-/// its part as it was sent together with all before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrefixMark {
-    pub instructions: String,
-    pub tools: String,
-    /// The number of items that the call before had in common.
-    pub from: u32,
-    /// Those of the items from there on.
-    pub items: Vec<String>,
-}
-
-/// What a task's last answered call has put into the provider's cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptSeen {
-    pub model: String,
-    pub at: Timestamp,
-    pub input_tokens: u64,
-    /// Empty where the call did not record them.
-    pub instructions: String,
-    pub tools: String,
-    pub items: Vec<String>,
-    /// The conversation was shortened since.
-    pub compacted: bool,
-}
-
-impl PromptSeen {
-    /// After one more call. `before` is what the call before had left.
-    pub fn after(
-        before: Option<Self>,
-        model: &str,
-        at: Timestamp,
-        usage: TokenUsage,
-        prefix: Option<&PrefixMark>,
-    ) -> Self {
-        let mut items = before.map(|seen| seen.items).unwrap_or_default();
-        let mark = prefix.cloned().unwrap_or_default();
-        items.truncate(mark.from as usize);
-        items.extend(mark.items);
-        Self {
-            model: model.to_owned(),
-            at,
-            input_tokens: usage.input_tokens,
-            instructions: mark.instructions,
-            tools: mark.tools,
-            items,
-            compacted: false,
-        }
-    }
 }
 
 /// Kind and data of an event. The words of `kind` and the fields of `data` are the contract.
@@ -424,132 +320,4 @@ impl EventData {
             Self::MemoryUsed { .. } => "memory.used",
         }
     }
-}
-
-/// The fixed head of a task's prompt, pinned at its start so that an upgrade in mid-task breaks
-/// no prefix. The contents lie in blobs, shared by all tasks that have the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PromptHead {
-    pub instructions: BlobHash,
-    pub tools: BlobHash,
-    /// Absent in tasks of earlier builds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub form: Option<PromptForm>,
-    /// Of instructions and tools together; 0 in tasks of earlier builds.
-    #[serde(default)]
-    pub bytes: u64,
-}
-
-/// What the settings say of a model and its prompt's bytes follow from: as it was when the task
-/// started. Its tools and its edit format are in [`PromptHead::tools`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PromptForm {
-    /// The model that this is of; another's is as the settings have it.
-    pub model: String,
-    pub developer_role: DeveloperRole,
-    pub parallel_tool_calls: bool,
-    pub reasoning_effort: Option<String>,
-}
-
-/// What [`PromptHead::tools`] holds.
-pub type ToolSpecs = Vec<ToolSpec>;
-
-/// A working copy as its difference from the base tree, all of whose contents are blobs of the
-/// team: enough to restore it on any host that can fetch the base.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TreeDelta {
-    /// Sorted by path.
-    pub changed: Vec<DeltaEntry>,
-    /// Paths of the base that are gone, sorted.
-    pub deleted: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeltaEntry {
-    pub path: String,
-    /// As git writes it: 0o100644, 0o100755, 0o120000.
-    pub mode: u32,
-    /// The git blob id of the content.
-    pub oid: Oid,
-    /// The same content in the team's blobs.
-    pub content: BlobHash,
-}
-
-/// A file that a formatter of the repository's own has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Formatted {
-    pub path: String,
-    /// The formatter, such as `rustfmt`.
-    pub by: String,
-}
-
-/// The part of a row that only the fold reads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one at a time: each is folded and let go")]
-pub enum Private {
-    /// Of `brief.ready`.
-    Brief {
-        head: PromptHead,
-        text: String,
-        base_tree: Oid,
-        /// None in tasks of earlier builds.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        packages: Vec<Package>,
-        /// None in tasks of earlier builds.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        prohibitions: Vec<Prohibition>,
-        /// The layers of instructions as they stand in the prompt, the highest first. None in tasks of
-        /// earlier builds.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        instructions: Vec<String>,
-        /// Tools of MCP servers among those of the head, sorted by name. None in tasks of earlier builds.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        mcp: Vec<McpTool>,
-        /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        facts: Option<String>,
-        /// None in tasks of earlier builds, and where no rule could matter.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rules: Option<Rules>,
-    },
-    /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
-    Reserved {
-        tokens: u64,
-        cost_usd: Option<f64>,
-        /// The call that was begun before was never sent.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        instead: bool,
-    },
-    /// Of `recovered`: what the next call tells the model, whenever it is.
-    Told { text: String },
-    /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
-    Memory { text: String },
-    /// Of `model.completed`.
-    Reply(Reply),
-    /// Of `tool.completed`: the whole output, where more was given than the event holds, and
-    /// whether files may have changed.
-    Output {
-        blob: Option<BlobHash>,
-        changed_files: bool,
-        /// Bytes at the beginning that are the server's own words and not the command's output.
-        #[serde(default)]
-        head_bytes: u32,
-    },
-    /// Of `compaction`: what stands after the prompt's opening from then on.
-    Compaction { items: Vec<Item> },
-    /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
-    Checkpoint {
-        delta: BlobHash,
-        /// What the next call tells the model of it, whenever it is.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        told: Option<String>,
-    },
-    /// Of `checks.completed` and `task.result`: the patch, as a blob.
-    Patch {
-        blob: BlobHash,
-        /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        forbidden: Vec<String>,
-    },
 }

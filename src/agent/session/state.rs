@@ -1,155 +1,29 @@
-//! What a task's log says so far: the state from which the next step follows.
-//!
-//! A session is made by folding ([`Session::apply`]) and by nothing else, so that any worker that
-//! reads the log has the same one.
+//! The session itself, and what is read off it.
 
 use super::{
-    circles::Moves,
-    compact,
-    ledger::Ledger,
-    progress::Progress,
-    review::{Reviewed, SentBack},
-    rules,
-    structured::OutputUse,
+    parts::{Asked, Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart},
+    used::RunUse,
 };
-use crate::domain::{
-    ApprovalId, BlobHash, CallId, Event, EventData, Item, Oid, Phase, Private, Seq, Status, TaskError, TaskId,
-    TaskSpec, Timestamp, WaitingFor,
-    approval::Decision,
-    brief::{Package, Prohibition},
-    check::{Check, CheckResult, Finding, Verdict},
-    event::{LimitKind, PromptHead, PromptSeen},
-    mcp::McpTool,
-    memory::RecalledMemory,
-    plan::{PlanStep, Planning},
-    rule::Rules,
-    task::{ForkedFrom, Mode, TaskDetail, TaskResult},
-    tool::{ToolCall, ToolEffect, effect},
-    usage::Usage,
+use crate::{
+    agent::{compact, fold, ledger::Ledger, prompt, review::Reviewed, rules},
+    domain::{
+        ApprovalId, BlobHash, CallId, Event, EventData, Item, Phase, Private, Seq, Status, TaskError, TaskId, TaskSpec,
+        Timestamp, WaitingFor,
+        approval::Decision,
+        check::Check,
+        event::PromptSeen,
+        mcp::McpTool,
+        memory::RecalledMemory,
+        plan::Planning,
+        task::{ForkedFrom, Mode, TaskDetail, TaskResult},
+        tool::{ToolCall, ToolEffect, effect},
+        usage::Usage,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-
-/// One call of the last reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingCall {
-    pub call: ToolCall,
-    pub started: bool,
-    pub completed: bool,
-}
-
-/// The brief as the prompt has it, with what was pinned for the task.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Briefed {
-    pub text: String,
-    pub head: PromptHead,
-    pub commit: Option<Oid>,
-    pub base_tree: Oid,
-    /// Detected checks; the task's own come before them.
-    pub checks: Vec<Check>,
-    pub packages: Vec<Package>,
-    /// What the request forbids.
-    pub prohibitions: Vec<Prohibition>,
-    /// The layers of instructions as they stand in the prompt, the highest first.
-    pub instructions: Vec<String>,
-    /// Tools of MCP servers that the model was given.
-    pub mcp: Vec<McpTool>,
-    /// What the opening says of the task itself, as it was when the task started.
-    pub facts: Option<String>,
-    /// The rules about commands that hold for this task.
-    pub rules: Option<Rules>,
-}
-
-/// What a call may cost at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reserved {
-    pub tokens: u64,
-    pub cost_usd: Option<f64>,
-}
-
-/// The newest checkpoint: a tree and the blob with its difference from the base.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointRef {
-    pub tree: Oid,
-    pub delta: BlobHash,
-}
-
-/// A reply without tool calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastWords {
-    pub text: String,
-    pub cut: bool,
-}
-
-/// What the last validation gave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checked {
-    pub verdict: Verdict,
-    pub reason: Option<String>,
-    pub checks: Vec<CheckResult>,
-    pub findings: Vec<Finding>,
-}
-
-/// A plan that was put to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanApproval {
-    pub id: ApprovalId,
-    pub decision: Option<(Decision, Vec<PlanStep>, Option<String>)>,
-}
-
-/// What was put to people for a call of the last reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    pub id: ApprovalId,
-    pub call: CallId,
-    pub decided: Option<Decided>,
-}
-
-/// What people, or a deadline, have decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
-    pub decision: Decision,
-    pub answers: Vec<String>,
-    pub note: Option<String>,
-}
-
-/// What one run has used up; starts anew with each run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RunUse {
-    pub model_calls: u32,
-    pub tokens: u64,
-    pub cost_usd: f64,
-    /// Running time of earlier stretches, without waiting.
-    pub ran: Duration,
-    pub refinements: u32,
-    pub cycles: u32,
-    /// Replies in a row that neither called a tool nor ended the work.
-    pub nudges: u32,
-    /// Edits refused for want of a plan.
-    pub refusals: u32,
-    /// Limits of which it was said that they come near.
-    pub warned: Vec<LimitKind>,
-    /// The newest calls, as far as circles are concerned.
-    pub moves: Moves,
-    /// How often the model was told that it goes in circles.
-    pub circles: u32,
-    /// Calls since it was last told so.
-    pub calls_since_circle: u32,
-    pub progress: Progress,
-    /// A validation of this run found a path changed that the request forbids.
-    pub forbidden: bool,
-    /// A shared budget has nothing left, in words.
-    pub over_budget: Option<String>,
-    /// Replies in a row that ended nothing and called nothing, after checks that failed.
-    pub idle_words: u32,
-    /// What reviews have sent back.
-    pub sent_back: SentBack,
-    pub output: OutputUse,
-    /// Calls about which the reviewer was asked.
-    pub approver_calls: u32,
-}
 
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -175,7 +49,7 @@ pub struct Session {
     /// A model call was started and not answered.
     pub calling: bool,
     /// What the call that is under way may cost at most.
-    pub(super) reserved: Reserved,
+    pub(in crate::agent) reserved: Reserved,
     pub last_words: Option<LastWords>,
     pub checkpoint: Option<CheckpointRef>,
     /// Files that the server had formatted, with the formatters.
@@ -213,18 +87,18 @@ pub struct Session {
     /// A model without a price was used: the cost is unknown.
     pub unpriced: bool,
     /// All that was ever spent, or counts as spent, of what has a price.
-    pub(super) spent_usd: f64,
+    pub(in crate::agent) spent_usd: f64,
     /// Tokens of the last call, in and out: what the next call's prompt repeats.
     pub context_tokens: u64,
     /// Bytes of the items that were added since.
-    pub(super) added_bytes: u64,
+    pub(in crate::agent) added_bytes: u64,
     /// The provider said that the prompt is longer than the window.
-    pub(super) overflowed: bool,
+    pub(in crate::agent) overflowed: bool,
     /// Compactions since a call last had room.
     pub compactions_in_row: u32,
     /// What the prompt had before the last of them.
-    pub(super) compacted_at: u64,
-    pub(super) ledger: Ledger,
+    pub(in crate::agent) compacted_at: u64,
+    pub(in crate::agent) ledger: Ledger,
     /// The model of this run: the task's own, or what took over from it.
     pub model: String,
     /// What the last call has put into the provider's cache.
@@ -234,39 +108,10 @@ pub struct Session {
     pub result: Option<TaskResult>,
     pub forked_from: Option<ForkedFrom>,
     /// The prompt's opening (brief, memory, facts) is among the items.
-    pub(super) opened: bool,
+    pub(in crate::agent) opened: bool,
     /// Items that the driver has not taken yet.
-    pub(super) items: Vec<Item>,
-    pub(super) run_start: RunStart,
-}
-
-/// An input waiting for a model call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
-    pub item: Item,
-    /// To be shown only when the present run has ended.
-    pub queued_in_run: Option<u32>,
-    /// What runs is cut off for it.
-    pub interrupts: bool,
-    /// Shown with the next call, and no reason for one.
-    pub quiet: bool,
-}
-
-/// Where a retry goes back to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RunStart {
-    pub opened: bool,
-    pub items: usize,
-    /// The items at the run's start, where a compaction has replaced them since.
-    pub replaced: Option<Vec<Item>>,
-    /// The size of the prompt and what was kept of the course, at the run's start.
-    pub context_tokens: u64,
-    pub added_bytes: u64,
-    pub ledger: Ledger,
-    pub checkpoint: Option<CheckpointRef>,
-    pub planning: Option<Planning>,
-    /// People's words of this run, shown or not.
-    pub said: BTreeMap<Seq, Input>,
+    pub(in crate::agent) items: Vec<Item>,
+    pub(in crate::agent) run_start: RunStart,
 }
 
 impl Session {
@@ -354,7 +199,7 @@ impl Session {
     /// About how many tokens the next call's prompt will have: what the last call had, what was added since, and what
     /// the call itself will add.
     pub fn context_estimate(&self) -> u64 {
-        let opening = if self.opened { Vec::new() } else { super::prompt::opening(self) };
+        let opening = if self.opened { Vec::new() } else { prompt::opening(self) };
         let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
         let head = if self.context_tokens == 0 { self.head_bytes() } else { 0 };
         let to_come: u64 = head + opening.iter().chain(shown).map(compact::bytes_of).sum::<u64>();
@@ -362,11 +207,11 @@ impl Session {
     }
 
     /// The size of instructions and tools.
-    pub(super) fn head_bytes(&self) -> u64 {
+    pub(in crate::agent) fn head_bytes(&self) -> u64 {
         self.briefed.as_ref().map_or(0, |briefed| briefed.head.bytes)
     }
 
-    pub(super) fn push_item(&mut self, item: Item) {
+    pub(in crate::agent) fn push_item(&mut self, item: Item) {
         self.added_bytes += compact::bytes_of(&item);
         self.items.push(item);
     }
@@ -450,7 +295,7 @@ impl Session {
     }
 
     /// The like of what an approval was asked about is not asked again in this task.
-    pub(super) fn remember(&mut self, approval: ApprovalId, decision: Decision) {
+    pub(in crate::agent) fn remember(&mut self, approval: ApprovalId, decision: Decision) {
         let Some(asked) = self.asked.iter().find(|asked| asked.id == approval) else { return };
         let Some(pending) = self.calls.iter().find(|pending| pending.call.call == asked.call) else { return };
         let asks = rules::judge(self, &pending.call).asks;
@@ -492,6 +337,6 @@ impl Session {
 
     /// Folds the log's next event with its private part.
     pub fn apply(&mut self, event: &Event, private: Option<&Private>) {
-        super::fold::apply(self, event, private);
+        fold::apply(self, event, private);
     }
 }

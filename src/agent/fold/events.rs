@@ -1,24 +1,29 @@
-//! How each event changes the session. One arm for each kind; nothing is decided here.
+//! One arm for each kind of event.
 
-use super::created::{CREATED_MAX, created};
-use super::review::{self, Reviewed};
-use super::session::{
-    Asked, Briefed, Checked, CheckpointRef, Decided, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
-    RunUse, Session,
+use super::{
+    replies::{model_completed, model_started},
+    runs::{control, forked, next_run, rewind},
+    spend::{cached, lose_call, reserve, spend, unreported},
 };
-use super::structured::OutputUse;
-use crate::domain::{
-    Event, EventData, Item, Oid, Phase, Private, Seq, Status,
-    approval::{Decision, Remember},
-    event::{CacheUse, LimitKind, PromptSeen},
-    item::Reply,
-    task::{Control, ForkedFrom, OnBusy},
-    tool::{ToolEffect, ToolOutcome, effect},
-    usage::{TokenUsage, Usage},
+use crate::{
+    agent::{
+        background,
+        created::{CREATED_MAX, created},
+        formatted, prompt,
+        review::{self, Reviewed},
+        session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session},
+        structured::OutputUse,
+    },
+    domain::{
+        Event, EventData, Item, Oid, Phase, Private, Seq, Status,
+        approval::{Decision, Remember},
+        event::{LimitKind, PromptSeen},
+        task::{Control, OnBusy},
+        tool::{ToolEffect, ToolOutcome, effect},
+    },
 };
-use std::collections::BTreeMap;
 
-pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Private>) {
+pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Option<&Private>) {
     if matches!(event.data, EventData::TaskControl { action: Control::Retry, .. }) {
         rewind(session);
     }
@@ -193,7 +198,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
         EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call && !p.completed) {
                 pending.completed = true;
-                let for_a_plan = *outcome == ToolOutcome::Denied && !super::prompt::is_by_rule_or_people(output);
+                let for_a_plan = *outcome == ToolOutcome::Denied && !prompt::is_by_rule_or_people(output);
                 if for_a_plan && effect(&pending.call.tool) != ToolEffect::Plans {
                     session.used.refusals += 1;
                 }
@@ -206,7 +211,7 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
                 if *outcome == ToolOutcome::Ok && session.created.len() < CREATED_MAX {
                     session.created.extend(created(&done));
                 }
-                super::background::fold(session, &done, output);
+                background::fold(session, &done, output);
                 session.ledger.completed(&done, *outcome, *exit_code, output);
                 session.push_item(Item::Result { call: call.clone(), output: output.clone() });
             }
@@ -281,8 +286,8 @@ pub(super) fn apply(session: &mut Session, event: &Event, private: Option<&Priva
             session.formatted.extend(formatted.iter().map(|file| (file.path.clone(), file.by.clone())));
             // Earlier builds did not keep what they told.
             let text = kept.or_else(|| match was_restored {
-                true => Some(super::prompt::RESTORED.to_owned()),
-                false => super::formatted::told(formatted),
+                true => Some(prompt::RESTORED.to_owned()),
+                false => formatted::told(formatted),
             });
             tell(session, event.seq, text);
         }
@@ -313,221 +318,9 @@ fn restored(session: &mut Session, tree: &Oid) {
     }
 }
 
-/// A call begins; one that was begun before and never answered counts at what was reserved for it, unless it was
-/// never sent.
-fn reserve(session: &mut Session, private: Option<&Private>) {
-    let Some(Private::Reserved { tokens, cost_usd, instead }) = private else {
-        session.reserved = Reserved::default();
-        return;
-    };
-    if *instead && session.calling {
-        session.calling = false;
-        session.used.model_calls = session.used.model_calls.saturating_sub(1);
-        session.usage.model_calls = session.usage.model_calls.saturating_sub(1);
-    }
-    lose_call(session);
-    session.reserved = Reserved { tokens: *tokens, cost_usd: *cost_usd };
-}
-
-/// No usage will come any more of the call that is under way.
-fn lose_call(session: &mut Session) {
-    if std::mem::take(&mut session.calling) {
-        unreported(session);
-    }
-}
-
-fn unreported(session: &mut Session) {
-    let Reserved { tokens, cost_usd } = session.reserved;
-    if tokens == 0 {
-        return;
-    }
-    session.used.tokens += tokens;
-    session.used.cost_usd += cost_usd.unwrap_or_default();
-    session.spent_usd += cost_usd.unwrap_or_default();
-    let sums = &mut session.usage.unreported;
-    sums.calls += 1;
-    sums.tokens += tokens;
-    sums.cost_usd += cost_usd.unwrap_or_default();
-}
-
 fn patch(session: &mut Session, private: Option<&Private>) {
     if let Some(Private::Patch { blob, .. }) = private {
         session.patch = Some(blob.clone());
-    }
-}
-
-fn next_run(session: &mut Session, run: u32) {
-    session.run = run;
-    session.model.clone_from(&session.spec.model);
-    // A person wants it tried again: what did not fit then is made to fit anew.
-    session.overflowed = false;
-    session.compactions_in_row = 0;
-    session.used = RunUse::default();
-    session.running_since = None;
-    session.checked = None;
-    session.result = None;
-    session.cancel = false;
-    session.pause = false;
-    for input in session.inputs.values_mut() {
-        input.queued_in_run = None;
-        input.interrupts = false;
-    }
-    // Words that came before this run and were not shown belong to it.
-    session.run_start = RunStart {
-        opened: session.opened,
-        items: session.items.len(),
-        replaced: None,
-        context_tokens: session.context_tokens,
-        added_bytes: session.added_bytes,
-        ledger: session.ledger.clone(),
-        checkpoint: session.checkpoint.clone(),
-        planning: session.planning.clone(),
-        said: session
-            .inputs
-            .iter()
-            .filter(|(_, i)| matches!(i.item, Item::User { .. }))
-            .map(|(s, i)| (*s, i.clone()))
-            .collect(),
-    };
-}
-
-/// The log so far was another task's, perhaps in the midst of a run: here it rests. What that task
-/// spent is its own, and nothing of it is in this one's cache.
-fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str>) {
-    session.forked_from = Some(from);
-    session.had_copy = false;
-    session.status = Status::Waiting;
-    session.waiting_for = None;
-    session.drained = false;
-    session.error = None;
-    session.usage = Usage::default();
-    session.unpriced = false;
-    session.spent_usd = 0.0;
-    session.seen = None;
-    // What people decided was for the other task, and its processes are not here.
-    session.remembered.clear();
-    session.background.clear();
-    // A question that was put to people of the other task.
-    session.plan_approval.take_if(|approval| approval.decision.is_none());
-    if let Some(model) = model {
-        model.clone_into(&mut session.spec.model);
-    }
-}
-
-fn control(session: &mut Session, action: Control) {
-    match action {
-        Control::Cancel => session.cancel = true,
-        Control::Pause => session.pause = true,
-        Control::Resume => session.pause = false,
-        // Done before the run's number changed.
-        Control::Retry => {}
-    }
-}
-
-/// A retry: the conversation and the working copy of the last run's start, and what people said
-/// since, as if it had been said at once.
-fn rewind(session: &mut Session) {
-    let start = std::mem::take(&mut session.run_start);
-    session.opened = start.opened;
-    session.context_tokens = start.context_tokens;
-    session.added_bytes = start.added_bytes;
-    session.ledger.clone_from(&start.ledger);
-    session.asked.clear();
-    session.approver_asked.clear();
-    session.background.clear();
-    match &start.replaced {
-        Some(items) => session.items.clone_from(items),
-        None => session.items.truncate(start.items),
-    }
-    session.checkpoint.clone_from(&start.checkpoint);
-    session.formatted.clear();
-    session.planning.clone_from(&start.planning);
-    session.inputs = start.said.iter().map(|(seq, input)| (*seq, input.clone())).collect::<BTreeMap<_, _>>();
-    session.run_start = start;
-    session.calls.clear();
-    session.calling = false;
-    session.last_words = None;
-    session.plan_approval = None;
-    session.dirty = false;
-    session.relay = true;
-}
-
-fn model_started(session: &mut Session, absorbed: &[i64]) {
-    if !session.opened {
-        session.opened = true;
-        for item in super::prompt::opening(session) {
-            session.push_item(item);
-        }
-    }
-    for seq in absorbed {
-        if let Some(input) = session.inputs.remove(seq) {
-            if let Item::User { text } = &input.item {
-                session.ledger.said(text);
-            }
-            session.push_item(input.item);
-        }
-    }
-    session.calling = true;
-    session.used.progress.running = false;
-    session.checked = None;
-    session.last_words = None;
-    session.used.model_calls += 1;
-    session.usage.model_calls += 1;
-}
-
-fn cached(session: &mut Session, cache: &CacheUse) {
-    let sums = &mut session.usage.cache;
-    sums.expected_tokens += cache.expected_tokens;
-    sums.read_tokens += cache.read_tokens;
-    sums.wasted_usd = session.usage.cost_usd.map(|_| sums.wasted_usd.unwrap_or(0.0) + cache.wasted_usd.unwrap_or(0.0));
-}
-
-fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost_usd: Option<f64>) {
-    session.calling = false;
-    session.turn += 1;
-    session.usage.turns += 1;
-    spend(session, usage, cost_usd);
-    if super::compact::helped(usage.total(), session.compacted_at) {
-        session.compactions_in_row = 0;
-    }
-    session.context_tokens = usage.total();
-    session.added_bytes = 0;
-    session.ledger.replied();
-    session.asked.clear();
-    session.approver_asked.clear();
-    session.calls =
-        reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
-    if !reply.text.trim().is_empty() {
-        session.last_said.clone_from(&reply.text);
-    }
-    if reply.calls.is_empty() {
-        let idle = reply.cut || reply.text.trim().is_empty();
-        session.used.nudges = if idle { session.used.nudges + 1 } else { 0 };
-        session.used.idle_words += 1;
-        session.last_words = Some(LastWords { text: reply.text.clone(), cut: reply.cut });
-    } else {
-        session.used.nudges = 0;
-        session.used.idle_words = 0;
-    }
-    // Its size is in the usage.
-    session.items.push(Item::Reply(reply.clone()));
-}
-
-fn spend(session: &mut Session, usage: TokenUsage, cost_usd: Option<f64>) {
-    session.usage.input_tokens += usage.input_tokens;
-    session.usage.cached_input_tokens += usage.cached_input_tokens;
-    session.usage.output_tokens += usage.output_tokens;
-    session.used.tokens += usage.total();
-    session.spent_usd += cost_usd.unwrap_or_default();
-    match cost_usd {
-        Some(cost) if !session.unpriced => {
-            session.used.cost_usd += cost;
-            session.usage.cost_usd = Some(session.usage.cost_usd.unwrap_or(0.0) + cost);
-        }
-        _ => {
-            session.unpriced = true;
-            session.usage.cost_usd = None;
-        }
     }
 }
 
@@ -538,7 +331,7 @@ fn compacted(session: &mut Session, items: &[Item], tokens_after: u64) {
     if start.replaced.is_none() {
         start.replaced = Some(before.into_iter().take(start.items).collect());
     }
-    session.items = super::prompt::opening(session);
+    session.items = prompt::opening(session);
     session.items.extend_from_slice(items);
     session.context_tokens = tokens_after;
     session.added_bytes = 0;

@@ -1,0 +1,61 @@
+//! Model calls that begin, and replies that end them.
+
+use super::spend::spend;
+use crate::{
+    agent::session::{LastWords, PendingCall, Session},
+    domain::{Item, item::Reply, usage::TokenUsage},
+};
+
+pub(super) fn model_started(session: &mut Session, absorbed: &[i64]) {
+    if !session.opened {
+        session.opened = true;
+        for item in crate::agent::prompt::opening(session) {
+            session.push_item(item);
+        }
+    }
+    for seq in absorbed {
+        if let Some(input) = session.inputs.remove(seq) {
+            if let Item::User { text } = &input.item {
+                session.ledger.said(text);
+            }
+            session.push_item(input.item);
+        }
+    }
+    session.calling = true;
+    session.used.progress.running = false;
+    session.checked = None;
+    session.last_words = None;
+    session.used.model_calls += 1;
+    session.usage.model_calls += 1;
+}
+
+pub(super) fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost_usd: Option<f64>) {
+    session.calling = false;
+    session.turn += 1;
+    session.usage.turns += 1;
+    spend(session, usage, cost_usd);
+    if crate::agent::compact::helped(usage.total(), session.compacted_at) {
+        session.compactions_in_row = 0;
+    }
+    session.context_tokens = usage.total();
+    session.added_bytes = 0;
+    session.ledger.replied();
+    session.asked.clear();
+    session.approver_asked.clear();
+    session.calls =
+        reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
+    if !reply.text.trim().is_empty() {
+        session.last_said.clone_from(&reply.text);
+    }
+    if reply.calls.is_empty() {
+        let idle = reply.cut || reply.text.trim().is_empty();
+        session.used.nudges = if idle { session.used.nudges + 1 } else { 0 };
+        session.used.idle_words += 1;
+        session.last_words = Some(LastWords { text: reply.text.clone(), cut: reply.cut });
+    } else {
+        session.used.nudges = 0;
+        session.used.idle_words = 0;
+    }
+    // Its size is in the usage.
+    session.items.push(Item::Reply(reply.clone()));
+}

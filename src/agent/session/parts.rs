@@ -1,0 +1,127 @@
+//! What a session is made of.
+
+use crate::agent::ledger::Ledger;
+use crate::domain::{
+    ApprovalId, BlobHash, CallId, Item, Oid, Seq,
+    approval::Decision,
+    brief::{Package, Prohibition},
+    check::{Check, CheckResult, Finding, Verdict},
+    event::PromptHead,
+    mcp::McpTool,
+    plan::{PlanStep, Planning},
+    rule::Rules,
+    tool::ToolCall,
+};
+use std::collections::BTreeMap;
+
+/// One call of the last reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    pub call: ToolCall,
+    pub started: bool,
+    pub completed: bool,
+}
+
+/// The brief as the prompt has it, with what was pinned for the task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Briefed {
+    pub text: String,
+    pub head: PromptHead,
+    pub commit: Option<Oid>,
+    pub base_tree: Oid,
+    /// Detected checks; the task's own come before them.
+    pub checks: Vec<Check>,
+    pub packages: Vec<Package>,
+    /// What the request forbids.
+    pub prohibitions: Vec<Prohibition>,
+    /// The layers of instructions as they stand in the prompt, the highest first.
+    pub instructions: Vec<String>,
+    /// Tools of MCP servers that the model was given.
+    pub mcp: Vec<McpTool>,
+    /// What the opening says of the task itself, as it was when the task started.
+    pub facts: Option<String>,
+    /// The rules about commands that hold for this task.
+    pub rules: Option<Rules>,
+}
+
+/// What a call may cost at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reserved {
+    pub tokens: u64,
+    pub cost_usd: Option<f64>,
+}
+
+/// The newest checkpoint: a tree and the blob with its difference from the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointRef {
+    pub tree: Oid,
+    pub delta: BlobHash,
+}
+
+/// A reply without tool calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastWords {
+    pub text: String,
+    pub cut: bool,
+}
+
+/// What the last validation gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    pub verdict: Verdict,
+    pub reason: Option<String>,
+    pub checks: Vec<CheckResult>,
+    pub findings: Vec<Finding>,
+}
+
+/// A plan that was put to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanApproval {
+    pub id: ApprovalId,
+    pub decision: Option<(Decision, Vec<PlanStep>, Option<String>)>,
+}
+
+/// What was put to people for a call of the last reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub id: ApprovalId,
+    pub call: CallId,
+    pub decided: Option<Decided>,
+}
+
+/// What people, or a deadline, have decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub decision: Decision,
+    pub answers: Vec<String>,
+    pub note: Option<String>,
+}
+
+/// An input waiting for a model call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub item: Item,
+    /// To be shown only when the present run has ended.
+    pub queued_in_run: Option<u32>,
+    /// What runs is cut off for it.
+    pub interrupts: bool,
+    /// Shown with the next call, and no reason for one.
+    pub quiet: bool,
+}
+
+/// Where a retry goes back to.
+#[derive(Clone, Debug, Default)]
+pub(in crate::agent) struct RunStart {
+    pub opened: bool,
+    pub items: usize,
+    /// The items at the run's start, where a compaction has replaced them since.
+    pub replaced: Option<Vec<Item>>,
+    /// The size of the prompt and what was kept of the course, at the run's start.
+    pub context_tokens: u64,
+    pub added_bytes: u64,
+    pub ledger: Ledger,
+    pub checkpoint: Option<CheckpointRef>,
+    pub planning: Option<Planning>,
+    /// People's words of this run, shown or not.
+    pub said: BTreeMap<Seq, Input>,
+}

@@ -1,0 +1,13 @@
+//! The events of a task's log: all that is known of it.
+//!
+//! An event has public `data`, which is the contract with everyone who reads a stream, and
+//! sometimes a private part, which the fold needs and nobody may read. An event that has been
+//! written is never changed; a new field needs a default so that older rows still read.
+
+mod cache;
+mod kinds;
+mod private;
+
+pub use cache::{CacheMiss, CacheUse, MissCause, PrefixMark, PromptSeen};
+pub use kinds::{Event, EventData, LimitKind, Record, RecoveredAfter};
+pub use private::{DeltaEntry, Formatted, Private, PromptForm, PromptHead, ToolSpecs, TreeDelta};

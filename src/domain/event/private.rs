@@ -1,0 +1,139 @@
+//! The part of a row that only the fold reads, and what it is made of.
+
+use crate::domain::{
+    BlobHash, Oid,
+    brief::{Package, Prohibition},
+    item::{DeveloperRole, Item, Reply},
+    mcp::McpTool,
+    rule::Rules,
+    tool::ToolSpec,
+};
+use serde::{Deserialize, Serialize};
+
+/// The fixed head of a task's prompt, pinned at its start so that an upgrade in mid-task breaks
+/// no prefix. The contents lie in blobs, shared by all tasks that have the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptHead {
+    pub instructions: BlobHash,
+    pub tools: BlobHash,
+    /// Absent in tasks of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<PromptForm>,
+    /// Of instructions and tools together; 0 in tasks of earlier builds.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+/// What the settings say of a model and its prompt's bytes follow from: as it was when the task
+/// started. Its tools and its edit format are in [`PromptHead::tools`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptForm {
+    /// The model that this is of; another's is as the settings have it.
+    pub model: String,
+    pub developer_role: DeveloperRole,
+    pub parallel_tool_calls: bool,
+    pub reasoning_effort: Option<String>,
+}
+
+/// What [`PromptHead::tools`] holds.
+pub type ToolSpecs = Vec<ToolSpec>;
+
+/// A working copy as its difference from the base tree, all of whose contents are blobs of the
+/// team: enough to restore it on any host that can fetch the base.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeDelta {
+    /// Sorted by path.
+    pub changed: Vec<DeltaEntry>,
+    /// Paths of the base that are gone, sorted.
+    pub deleted: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaEntry {
+    pub path: String,
+    /// As git writes it: 0o100644, 0o100755, 0o120000.
+    pub mode: u32,
+    /// The git blob id of the content.
+    pub oid: Oid,
+    /// The same content in the team's blobs.
+    pub content: BlobHash,
+}
+
+/// A file that a formatter of the repository's own has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formatted {
+    pub path: String,
+    /// The formatter, such as `rustfmt`.
+    pub by: String,
+}
+
+/// The part of a row that only the fold reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time: each is folded and let go")]
+pub enum Private {
+    /// Of `brief.ready`.
+    Brief {
+        head: PromptHead,
+        text: String,
+        base_tree: Oid,
+        /// None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packages: Vec<Package>,
+        /// None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        prohibitions: Vec<Prohibition>,
+        /// The layers of instructions as they stand in the prompt, the highest first. None in tasks of
+        /// earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        instructions: Vec<String>,
+        /// Tools of MCP servers among those of the head, sorted by name. None in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mcp: Vec<McpTool>,
+        /// What the prompt's opening says of the task itself; absent in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        facts: Option<String>,
+        /// None in tasks of earlier builds, and where no rule could matter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Rules>,
+    },
+    /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
+    Reserved {
+        tokens: u64,
+        cost_usd: Option<f64>,
+        /// The call that was begun before was never sent.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        instead: bool,
+    },
+    /// Of `recovered`: what the next call tells the model, whenever it is.
+    Told { text: String },
+    /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
+    Memory { text: String },
+    /// Of `model.completed`.
+    Reply(Reply),
+    /// Of `tool.completed`: the whole output, where more was given than the event holds, and
+    /// whether files may have changed.
+    Output {
+        blob: Option<BlobHash>,
+        changed_files: bool,
+        /// Bytes at the beginning that are the server's own words and not the command's output.
+        #[serde(default)]
+        head_bytes: u32,
+    },
+    /// Of `compaction`: what stands after the prompt's opening from then on.
+    Compaction { items: Vec<Item> },
+    /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
+    Checkpoint {
+        delta: BlobHash,
+        /// What the next call tells the model of it, whenever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<String>,
+    },
+    /// Of `checks.completed` and `task.result`: the patch, as a blob.
+    Patch {
+        blob: BlobHash,
+        /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        forbidden: Vec<String>,
+    },
+}
