@@ -19,10 +19,14 @@ const WORDS_MAX: usize = 3;
 /// The map in at most `room` bytes; empty where nothing fits.
 pub(super) fn render(symbols: &Symbols, words: &BTreeSet<String>, room: usize) -> String {
     let mut weighed: Vec<(f64, usize, usize)> = Vec::new();
+    let postings = symbols.postings();
+    let with_words = postings.with_words(words);
     for (number, file) in symbols.index.files.iter().enumerate() {
         let of_path = shared(symbols.path(file.file), words);
         for (place, definition) in file.definitions.iter().enumerate() {
-            let common = (of_path + shared(&definition.name, words)).min(WORDS_MAX) as f64;
+            let may_share = with_words.contains(&postings.document(number, place));
+            let of_name = if may_share { shared(&definition.name, words) } else { 0 };
+            let common = (of_path + of_name).min(WORDS_MAX) as f64;
             let weight = weight(file, definition) * (1.0 + WORD_WEIGHT * common);
             if weight > 0.0 {
                 weighed.push((weight, number, place));

@@ -9,6 +9,7 @@ mod edits;
 mod exported;
 mod map;
 mod nearest;
+mod postings;
 mod render;
 mod sandboxed;
 mod sources;
@@ -22,8 +23,9 @@ pub use sandboxed::{Parsers, ParsersError};
 pub use sources::sources;
 
 use parsers::Index;
+use postings::Postings;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 /// Changes whenever the same base would give other [`Symbols`].
 pub const VERSION: u32 = parsers::VERSION * 100 + 1;
@@ -34,11 +36,23 @@ pub struct Symbols {
     /// The files that were given to the parsers, which name them by their place here.
     pub paths: Vec<String>,
     pub index: Index,
+    /// Made when a request is first compared with them.
+    #[serde(skip)]
+    postings: OnceLock<Postings>,
 }
 
 impl Symbols {
+    /// `paths` are those that the parsers were given, in their order.
+    pub fn new(paths: Vec<String>, index: Index) -> Self {
+        Self { paths, index, postings: OnceLock::new() }
+    }
+
     pub(super) fn path(&self, file: u32) -> &str {
         self.paths.get(file as usize).map_or("", String::as_str)
+    }
+
+    fn postings(&self) -> &Postings {
+        self.postings.get_or_init(|| Postings::of(self))
     }
 }
 

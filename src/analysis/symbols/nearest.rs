@@ -1,6 +1,6 @@
 //! The code that is nearest to the request: its words against names, signatures and paths.
 
-use super::Symbols;
+use super::{Symbols, postings::Postings};
 use parsers::Definition;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,6 @@ const WORDS_MAX: usize = 60;
 /// The usual constants of BM25.
 const K1: f64 = 1.2;
 const B: f64 = 0.5;
-/// How much words count by where they stand.
-const IN_NAME: f64 = 3.0;
-const IN_SIGNATURE: f64 = 1.0;
-const IN_PATH: f64 = 1.5;
-const IN_FILE: f64 = 0.7;
 
 /// A definition near to the request.
 pub(super) struct Near<'a> {
@@ -46,40 +41,14 @@ pub(super) fn find<'a>(symbols: &'a Symbols, words: &BTreeSet<String>) -> Vec<Ne
     if words.is_empty() {
         return Vec::new();
     }
-    let mut documents: Vec<(Near<'a>, BTreeMap<&str, f64>, f64)> = Vec::new();
-    let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
-    let mut lengths = 0.0;
-    for file in &symbols.index.files {
-        let path = symbols.path(file.file);
-        let mut of_file: BTreeMap<&str, f64> = BTreeMap::new();
-        count(path, IN_PATH, words, &mut of_file);
-        for word in file.words.iter().filter_map(|word| words.get(word)) {
-            *of_file.entry(word).or_default() += IN_FILE;
-        }
-        for definition in &file.definitions {
-            let mut found = of_file.clone();
-            let name = count(&definition.name, IN_NAME, words, &mut found);
-            let signature = count(&definition.signature, IN_SIGNATURE, words, &mut found);
-            let length = name + signature;
-            lengths += length;
-            for word in found.keys() {
-                *spread.entry(word).or_default() += 1.0;
-            }
-            documents.push((Near { path, definition }, found, length));
-        }
-    }
-    let count = documents.len().max(1) as f64;
-    let mean = (lengths / count).max(1.0);
     let mut scored: Vec<(f64, Near<'a>)> = Vec::new();
-    for (near, found, length) in documents {
-        let of_word = |(word, times): (&&str, &f64)| {
-            let spread = spread.get(word).copied().unwrap_or(1.0);
-            let rare = (1.0 + (count - spread + 0.5) / (spread + 0.5)).ln();
-            rare * times * (K1 + 1.0) / (times + K1 * (1.0 - B + B * length / mean))
-        };
-        let score: f64 = found.iter().map(of_word).sum();
-        if score > 0.0 {
-            scored.push((score, near));
+    let postings = symbols.postings();
+    for (document, score) in score(postings, words) {
+        let place = postings.place(document);
+        if let Some(file) = symbols.index.files.get(place.file)
+            && let Some(definition) = file.definitions.get(place.definition)
+        {
+            scored.push((score, Near { path: symbols.path(file.file), definition }));
         }
     }
     let place = |near: &Near<'a>| (near.path, near.definition.line);
@@ -98,14 +67,20 @@ pub(super) fn find<'a>(symbols: &'a Symbols, words: &BTreeSet<String>) -> Vec<Ne
     chosen
 }
 
-/// Adds the words of a text that are wanted; how many it has in all.
-fn count<'a>(text: &str, weight: f64, wanted: &'a BTreeSet<String>, found: &mut BTreeMap<&'a str, f64>) -> f64 {
-    let mut all = 0.0;
-    for word in parsers::words::of(text) {
-        all += 1.0;
-        if let Some(word) = wanted.get(&word) {
-            *found.entry(word).or_default() += weight;
+/// The documents that share a word with the request, each with its score by BM25.
+fn score(postings: &Postings, words: &BTreeSet<String>) -> BTreeMap<u32, f64> {
+    let count = f64::from(postings.documents().max(1));
+    let mean = postings.mean_length().max(1.0);
+    let mut scores: BTreeMap<u32, f64> = BTreeMap::new();
+    for word in words {
+        let found = postings.of_word(word);
+        let spread = found.len() as f64;
+        let rare = (1.0 + (count - spread + 0.5) / (spread + 0.5)).ln();
+        for (document, times) in found {
+            let length = f64::from(postings.place(document).words);
+            *scores.entry(document).or_default() +=
+                rare * times * (K1 + 1.0) / (times + K1 * (1.0 - B + B * length / mean));
         }
     }
-    all
+    scores
 }

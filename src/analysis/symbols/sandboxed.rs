@@ -58,7 +58,7 @@ impl Parsers {
         if index.files.iter().any(|file| file.file as usize >= paths.len()) {
             return Err(ParsersError::Answer("it names a file that it was not given".to_owned()));
         }
-        Ok(Symbols { paths, index })
+        Ok(Symbols::new(paths, index))
     }
 
     /// For each file the errors that it did not have before; `None` where there was no time.

@@ -29,7 +29,7 @@ fn program(count: usize) -> Vec<(String, String)> {
 
 fn symbols(files: &[(String, String)]) -> Symbols {
     let borrowed: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-    Symbols { paths: files.iter().map(|(path, _)| path.clone()).collect(), index: languages::index(&borrowed) }
+    Symbols::new(files.iter().map(|(path, _)| path.clone()).collect(), languages::index(&borrowed))
 }
 
 fn brief_of(files: &[(String, String)], symbols: &Symbols, window_tokens: u64, request: &str) -> String {
@@ -127,7 +127,7 @@ fn without_symbols_the_brief_is_what_it_was() {
         history: &[],
         programs: None,
     };
-    let none = Symbols { paths: Vec::new(), index: languages::index(&[]) };
+    let none = Symbols::new(Vec::new(), languages::index(&[]));
     let samples = BTreeMap::new();
     assert_eq!(brief(&input), brief_with(&input, Some(Known { symbols: &none, samples: &samples })));
 }
