@@ -3,6 +3,10 @@
 //! What a task may spend it draws first, in chunks, from every capped account at once or from none; what it did not
 //! spend goes back when it rests. A crash leaves the hold, which the next worker goes on with. So the sum of what is
 //! spent and held never passes a cap, whatever happens. Amounts are in billionths of a US dollar.
+//!
+//! Caps come and go while tasks hold money. A hold knows the accounts that it was drawn from; one that does not fit the
+//! caps of now is given back and drawn anew. An account begins with what was spent and with what is held at that moment.
+//! Whoever writes accounts of a team has its lock.
 
 use super::{Store, StoreError, TeamTx};
 use crate::domain::{TaskId, TeamId, UserId};
@@ -89,6 +93,21 @@ fn read_caps(row: &sqlx::postgres::PgRow, team: TeamId) -> Result<SharedCaps, St
 
 /// Sets caps of a team, or of a member of it; other limits stay. False where there is no such team or member.
 pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: Caps) -> Result<bool, StoreError> {
+    let mut tx = store.across().begin().await?;
+    lock(&mut tx, team).await?;
+    let row = sqlx::query(CAPS).bind(team.0).bind(user.map(|user| user.0)).fetch_optional(&mut *tx).await?;
+    let before = row.map_or_else(|| Ok(SharedCaps::default()), |row| read_caps(&row, team))?;
+    let before = if user.is_some() { before.member } else { before.team };
+    let holder = user.map_or(uuid::Uuid::nil(), |user| user.0);
+    for (span, was, is) in [
+        ("day", before.cost_usd_per_day, caps.cost_usd_per_day),
+        ("month", before.cost_usd_per_month, caps.cost_usd_per_month),
+    ] {
+        // Nobody counts in an account without a cap: what it says is not true any more when there is one again.
+        if was.is_some() != is.is_some() {
+            forget(&mut tx, team, holder, span).await?;
+        }
+    }
     let caps = serde_json::to_string(&caps).map_err(|_| StoreError::corrupt("teams", "limits", team))?;
     let statement = match user {
         None => {
@@ -100,9 +119,29 @@ pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: C
              WHERE team = $1 AND user_id = $2"
         }
     };
-    let done =
-        sqlx::query(statement).bind(team.0).bind(user.map(|user| user.0)).bind(caps).execute(store.across()).await?;
+    let done = sqlx::query(statement).bind(team.0).bind(user.map(|user| user.0)).bind(caps).execute(&mut *tx).await?;
+    tx.commit().await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Removes the accounts of a holder; holds that were drawn from them are not any more.
+async fn forget(connection: &mut PgConnection, team: TeamId, holder: uuid::Uuid, span: &str) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM budget_hold_accounts WHERE team = $1 AND holder = $2 AND span = $3",
+        "DELETE FROM budget_accounts WHERE team = $1 AND holder = $2 AND span = $3",
+    ] {
+        sqlx::query(statement).bind(team.0).bind(holder).bind(span).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Held until the transaction ends by whoever writes a team's accounts and holds.
+async fn lock(connection: &mut PgConnection, team: TeamId) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('budgets ' || $1::text, 0))")
+        .bind(team.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// An account with its cap.
@@ -142,11 +181,14 @@ pub async fn draw(
     (need, want): (NanoUsd, NanoUsd),
 ) -> Result<Drawn, StoreError> {
     let mut tx = store.across().begin().await?;
+    lock(&mut tx, drawer.team).await?;
     let today: Date = sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(&mut *tx).await?;
-    // Locks are taken in one order by all: the task's hold, then accounts by holder and span.
+    let accounts = accounts(caps, drawer.user);
     let hold = hold(&mut tx, drawer.task).await?;
     let left = match hold {
-        Some(hold) if hold.day == today => hold.held - (drawer.spent - hold.spent_before),
+        Some(hold) if hold.day == today && is_of(&mut tx, drawer.task, &accounts).await? => {
+            hold.held - (drawer.spent - hold.spent_before)
+        }
         Some(hold) => {
             give_back(&mut tx, drawer, hold).await?;
             0
@@ -158,8 +200,8 @@ pub async fn draw(
         return Ok(Drawn::Held(left));
     }
     let mut room = NanoUsd::MAX;
-    for account in accounts(caps, drawer.user) {
-        let taken = taken(&mut tx, drawer.team, account, today).await?;
+    for account in &accounts {
+        let taken = taken(&mut tx, drawer.team, *account, today).await?;
         let free = account.cap - taken;
         if free + left < need {
             // What was given back of another day stays given back.
@@ -170,7 +212,7 @@ pub async fn draw(
     }
     let chunk = want.max((want.saturating_mul(CHUNK_CALLS)).min(room / CHUNK_PART));
     let more = (chunk - left).min(room).max(0);
-    for account in accounts(caps, drawer.user) {
+    for account in &accounts {
         sqlx::query(
             "UPDATE budget_accounts SET taken = taken + $5
              WHERE team = $1 AND holder = $2 AND span = $3 AND starts_on = date_trunc($3, $4::date)::date",
@@ -195,6 +237,17 @@ pub async fn draw(
     .bind(drawer.spent)
     .execute(&mut *tx)
     .await?;
+    for account in &accounts {
+        sqlx::query(
+            "INSERT INTO budget_hold_accounts (team, task, holder, span) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(drawer.team.0)
+        .bind(drawer.task.0)
+        .bind(account.holder)
+        .bind(account.span)
+        .execute(&mut *tx)
+        .await?;
+    }
     tx.commit().await?;
     Ok(Drawn::Held(left + more))
 }
@@ -202,6 +255,7 @@ pub async fn draw(
 /// Gives back what a task that rests did not spend. Nothing happens where it holds nothing.
 pub async fn settle(store: &Store, drawer: Drawer) -> Result<(), StoreError> {
     let mut tx = store.across().begin().await?;
+    lock(&mut tx, drawer.team).await?;
     if let Some(hold) = hold(&mut tx, drawer.task).await? {
         give_back(&mut tx, drawer, hold).await?;
     }
@@ -213,8 +267,8 @@ pub async fn settle(store: &Store, drawer: Drawer) -> Result<(), StoreError> {
 pub async fn settle_forgotten(store: &Store, limit: u32) -> Result<usize, StoreError> {
     let rows = sqlx::query(
         "SELECT h.team, h.task, h.holder, h.held + h.spent_before AS all_spent,
-            ((t.detail::jsonb->'usage'->>'cost_usd')::numeric
-                + coalesce((t.detail::jsonb->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
+            ((t.detail::json->'usage'->>'cost_usd')::numeric
+                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
          FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
          WHERE h.drawn_at < now() - interval '1 minute' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)
          ORDER BY h.drawn_at LIMIT $1",
@@ -265,8 +319,24 @@ struct Hold {
     spent_before: NanoUsd,
 }
 
+/// Whether a hold was drawn from just these accounts.
+async fn is_of(connection: &mut PgConnection, task: TaskId, accounts: &[Account]) -> Result<bool, StoreError> {
+    let rows = sqlx::query("SELECT holder, span FROM budget_hold_accounts WHERE task = $1")
+        .bind(task.0)
+        .fetch_all(connection)
+        .await?;
+    let mut found = rows
+        .iter()
+        .map(|row| Ok((row.try_get("holder")?, row.try_get("span")?)))
+        .collect::<Result<Vec<(uuid::Uuid, String)>, StoreError>>()?;
+    let mut wanted: Vec<_> = accounts.iter().map(|account| (account.holder, account.span.to_owned())).collect();
+    found.sort();
+    wanted.sort();
+    Ok(found == wanted)
+}
+
 async fn hold(connection: &mut PgConnection, task: TaskId) -> Result<Option<Hold>, StoreError> {
-    let row = sqlx::query("SELECT day, held, spent_before FROM budget_holds WHERE task = $1 FOR UPDATE")
+    let row = sqlx::query("SELECT day, held, spent_before FROM budget_holds WHERE task = $1")
         .bind(task.0)
         .fetch_optional(connection)
         .await?;
@@ -280,15 +350,12 @@ async fn hold(connection: &mut PgConnection, task: TaskId) -> Result<Option<Hold
 async fn give_back(connection: &mut PgConnection, drawer: Drawer, hold: Hold) -> Result<(), StoreError> {
     let unspent = hold.held - (drawer.spent - hold.spent_before).max(0);
     sqlx::query(
-        "UPDATE budget_accounts a SET taken = a.taken - $4 FROM (
-            SELECT team, holder, span, starts_on FROM budget_accounts
-            WHERE team = $1 AND holder IN ($2, '00000000-0000-0000-0000-000000000000')
-                AND starts_on = date_trunc(span, $3::date)::date
-            ORDER BY holder, span FOR UPDATE) mine
-         WHERE (a.team, a.holder, a.span, a.starts_on) = (mine.team, mine.holder, mine.span, mine.starts_on)",
+        "UPDATE budget_accounts a SET taken = a.taken - $4 FROM budget_hold_accounts mine
+         WHERE mine.task = $2 AND a.team = $1 AND a.holder = mine.holder AND a.span = mine.span
+            AND a.starts_on = date_trunc(mine.span, $3::date)::date",
     )
     .bind(drawer.team.0)
-    .bind(drawer.user.0)
+    .bind(drawer.task.0)
     .bind(hold.day)
     .bind(unspent)
     .execute(&mut *connection)
@@ -297,32 +364,61 @@ async fn give_back(connection: &mut PgConnection, drawer: Drawer, hold: Hold) ->
     Ok(())
 }
 
-/// What is taken of an account, which is locked until the transaction ends. One that is asked for the first time
-/// begins with what the log says was spent since its start.
+/// What is taken of an account. One that is asked for the first time begins with what was spent since its start, as the
+/// log and the tasks say, and with what tasks hold now, which is drawn from it too from here on.
 async fn taken(
     connection: &mut PgConnection,
     team: TeamId,
     account: Account,
     today: Date,
 ) -> Result<NanoUsd, StoreError> {
-    const READ: &str = "SELECT taken FROM budget_accounts
-         WHERE team = $1 AND holder = $2 AND span = $3 AND starts_on = date_trunc($3, $4::date)::date FOR UPDATE";
-    let read = |statement| {
+    let ask = |statement| {
         sqlx::query_scalar::<_, i64>(statement).bind(team.0).bind(account.holder).bind(account.span).bind(today)
     };
-    if let Some(taken) = read(READ).fetch_optional(&mut *connection).await? {
-        return Ok(taken);
-    }
-    read(
-        "INSERT INTO budget_accounts (team, holder, span, starts_on, taken)
-         SELECT $1, $2, $3, date_trunc($3, $4::date)::date, coalesce(ceil(sum((e.data::jsonb->>'cost_usd')::numeric) * 1e9), 0)::bigint
-         FROM task_events e JOIN tasks t ON t.team = e.team AND t.id = e.task
-         WHERE e.team = $1 AND e.kind IN ('model.completed', 'compaction')
-            AND e.at >= date_trunc($3, $4::date) AT TIME ZONE 'UTC'
-            AND ($2 = '00000000-0000-0000-0000-000000000000' OR t.created_by = $2)
-         ON CONFLICT DO NOTHING RETURNING taken",
-    )
+    let known = ask("SELECT taken FROM budget_accounts
+         WHERE team = $1 AND holder = $2 AND span = $3 AND starts_on = date_trunc($3, $4::date)::date")
     .fetch_optional(&mut *connection)
     .await?;
-    Ok(read(READ).fetch_one(connection).await?)
+    if let Some(taken) = known {
+        return Ok(taken);
+    }
+    let taken = ask(OPEN_ACCOUNT).fetch_one(&mut *connection).await?;
+    sqlx::query(
+        "INSERT INTO budget_hold_accounts (team, task, holder, span)
+         SELECT $1, task, $2, $3 FROM budget_holds
+         WHERE team = $1 AND date_trunc($3, day) = date_trunc($3, $4::date)
+            AND ($2 = '00000000-0000-0000-0000-000000000000' OR holder = $2)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(team.0)
+    .bind(account.holder)
+    .bind(account.span)
+    .bind(today)
+    .execute(connection)
+    .await?;
+    Ok(taken)
 }
+
+// `json`, since `jsonb` refuses characters that texts beside the figures may have.
+const OPEN_ACCOUNT: &str = "INSERT INTO budget_accounts (team, holder, span, starts_on, taken)
+     SELECT $1, $2, $3, date_trunc($3, $4::date)::date,
+        coalesce((
+            SELECT ceil(sum((e.data::json->>'cost_usd')::numeric) * 1e9)
+            FROM task_events e JOIN tasks t ON t.team = e.team AND t.id = e.task
+            WHERE e.team = $1 AND e.kind IN ('model.completed', 'compaction', 'review.completed', 'approval.reviewed')
+                AND e.at >= date_trunc($3, $4::date) AT TIME ZONE 'UTC'
+                AND ($2 = '00000000-0000-0000-0000-000000000000' OR t.created_by = $2)
+        ), 0)::bigint + coalesce((
+            SELECT ceil(sum((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric) * 1e9)
+            FROM tasks t
+            WHERE t.team = $1 AND t.updated_at >= date_trunc($3, $4::date) AT TIME ZONE 'UTC'
+                AND ($2 = '00000000-0000-0000-0000-000000000000' OR t.created_by = $2)
+        ), 0)::bigint + coalesce((
+            SELECT sum(greatest(0, h.held + h.spent_before - ceil(1e9 * (
+                coalesce((t.detail::json->'usage'->>'cost_usd')::numeric, 0)
+                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0)))))
+            FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
+            WHERE h.team = $1 AND date_trunc($3, h.day) = date_trunc($3, $4::date)
+                AND ($2 = '00000000-0000-0000-0000-000000000000' OR h.holder = $2)
+        ), 0)::bigint
+     RETURNING taken";

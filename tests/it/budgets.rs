@@ -210,3 +210,65 @@ async fn whoever_draws_and_settles_at_once_the_accounts_never_pass_their_caps() 
     assert_eq!((of_team, held), (all, 0));
     assert!(of_team <= CAP && of_team > CAP * 9 / 10, "{of_team}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caps_that_come_and_go_while_tasks_hold_money_leave_the_accounts_true() {
+    let store = crate::support::store().await;
+    let team = accounts::ensure_team(&store, clock::new_id(), "changing").await.unwrap();
+    let user: UserId = clock::new_id();
+    let drawer = |task, spent| Drawer { team, user, task, spent };
+    let of_team = budgets::SharedCaps { team: per_day(1.0), member: Caps::default() };
+    let of_both = budgets::SharedCaps { team: per_day(1.0), member: per_day(0.5) };
+    let (first, second): (TaskId, TaskId) = (clock::new_id(), clock::new_id());
+    let held = |drawn| match drawn {
+        Drawn::Held(held) => held,
+        Drawn::Refused { .. } => panic!("{drawn:?}"),
+    };
+
+    let of_first = held(budgets::draw(&store, of_team, drawer(first, 0), (1_000, 2_000)).await.unwrap());
+    // The member's account is opened by another task: what the first holds counts in it.
+    let of_second = held(budgets::draw(&store, of_both, drawer(second, 0), (1_000, 2_000)).await.unwrap());
+    let (standing, _) = budgets::standing(&store, team).await.unwrap();
+    assert!(standing.iter().all(|(.., taken)| *taken == of_first + of_second), "{standing:?}");
+    assert_eq!(standing.len(), 2);
+    budgets::settle(&store, drawer(first, 700)).await.unwrap();
+    budgets::settle(&store, drawer(second, 900)).await.unwrap();
+    let (standing, held_now) = budgets::standing(&store, team).await.unwrap();
+    assert!(standing.iter().all(|(.., taken)| *taken == 1_600), "{standing:?}");
+    assert_eq!(held_now, 0);
+
+    // A hold that was drawn under other caps is given back where it came from, and drawn anew.
+    budgets::draw(&store, of_team, drawer(first, 700), (1_000, 2_000)).await.unwrap();
+    budgets::draw(&store, of_both, drawer(first, 800), (1_000, 2_000)).await.unwrap();
+    budgets::settle(&store, drawer(first, 900)).await.unwrap();
+    let (standing, _) = budgets::standing(&store, team).await.unwrap();
+    let taken = |nil: bool| standing.iter().find(|(holder, ..)| holder.is_nil() == nil).unwrap().2;
+    // What was spent while no cap of the member's was heeded is in the team's account alone.
+    assert_eq!((taken(true), taken(false)), (1_800, 1_700), "{standing:?}");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_while_a_cap_was_lifted_counts_when_it_is_set_again() {
+    let ground = ground(&json!({ "sequence": [say("Seen.")] })).await;
+    let body = request(&ground, &json!({ "mode": "answer", "checks": [] }));
+    let store = store(&ground).await;
+    let mut all = 0.0;
+    let mut of_team = None;
+    for caps in [per_day(1.0), Caps::default(), per_day(1.0)] {
+        // A service that begins reads the caps at once.
+        let service = ground.start().await;
+        let api = service.api();
+        let (team, _) = who(&api).await;
+        of_team = Some(team);
+        budgets::set_caps(&store, team, None, caps).await.unwrap();
+        let task = api.rest(&api.create(&body).await).await;
+        assert_eq!(task["status"], "succeeded", "{task:#}");
+        all += spent(&task);
+        service.stop().await;
+    }
+    let (of_account, held) = taken(&store, of_team.unwrap()).await;
+    assert_eq!(held, 0);
+    assert!(all > 0.0 && (of_account - all).abs() < 1e-6, "the account says {of_account}, the tasks {all}");
+    store.close().await;
+}
