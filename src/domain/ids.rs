@@ -57,6 +57,10 @@ uuid_id! {
     ApprovalId;
     /// An uploaded archive or bundle.
     UploadId;
+    /// A team's environment.
+    EnvironmentId;
+    /// What a team gives to reach private repositories.
+    GitCredentialId;
     /// One process of the service; changes at every start.
     ReplicaId;
 }

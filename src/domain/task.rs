@@ -4,6 +4,7 @@ use super::{
     BlobHash, Oid, Seq, TaskError, TaskId, TeamId, Timestamp, UploadId, UserId,
     approval::Decision,
     check::{Check, CheckResult, Finding, Verdict},
+    environment::PinnedEnvironment,
     limits::Limits,
     memory::RecalledMemory,
     plan::Planning,
@@ -214,7 +215,11 @@ pub struct TaskSpec {
     pub repository: Option<RepositorySource>,
     /// A name from the service's list of models.
     pub model: String,
+    /// The environment's name or id, as the caller gave it.
     pub environment: Option<String>,
+    /// What the environment said when the task was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Box<PinnedEnvironment>>,
     pub checks: Vec<Check>,
     pub limits: Limits,
     pub approval: ApprovalPolicy,

@@ -1,12 +1,11 @@
 //! Takes secrets out of text on its way out.
 //!
-//! One pass per pattern set, without allocation where there is nothing to hide. Both sets start
-//! with literals, which is what keeps the search fast over large outputs, and repeat without upper
-//! bounds, which would blow up the automaton.
+//! One pass for known values and one for shapes, without allocation where there is nothing to hide. The
+//! shapes start with literals, which is what keeps the search fast over large outputs, and repeat without
+//! upper bounds, which would blow up the automaton.
 
-use super::Secret;
-use base64::{Engine, engine::general_purpose as base64_of};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use super::{Secret, forms::forms};
+use aho_corasick::{AhoCorasick, MatchKind};
 use regex::bytes::{Captures, Regex};
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc, sync::LazyLock};
 
@@ -48,13 +47,16 @@ pub struct Redactor {
 }
 
 struct Known {
-    values: BTreeSet<String>,
-    pattern: Regex,
+    /// Every spelling, sorted.
+    forms: Vec<String>,
+    /// Bytes of the longest.
+    longest: usize,
+    finder: AhoCorasick,
 }
 
 impl Redactor {
-    /// Hides each value of at least [`MIN_KNOWN_BYTES`], also in its base64, percent-encoded and
-    /// JSON forms.
+    /// Hides each value of at least [`MIN_KNOWN_BYTES`], also in base64 wherever it stands in the encoded
+    /// text, in hexadecimal digits, percent-encoded and in JSON.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Self {
         Self::default().with(values)
     }
@@ -62,7 +64,7 @@ impl Redactor {
     /// A redactor that hides these values as well.
     #[must_use]
     pub fn with<'a>(&self, values: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let mut all = self.known.as_ref().map(|known| known.values.clone()).unwrap_or_default();
+        let mut all: BTreeSet<String> = BTreeSet::new();
         for value in values {
             let value = value.expose().trim();
             if value.len() >= MIN_KNOWN_BYTES {
@@ -70,16 +72,17 @@ impl Redactor {
             }
         }
         if all.is_empty() {
-            return Self::default();
+            return self.clone();
         }
-        // Longest first: of two values that begin alike the whole of the longer one goes.
-        let mut literals: Vec<String> = all.iter().map(|value| regex::escape(value)).collect();
-        literals.sort_by_key(|literal| std::cmp::Reverse(literal.len()));
-        let pattern = regex::bytes::RegexBuilder::new(&literals.join("|"))
-            .size_limit(64 << 20)
-            .build()
-            .expect("escaped literals are a pattern, and secrets are short");
-        Self { known: Some(Arc::new(Known { values: all, pattern })) }
+        all.extend(self.known.iter().flat_map(|known| known.forms.iter().cloned()));
+        let forms: Vec<String> = all.into_iter().collect();
+        // Of two values that begin alike the whole of the longer one goes.
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&forms)
+            .expect("secrets are far smaller than what an automaton may hold");
+        let longest = forms.iter().map(String::len).max().unwrap_or_default();
+        Self { known: Some(Arc::new(Known { forms, longest, finder })) }
     }
 
     /// Hides known values and everything that looks like a credential: for logs, errors and what
@@ -110,33 +113,44 @@ impl Redactor {
         self.known_bytes(text)
     }
 
+    /// How much of a text that goes on can be redacted now: what follows may be the beginning of a known value.
+    pub(super) fn safe_end(&self, text: &[u8]) -> usize {
+        let Some(known) = &self.known else { return text.len() };
+        let begins = |at: &usize| {
+            let end = &text[*at..];
+            let after = known.forms.partition_point(|form| form.as_bytes() < end);
+            known.forms.get(after).is_some_and(|form| form.len() > end.len() && form.as_bytes().starts_with(end))
+                // Itself a spelling, and the beginning of a longer one.
+                || known.forms.get(after + 1).is_some_and(|form| form.as_bytes().starts_with(end))
+        };
+        let first = (text.len() + 1).saturating_sub(known.longest.max(1));
+        let end = (first..text.len()).find(begins).unwrap_or(text.len());
+        let across = known.finder.find_iter(text).find(|found| found.start() < end && end < found.end());
+        across.map_or(end, |found| found.start())
+    }
+
     fn known_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        match &self.known {
-            Some(known) => known.pattern.replace_all(text, REDACTED.as_bytes()),
-            None => Cow::Borrowed(text),
+        let Some(known) = &self.known else { return Cow::Borrowed(text) };
+        let mut found = known.finder.find_iter(text).peekable();
+        if found.peek().is_none() {
+            return Cow::Borrowed(text);
         }
+        let (mut hidden, mut done) = (Vec::with_capacity(text.len()), 0);
+        for one in found {
+            hidden.extend_from_slice(&text[done..one.start()]);
+            hidden.extend_from_slice(REDACTED.as_bytes());
+            done = one.end();
+        }
+        hidden.extend_from_slice(&text[done..]);
+        Cow::Owned(hidden)
     }
 }
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = self.known.as_ref().map_or(0, |known| known.values.len());
-        f.debug_struct("Redactor").field("known_values", &values).finish()
+        let values = self.known.as_ref().map_or(0, |known| known.forms.len());
+        f.debug_struct("Redactor").field("known_spellings", &values).finish()
     }
-}
-
-/// A value with the other spellings in which it commonly leaves.
-fn forms(value: &str) -> impl Iterator<Item = String> {
-    let json = serde_json::to_string(value).unwrap_or_default();
-    [
-        value.to_owned(),
-        json.trim_matches('"').to_owned(),
-        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-        base64_of::STANDARD_NO_PAD.encode(value),
-        base64_of::URL_SAFE_NO_PAD.encode(value),
-    ]
-    .into_iter()
-    .filter(|form| form.len() >= MIN_KNOWN_BYTES)
 }
 
 fn hide(found: &Captures<'_>) -> Vec<u8> {

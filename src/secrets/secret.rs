@@ -3,9 +3,11 @@
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
 /// A key, password or token. To get at it one has to write [`Secret::expose`], which is easy to
-/// search for. It can be read from a file by serde and deliberately not be written.
+/// search for. It can be read from a file by serde and deliberately not be written. Its bytes are wiped
+/// when it is dropped.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -21,6 +23,12 @@ impl Secret {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

@@ -105,6 +105,7 @@ fn spec() -> TaskSpec {
         repository: None,
         model: "scripted".to_owned(),
         environment: None,
+        pinned: None,
         checks: Vec::new(),
         limits: Limits::default(),
         approval: ApprovalPolicy::Never,
