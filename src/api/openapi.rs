@@ -34,6 +34,7 @@ use utoipa::{
         (name = "tasks", description = "Requests and what becomes of them"),
         (name = "approvals", description = "What tasks ask people"),
         (name = "uploads", description = "Code that no remote has"),
+        (name = "environments", description = "What tasks find beside their repository, and what reaches it"),
         (name = "memories", description = "What the service remembers"),
         (name = "accounts", description = "Who may do what"),
         (name = "operation", description = "For operators; no key needed"),

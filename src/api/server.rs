@@ -1,8 +1,9 @@
 //! The router with everything around it, and serving it.
 
 use super::{
-    ApiState, api_keys, approvals, archives, body::JSON_BODY_BYTES_MAX, bytes, control, docs, error::ApiError, events,
-    health, instructions, memories, openapi, request_id, tasks, team, uploads,
+    ApiState, api_keys, approvals, archives, body::JSON_BODY_BYTES_MAX, bytes, control, docs, environments,
+    error::ApiError, events, git_credentials, health, instructions, memories, openapi, request_id, tasks, team,
+    uploads,
 };
 use axum::{
     Router,
@@ -35,6 +36,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(approvals::routes())
         .merge(uploads::routes())
         .merge(memories::routes())
+        .merge(environments::routes())
+        .merge(git_credentials::routes())
         .merge(api_keys::routes())
         .merge(team::routes())
         .merge(instructions::routes())

@@ -1,55 +1,89 @@
 //! First users, teams and keys, straight on the database.
 
-use super::build::RunningDatabase;
+use super::build::{self, RunningDatabase};
 use crate::{
     auth, clock,
     config::Settings,
     domain::{Role, Scope, Timestamp},
     postgres::{Cluster, DataDirLock, PostgresError},
+    secrets::Keyring,
     store::{
         self, Store, accounts,
         budgets::{self, Caps},
+        sealed,
     },
 };
 use anyhow::{Context, bail};
 
+/// Secrets whose keys are wrapped anew at a time.
+const ROTATED_AT_ONCE: u32 = 100;
+/// Secrets that do not open, told by name.
+const TOLD_MAX: usize = 100;
+
 /// What an operator asks for.
 #[derive(Clone, Debug)]
 pub enum AdminAction {
-    AddUser { name: String, team: String, role: Role, email: Option<String> },
-    AddTeam { name: String },
+    AddUser {
+        name: String,
+        team: String,
+        role: Role,
+        email: Option<String>,
+    },
+    AddTeam {
+        name: String,
+    },
     ListTeams,
-    Budget { team: String, user: Option<String>, caps: Caps },
-    AddKey { name: String, user: String, team: String, scopes: Option<Vec<Scope>>, expires_at: Option<Timestamp> },
+    Budget {
+        team: String,
+        user: Option<String>,
+        caps: Caps,
+    },
+    AddKey {
+        name: String,
+        user: String,
+        team: String,
+        scopes: Option<Vec<Scope>>,
+        expires_at: Option<Timestamp>,
+    },
+    /// Wraps the keys of all stored secrets under the present master key.
+    RotateSecrets,
 }
 
 /// Does it and answers lines for people, also beside a service that runs: on the operator's database,
 /// or on the private cluster that another process has started.
 pub async fn admin(settings: &Settings, action: AdminAction) -> anyhow::Result<Vec<String>> {
     if let Some(url) = &settings.database.url {
-        return on(url.expose(), true, action).await;
+        return on(settings, url.expose(), true, action).await;
     }
     match DataDirLock::take(&settings.data_dir) {
         Ok(lock) => {
             let database = RunningDatabase::start(settings, &lock).await?;
-            let done = on(&database.url, true, action).await;
+            let done = on(settings, &database.url, true, action).await;
             database.stop().await;
             done
         }
         Err(held @ PostgresError::InUse { .. }) => match Cluster::url_of_running(&settings.data_dir) {
             // Whoever holds it migrates.
-            Some(url) => on(&url, false, action).await,
+            Some(url) => on(settings, &url, false, action).await,
             None => Err(held.into()),
         },
         Err(error) => Err(error.into()),
     }
 }
 
-async fn on(database_url: &str, migrate: bool, action: AdminAction) -> anyhow::Result<Vec<String>> {
-    let mut settings = store::Settings::new(database_url);
-    settings.connections = 2;
-    let store = Store::connect(&settings, migrate).await.context("the database")?;
-    let done = act(&store, action).await;
+async fn on(
+    settings: &Settings,
+    database_url: &str,
+    migrate: bool,
+    action: AdminAction,
+) -> anyhow::Result<Vec<String>> {
+    let mut database = store::Settings::new(database_url);
+    database.connections = 2;
+    let store = Store::connect(&database, migrate).await.context("the database")?;
+    let done = match action {
+        AdminAction::RotateSecrets => rotate(&store, &build::keyring(settings, &settings.data_dir)?).await,
+        action => act(&store, action).await,
+    };
     store.close().await;
     done
 }
@@ -84,7 +118,36 @@ async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> 
             let (id, key) = auth::issue(store, team_id, user_id, &name, scopes.as_deref(), expires_at).await?;
             Ok(vec![format!("key {id}, shown this once:"), key.expose().to_owned()])
         }
+        AdminAction::RotateSecrets => Ok(Vec::new()),
     }
+}
+
+/// Wraps keys anew, some at a time; what was cut off goes on where it was at the next call. A secret that does not open
+/// is told and left as it is.
+async fn rotate(store: &Store, keyring: &Keyring) -> anyhow::Result<Vec<String>> {
+    let (mut done, mut failed, mut after) = (0_u64, Vec::new(), None);
+    loop {
+        let batch = sealed::under_other_keys(store, keyring.current_id(), after.as_ref(), ROTATED_AT_ONCE).await?;
+        let Some((last, _)) = batch.last() else { break };
+        after = Some(last.clone());
+        for (owner, before) in &batch {
+            match keyring.rewrap(owner, before) {
+                Ok(wrapped) => {
+                    // Set again by somebody meanwhile: then it is under the key that the service has.
+                    let written = sealed::rewrap(store, owner, before, keyring.current_id(), &wrapped).await?;
+                    done += u64::from(written);
+                }
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+    }
+    let summary = format!("{done} secrets are now under the master key {}", keyring.current_id());
+    if failed.is_empty() {
+        return Ok(vec![summary]);
+    }
+    let left = failed.len();
+    failed.truncate(TOLD_MAX);
+    bail!("{summary}; {left} could not be opened:\n{}", failed.join("\n"))
 }
 
 /// Sets the caps and says how the accounts stand.

@@ -12,7 +12,7 @@ use crate::{
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     postgres::{Cluster, ClusterSettings, DataDirLock},
     runner::Blobs,
-    secrets::Redactor,
+    secrets::{Keyring, Redactor},
     store::{self, Store},
     workspace::{
         SandboxLimits, SandboxSettings, Sandboxes,
@@ -31,6 +31,9 @@ use std::{
     time::Duration,
 };
 use uuid::Uuid;
+
+/// In the data directory: the master key that was made there.
+const SECRET_KEY_FILE: &str = "secret-key";
 
 /// The database that this process works on: the operator's, or a private cluster of its own.
 #[derive(Debug)]
@@ -76,6 +79,7 @@ pub struct Parts {
     pub blobs: Blobs,
     pub objects: PathBuf,
     pub secret: [u8; 32],
+    pub keyring: Keyring,
     pub host: Uuid,
 }
 
@@ -84,6 +88,8 @@ impl Parts {
         let mut database = store::Settings::new(url);
         database.connections = (settings.database.connections / 2).max(2);
         let store = Store::connect(&database, migrate).await.context("the database")?;
+        let keyring = keyring(settings, data_dir)?;
+        look_over_secrets(&store, &keyring).await?;
         let policy = policy(settings)?;
         let mut repositories = RepositorySettings::new(data_dir.to_owned());
         repositories.allow_local.clone_from(&settings.network.allow_local_repos);
@@ -98,6 +104,7 @@ impl Parts {
             blobs: Blobs::new(store.clone(), objects.clone()),
             objects,
             secret: secret(settings, data_dir)?,
+            keyring,
             host: host_id(data_dir)?,
             store,
         })
@@ -213,14 +220,48 @@ pub(super) fn jwt(settings: &Settings) -> anyhow::Result<Option<JwtSettings>> {
     }
 }
 
+/// The master keys. A key that was made in the data directory before one was set still opens what it has sealed.
+pub(super) fn keyring(settings: &Settings, data_dir: &Path) -> anyhow::Result<Keyring> {
+    let current = secret(settings, data_dir)?;
+    let mut old: Vec<[u8; 32]> = settings.auth.secret_keys_old.iter().map(|key| key.0).collect();
+    let made = fs::read_to_string(data_dir.join(SECRET_KEY_FILE)).ok();
+    old.extend(made.as_deref().and_then(key_of));
+    Ok(Keyring::new(&current, &old))
+}
+
+/// Says in the log which secrets nobody here can open.
+async fn look_over_secrets(store: &Store, keyring: &Keyring) -> anyhow::Result<()> {
+    for (key_id, count) in store::sealed::key_ids(store).await.context("the database")? {
+        if !keyring.knows(&key_id) {
+            tracing::error!(
+                secrets = count,
+                key.id = key_id,
+                "secrets are sealed under a master key that this process does not have: tasks that need them will \
+                 fail; give all replicas one JOURNEYMAN_SECRET_KEY, and earlier ones as JOURNEYMAN_SECRET_KEY_OLD"
+            );
+        } else if key_id != keyring.current_id() {
+            tracing::warn!(
+                secrets = count,
+                key.id = key_id,
+                "secrets are sealed under an earlier master key: journeyman admin secrets rotate"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The key that seals and signs: from the settings, else made once in the data directory.
 fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     if let Some(SecretKey(key)) = &settings.auth.secret_key {
         return Ok(*key);
     }
-    let text = once(&data_dir.join("secret-key"), || STANDARD.encode(clock::random_bytes::<32>()))?;
-    let key = STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-    key.with_context(|| format!("{} does not hold 32 bytes in base64", data_dir.join("secret-key").display()))
+    let path = data_dir.join(SECRET_KEY_FILE);
+    let text = once(&path, || STANDARD.encode(clock::random_bytes::<32>()))?;
+    key_of(&text).with_context(|| format!("{} does not hold 32 bytes in base64", path.display()))
+}
+
+fn key_of(text: &str) -> Option<[u8; 32]> {
+    STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok())
 }
 
 /// Names the data directory, so that a restarted process knows its own old leases.

@@ -296,6 +296,16 @@ pub enum AdminCommand {
     /// API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Stored secrets
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Put the keys of all stored secrets under the present `JOURNEYMAN_SECRET_KEY`; the earlier one is given as
+    /// `JOURNEYMAN_SECRET_KEY_OLD`. It can be cut off and called again
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,8 +4,8 @@
 use super::{
     Exit,
     arguments::{
-        Admin, AdminCommand, Healthcheck, KeyCommand, Model, RoleArgument, Serve, ServerArguments, SettingsArguments,
-        TeamCommand, UserCommand,
+        Admin, AdminCommand, Healthcheck, KeyCommand, Model, RoleArgument, SecretsCommand, Serve, ServerArguments,
+        SettingsArguments, TeamCommand, UserCommand,
     },
     client::Api,
     exit,
@@ -122,6 +122,7 @@ fn action(command: AdminCommand) -> anyhow::Result<AdminAction> {
         AdminCommand::Team(TeamCommand::Budget { name, user, cost_usd_per_day, cost_usd_per_month }) => {
             AdminAction::Budget { team: name, user, caps: Caps { cost_usd_per_day, cost_usd_per_month } }
         }
+        AdminCommand::Secrets(SecretsCommand::Rotate) => AdminAction::RotateSecrets,
         AdminCommand::Key(KeyCommand::Add { name, user, team, scopes, expires_days }) => {
             let scopes: Vec<_> = scopes.iter().map(|word| scope(word)).collect::<anyhow::Result<_>>()?;
             let expires_at = expires_days.map(|days| expiry(clock::now(), days));

@@ -73,10 +73,12 @@ impl Settings {
         });
         let sealing = self.auth.secret_key.as_ref().map(|key| Secret::new(BASE64.encode(key.0)));
         let proxy = self.network.https_proxy.as_ref().and_then(|url| url.password()).map(Secret::new);
+        let old = self.auth.secret_keys_old.iter().map(|key| Secret::new(BASE64.encode(key.0)));
+        let old: Vec<Secret> = old.collect();
         let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy];
         let models = self.models.all.iter().filter_map(|model| model.key.as_ref());
         let servers: Vec<Secret> = self.extension.mcp_servers.iter().flat_map(mcp::secrets).collect();
-        Redactor::new(own.iter().flatten().chain(models).chain(&servers))
+        Redactor::new(own.iter().flatten().chain(models).chain(&servers).chain(&old))
     }
 
     fn doubts(&self) -> Vec<String> {
@@ -134,6 +136,7 @@ fn auth(source: &Source<'_>) -> Result<AuthSettings, ConfigError> {
         bootstrap_key: source.parsed("bootstrap_key", parse::api_key)?,
         jwt: jwt(source)?,
         secret_key: source.parsed("secret_key", parse::key_32)?.map(SecretKey),
+        secret_keys_old: source.list("secret_key_old", ',', |text| parse::key_32(text).map(SecretKey))?,
     })
 }
 

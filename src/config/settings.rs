@@ -58,6 +58,8 @@ pub struct AuthSettings {
     pub jwt: Option<JwtSettings>,
     /// Seals stored secrets; absent: made in the data directory.
     pub secret_key: Option<SecretKey>,
+    /// Earlier ones, which still open what they have sealed.
+    pub secret_keys_old: Vec<SecretKey>,
 }
 
 #[derive(Clone, Debug)]

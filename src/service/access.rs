@@ -27,13 +27,17 @@ pub enum Right {
     /// See who belongs to the team.
     ReadTeam,
     ManageTeam,
+    /// See environments and git credentials, without their secrets.
+    ReadEnvironments,
+    /// Make, change and delete environments, their secrets, and git credentials.
+    ManageEnvironments,
 }
 
 impl Right {
     /// The least role and the scope that a key must have.
     fn needs(self) -> (Role, Scope) {
         match self {
-            Self::ReadTasks | Self::ReadTeam => (Role::Viewer, Scope::TasksRead),
+            Self::ReadTasks | Self::ReadTeam | Self::ReadEnvironments => (Role::Viewer, Scope::TasksRead),
             Self::WriteTasks => (Role::Member, Scope::TasksWrite),
             Self::OpenNetwork | Self::DeleteOthersTasks => (Role::Admin, Scope::TasksWrite),
             Self::ExportOthersTasks => (Role::Admin, Scope::TasksRead),
@@ -41,7 +45,7 @@ impl Right {
             Self::WriteMemories => (Role::Member, Scope::Memories),
             Self::ManageTeamMemories => (Role::Admin, Scope::Memories),
             Self::OwnKeys => (Role::Member, Scope::Admin),
-            Self::ManageKeys | Self::ManageTeam => (Role::Admin, Scope::Admin),
+            Self::ManageKeys | Self::ManageTeam | Self::ManageEnvironments => (Role::Admin, Scope::Admin),
         }
     }
 }

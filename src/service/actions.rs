@@ -6,9 +6,9 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
-    create::limits,
     edit::read_spec,
     fork::{apply, fold, read_log},
+    given::limits,
     idempotency,
     input::optional_object,
 };

@@ -3,8 +3,9 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
+    given::{CheckInput, NetworkInput, checks, limits, network},
     idempotency,
-    input::{object, optional_object},
+    input::optional_object,
     root::ModelView,
     views::TaskJson,
 };
@@ -13,18 +14,19 @@ use crate::{
     domain::{
         Limits, Mode, Principal, TaskId, TaskSpec, UploadId,
         approval::Decision,
-        check::{Check, CheckKind, CheckSource},
+        environment::PinnedEnvironment,
         limits::LimitsPatch,
         schema,
-        task::{ApprovalPolicy, NetworkMode, NetworkPolicy, RepositorySource, Source},
+        task::{ApprovalPolicy, NetworkMode, RepositorySource, Source},
     },
-    store::{TeamTx, budgets, task_views, tasks, uploads},
+    store::{
+        TeamTx, budgets,
+        environments::{self, EnvironmentRow},
+        task_views, tasks, uploads,
+    },
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
-use std::{collections::BTreeMap, fmt};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 pub(super) const REQUEST_CHARS_MAX: usize = 200_000;
@@ -32,14 +34,8 @@ pub(super) const TITLE_CHARS_MAX: usize = 200;
 const TITLE_CHARS_DEFAULT: usize = 80;
 const URL_CHARS_MAX: usize = 2_000;
 const REF_CHARS_MAX: usize = 250;
-const CHECKS_MAX: usize = 50;
 /// Thirty days.
 const DEADLINE_SECONDS_MAX: u32 = 2_592_000;
-const COMMAND_CHARS_MAX: usize = 10_000;
-const NAME_CHARS_MAX: usize = 200;
-const CHECK_SECONDS_MAX: u32 = 86_400;
-const METRIC_CHARS_MAX: usize = 1_000;
-const HOSTS_MAX: usize = 100;
 const LABELS_MAX: usize = 64;
 const LABEL_KEY_CHARS_MAX: usize = 64;
 const LABEL_VALUE_CHARS_MAX: usize = 256;
@@ -61,9 +57,9 @@ pub struct NewTask {
     pub repository: Option<RepositoryInput>,
     /// A name from `GET /v1/models`; absent: the default.
     pub model: Option<String>,
-    /// The id or name of an environment.
+    /// The id or name of an environment. What it says now holds for this task, whatever becomes of it.
     pub environment: Option<String>,
-    /// Commands that must pass; found in the repository where none are named.
+    /// Commands that must pass; absent: the environment's, else what is found in the repository.
     #[serde(default)]
     #[schema(max_items = 50)]
     pub checks: Option<Vec<CheckInput>>,
@@ -105,74 +101,6 @@ pub struct RepositoryInput {
     pub reference: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkInput {
-    pub mode: NetworkMode,
-    /// For `allowlist`: names such as `pypi.org` or `*.debian.org`.
-    #[serde(default)]
-    pub hosts: Vec<String>,
-}
-
-/// A check: a command alone, or with what else is known of it.
-#[derive(Clone, Debug, ToSchema)]
-#[schema(value_type = CheckObject)]
-pub struct CheckInput(CheckObject);
-
-/// A check in full.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CheckObject {
-    /// Absent: the command.
-    pub name: Option<String>,
-    /// Run by `bash -c`, or `sh -c` where there is no bash.
-    pub command: String,
-    /// Below the working copy.
-    pub workdir: Option<String>,
-    /// Default true.
-    pub required: Option<bool>,
-    pub timeout_seconds: Option<u32>,
-    /// Default false.
-    pub network: Option<bool>,
-    pub kind: Option<CheckKind>,
-    /// For `measure`: a regular expression whose first group is the figure.
-    pub metric: Option<String>,
-    /// For `measure`: the part by which the final may be worse than the base.
-    pub max_regression: Option<f64>,
-}
-
-impl<'de> Deserialize<'de> for CheckInput {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CheckVisitor;
-        impl<'de> Visitor<'de> for CheckVisitor {
-            type Value = CheckInput;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a command or an object with a command")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, command: &str) -> Result<CheckInput, E> {
-                Ok(CheckInput(CheckObject {
-                    name: None,
-                    command: command.to_owned(),
-                    workdir: None,
-                    required: None,
-                    timeout_seconds: None,
-                    network: None,
-                    kind: None,
-                    metric: None,
-                    max_regression: None,
-                }))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CheckInput, A::Error> {
-                object(MapAccessDeserializer::new(map)).map(CheckInput)
-            }
-        }
-        deserializer.deserialize_any(CheckVisitor)
-    }
-}
-
 impl Service {
     /// Creates a task: it is committed and in the queue when this returns.
     pub async fn create_task(
@@ -183,7 +111,8 @@ impl Service {
         key: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         access::require(principal, Right::WriteTasks)?;
-        let spec = self.spec(principal, new, source)?;
+        let environment = self.named_environment(principal, new.environment.as_deref()).await?;
+        let spec = self.spec(principal, new, environment, source)?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
@@ -210,8 +139,27 @@ impl Service {
         Ok(answer)
     }
 
-    /// Checks everything that a caller asks for and fills in every default.
-    fn spec(&self, principal: &Principal, new: NewTask, source: Source) -> Result<TaskSpec, Error> {
+    /// The environment that a task is to have.
+    async fn named_environment(
+        &self,
+        principal: &Principal,
+        name_or_id: Option<&str>,
+    ) -> Result<Option<EnvironmentRow>, Error> {
+        let Some(name_or_id) = name_or_id else { return Ok(None) };
+        let mut tx = self.store().team(principal.team).await?;
+        let found = environments::find(&mut tx, name_or_id).await?;
+        tx.commit().await?;
+        Ok(found)
+    }
+
+    /// Checks everything that a caller asks for and fills in every default: the environment's, then the service's.
+    fn spec(
+        &self,
+        principal: &Principal,
+        new: NewTask,
+        environment: Option<EnvironmentRow>,
+        source: Source,
+    ) -> Result<TaskSpec, Error> {
         let mut faults = Faults::default();
         faults.text("/request", &new.request, REQUEST_CHARS_MAX);
         if let Some(title) = &new.title {
@@ -219,13 +167,13 @@ impl Service {
         }
         let repository = new.repository.and_then(|input| self.repository(input, &mut faults));
         let model = self.model(new.model, &mut faults);
-        if new.environment.is_some() {
+        if new.environment.is_some() && environment.is_none() {
             faults.add("/environment", "there is no such environment");
         }
-        let checks = checks(new.checks.unwrap_or_default(), &mut faults);
+        let mut checks = checks("/checks", new.checks.unwrap_or_default(), &mut faults);
         let patch = new.limits.unwrap_or_default();
         limits(&patch, &mut faults);
-        let network = network(new.network, &mut faults);
+        let own_network = new.network.map(|input| network("/network", &input, &mut faults));
         if let Some(schema) = &new.output_schema {
             output_schema(schema, &mut faults);
         }
@@ -236,10 +184,22 @@ impl Service {
         check_labels(&labels, &mut faults);
         faults.finish()?;
         check_behalf(principal, new.on_behalf_of.as_deref())?;
-        if network.mode == NetworkMode::Open {
+        // That of an environment was opened by an admin.
+        if own_network.as_ref().is_some_and(|network| network.mode == NetworkMode::Open) {
             access::require(principal, Right::OpenNetwork)?;
         }
-        let limits = self.settings().limits.patched(patch);
+        let mut limits = self.settings().limits;
+        let mut network = own_network.clone().unwrap_or_default();
+        if let Some(row) = &environment {
+            limits = limits.patched(row.spec.limits);
+            if checks.is_empty() {
+                checks.clone_from(&row.spec.checks);
+            }
+            if own_network.is_none() {
+                network.clone_from(&row.spec.network);
+            }
+        }
+        let limits = limits.patched(patch);
         self.can_be_capped(&model, &limits)?;
         let title = new.title.map_or_else(|| title_of(&new.request), |title| title.trim().to_owned());
         Ok(TaskSpec {
@@ -248,7 +208,8 @@ impl Service {
             mode: new.mode.unwrap_or(Mode::Auto),
             repository,
             model,
-            environment: None,
+            environment: new.environment,
+            pinned: environment.map(|row| Box::new(PinnedEnvironment::of(row.id, &row.name, &row.spec))),
             checks,
             limits,
             approval: new.approval.unwrap_or(ApprovalPolicy::Never),
@@ -345,104 +306,6 @@ fn title_of(request: &str) -> String {
         Some(_) => line.chars().take(TITLE_CHARS_DEFAULT - 1).chain(['…']).collect(),
         None => line,
     }
-}
-
-fn checks(inputs: Vec<CheckInput>, faults: &mut Faults) -> Vec<Check> {
-    faults.count("/checks", inputs.len(), CHECKS_MAX);
-    let mut checks: Vec<Check> = Vec::with_capacity(inputs.len());
-    for (index, CheckInput(input)) in inputs.into_iter().enumerate() {
-        let at = |field: &str| format!("/checks/{index}/{field}");
-        faults.text(&at("command"), &input.command, COMMAND_CHARS_MAX);
-        let name = match input.name {
-            Some(name) => {
-                faults.line(&at("name"), &name, NAME_CHARS_MAX);
-                name
-            }
-            None => input.command.clone(),
-        };
-        if checks.iter().any(|check| check.name == name) {
-            faults.add(at("name"), "is used twice");
-        }
-        if let Some(workdir) = &input.workdir {
-            faults.line(&at("workdir"), workdir, URL_CHARS_MAX);
-            if workdir.starts_with('/') || workdir.split('/').any(|part| part == "..") {
-                faults.add(at("workdir"), "must lie below the working copy");
-            }
-        }
-        if input.timeout_seconds.is_some_and(|seconds| !(1..=CHECK_SECONDS_MAX).contains(&seconds)) {
-            faults.add(at("timeout_seconds"), format!("must be from 1 to {CHECK_SECONDS_MAX}"));
-        }
-        if let Some(metric) = &input.metric {
-            faults.text(&at("metric"), metric, METRIC_CHARS_MAX);
-            if let Err(error) = regex::RegexBuilder::new(metric).size_limit(1 << 20).build() {
-                faults.add(at("metric"), format!("is not a regular expression: {error}"));
-            }
-        }
-        if input.max_regression.is_some_and(|part| !part.is_finite() || part < 0.0) {
-            faults.add(at("max_regression"), "must be 0 or more");
-        }
-        checks.push(Check {
-            name,
-            command: input.command,
-            workdir: input.workdir,
-            required: input.required.unwrap_or(true),
-            timeout_seconds: input.timeout_seconds,
-            network: input.network.unwrap_or(false),
-            kind: input.kind.unwrap_or_default(),
-            metric: input.metric,
-            max_regression: input.max_regression,
-            source: CheckSource::Task,
-        });
-    }
-    checks
-}
-
-/// Each limit within 1 and [`Limits::MAX`]; refinements and money may be 0.
-pub(super) fn limits(patch: &LimitsPatch, faults: &mut Faults) {
-    let max = Limits::MAX;
-    let mut whole = |name: &str, value: Option<u64>, least: u64, most: u64| {
-        if value.is_some_and(|value| !(least..=most).contains(&value)) {
-            faults.add(format!("/limits/{name}"), format!("must be from {least} to {most}"));
-        }
-    };
-    whole("turns", patch.turns.map(u64::from), 1, max.turns.into());
-    whole("wall_seconds", patch.wall_seconds.map(u64::from), 1, max.wall_seconds.into());
-    whole("validation_seconds", patch.validation_seconds.map(u64::from), 1, max.validation_seconds.into());
-    whole("tokens", patch.tokens, 1, max.tokens);
-    whole("refinements", patch.refinements.map(u64::from), 0, max.refinements.into());
-    let most = max.cost_usd.unwrap_or(f64::MAX);
-    if patch.cost_usd.is_some_and(|cost| !(cost > 0.0 && cost <= most)) {
-        faults.add("/limits/cost_usd", format!("must be more than 0 and at most {most}"));
-    }
-}
-
-fn network(input: Option<NetworkInput>, faults: &mut Faults) -> NetworkPolicy {
-    let Some(input) = input else { return NetworkPolicy::default() };
-    if input.mode != NetworkMode::Allowlist && !input.hosts.is_empty() {
-        faults.add("/network/hosts", "only the mode allowlist has hosts");
-    }
-    faults.count("/network/hosts", input.hosts.len(), HOSTS_MAX);
-    for (index, host) in input.hosts.iter().enumerate() {
-        if !is_host_pattern(host) {
-            faults.add(format!("/network/hosts/{index}"), "must be a host name such as pypi.org or *.debian.org");
-        }
-    }
-    NetworkPolicy { mode: input.mode, hosts: input.hosts.iter().map(|host| host.to_ascii_lowercase()).collect() }
-}
-
-/// A DNS name (RFC 1123), perhaps with `*.` before it; no addresses, ports or paths.
-fn is_host_pattern(host: &str) -> bool {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let label = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    name.len() <= 253
-        && name.split('.').all(label)
-        && name.rsplit('.').next().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()))
 }
 
 fn output_schema(schema: &serde_json::Value, faults: &mut Faults) {

@@ -3,7 +3,8 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
-    create::{TITLE_CHARS_MAX, check_labels, check_priority, limits},
+    create::{TITLE_CHARS_MAX, check_labels, check_priority},
+    given::limits,
     idempotency,
     input::optional_object,
     views::TaskJson,

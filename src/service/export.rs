@@ -8,8 +8,9 @@ use super::{
     access::Right,
     archive::{self, Archive, BLOBS_MAX, Blob, CONTENTS_BYTES_MAX, FILE_BYTES_MAX},
     bytes::Content,
-    create::{REQUEST_CHARS_MAX, TITLE_CHARS_MAX, check_labels, check_priority, limits},
+    create::{REQUEST_CHARS_MAX, TITLE_CHARS_MAX, check_labels, check_priority},
     fork::{apply, aside, fold, read_log},
+    given::limits,
     idempotency,
 };
 use crate::{
@@ -172,7 +173,7 @@ impl Service {
             return Err(Error::invalid("", "the log is empty"));
         };
         spec.network = NetworkPolicy::default();
-        spec.environment = None;
+        (spec.environment, spec.pinned) = (None, None);
         if let Some(RepositorySource::Git { url, reference }) = &spec.repository {
             let refused = (self.hooks().repository_url)(url).is_err()
                 || reference.as_ref().is_some_and(|name| (self.hooks().repository_ref)(name).is_err());

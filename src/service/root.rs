@@ -4,6 +4,7 @@ use super::{hooks::Hooks, names::Names, standing::Standings};
 use crate::{
     auth::Authenticator,
     domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
+    secrets::Keyring,
     store::Store,
 };
 use serde::Serialize;
@@ -32,7 +33,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where contents lie that are too large for the database.
     pub objects: PathBuf,
-    /// Keys what is kept of an API key until its creation can no longer be repeated.
+    /// The master key: it seals secrets, and keys what is kept of an API key until its creation can no longer be
+    /// repeated.
     pub secret: [u8; 32],
 }
 
@@ -54,18 +56,22 @@ pub(super) struct Inner {
     pub(super) authenticator: Authenticator,
     pub(super) settings: Settings,
     pub(super) hooks: Hooks,
+    keyring: Keyring,
     standings: Standings,
     names: Names,
 }
 
 impl Service {
     pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
+        // It seals; what opens is with the workers.
+        let keyring = Keyring::new(&settings.secret, &[]);
         Self {
             inner: Arc::new(Inner {
                 store,
                 authenticator,
                 settings,
                 hooks,
+                keyring,
                 standings: Standings::default(),
                 names: Names::default(),
             }),
@@ -96,6 +102,10 @@ impl Service {
 
     pub(super) fn standings(&self) -> &Standings {
         &self.inner.standings
+    }
+
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.inner.keyring
     }
 
     pub(super) fn names(&self) -> &Names {

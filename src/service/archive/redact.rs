@@ -63,6 +63,9 @@ pub fn redact(record: &Record) -> Result<Record, serde_json::Error> {
     if let Some(labels) = data.pointer_mut("/data/spec/labels") {
         *labels = Value::Object(serde_json::Map::new());
     }
+    if let Some(pinned) = data.pointer_mut("/data/spec/pinned") {
+        *pinned = Value::Null;
+    }
     let mut private = record.private.as_ref().map(serde_json::to_value).transpose()?;
     if let Some(private) = &mut private {
         fields(private, false);

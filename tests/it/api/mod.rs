@@ -4,6 +4,7 @@
 mod accounts;
 mod approvals;
 mod documents;
+mod environments;
 mod harness;
 mod idempotency;
 mod instructions;

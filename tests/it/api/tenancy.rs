@@ -76,7 +76,17 @@ async fn other_resources_of_another_team_are_not_there_either() {
     let upload = server.request(Method::POST, "/v1/uploads", ADMIN).body(b"\x1f\x8brest".to_vec());
     let upload = server.send(upload).await.expect(201).id();
     let team = server.get("/v1/me", ADMIN).await.json()["team"]["id"].as_str().unwrap().to_owned();
-    for path in [format!("/v1/memories/{memory}"), format!("/v1/api_keys/{key}"), format!("/v1/teams/{team}")] {
+    let environment = server.post("/v1/environments", ADMIN, &json!({ "name": "ours" })).await.expect(201).id();
+    let credential = json!({ "host": "git.example.org", "kind": "token", "secret": "a-token-of-ours" });
+    let credential = server.post("/v1/git_credentials", ADMIN, &credential).await.expect(201).id();
+    for path in [
+        format!("/v1/memories/{memory}"),
+        format!("/v1/api_keys/{key}"),
+        format!("/v1/teams/{team}"),
+        format!("/v1/environments/{environment}"),
+        format!("/v1/environments/{environment}/secrets"),
+        format!("/v1/git_credentials/{credential}"),
+    ] {
         server.get(&path, &stranger).await.expect(404);
         server.get(&path, ADMIN).await.expect(200);
     }
@@ -86,7 +96,7 @@ async fn other_resources_of_another_team_are_not_there_either() {
     let task = json!({ "request": "x", "repository": { "upload": upload } });
     assert_eq!(server.post("/v1/tasks", &stranger, &task).await.pointers(), ["/repository/upload"]);
     server.post("/v1/tasks", ADMIN, &task).await.expect(201);
-    for list in ["/v1/memories", "/v1/approvals"] {
+    for list in ["/v1/memories", "/v1/approvals", "/v1/environments", "/v1/git_credentials"] {
         assert_eq!(server.get(list, &stranger).await.expect(200).json()["data"], json!([]), "{list}");
     }
     let found = server.post("/v1/memories/search", &stranger, &json!({ "query": "ours" })).await.expect(200).json();
@@ -117,6 +127,8 @@ async fn a_viewer_reads_and_changes_nothing() {
         ("/v1/tasks", json!({ "request": "x" })),
         ("/v1/memories", json!({ "text": "x" })),
         ("/v1/api_keys", json!({ "name": "x" })),
+        ("/v1/environments", json!({ "name": "x" })),
+        ("/v1/git_credentials", json!({ "host": "x.org", "kind": "token", "secret": "x" })),
     ] {
         assert_eq!(server.post(path, &viewer, &body).await.expect(403).json()["code"], "forbidden");
     }

@@ -1,0 +1,214 @@
+//! What tasks and environments are given alike: checks, limits, hosts; how each is written and what of it
+//! is refused.
+
+use super::{Faults, input::object};
+use crate::domain::{
+    Limits,
+    check::{Check, CheckKind, CheckSource},
+    limits::LimitsPatch,
+    task::{NetworkMode, NetworkPolicy},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::fmt;
+use utoipa::ToSchema;
+
+const CHECKS_MAX: usize = 50;
+const COMMAND_CHARS_MAX: usize = 10_000;
+const NAME_CHARS_MAX: usize = 200;
+const CHECK_SECONDS_MAX: u32 = 86_400;
+const METRIC_CHARS_MAX: usize = 1_000;
+const HOSTS_MAX: usize = 100;
+const WORKDIR_CHARS_MAX: usize = 2_000;
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkInput {
+    pub mode: NetworkMode,
+    /// For `allowlist`: names such as `pypi.org` or `*.debian.org`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+/// A check: a command alone, or with what else is known of it.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(value_type = CheckObject)]
+pub struct CheckInput(pub(super) CheckObject);
+
+/// A check in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckObject {
+    /// Absent: the command.
+    pub name: Option<String>,
+    /// Run by `bash -c`, or `sh -c` where there is no bash.
+    pub command: String,
+    /// Below the working copy.
+    pub workdir: Option<String>,
+    /// Default true.
+    pub required: Option<bool>,
+    pub timeout_seconds: Option<u32>,
+    /// Default false.
+    pub network: Option<bool>,
+    pub kind: Option<CheckKind>,
+    /// For `measure`: a regular expression whose first group is the figure.
+    pub metric: Option<String>,
+    /// For `measure`: the part by which the final may be worse than the base.
+    pub max_regression: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for CheckInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CheckVisitor;
+        impl<'de> Visitor<'de> for CheckVisitor {
+            type Value = CheckInput;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command or an object with a command")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, command: &str) -> Result<CheckInput, E> {
+                Ok(CheckInput(CheckObject {
+                    name: None,
+                    command: command.to_owned(),
+                    workdir: None,
+                    required: None,
+                    timeout_seconds: None,
+                    network: None,
+                    kind: None,
+                    metric: None,
+                    max_regression: None,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CheckInput, A::Error> {
+                object(MapAccessDeserializer::new(map)).map(CheckInput)
+            }
+        }
+        deserializer.deserialize_any(CheckVisitor)
+    }
+}
+
+impl CheckObject {
+    /// A check as its team gave it.
+    pub(super) fn of(check: &Check) -> Self {
+        Self {
+            name: Some(check.name.clone()),
+            command: check.command.clone(),
+            workdir: check.workdir.clone(),
+            required: Some(check.required),
+            timeout_seconds: check.timeout_seconds,
+            network: Some(check.network),
+            kind: Some(check.kind),
+            metric: check.metric.clone(),
+            max_regression: check.max_regression,
+        }
+    }
+}
+
+/// Checks with every default filled in; what is wrong is said below `pointer`.
+pub(super) fn checks(pointer: &str, inputs: Vec<CheckInput>, faults: &mut Faults) -> Vec<Check> {
+    faults.count(pointer, inputs.len(), CHECKS_MAX);
+    let mut checks: Vec<Check> = Vec::with_capacity(inputs.len());
+    for (index, CheckInput(input)) in inputs.into_iter().enumerate() {
+        let at = |field: &str| format!("{pointer}/{index}/{field}");
+        faults.text(&at("command"), &input.command, COMMAND_CHARS_MAX);
+        let name = match input.name {
+            Some(name) => {
+                faults.line(&at("name"), &name, NAME_CHARS_MAX);
+                name
+            }
+            None => input.command.clone(),
+        };
+        if checks.iter().any(|check| check.name == name) {
+            faults.add(at("name"), "is used twice");
+        }
+        if let Some(workdir) = &input.workdir {
+            faults.line(&at("workdir"), workdir, WORKDIR_CHARS_MAX);
+            if workdir.starts_with('/') || workdir.split('/').any(|part| part == "..") {
+                faults.add(at("workdir"), "must lie below the working copy");
+            }
+        }
+        if input.timeout_seconds.is_some_and(|seconds| !(1..=CHECK_SECONDS_MAX).contains(&seconds)) {
+            faults.add(at("timeout_seconds"), format!("must be from 1 to {CHECK_SECONDS_MAX}"));
+        }
+        if let Some(metric) = &input.metric {
+            faults.text(&at("metric"), metric, METRIC_CHARS_MAX);
+            if let Err(error) = regex::RegexBuilder::new(metric).size_limit(1 << 20).build() {
+                faults.add(at("metric"), format!("is not a regular expression: {error}"));
+            }
+        }
+        if input.max_regression.is_some_and(|part| !part.is_finite() || part < 0.0) {
+            faults.add(at("max_regression"), "must be 0 or more");
+        }
+        checks.push(Check {
+            name,
+            command: input.command,
+            workdir: input.workdir,
+            required: input.required.unwrap_or(true),
+            timeout_seconds: input.timeout_seconds,
+            network: input.network.unwrap_or(false),
+            kind: input.kind.unwrap_or_default(),
+            metric: input.metric,
+            max_regression: input.max_regression,
+            source: CheckSource::Task,
+        });
+    }
+    checks
+}
+
+/// Each limit within 1 and [`Limits::MAX`]; refinements and money may be 0.
+pub(super) fn limits(patch: &LimitsPatch, faults: &mut Faults) {
+    let max = Limits::MAX;
+    let mut whole = |name: &str, value: Option<u64>, least: u64, most: u64| {
+        if value.is_some_and(|value| !(least..=most).contains(&value)) {
+            faults.add(format!("/limits/{name}"), format!("must be from {least} to {most}"));
+        }
+    };
+    whole("turns", patch.turns.map(u64::from), 1, max.turns.into());
+    whole("wall_seconds", patch.wall_seconds.map(u64::from), 1, max.wall_seconds.into());
+    whole("validation_seconds", patch.validation_seconds.map(u64::from), 1, max.validation_seconds.into());
+    whole("tokens", patch.tokens, 1, max.tokens);
+    whole("refinements", patch.refinements.map(u64::from), 0, max.refinements.into());
+    let most = max.cost_usd.unwrap_or(f64::MAX);
+    if patch.cost_usd.is_some_and(|cost| !(cost > 0.0 && cost <= most)) {
+        faults.add("/limits/cost_usd", format!("must be more than 0 and at most {most}"));
+    }
+}
+
+/// A policy for a workspace's network; what is wrong is said below `pointer`.
+pub(super) fn network(pointer: &str, input: &NetworkInput, faults: &mut Faults) -> NetworkPolicy {
+    let hosts = format!("{pointer}/hosts");
+    if input.mode != NetworkMode::Allowlist && !input.hosts.is_empty() {
+        faults.add(&hosts, "only the mode allowlist has hosts");
+    }
+    NetworkPolicy { mode: input.mode, hosts: host_patterns(&hosts, &input.hosts, faults) }
+}
+
+/// Host names, perhaps with `*.` before them, in lower case.
+pub(super) fn host_patterns(pointer: &str, hosts: &[String], faults: &mut Faults) -> Vec<String> {
+    faults.count(pointer, hosts.len(), HOSTS_MAX);
+    for (index, host) in hosts.iter().enumerate() {
+        if !is_host_pattern(host) {
+            faults.add(format!("{pointer}/{index}"), "must be a host name such as pypi.org or *.debian.org");
+        }
+    }
+    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
+}
+
+/// A DNS name (RFC 1123), perhaps with `*.` before it; no addresses, ports or paths.
+fn is_host_pattern(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let label = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    name.len() <= 253
+        && name.split('.').all(label)
+        && name.rsplit('.').next().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()))
+}
