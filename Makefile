@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test ci format-check lint openapi openapi-check bench doctor test-llama
+.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-llama
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -13,17 +13,21 @@ help: ## Show this list
 setup: ## Install what is missing (PostgreSQL, bubblewrap, git, python3, a C compiler)
 	@scripts/setup.sh
 
-build: setup ## Build the release programs: target/release/{journeyman,execd}
+setup-tests: ## The same for the tests, which also need Docker's engine
+	@scripts/setup.sh --tests
+
+build: setup ## Build the release programs: target/release/{journeyman,execd,execd-static}
 	$(CARGO) build --release --workspace --bins
+	scripts/static-execd.sh release
 
 demo: setup ## Play the main job from a request to a verified patch
 	demo/run.sh
 
-test: setup ## Run every test, on real components
+test: setup-tests ## Run every test, on real components
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace
 
-ci: setup format-check lint openapi-check test ## What continuous integration runs
+ci: setup-tests format-check lint openapi-check test ## What continuous integration runs
 
 format-check:
 	$(CARGO) fmt --all --check
@@ -39,8 +43,9 @@ openapi-check:
 	$(CARGO) run --quiet --bin journeyman -- openapi | diff -u openapi.yaml - \
 		|| { echo "openapi.yaml is not what the code says: run \`make openapi\`" >&2; exit 1; }
 
-bench: setup ## Measure, each figure against a floor of the same run (docs/BENCHMARKS.md)
+bench: setup-tests ## Measure, each figure against a floor of the same run (docs/BENCHMARKS.md)
 	$(CARGO) build --release --workspace --bins
+	scripts/static-execd.sh release
 	$(CARGO) run --release --example bench -- --write
 
 doctor: setup ## Try everything that the main job needs on this machine

@@ -1,11 +1,23 @@
 #!/bin/sh
 # Installs what Journeyman's build, tests and demo need from Debian's packages, and says what it
 # does. Changes nothing where nothing is missing. Needs root or sudo only to install.
-# Usage: setup.sh [--check]     --check: only says what is missing, exit 1 if anything is
+# Usage: setup.sh [--check] [--tests]
+#     --check: only says what is missing, exit 1 if anything is
+#     --tests: also what the tests of containers need, Docker's engine and a static busybox
 set -eu
 
 oldest_postgres=15
 oldest_rust=1.91
+
+check=
+tests=
+for argument; do
+    case $argument in
+        --check) check=yes ;;
+        --tests) tests=yes ;;
+        *) echo "usage: $0 [--check] [--tests]" >&2; exit 2 ;;
+    esac
+done
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -31,6 +43,12 @@ command -v cc >/dev/null || need gcc
 [ -e /usr/include/stdio.h ] || need libc6-dev
 command -v make >/dev/null || need make
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates
+if [ -n "$tests" ]; then
+    # The engine, not a client alone: tests start one of their own.
+    [ -x /usr/sbin/dockerd ] || [ -x /usr/bin/dockerd ] || [ -x /usr/local/bin/dockerd ] || need docker.io
+    [ -x /usr/sbin/iptables ] || need iptables
+    [ -x /bin/busybox ] || need busybox-static
+fi
 postgres=
 [ "$(postgres_major)" -ge "$oldest_postgres" ] || postgres=wanted
 
@@ -49,7 +67,7 @@ if [ -z "$missing$postgres" ]; then
     exit 0
 fi
 what="$missing${postgres:+ postgresql ($oldest_postgres or newer)}"
-if [ "${1:-}" = --check ]; then
+if [ -n "$check" ]; then
     fail "missing:$what"
 fi
 command -v apt-get >/dev/null || fail "missing:$what. This is no Debian: install them with this system's own packages"

@@ -5,7 +5,7 @@ use crate::{
     auth::JwtSettings,
     clock,
     config::{
-        Settings,
+        self, Settings,
         settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend},
     },
     llm, mcp,
@@ -15,7 +15,7 @@ use crate::{
     secrets::{Keyring, Redactor},
     store::{self, Store},
     workspace::{
-        SandboxLimits, SandboxSettings, Sandboxes,
+        self, BackendSettings, SandboxLimits, SandboxSettings, Sandboxes,
         repository::{Repositories, RepositorySettings},
     },
 };
@@ -133,18 +133,36 @@ fn outgoing(settings: &Settings) -> Outgoing {
 }
 
 pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::Result<Sandboxes> {
-    if settings.workspace.backend != WorkspaceBackend::Bubblewrap {
-        bail!("this build has the workspace backend bubblewrap alone: set JOURNEYMAN_WORKSPACE=bubblewrap");
-    }
+    let backend = match &settings.workspace.backend {
+        WorkspaceBackend::Bubblewrap => BackendSettings::Bubblewrap,
+        WorkspaceBackend::Docker => BackendSettings::Docker(docker(&settings.workspace.docker)?),
+        WorkspaceBackend::Kubernetes => {
+            bail!("this build has no workspace backend kubernetes: set JOURNEYMAN_WORKSPACE to bubblewrap or docker")
+        }
+    };
     let sandboxes = Sandboxes::new(SandboxSettings {
         data_dir: data_dir.to_owned(),
         execd: execd(settings)?,
         toolchains: settings.workspace.toolchains.clone(),
         uid_base: settings.workspace.uid_base,
         cgroups: true,
+        backend,
     })
     .await?;
     Ok(sandboxes)
+}
+
+fn docker(settings: &config::settings::DockerSettings) -> anyhow::Result<workspace::DockerSettings> {
+    let Some(image) = &settings.image else {
+        bail!(
+            "containers need an image: set JOURNEYMAN_DOCKER_IMAGE to one that has what the code of your users needs"
+        );
+    };
+    let mut docker = workspace::DockerSettings::new(settings.host.clone(), image);
+    docker.cert_dir.clone_from(&settings.cert_dir);
+    docker.runtime.clone_from(&settings.runtime);
+    docker.pull = settings.pull;
+    Ok(docker)
 }
 
 /// The execd beside this executable, or where the settings say.

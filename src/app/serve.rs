@@ -159,6 +159,10 @@ impl Start<'_> {
         let mut sandboxes = None;
         if role != Role::Api {
             let own = build::sandboxes(settings, &settings.data_dir).await?;
+            let left = own.reap().await?;
+            if left > 0 {
+                tracing::info!(left, "ended what an earlier process left running");
+            }
             start_worker(settings, &parts, &hub, &queue, shutdown, own.clone(), self.failpoint)?;
             sandboxes = Some(own);
         }

@@ -5,15 +5,16 @@ use super::{
     models::Models,
     parse, rules,
     settings::{
-        AuthSettings, DatabaseSettings, HttpSettings, JwtKey, JwtSettings, LogSettings, NetworkSettings,
-        RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings, WorkspaceBackend,
-        WorkspaceSettings,
+        AuthSettings, DatabaseSettings, DockerSettings, HttpSettings, JwtKey, JwtSettings, LogSettings,
+        NetworkSettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
+        WorkspaceBackend, WorkspaceSettings,
     },
     source::{Source, text},
 };
 use crate::{
     secrets::{Redactor, Secret},
     telemetry::LogFormat,
+    workspace::{EngineAddress, Pull},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use percent_encoding::percent_decode_str;
@@ -30,6 +31,7 @@ pub const CLIENT_VARIABLES: [&str; 3] = ["JOURNEYMAN_CONFIG", "JOURNEYMAN_URL", 
 /// The database's notices are of no use to an operator.
 const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
 
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -185,6 +187,7 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
     })?;
     Ok(WorkspaceSettings {
         backend: backend.unwrap_or(WorkspaceBackend::Bubblewrap),
+        docker: docker(source)?,
         execd: source.parsed("execd", parse::absolute_path)?,
         toolchains: source.list("toolchains", ':', parse::absolute_path)?,
         uid_base: source.parsed("sandbox_uid_base", parse::number(1_000, 4_000_000_000))?.unwrap_or(200_000) as u32,
@@ -196,6 +199,34 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
         },
         repository_limit_bytes: source.parsed("repository_limit_mib", parse::number(1, 16 << 20))?.unwrap_or(2_048)
             * MIB,
+    })
+}
+
+fn docker(source: &Source<'_>) -> Result<DockerSettings, ConfigError> {
+    let host = match source.own("docker_host")? {
+        Some(given) => Some(given),
+        None => source.variable("DOCKER_HOST")?,
+    };
+    let host = host.map(|given| text(given, str::parse::<EngineAddress>)).transpose()?;
+    let word = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+        if text.bytes().all(plain) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("\"{text}\" holds more than a name may"))
+        }
+    };
+    let pull = source.parsed("docker_pull", |text| match text {
+        "missing" => Ok(Pull::Missing),
+        "never" => Ok(Pull::Never),
+        _ => Err(format!("\"{text}\" must be missing or never")),
+    })?;
+    Ok(DockerSettings {
+        host: host.unwrap_or_else(|| EngineAddress::Unix(PathBuf::from(DOCKER_SOCKET))),
+        cert_dir: source.parsed("docker_cert_dir", parse::absolute_path)?,
+        image: source.parsed("docker_image", word)?,
+        runtime: source.parsed("docker_runtime", word)?,
+        pull: pull.unwrap_or(Pull::Missing),
     })
 }
 

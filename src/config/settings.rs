@@ -1,7 +1,13 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
 use super::models::Models;
-use crate::{domain::rule::CommandRule, mcp, secrets::Secret, telemetry::LogFormat};
+use crate::{
+    domain::rule::CommandRule,
+    mcp,
+    secrets::Secret,
+    telemetry::LogFormat,
+    workspace::{EngineAddress, Pull},
+};
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use url::Url;
@@ -109,6 +115,7 @@ pub enum WorkspaceBackend {
 #[derive(Clone, Debug)]
 pub struct WorkspaceSettings {
     pub backend: WorkspaceBackend,
+    pub docker: DockerSettings,
     /// Absent: beside this executable.
     pub execd: Option<PathBuf>,
     /// Directories of toolchains that every workspace sees, read-only.
@@ -118,6 +125,20 @@ pub struct WorkspaceSettings {
     pub limits: SandboxLimitSettings,
     /// Repositories larger than this are refused.
     pub repository_limit_bytes: u64,
+}
+
+/// How the container engine is reached, and what from.
+#[derive(Clone, Debug)]
+pub struct DockerSettings {
+    /// `JOURNEYMAN_DOCKER_HOST`, else `DOCKER_HOST`, else the usual socket.
+    pub host: EngineAddress,
+    /// Where `ca.pem`, `cert.pem` and `key.pem` are, for TCP.
+    pub cert_dir: Option<PathBuf>,
+    /// Of workspaces that name none.
+    pub image: Option<String>,
+    /// Absent: the engine's default.
+    pub runtime: Option<String>,
+    pub pull: Pull,
 }
 
 /// What one task's sandbox may use.

@@ -2,8 +2,9 @@
 //! bytes to the execd inside and something that can be ended; all else is the same.
 
 use super::{
-    Capabilities, OpenSandbox, WorkspaceError,
+    Capabilities, OpenSandbox, Workspace, WorkspaceError,
     bubblewrap::{self, Bubblewrap, Outer},
+    docker::{self, Container, Docker},
 };
 use execd::message::Configure;
 use std::sync::Arc;
@@ -39,24 +40,46 @@ pub(super) struct Started {
 #[derive(Debug)]
 pub(super) enum Body {
     Process(Outer),
+    Container(Container),
 }
 
 #[derive(Debug)]
 pub(super) enum Backend {
     Bubblewrap(Bubblewrap),
+    Docker {
+        docker: Docker,
+        /// For what runs in a sandbox and is no task's, where this machine has it.
+        bubblewrap: Option<Bubblewrap>,
+    },
 }
 
 impl Backend {
     pub(super) fn capabilities(&self) -> Capabilities {
         match self {
             Self::Bubblewrap(bubblewrap) => bubblewrap.capabilities(),
+            Self::Docker { docker, .. } => docker.capabilities(),
         }
     }
 
-    /// Programs that every sandbox has.
-    pub(super) async fn programs(&self) -> Arc<[String]> {
+    /// Programs that every sandbox has, or each of an image; absent: they are not known yet.
+    pub(super) async fn programs(&self, image: Option<&str>) -> Option<Arc<[String]>> {
         match self {
-            Self::Bubblewrap(bubblewrap) => bubblewrap.programs().await,
+            Self::Bubblewrap(bubblewrap) => Some(bubblewrap.programs().await),
+            Self::Docker { docker, .. } => docker.seen(image).map(|examined| Arc::clone(&examined.programs)),
+        }
+    }
+
+    /// Looks whether a workspace that was opened to be tried is fit. Its working copy holds the file
+    /// `mark` with that content.
+    pub(super) async fn examine(
+        &self,
+        workspace: &Workspace,
+        image: Option<&str>,
+        mark: &str,
+    ) -> Result<(), WorkspaceError> {
+        match self {
+            Self::Bubblewrap(_) => Ok(()),
+            Self::Docker { docker, .. } => docker.examine(workspace, image, mark).await,
         }
     }
 
@@ -71,13 +94,15 @@ impl Backend {
                 let configure = bubblewrap.configure(&open);
                 Ok((bubblewrap.start(open, owner).await?, configure))
             }
+            Self::Docker { docker, .. } => docker.start(open, owner).await,
         }
     }
 
     /// The bubblewrap of this machine, for what runs in a sandbox and is no task's.
-    pub(super) fn bubblewrap(&self) -> &Bubblewrap {
+    pub(super) fn bubblewrap(&self) -> Option<&Bubblewrap> {
         match self {
-            Self::Bubblewrap(bubblewrap) => bubblewrap,
+            Self::Bubblewrap(bubblewrap) => Some(bubblewrap),
+            Self::Docker { bubblewrap, .. } => bubblewrap.as_ref(),
         }
     }
 
@@ -85,6 +110,13 @@ impl Backend {
     pub(super) async fn sweep(&self) -> Result<u32, WorkspaceError> {
         match self {
             Self::Bubblewrap(bubblewrap) => bubblewrap.sweep().await,
+            Self::Docker { docker, bubblewrap } => {
+                let processes = match bubblewrap {
+                    Some(bubblewrap) => bubblewrap.sweep().await?,
+                    None => 0,
+                };
+                Ok(processes + docker.sweep().await?)
+            }
         }
     }
 
@@ -98,15 +130,30 @@ impl Backend {
         let said = String::from_utf8_lossy(&said);
         match self {
             Self::Bubblewrap(_) => bubblewrap::explain(said.trim(), why),
+            Self::Docker { .. } => docker::explain(said.trim(), why),
         }
     }
 }
 
 impl Body {
+    /// Whether a lost stream can be made again while it lives.
+    pub(super) fn outlives_its_pipe(&self) -> bool {
+        matches!(self, Self::Container(_))
+    }
+
+    /// A new stream to the same execd; why there will be none any more.
+    pub(super) async fn reconnect(&self) -> Result<Pipe, String> {
+        match self {
+            Self::Process(_) => Err("its first process ended".to_owned()),
+            Self::Container(container) => container.reconnect().await,
+        }
+    }
+
     /// Ends what is left of it.
     pub(super) async fn bury(self) {
         match self {
             Self::Process(outer) => outer.bury().await,
+            Self::Container(container) => container.bury().await,
         }
     }
 }
@@ -114,6 +161,12 @@ impl Body {
 impl From<Outer> for Body {
     fn from(outer: Outer) -> Self {
         Self::Process(outer)
+    }
+}
+
+impl From<Container> for Body {
+    fn from(container: Container) -> Self {
+        Self::Container(container)
     }
 }
 

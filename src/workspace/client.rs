@@ -221,6 +221,11 @@ impl Workspace {
         RelayedStream::accept(&self.handle.link).await
     }
 
+    /// Whether it can be called. Where the connection to it is being made again, that is waited for.
+    pub async fn lives(&self) -> bool {
+        self.handle.link.lives().await
+    }
+
     /// Ends the sandbox; no process of it is left when this returns, within a second.
     pub async fn close(&self) {
         self.handle.link.shut_down();

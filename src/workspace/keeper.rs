@@ -6,7 +6,7 @@ use super::{
     link::Link,
 };
 use execd::frame::{Decoder, FrameError};
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -20,6 +20,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const SILENT_HEARTBEATS_MAX: u32 = 4;
 /// How long a sandbox that was told to end may take before it is killed.
 const END_PATIENCE: Duration = Duration::from_millis(400);
+/// How often one workspace is connected to again.
+const RECONNECTS_MAX: usize = 16;
 const READ_BYTES: usize = 16 * 1024;
 /// Buffers above this are given back when they are empty.
 const IDLE_BUFFER_BYTES: usize = 64 * 1024;
@@ -32,17 +34,20 @@ pub(super) struct Kept {
     pub(super) ended: watch::Sender<bool>,
 }
 
+/// How a stream came to its end.
+enum Ended {
+    Closed,
+    /// It broke off; execd may live on.
+    Lost(String),
+    /// execd said what the protocol does not allow.
+    Broken(FrameError),
+}
+
 /// Runs until the sandbox has ended and is cleaned up.
 pub(super) async fn keep(kept: Kept, link: Arc<Link>) {
-    let Kept { mut pipe, body, ended } = kept;
-    let why = match carry(&mut pipe, &link).await {
-        Ok(()) if link.is_shutting_down() => "it was closed".to_owned(),
-        Ok(()) => "its first process ended".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    // Its stdin closes first: execd, if it is alive and listens, ends of that alone.
+    let Kept { pipe, body, ended } = kept;
+    let why = carry_on(pipe, &body, &link).await;
     link.end(&why);
-    drop(pipe);
     if !link.is_shutting_down() {
         tracing::warn!(workspace.why = %why, "workspace ended unasked");
     }
@@ -50,8 +55,34 @@ pub(super) async fn keep(kept: Kept, link: Arc<Link>) {
     let _ = ended.send(true);
 }
 
+/// Carries bytes over one stream after the other; why there is no more.
+async fn carry_on(mut pipe: Pipe, body: &Body, link: &Link) -> String {
+    for _ in 0..RECONNECTS_MAX {
+        let why = match carry(&mut pipe, link).await {
+            _ if link.is_shutting_down() => return "it was closed".to_owned(),
+            Ended::Closed => return "it was closed".to_owned(),
+            Ended::Broken(error) => return error.to_string(),
+            Ended::Lost(why) if !body.outlives_its_pipe() => return why,
+            Ended::Lost(why) => why,
+        };
+        // It closes first: where execd lives and listens, it kills what was in flight of that alone.
+        drop(pipe);
+        link.interrupt(&format!("the connection to it was lost: {why}"));
+        pipe = tokio::select! {
+            reconnected = body.reconnect() => match reconnected {
+                Ok(pipe) => pipe,
+                Err(why) => return why,
+            },
+            () = link.shutting_down() => return "it was closed".to_owned(),
+        };
+        link.reconnected();
+        tracing::info!(workspace.why = %why, "the connection to a workspace was lost and made again");
+    }
+    "the connection to it was lost too often".to_owned()
+}
+
 /// Moves bytes both ways until the other end hangs up or breaks the protocol.
-async fn carry(pipe: &mut Pipe, link: &Link) -> io::Result<()> {
+async fn carry(pipe: &mut Pipe, link: &Link) -> Ended {
     let mut decoder = Decoder::default();
     let mut incoming = vec![0; READ_BYTES];
     let mut outgoing = Vec::new();
@@ -74,25 +105,32 @@ async fn carry(pipe: &mut Pipe, link: &Link) -> io::Result<()> {
         }
         tokio::select! {
             count = pipe.reader.read(&mut incoming) => {
-                let count = count?;
-                if count == 0 {
-                    return Ok(());
+                match count {
+                    Ok(0) => return Ended::Lost("its first process ended".to_owned()),
+                    Ok(count) => {
+                        silent_heartbeats = 0;
+                        if let Err(error) = hear(&mut decoder, &incoming[..count], link) {
+                            return Ended::Broken(error);
+                        }
+                    }
+                    Err(error) => return Ended::Lost(error.to_string()),
                 }
-                silent_heartbeats = 0;
-                hear(&mut decoder, &incoming[..count], link).map_err(io::Error::other)?;
             }
-            count = pipe.writer.write(&outgoing[written..]), if written < outgoing.len() => written += count?,
+            count = pipe.writer.write(&outgoing[written..]), if written < outgoing.len() => match count {
+                Ok(count) => written += count,
+                Err(error) => return Ended::Lost(error.to_string()),
+            },
             () = link.work.notified() => {}
             _ = heartbeat.tick() => {
                 if silent_heartbeats > SILENT_HEARTBEATS_MAX {
-                    return Err(io::Error::other("it gave no sign of life for a minute"));
+                    return Ended::Lost("it gave no sign of life for a minute".to_owned());
                 }
                 silent_heartbeats += 1;
                 if silent_heartbeats > 1 {
                     link.ping();
                 }
             }
-            () = until(ended_at) => return Ok(()),
+            () = until(ended_at) => return Ended::Closed,
         }
     }
 }

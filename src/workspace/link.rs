@@ -15,7 +15,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Answers that may wait to be written; execd reads at once unless it is hostile.
 const CONTROL_BYTES_MAX: usize = 256 << 10;
@@ -72,6 +72,15 @@ pub(super) struct State {
     pub(super) gone: Option<String>,
 }
 
+/// Whether calls can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Connected,
+    /// Calls wait until there is a stream again.
+    Lost,
+    Gone,
+}
+
 /// Shared by callers and the task that owns the pipes.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -80,12 +89,14 @@ pub(super) struct Link {
     pub(super) work: Notify,
     /// Something happened to a relayed connection.
     pub(super) relay_work: Notify,
+    standing: watch::Sender<Standing>,
 }
 
 impl Link {
     pub(super) fn new() -> Self {
         let state = State { control: frame::hello(), ..State::default() };
-        Self { state: Mutex::new(state), work: Notify::new(), relay_work: Notify::new() }
+        let (standing, _) = watch::channel(Standing::Connected);
+        Self { state: Mutex::new(state), work: Notify::new(), relay_work: Notify::new(), standing }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -164,17 +175,58 @@ impl Link {
         self.work.notify_one();
     }
 
+    /// Completes once the link is to end.
+    pub(super) async fn shutting_down(&self) {
+        while !self.is_shutting_down() {
+            self.work.notified().await;
+        }
+    }
+
+    /// The stream is lost: every call in flight is `Gone`, later ones wait for the next stream.
+    pub(super) fn interrupt(&self, why: &str) {
+        let mut state = self.state();
+        if state.gone.is_some() {
+            return;
+        }
+        state.greeted = false;
+        state.control = frame::hello();
+        self.standing.send_replace(Standing::Lost);
+        self.fail_calls(state, why.to_owned());
+    }
+
+    /// There is a stream again.
+    pub(super) fn reconnected(&self) {
+        self.standing.send_if_modified(|standing| {
+            let was_lost = *standing == Standing::Lost;
+            if was_lost {
+                *standing = Standing::Connected;
+            }
+            was_lost
+        });
+    }
+
+    /// Whether calls can be made, once that is known.
+    pub(super) async fn lives(&self) -> bool {
+        let mut standing = self.standing.subscribe();
+        let settled = standing.wait_for(|standing| *standing != Standing::Lost).await;
+        settled.is_ok_and(|standing| *standing == Standing::Connected)
+    }
+
     /// Ends the link: every call in flight and every later one is `Gone`.
     pub(super) fn end(&self, why: &str) {
         let mut state = self.state();
-        if state.gone.is_none() {
-            state.gone = Some(why.to_owned());
-        }
+        let why = state.gone.get_or_insert_with(|| why.to_owned()).clone();
+        state.control.clear();
+        self.standing.send_replace(Standing::Gone);
+        self.fail_calls(state, why);
+    }
+
+    fn fail_calls(&self, mut state: MutexGuard<'_, State>, why: String) {
         let calls = std::mem::take(&mut state.calls);
         state.relayed.clear();
-        state.control.clear();
-        let gone = WorkspaceError::Gone { why: state.gone.clone().unwrap_or_default() };
+        state.accepted.clear();
         drop(state);
+        let gone = WorkspaceError::Gone { why };
         for call in calls.into_values() {
             if let Some(answer) = call.answer {
                 let _ = answer.send(Err(gone.clone()));

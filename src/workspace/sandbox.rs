@@ -6,6 +6,7 @@ use super::{
     bubblewrap::{Bubblewrap, Launched},
     calls::WORKSPACE,
     directories::Directories,
+    docker::{Docker, DockerSettings},
     keeper::{Kept, keep},
     limits::SandboxLimits,
     link::Link,
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 /// How long a sandbox may take to start on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +37,14 @@ pub struct SandboxSettings {
     pub uid_base: u32,
     /// Use cgroups where they can be had.
     pub cgroups: bool,
+    pub backend: BackendSettings,
+}
+
+/// What makes the sandboxes.
+#[derive(Clone, Debug)]
+pub enum BackendSettings {
+    Bubblewrap,
+    Docker(DockerSettings),
 }
 
 /// What a sandbox is opened with.
@@ -94,6 +103,8 @@ struct Inner {
     backend: Backend,
     directories: Directories,
     roll: Roll,
+    /// Held while an image is tried.
+    trying: Mutex<()>,
 }
 
 impl Sandboxes {
@@ -120,18 +131,30 @@ impl Sandboxes {
         let own_uids = rustix::process::geteuid().is_root();
         let roll = Roll::default();
         let directories = Directories::new(&settings.data_dir, own_uids.then_some(settings.uid_base))?;
-        let backend = Backend::Bubblewrap(Bubblewrap::find(settings, &instance, own_uids, roll.clone())?);
-        let inner = Inner { backend, directories, roll };
+        let bubblewrap = Bubblewrap::find(settings.clone(), &instance, own_uids, roll.clone());
+        let backend = match &settings.backend {
+            BackendSettings::Bubblewrap => Backend::Bubblewrap(bubblewrap?),
+            BackendSettings::Docker(docker) => {
+                let docker = Docker::new(settings.clone(), docker.clone(), &instance, roll.clone())?;
+                let bubblewrap = bubblewrap.inspect_err(|error| {
+                    tracing::warn!(error = %error, "there will be no symbols and no syntax checks");
+                });
+                Backend::Docker { docker, bubblewrap: bubblewrap.ok() }
+            }
+        };
+        let inner = Inner { backend, directories, roll, trying: Mutex::default() };
         let sandboxes = Self { inner: Arc::new(inner) };
-        sandboxes.try_one().await?;
+        sandboxes.try_one(None).await?;
         Ok(sandboxes)
     }
 
-    /// Starts a sandbox over an empty directory and ends it.
-    async fn try_one(&self) -> Result<(), WorkspaceError> {
+    /// Starts a sandbox over an almost empty directory, looks around in it and ends it.
+    async fn try_one(&self, image: Option<&str>) -> Result<(), WorkspaceError> {
         let task = crate::clock::new_id();
         let copy = self.directory(task).clean_copy("try");
         self.inner.directories.prepare(task, &copy)?;
+        let mark = format!("{task}");
+        std::fs::write(copy.join("mark"), &mark).map_err(setup)?;
         let workspace = self
             .open(OpenSandbox {
                 task,
@@ -139,16 +162,21 @@ impl Sandboxes {
                 mirrors: Vec::new(),
                 limits: SandboxLimits::default(),
                 env: Vec::new(),
-                image: None,
+                image: image.map(str::to_owned),
                 tracked: Arc::from([]),
                 low_priority: false,
             })
             .await;
-        if let Ok(workspace) = &workspace {
-            workspace.close().await;
-        }
+        let tried = match workspace {
+            Ok(workspace) => {
+                let examined = self.inner.backend.examine(&workspace, image, &mark).await;
+                workspace.close().await;
+                examined
+            }
+            Err(error) => Err(error),
+        };
         self.remove(task).await?;
-        workspace.map(|_| ())
+        tried
     }
 
     pub fn capabilities(&self) -> Capabilities {
@@ -158,7 +186,29 @@ impl Sandboxes {
     /// Programs and Python modules that every sandbox has, and versions of some as `name@version`,
     /// sorted. Looked up once: what is installed later is not known before the next start.
     pub async fn programs(&self) -> Arc<[String]> {
-        self.inner.backend.programs().await
+        self.programs_of(None).await
+    }
+
+    /// The same of the sandboxes that are made from an image. The first to ask waits until one was
+    /// tried; empty where that failed.
+    pub async fn programs_of(&self, image: Option<&str>) -> Arc<[String]> {
+        if let Some(programs) = self.inner.backend.programs(image).await {
+            return programs;
+        }
+        let _one_at_a_time = self.inner.trying.lock().await;
+        if let Some(programs) = self.inner.backend.programs(image).await {
+            return programs;
+        }
+        if let Err(error) = self.try_one(image).await {
+            tracing::warn!(error = %error, image, "what an image holds could not be looked at");
+        }
+        self.inner.backend.programs(image).await.unwrap_or_default()
+    }
+
+    /// Ends what an earlier server of this data directory left running. For the start, by whoever holds the
+    /// directory.
+    pub async fn reap(&self) -> Result<u32, WorkspaceError> {
+        self.inner.backend.sweep().await
     }
 
     /// Where a task's files are. Nothing is made.
@@ -203,7 +253,10 @@ impl Sandboxes {
 
     /// Starts a sandbox for one program; it belongs to no task.
     pub(super) async fn start_throwaway(&self, throwaway: Throwaway) -> Result<Launched, WorkspaceError> {
-        let bubblewrap = self.inner.backend.bubblewrap();
+        let bubblewrap = self.inner.backend.bubblewrap().ok_or_else(|| WorkspaceError::Setup {
+            what: "bubblewrap does not run on this machine".to_owned(),
+            mend: "install it (Debian: apt-get install bubblewrap), or do without symbols and syntax checks".to_owned(),
+        })?;
         bubblewrap.throwaway(throwaway, self.inner.directories.spare()).await
     }
 

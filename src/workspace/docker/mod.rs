@@ -1,0 +1,18 @@
+//! Sandboxes by a container engine that speaks Docker's API (Docker, Podman): a container each, execd
+//! its first process, reached by an `execd connect` that the engine attaches the server to.
+//!
+//! The engine is trusted; what is in the containers is not. Nothing is left to an image: not who
+//! runs, not what runs first, not its volumes. Start with [`open`]; what a container may do is in
+//! [`container`].
+
+mod container;
+mod engine;
+mod examine;
+mod execd;
+mod image;
+mod open;
+mod settings;
+
+pub(super) use execd::find_static;
+pub(super) use open::{Container, Docker, explain};
+pub use settings::{DockerSettings, EngineAddress, Pull};
