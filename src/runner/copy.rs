@@ -56,6 +56,11 @@ impl Copy {
     /// Starts to open the workspace, unless it is open or opening: the base as the session knows
     /// it, the tree of its newest checkpoint.
     pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Halt> {
+        if let Some(workspace) = &self.workspace
+            && !workspace.lives().await
+        {
+            self.close().await;
+        }
         if self.workspace.is_some() || self.opening.is_some() {
             return Ok(());
         }

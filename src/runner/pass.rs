@@ -8,7 +8,7 @@ use crate::{
         check::{Check, CheckRun},
         event::TreeDelta,
     },
-    workspace::{Workspace, checkpoint::TreeState},
+    workspace::{Workspace, WorkspaceError, checkpoint::TreeState},
 };
 use std::time::Duration;
 
@@ -115,8 +115,18 @@ impl Pass {
     /// Redacted.
     async fn command(&mut self, check: &Check, left: Duration) -> Result<(CheckRun, Vec<u8>), Halt> {
         let workspace = self.workspace().await?;
-        let checks::Ran { mut run, output } =
-            checks::run(&workspace, check, left, &self.clean.base.tracked(), None).await?;
+        let tracked = self.clean.base.tracked();
+        let ran = match checks::run(&workspace, check, left, &tracked, None).await {
+            // Nothing was decided yet: on a copy that is laid out anew it runs as it would have.
+            Err(WorkspaceError::Gone { why }) => {
+                tracing::warn!(task.id = %self.clean.task, "the workspace died under a check: {why}");
+                self.close().await;
+                let workspace = self.workspace().await?;
+                checks::run(&workspace, check, left, &tracked, None).await?
+            }
+            other => other?,
+        };
+        let checks::Ran { mut run, output } = ran;
         let redactor = &self.clean.deps.redactor;
         run.log = redactor.redact_known(&run.log).into_owned();
         Ok((run, redactor.redact_known_bytes(&output).into_owned()))

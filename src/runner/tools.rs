@@ -73,8 +73,9 @@ impl Driver {
                 Some(Ok(answer)) => self.record_answer(&call, answer).await?,
                 Some(Err(error)) => {
                     tracing::warn!(task.id = %self.claimed.task, error = %error, "the workspace died under a call");
-                    self.copy.close().await;
-                    self.answer(&call, ToolOutcome::Interrupted, format!("interrupted: {error}; outcome unknown. The workspace is started again. Look at the state of the files before you repeat the call."));
+                    // One that lives on keeps what runs in its background.
+                    self.prepare_copy().await?;
+                    self.answer(&call, ToolOutcome::Interrupted, format!("interrupted: {error}; outcome unknown. The workspace is started again where it died. Look at the state of the files before you repeat the call."));
                 }
                 None => {
                     let text = prompt::crash_text(RecoveredAfter::Drain);
