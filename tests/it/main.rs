@@ -18,6 +18,7 @@ mod cli;
 mod compaction;
 mod config;
 mod crash;
+mod docker;
 mod domain;
 mod end_to_end;
 mod execd;

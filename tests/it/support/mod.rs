@@ -2,7 +2,9 @@
 
 pub(crate) mod calculator;
 pub(crate) mod database;
+pub(crate) mod engine;
 pub(crate) mod failpoint;
+pub(crate) mod images;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod replayed;

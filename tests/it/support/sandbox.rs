@@ -4,7 +4,10 @@ use bytes::Bytes;
 use journeyman::{
     clock,
     domain::TaskId,
-    workspace::{OpenSandbox, RunCommand, RunOutcome, RunResult, SandboxLimits, SandboxSettings, Sandboxes, Workspace},
+    workspace::{
+        BackendSettings, OpenSandbox, RunCommand, RunOutcome, RunResult, SandboxLimits, SandboxSettings, Sandboxes,
+        Workspace,
+    },
 };
 use std::{
     os::unix::fs::chown,
@@ -43,6 +46,20 @@ pub(crate) fn execd() -> &'static Path {
     })
 }
 
+/// The execd for containers, which needs no library.
+pub(crate) fn static_execd() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let profile = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/static-execd.sh");
+        let mut build = Command::new(script);
+        build.arg(profile.file_name().unwrap()).env("CARGO", env!("CARGO"));
+        build.env("CARGO_TARGET_DIR", profile.parent().unwrap());
+        assert!(build.status().unwrap().success(), "the static execd could not be built");
+        profile.join("execd-static")
+    })
+}
+
 /// Uids of its own for each, so that a test can tell its processes from those of others.
 pub(crate) fn settings(data_dir: &Path) -> SandboxSettings {
     static USED: AtomicU32 = AtomicU32::new(0);
@@ -52,6 +69,7 @@ pub(crate) fn settings(data_dir: &Path) -> SandboxSettings {
         toolchains: Vec::new(),
         uid_base: 1_000_000 + 100_000 * USED.fetch_add(1, Ordering::Relaxed),
         cgroups: true,
+        backend: BackendSettings::Bubblewrap,
     }
 }
 
@@ -65,6 +83,11 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) async fn new() -> Self {
+        Self::with(settings).await
+    }
+
+    /// Of workspaces as these settings, which are made for a data directory, have them.
+    pub(crate) async fn with(settings: impl FnOnce(&Path) -> SandboxSettings) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let sandboxes = Sandboxes::new(settings(data_dir.path())).await.unwrap();
         let task: TaskId = clock::new_id();

@@ -1,0 +1,4 @@
+//! Tests of workspaces in containers, by a real engine that they start themselves.
+
+mod containers;
+mod tasks;

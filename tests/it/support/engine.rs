@@ -1,0 +1,172 @@
+//! A container engine for tests: Docker's own, on a data directory and a socket of their own, with
+//! images made from files of this machine.
+//!
+//! A small watching process holds the other end of a pipe: however the tests end, it stops the
+//! engine and takes the directory away.
+
+use super::{images, sandbox};
+use bollard::{API_DEFAULT_VERSION, Docker, body_full, query_parameters::CreateImageOptions};
+use futures::TryStreamExt;
+use journeyman::workspace::{BackendSettings, DockerSettings, EngineAddress, SandboxSettings};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// A static busybox and a shell, nothing else.
+pub(crate) const BUSYBOX: &str = "journeyman-test/busybox:latest";
+/// git, Python, bash and what they need, from this machine.
+pub(crate) const HOST: &str = "journeyman-test/host:latest";
+/// No shell.
+pub(crate) const EMPTY: &str = "journeyman-test/empty:latest";
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Engine {
+    dir: PathBuf,
+    running: Option<Child>,
+}
+
+/// The one of this process.
+pub(crate) async fn shared() -> &'static Engine {
+    static ENGINE: OnceCell<Engine> = OnceCell::const_new();
+    ENGINE.get_or_init(Engine::new).await
+}
+
+impl Engine {
+    /// A fresh one with all images.
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("jm-engine-").tempdir().unwrap().keep();
+        let mut engine = Self { dir, running: None };
+        engine.start().await;
+        for (name, tar) in [(BUSYBOX, images::busybox()), (HOST, images::host()), (EMPTY, images::empty())] {
+            engine.import(name, &tar).await;
+        }
+        engine
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join("docker.sock")
+    }
+
+    pub(crate) fn client(&self) -> Docker {
+        Docker::connect_with_unix(self.socket().to_str().unwrap(), 60, API_DEFAULT_VERSION).unwrap()
+    }
+
+    pub(crate) async fn versioned_client(&self) -> Docker {
+        self.client().negotiate_version().await.unwrap()
+    }
+
+    /// Starts it on what it had before.
+    pub(crate) async fn start(&mut self) {
+        let dockerd = ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"].map(Path::new);
+        let dockerd = dockerd.into_iter().find(|path| path.exists());
+        let dockerd =
+            dockerd.expect("there is no dockerd: run scripts/setup.sh (Debian: apt-get install docker.io iptables)");
+        assert!(rustix::process::geteuid().is_root(), "the tests of containers start an engine, which takes root");
+        let script = "\"$1\" --host \"unix://$0/docker.sock\" --data-root \"$0/data\" --exec-root \"$0/exec\" \
+                --pidfile \"$0/pid\" --bridge none --iptables=false >>\"$0/log\" 2>&1 &
+            read -r line
+            kill $!
+            wait $!
+            [ \"$line\" = keep ] || rm -rf \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(&self.dir).arg(dockerd);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.running = Some(command.spawn().unwrap());
+        let begun = Instant::now();
+        while !self.answers().await {
+            let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < START_PATIENCE, "the engine does not start: {log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn answers(&self) -> bool {
+        self.socket().exists() && self.client().ping().await.is_ok()
+    }
+
+    /// Stops it; what it has stays.
+    pub(crate) async fn stop(&mut self) {
+        let mut child = self.running.take().unwrap();
+        child.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    }
+
+    async fn import(&self, name: &str, tar: &Path) {
+        let options = CreateImageOptions {
+            from_src: Some("-".to_owned()),
+            repo: Some(name.trim_end_matches(":latest").to_owned()),
+            tag: Some("latest".to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let body = body_full(std::fs::read(tar).unwrap().into());
+        let client = self.versioned_client().await;
+        client.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await.unwrap();
+    }
+
+    pub(crate) fn docker(&self, image: &str) -> DockerSettings {
+        DockerSettings::new(EngineAddress::Unix(self.socket()), image)
+    }
+
+    /// Of workspaces by this engine.
+    pub(crate) fn settings(&self, data_dir: &Path, image: &str) -> SandboxSettings {
+        SandboxSettings {
+            execd: sandbox::static_execd().to_owned(),
+            backend: BackendSettings::Docker(self.docker(image)),
+            ..sandbox::settings(data_dir)
+        }
+    }
+
+    /// What a service needs to be told.
+    pub(crate) fn variables(&self, image: &str) -> Vec<(String, String)> {
+        [
+            ("JOURNEYMAN_WORKSPACE", "docker"),
+            ("JOURNEYMAN_DOCKER_HOST", &format!("unix://{}", self.socket().display())),
+            ("JOURNEYMAN_DOCKER_IMAGE", image),
+            ("JOURNEYMAN_DOCKER_PULL", "never"),
+            ("JOURNEYMAN_EXECD", sandbox::static_execd().to_str().unwrap()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Names of the containers there are, running or not, of this task.
+    pub(crate) async fn containers(&self, task: &str) -> Vec<String> {
+        let filters = [("label".to_owned(), vec![format!("journeyman.task={task}")])].into();
+        let options = bollard::query_parameters::ListContainersOptions {
+            all: true,
+            filters: Some(filters),
+            ..Default::default()
+        };
+        let listed = self.versioned_client().await.list_containers(Some(options)).await.unwrap();
+        let names = listed.into_iter().flat_map(|one| one.names.unwrap_or_default());
+        names.map(|name| name.trim_start_matches('/').to_owned()).collect()
+    }
+
+    /// Deletes a container, whatever runs in it.
+    pub(crate) async fn delete(&self, name: &str) {
+        let options = bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() };
+        self.versioned_client().await.remove_container(name, Some(options)).await.unwrap();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A directory that everybody may pass, as data directories are.
+pub(crate) fn data_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    dir
+}
