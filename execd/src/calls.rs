@@ -116,6 +116,13 @@ impl Calls {
                 let _held = changes.read().unwrap_or_else(PoisonError::into_inner);
                 list::list(&root, path.as_deref(), depth, glob.as_deref(), limit, cancelled)
             }),
+            Request::LaidOut { mtime_seconds, before_ns } => {
+                let walker = Arc::clone(&self.walker);
+                self.thread(stream, move |_| {
+                    let mut walker = walker.lock().unwrap_or_else(PoisonError::into_inner);
+                    walker.laid_out(mtime_seconds, before_ns, &attached).map(|()| (Vec::new(), Answer::Noted))
+                });
+            }
             Request::Walk { since, tracked } => {
                 let walker = Arc::clone(&self.walker);
                 self.thread(stream, move |cancelled| {

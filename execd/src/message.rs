@@ -68,6 +68,13 @@ pub enum Request {
         since: u64,
         tracked: bool,
     },
+    /// The files that the server laid out before any workspace was opened over them, for the first walk: what still has
+    /// its inode, size and `mtime_seconds`, and a ctime before `before_ns`, need not be read. Attached: for each its mode
+    /// (octal), blob id, size, inode and path, with a space between, ended by NUL.
+    LaidOut {
+        mtime_seconds: i64,
+        before_ns: i64,
+    },
     /// Accept connections on the workspace's loopback and carry them; port 0 takes a free one.
     Listen {
         port: u16,
@@ -167,6 +174,7 @@ pub enum Answer {
     Listed {
         truncated: bool,
     },
+    Noted,
     /// Data: a [`WalkLine`] a line.
     Walked {
         generation: u64,

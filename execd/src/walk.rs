@@ -129,6 +129,23 @@ struct Known {
     seen: u64,
 }
 
+/// What the server wrote before anybody else could: for the first walk.
+#[derive(Debug, Default)]
+struct LaidOut {
+    mtime_ns: i128,
+    /// What has a later ctime was touched since.
+    before_ns: i128,
+    files: HashMap<String, LaidFile>,
+}
+
+#[derive(Debug)]
+struct LaidFile {
+    mode: u32,
+    oid: [u8; 20],
+    size: u64,
+    inode: u64,
+}
+
 /// What earlier walks know.
 #[derive(Debug)]
 pub(crate) struct Walker {
@@ -138,6 +155,7 @@ pub(crate) struct Walker {
     /// Gone since the walk of that number.
     deleted: BTreeMap<String, u64>,
     tracked: HashSet<String>,
+    laid_out: LaidOut,
     left_out: Vec<LeftOut>,
     /// The directory that was looked into last: its files are looked up from there, which spares
     /// the kernel the way to it.
@@ -152,6 +170,7 @@ impl Walker {
             files: HashMap::new(),
             deleted: BTreeMap::new(),
             tracked: HashSet::new(),
+            laid_out: LaidOut::default(),
             left_out: Vec::new(),
             looking: None,
         }
@@ -161,6 +180,18 @@ impl Walker {
     pub(crate) fn track(&mut self, paths: &[u8]) -> Result<(), Failure> {
         let text = std::str::from_utf8(paths).map_err(|_| refused("tracked paths are not UTF-8"))?;
         self.tracked = text.split_terminator('\0').filter(|path| is_plain(path)).map(str::to_owned).collect();
+        Ok(())
+    }
+
+    /// The call `laid_out`: what is as the server wrote it need not be read by the first walk.
+    pub(crate) fn laid_out(&mut self, mtime_seconds: i64, before_ns: i64, files: &[u8]) -> Result<(), Failure> {
+        let text = std::str::from_utf8(files).map_err(|_| refused("laid out paths are not UTF-8"))?;
+        let files = text.split_terminator('\0').map(laid_file).collect::<Option<_>>();
+        self.laid_out = LaidOut {
+            mtime_ns: i128::from(mtime_seconds) * 1_000_000_000,
+            before_ns: before_ns.into(),
+            files: files.ok_or_else(|| refused("a laid out file cannot be read"))?,
+        };
         Ok(())
     }
 
@@ -174,6 +205,8 @@ impl Walker {
         let walked = self.walk_visible(cancelled).and_then(|()| self.walk_tracked(cancelled));
         self.looking = None;
         walked?;
+        // From here on what the walks have seen themselves counts.
+        self.laid_out = LaidOut::default();
 
         let generation = self.generation;
         let gone: Vec<String> =
@@ -278,12 +311,16 @@ impl Walker {
             return Ok(());
         }
         let is_link = kind == FileType::Symlink;
-        let Ok((oid, size)) = hash(path, is_link) else {
+        let mode = if is_link { 0o120_000 } else { git_mode(stat.st_mode) };
+        let hashed = match self.laid_out.untouched(relative, mode, &signature) {
+            Some(known) => Ok(known),
+            None => hash(path, is_link),
+        };
+        let Ok((oid, size)) = hashed else {
             self.keep(relative);
             self.leave_out(path, LeftOutReason::Unreadable);
             return Ok(());
         };
-        let mode = if is_link { 0o120_000 } else { git_mode(stat.st_mode) };
         let before = self.files.get(relative);
         let changed = match before {
             Some(known) if known.oid == oid && known.mode == mode => known.changed,
@@ -341,6 +378,38 @@ impl Walker {
         let left_out = self.left_out.iter().cloned().map(WalkLine::LeftOut);
         crate::list::lines(changed.chain(deleted).chain(left_out))
     }
+}
+
+impl LaidOut {
+    /// The blob id and size of a file that is as it was laid out. Whoever writes to it or sets its times gives it a
+    /// new ctime; whoever moves another one here, with the directory that it is in, brings another inode.
+    fn untouched(&self, path: &str, mode: u32, signature: &Signature) -> Option<([u8; 20], u64)> {
+        let file = self.files.get(path)?;
+        let same = file.mode == mode
+            && file.size == signature.size
+            && file.inode == signature.inode
+            && signature.mtime_ns == self.mtime_ns
+            && signature.ctime_ns < self.before_ns;
+        same.then_some((file.oid, file.size))
+    }
+}
+
+/// A line of the call `laid_out`.
+fn laid_file(line: &str) -> Option<(String, LaidFile)> {
+    let mut parts = line.splitn(5, ' ');
+    let mode = u32::from_str_radix(parts.next()?, 8).ok()?;
+    let oid = unhex(parts.next()?)?;
+    let size = parts.next()?.parse().ok()?;
+    let inode = parts.next()?.parse().ok()?;
+    Some((parts.next()?.to_owned(), LaidFile { mode, oid, size, inode }))
+}
+
+fn unhex(text: &str) -> Option<[u8; 20]> {
+    let mut oid = [0; 20];
+    for (at, byte) in oid.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    (text.len() == 40).then_some(oid)
 }
 
 impl Signature {

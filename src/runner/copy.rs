@@ -219,6 +219,7 @@ pub(super) async fn open(
     directory: PathBuf,
     low_priority: bool,
 ) -> Result<Workspace, Halt> {
+    let laid_out = base.laid_out(&directory).await;
     let open = OpenSandbox {
         task,
         copy: directory,
@@ -229,5 +230,9 @@ pub(super) async fn open(
         tracked: base.tracked(),
         low_priority,
     };
-    Ok(deps.sandboxes.open(open).await?)
+    let workspace = deps.sandboxes.open(open).await?;
+    if let Some(laid_out) = laid_out {
+        workspace.knows(laid_out).await;
+    }
+    Ok(workspace)
 }

@@ -1,8 +1,12 @@
 //! Where tasks start from.
 
-use super::{objects::ObjectId, snapshot::Snapshot};
+use super::{LaidOut, objects::ObjectId, snapshot::Snapshot};
 use crate::domain::Oid;
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Where a mirror's objects are inside every workspace.
 pub(super) const INSIDE_OBJECTS: &str = "/run/mirror";
@@ -48,6 +52,11 @@ impl Base {
     /// Every path of the base, sorted; shared by all who ask.
     pub fn tracked(&self) -> Arc<[String]> {
         self.snapshot.tracked()
+    }
+
+    /// What of a working copy of this base is known to be as it was laid out, where the copy was laid out on this host.
+    pub async fn laid_out(&self, copy: &Path) -> Option<LaidOut> {
+        LaidOut::of(&self.snapshot, copy).await
     }
 
     /// Every file of the base, sorted by path.

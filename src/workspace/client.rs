@@ -5,7 +5,7 @@
 //! execd sends that is out of bounds makes the workspace [`WorkspaceError::Gone`].
 
 use super::{
-    FileChange, FileContent, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand, RunResult, SearchHits,
+    FileChange, FileContent, LaidOut, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand, RunResult, SearchHits,
     SearchQuery, Walk, WorkspaceError,
     calls::{COMMAND_LIMIT_BYTES, Expect, FILE_LIMIT_BYTES, OUTPUT_LIMIT_BYTES},
     link::{Answered, Link, Wanted},
@@ -48,6 +48,8 @@ struct Walks {
     generation: u64,
     /// Sent with the first walk and then let go.
     tracked: Option<Arc<[String]>>,
+    /// Sent before the first walk.
+    laid_out: Option<LaidOut>,
 }
 
 impl Drop for Handle {
@@ -58,7 +60,7 @@ impl Drop for Handle {
 
 impl Workspace {
     pub(super) fn new(link: Arc<Link>, ended: watch::Receiver<bool>, tracked: Arc<[String]>) -> Self {
-        let walks = Walks { generation: 0, tracked: Some(tracked) };
+        let walks = Walks { generation: 0, tracked: Some(tracked), laid_out: None };
         Self { handle: Arc::new(Handle { link, ended, walks: tokio::sync::Mutex::new(walks) }) }
     }
 
@@ -189,9 +191,24 @@ impl Workspace {
         }
     }
 
+    /// Spares the first walk the reading of what is as it was laid out.
+    pub async fn knows(&self, laid_out: LaidOut) {
+        self.handle.walks.lock().await.laid_out = Some(laid_out);
+    }
+
     /// What changed in the working copy since the last walk. Two at once go one after the other.
     pub async fn walk(&self) -> Result<Walk, WorkspaceError> {
         let mut walks = self.handle.walks.lock().await;
+        if let Some(laid_out) = walks.laid_out.take()
+            && let Some(files) = laid_out.bytes()
+        {
+            let (mtime_seconds, before_ns) = (laid_out.mtime_seconds(), laid_out.before_ns());
+            let request = Request::LaidOut { mtime_seconds, before_ns };
+            match self.call(request, &files, 0, None, PATIENCE).await? {
+                (_, Answer::Noted) => {}
+                _ => return Err(self.broken()),
+            }
+        }
         let tracked = walks.tracked.as_deref().map(walked::tracked_bytes);
         let request = Request::Walk { since: walks.generation, tracked: tracked.is_some() };
         let attached = tracked.unwrap_or_default();

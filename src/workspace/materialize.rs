@@ -23,7 +23,10 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 const CHUNK_BYTES: usize = 1 << 20;
@@ -40,6 +43,8 @@ pub(super) struct Copy {
     /// Uid and gid of everything; absent: the server's own.
     pub(super) owner: Option<(u32, u32)>,
     pub(super) git: Option<GitDirectory>,
+    /// Filled in with those of the snapshot's regular files, in their order.
+    pub(super) inodes: Vec<AtomicU64>,
 }
 
 /// What the `.git` of a copy is made from.
@@ -170,7 +175,7 @@ fn write_files(copy: &Copy, target: &Target, files: &[(bool, &str, usize)]) -> i
             snapshot.read_at(*number, 0, &mut buffer)?;
             target.link(directory.as_fd(), name, &buffer, Some(snapshot.mtime_seconds))?;
         } else {
-            target.file(directory.as_fd(), name, entry.mode, Some(snapshot.mtime_seconds), &mut |out| {
+            let inode = target.file(directory.as_fd(), name, entry.mode, Some(snapshot.mtime_seconds), &mut |out| {
                 let mut done = 0;
                 while done < entry.size {
                     let count = (entry.size - done).min(CHUNK_BYTES as u64);
@@ -181,6 +186,9 @@ fn write_files(copy: &Copy, target: &Target, files: &[(bool, &str, usize)]) -> i
                 }
                 Ok(())
             })?;
+            if let Some(known) = copy.inodes.get(*number) {
+                known.store(inode, Ordering::Relaxed);
+            }
         }
         open = Some((parent, directory));
     }
@@ -273,6 +281,7 @@ impl Target {
         Ok(rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// Writes a file that must not be there; its inode.
     fn file(
         &self,
         directory: BorrowedFd<'_>,
@@ -280,7 +289,7 @@ impl Target {
         mode: u32,
         mtime_seconds: Option<i64>,
         fill: &mut dyn FnMut(&OwnedFd) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let permissions = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
         let file = rustix::fs::openat(directory, name, NEW_FILE, Mode::from_raw_mode(permissions))?;
         fill(&file)?;
@@ -290,7 +299,7 @@ impl Target {
         if let Some((uid, gid)) = self.owner {
             rustix::fs::fchown(&file, Some(uid), Some(gid))?;
         }
-        Ok(())
+        Ok(rustix::fs::fstat(&file)?.st_ino)
     }
 
     fn link(&self, directory: BorrowedFd<'_>, name: &str, target: &[u8], mtime_seconds: Option<i64>) -> io::Result<()> {

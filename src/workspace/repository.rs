@@ -7,6 +7,7 @@
 
 use super::{
     base::INSIDE_OBJECTS,
+    laid_out,
     materialize::{self, Copy, GitDirectory, Overlaid},
     mirror::{Mirror, Origin as MirrorOrigin},
     objects::ObjectId,
@@ -26,7 +27,7 @@ use std::{
     future::Future,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -194,6 +195,7 @@ impl Repositories {
             left_out: changed.chain(delta.deleted.iter().cloned()).collect::<HashSet<_>>(),
             owner,
             git,
+            inodes: base.snapshot.tree.entries.iter().map(|_| AtomicU64::new(0)).collect(),
         });
         let result = self.write_copy(&copy, delta, &contents).await;
         if result.is_err() {
@@ -326,7 +328,11 @@ impl Repositories {
         let closed = |_| RepositoryError::Git { doing: "writing a working copy", reason: "shut down".to_owned() };
         let _turn = self.inner.copying.acquire().await.map_err(closed)?;
         let base = Arc::clone(copy);
-        joined(tokio::task::spawn_blocking(move || materialize::write_base(&base))).await?;
+        joined(tokio::task::spawn_blocking(move || {
+            laid_out::remove_mark(&base.directory)?;
+            materialize::write_base(&base)
+        }))
+        .await?;
         // links last, so that no file is written through one
         let (links, files): (Vec<_>, Vec<_>) =
             delta.changed.iter().cloned().partition(|entry| entry.mode == super::tree::MODE_LINK);
@@ -352,7 +358,9 @@ impl Repositories {
                 joined(tokio::task::spawn_blocking(move || materialize::write_overlaid(&copy, &files))).await?;
             }
             if ended {
-                return Ok(());
+                let copy = Arc::clone(copy);
+                return joined(tokio::task::spawn_blocking(move || laid_out::set_mark(&copy.directory, &copy.inodes)))
+                    .await;
             }
         }
     }

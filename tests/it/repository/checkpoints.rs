@@ -11,7 +11,10 @@ use journeyman::{
         repository::Base,
     },
 };
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 struct Work {
     house: House,
@@ -51,7 +54,11 @@ impl Work {
             tracked: self.base.tracked(),
             low_priority: false,
         };
-        self.sandboxes.open(open).await.unwrap()
+        let workspace = self.sandboxes.open(open).await.unwrap();
+        if let Some(laid_out) = self.base.laid_out(&self.copy).await {
+            workspace.knows(laid_out).await;
+        }
+        workspace
     }
 
     /// Keeps a checkpoint's contents as the store does.
@@ -136,4 +143,49 @@ async fn files_that_change_while_they_are_read_are_taken_as_they_were_at_some_mo
         }
     }
     workspace.close().await;
+}
+
+#[tokio::test]
+async fn a_first_walk_does_not_read_what_is_as_it_was_laid_out() {
+    let work = Work::new(&[("a", "1\n"), ("b", "2\n")]).await;
+    // What no workspace can do: another content with the inode and the times of the first, older than the mark.
+    let (file, mark) = (work.copy.join("a"), work.copy.with_file_name(".copy.laid-out"));
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "X\n").unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    let content = std::fs::read(&mark).unwrap();
+    while ctime(&mark) <= ctime(&file) {
+        std::fs::write(&mark, &content).unwrap();
+    }
+    let workspace = work.open().await;
+    let mut state = TreeState::from(&work.base, &TreeDelta::default());
+    let walk = workspace.walk().await.unwrap();
+    assert_eq!(state.absorb(walk, &workspace).await.unwrap(), None, "it was not read");
+    workspace.close().await;
+}
+
+#[tokio::test]
+async fn a_first_walk_finds_what_was_changed_behind_the_times_of_files() {
+    let files = [("a", "1\n"), ("b", "2\n"), ("one/f", "1\n"), ("two/f", "2\n"), ("x", "3\n"), ("y", "4\n")];
+    let work = Work::new(&files).await;
+    let workspace = work.open().await;
+    // Same sizes and times of change; other directories with the old inodes; names that were swapped; modes.
+    let script = "cp -p a /tmp/a; printf '9\\n' > a; touch -r /tmp/a a; mv one three; mv two one; mv three two; \
+        mv x z; mv y x; mv z y; chmod +x b";
+    output(&workspace, script).await;
+    let mut state = TreeState::from(&work.base, &TreeDelta::default());
+    let walk = workspace.walk().await.unwrap();
+    let checkpoint = state.absorb(walk, &workspace).await.unwrap().unwrap();
+    assert_eq!(
+        output(&workspace, "rm .git/index; git add -A && git write-tree").await.trim(),
+        checkpoint.tree.as_str()
+    );
+    let changed: Vec<&str> = checkpoint.delta.changed.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(changed, ["a", "b", "one/f", "two/f", "x", "y"]);
+    workspace.close().await;
+}
+
+fn ctime(path: &Path) -> (i64, i64) {
+    let metadata = std::fs::metadata(path).unwrap();
+    (metadata.ctime(), metadata.ctime_nsec())
 }
