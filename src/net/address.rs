@@ -156,6 +156,11 @@ impl AddressPolicy {
     }
 }
 
+/// Whether an address is an ordinary one of the public internet, so that who lies between is anybody.
+pub fn is_public(address: IpAddr) -> bool {
+    !is_special(inner_address(address))
+}
+
 impl Allowed {
     fn add(&mut self, entry: &str) -> Result<(), NetError> {
         let invalid = || NetError::InvalidEntry { entry: entry.to_owned() };

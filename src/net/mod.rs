@@ -8,5 +8,5 @@
 pub mod address;
 pub mod client;
 
-pub use address::{AddressPolicy, NetError};
+pub use address::{AddressPolicy, NetError, is_public};
 pub use client::{CheckedClient, Outgoing, Timeouts};

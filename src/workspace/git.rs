@@ -4,7 +4,11 @@
 //! Never on a directory that a workspace could have written. What git says on stderr is kept as
 //! the reason, scrubbed of credentials and of this host's paths.
 
-use super::repository::RepositoryError;
+use super::{
+    credential::{Handed, KEY_SECONDS, key_text},
+    repository::RepositoryError,
+};
+use crate::secrets::{Redactor, Secret};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -36,6 +40,9 @@ const HARMLESS_FAULTS: [&str; 9] = [
     "missingSpaceBeforeDate",
     "missingSpaceBeforeEmail",
 ];
+
+const NO_AGENT: &str =
+    "ssh-agent is not on the service's host: install OpenSSH's client (Debian: apt-get install openssh-client)";
 
 /// How a git command failed.
 #[derive(Debug)]
@@ -95,6 +102,9 @@ pub(super) struct Git {
     output_limit_bytes: usize,
     measured: Option<(PathBuf, u64)>,
     hidden: Vec<String>,
+    redactor: Redactor,
+    handed: Option<Handed>,
+    key: Option<Secret>,
 }
 
 impl Git {
@@ -104,8 +114,31 @@ impl Git {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
+        Self::made(repository, "git", arguments.into_iter().map(|argument| argument.as_ref().to_owned()))
+    }
+
+    /// `git <arguments>` beside an agent that holds `key` and ends with it.
+    pub(super) fn with_key<I, S>(repository: Option<&Path>, arguments: I, key: Secret, handed: Handed) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        // The key comes on stdin, which git does not need.
+        let script = format!(
+            "ssh-add -q -t {KEY_SECONDS} - || exit 125; git \"$@\" </dev/null; code=$?; \
+             kill \"$SSH_AGENT_PID\"; exit $code"
+        );
+        let mut all: Vec<OsString> = vec!["-a".into(), handed.socket().into()];
+        all.extend(["sh", "-c", &script, "git"].map(OsString::from));
+        all.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        let mut git = Self::made(repository, "ssh-agent", all.into_iter());
+        (git.key, git.handed) = (Some(key), Some(handed));
+        git
+    }
+
+    fn made(repository: Option<&Path>, program: &str, arguments: impl Iterator<Item = OsString>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "workspace starts processes")]
-        let mut command = Command::new("git");
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
@@ -158,7 +191,29 @@ impl Git {
         config.extend(HARMLESS_FAULTS.map(|fault| (format!("fetch.fsck.{fault}"), "ignore".into())));
         let hidden = repository.map(|path| path.display().to_string()).into_iter().collect();
         let timeout = Duration::from_secs(60);
-        Self { command, config, timeout, output_limit_bytes: 64 << 20, measured: None, hidden }
+        Self {
+            command,
+            config,
+            timeout,
+            output_limit_bytes: 64 << 20,
+            measured: None,
+            hidden,
+            redactor: Redactor::default(),
+            handed: None,
+            key: None,
+        }
+    }
+
+    /// Keeps what the command was handed for as long as it runs.
+    pub(super) fn handing(mut self, handed: Handed) -> Self {
+        self.handed = Some(handed);
+        self
+    }
+
+    /// Takes more than what looks like a credential out of every reason.
+    pub(super) fn redact(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     pub(super) fn config(mut self, key: &str, value: impl Into<OsString>) -> Self {
@@ -207,7 +262,7 @@ impl Git {
 
     /// Runs with `input` on stdin while `consume` reads stdout. The command is killed when `consume` fails,
     /// the time is up, or the caller goes away.
-    pub(super) async fn talk<T, F, R>(mut self, input: Option<Input>, consume: F) -> Result<T, GitFailure>
+    pub(super) async fn talk<T, F, R>(mut self, mut input: Option<Input>, consume: F) -> Result<T, GitFailure>
     where
         F: FnOnce(ChildStdout) -> R,
         R: Future<Output = Result<T, GitFailure>>,
@@ -216,10 +271,16 @@ impl Git {
         for (index, (key, value)) in self.config.iter().enumerate() {
             self.command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
+        if let Some(key) = self.key.take() {
+            input = Some(Input::Bytes(key_text(&key)));
+        }
         if input.is_some() {
             self.command.stdin(Stdio::piped());
         }
-        let mut child = self.command.spawn()?;
+        let mut child = self.command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if self.handed.is_some() => GitFailure::Failed { reason: NO_AGENT.to_owned() },
+            _ => GitFailure::Io(error),
+        })?;
         let mut group = Group::of(&child);
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("git has no stdout"))?;
         let stderr = child.stderr.take().ok_or_else(|| io::Error::other("git has no stderr"))?;
@@ -239,7 +300,7 @@ impl Git {
             match consumed {
                 Ok(value) if status.success() => Ok(value),
                 Err(error) if status.success() => Err(GitFailure::Io(error)),
-                _ => Err(GitFailure::Failed { reason: reason(&said, &self.hidden) }),
+                _ => Err(GitFailure::Failed { reason: reason(&said, &self.hidden, &self.redactor) }),
             }
         };
         let result = tokio::select! {
@@ -339,8 +400,9 @@ pub(super) fn size_of(directory: &Path) -> u64 {
 
 /// What git said, in a line that may be shown: without credentials, control characters and this
 /// host's paths.
-fn reason(stderr: &[u8], hidden: &[String]) -> String {
-    let text = String::from_utf8_lossy(stderr);
+fn reason(stderr: &[u8], hidden: &[String], redactor: &Redactor) -> String {
+    let text = redactor.redact_bytes(stderr);
+    let text = String::from_utf8_lossy(&text);
     let telling = |line: &&str| {
         ["fatal:", "error:", "remote:", "ssh:", "ERROR:"].iter().any(|prefix| line.starts_with(prefix))
             || line.contains("Permission denied")

@@ -15,7 +15,7 @@ use super::{
     source::RepositoryUrl,
     upload,
 };
-use crate::{clock, net::AddressPolicy};
+use crate::{clock, domain::TeamId, net::AddressPolicy};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -38,6 +38,8 @@ pub(super) enum Origin {
 
 pub(super) struct Mirror {
     place: Place,
+    /// Whose it is: what a team's credential brought here is that team's alone.
+    team: TeamId,
     origin: Origin,
     settings: Arc<RepositorySettings>,
     policy: AddressPolicy,
@@ -58,13 +60,14 @@ struct Sharing {
 impl Mirror {
     pub(super) fn new(
         directory: PathBuf,
+        team: TeamId,
         origin: Origin,
         settings: Arc<RepositorySettings>,
         policy: AddressPolicy,
     ) -> Self {
         let shared = Mutex::default();
         let (looking, writing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Self { place: Place::new(directory), origin, settings, policy, shared, looking, writing }
+        Self { place: Place::new(directory), team, origin, settings, policy, shared, looking, writing }
     }
 
     /// The objects that a workspace may read.
@@ -173,7 +176,8 @@ impl Mirror {
         match &self.origin {
             Origin::Url(url) => {
                 place::ensure_repository(&nowhere(&self.settings)).await?;
-                Remote::open(url, &self.settings, &self.policy).await
+                let credential = self.settings.credentials.ask(self.team, url).await?;
+                Remote::open(url, credential, &self.settings, &self.policy).await
             }
             Origin::Upload(file) => {
                 place::ensure_repository(&nowhere(&self.settings)).await?;

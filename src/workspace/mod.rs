@@ -14,6 +14,7 @@ pub mod calls;
 pub mod capabilities;
 pub mod checkpoint;
 pub mod client;
+mod credential;
 mod directories;
 mod docker;
 pub mod error;

@@ -2,15 +2,19 @@
 //!
 //! A remote is opened by resolving its host, checking every address, and pinning git to them; a local
 //! one by finding out where it really is. Nothing is followed from there: no redirect, no proxy of the
-//! environment, no submodule.
+//! environment, no submodule. What the team gave to reach it is asked for and handed over as `credential` says.
 
 use super::{
+    credential::{GitCredential, Handed},
     git::{Git, GitFailure, io_error},
     objects::ObjectId,
     repository::{RepositoryError, RepositorySettings},
     source::{RepositoryUrl, SourceError, SshUrl},
 };
-use crate::{domain::BlobHash, net::AddressPolicy};
+use crate::{
+    domain::BlobHash,
+    net::{AddressPolicy, NetError, is_public},
+};
 use std::{
     ffi::OsString,
     fmt::Write as _,
@@ -31,6 +35,23 @@ pub(super) enum Found {
     CommitId(String),
 }
 
+/// The file of hosts' keys that were seen first, in the data directory.
+const KNOWN_HOSTS: &str = "known_hosts";
+
+struct SshSettings {
+    known_hosts: PathBuf,
+    connect_seconds: u64,
+}
+
+/// What a remote is reached with.
+enum Given {
+    Nothing,
+    /// A token for the host at this address.
+    Token(GitCredential, String),
+    /// A key, and the ssh command but for where the host's keys are.
+    Key(GitCredential, SshUrl, Vec<SocketAddr>),
+}
+
 /// An opened remote.
 pub(super) struct Remote {
     url: OsString,
@@ -38,6 +59,8 @@ pub(super) struct Remote {
     config: Vec<(String, OsString)>,
     env: Vec<(&'static str, OsString)>,
     hidden: Vec<String>,
+    given: Given,
+    ssh_settings: SshSettings,
     /// A bundle, which has no symbolic HEAD.
     bundle: bool,
     /// An empty repository of the server's own, for commands that want one.
@@ -51,6 +74,7 @@ impl Remote {
     /// Resolves and checks the host, or finds the real place of a local repository.
     pub(super) async fn open(
         url: &RepositoryUrl,
+        credential: Option<GitCredential>,
         settings: &RepositorySettings,
         policy: &AddressPolicy,
     ) -> Result<Self, RepositoryError> {
@@ -59,16 +83,26 @@ impl Remote {
             RepositoryUrl::Local(path) => remote.open_local(path, settings).await?,
             RepositoryUrl::Http(_) => {
                 remote.protocol = "http:https";
-                remote.open_http(url, settings, policy).await?;
+                let private = remote.open_http(url, settings, policy).await?;
+                // In the clear a token goes over the operator's own networks alone.
+                let safe = private || remote.url.to_string_lossy().starts_with("https:");
+                if let (Some(credential), Some((host, port))) = (credential.filter(|_| safe), url.host_and_port()) {
+                    let scheme = if remote.url.to_string_lossy().starts_with("https:") { "https" } else { "http" };
+                    remote.given = Given::Token(credential, format!("{scheme}://{host}:{port}"));
+                }
             }
             RepositoryUrl::Ssh(ssh) => {
                 remote.protocol = "ssh";
                 let port = ssh.port.unwrap_or(22);
                 let addresses = policy.resolve(&ssh.host, port).await.map_err(refused)?;
-                let known_hosts = settings.data_dir.join("known_hosts");
-                remote.env.push(("GIT_SSH_COMMAND", ssh_command(ssh, &addresses, &known_hosts, settings)));
                 remote.env.push(("GIT_SSH_VARIANT", "ssh".into()));
-                remote.hidden.push(known_hosts.display().to_string());
+                remote.hidden.push(settings.data_dir.join(KNOWN_HOSTS).display().to_string());
+                if let Some(credential) = credential {
+                    remote.given = Given::Key(credential, ssh.clone(), addresses);
+                } else {
+                    let command = ssh_command(ssh, &addresses, None, &remote.ssh_settings);
+                    remote.env.push(("GIT_SSH_COMMAND", command));
+                }
             }
         }
         Ok(remote)
@@ -90,6 +124,11 @@ impl Remote {
             config: Vec::new(),
             env: Vec::new(),
             hidden: vec![settings.data_dir.display().to_string()],
+            given: Given::Nothing,
+            ssh_settings: SshSettings {
+                known_hosts: settings.data_dir.join(KNOWN_HOSTS),
+                connect_seconds: settings.connect_timeout.as_secs().max(1),
+            },
             bundle: false,
             nowhere: nowhere(settings),
             connect_timeout: settings.connect_timeout,
@@ -98,22 +137,30 @@ impl Remote {
         }
     }
 
+    /// Answers whether every address that is connected to is one of the operator's own networks.
     async fn open_http(
         &mut self,
         url: &RepositoryUrl,
         settings: &RepositorySettings,
         policy: &AddressPolicy,
-    ) -> Result<(), RepositoryError> {
+    ) -> Result<bool, RepositoryError> {
         let (host, port) = url.host_and_port().ok_or(SourceError::Url("has no host"))?;
         let outgoing = &settings.outgoing;
         let mut proxy = String::new();
+        let mut private = false;
         if let Some(through) = outgoing.proxy.as_ref().filter(|_| outgoing.uses_proxy(host)) {
-            // the proxy resolves; what can be seen without resolving is checked here
+            // The proxy resolves. What can be seen without resolving is checked here, and what this host resolves, too:
+            // a name that leads to a private address here is not for the proxy to reach either.
             policy.check_host(host).map_err(refused)?;
+            match policy.resolve(host, port).await {
+                Ok(_) | Err(NetError::Unresolved { .. }) => {}
+                Err(error) => return Err(refused(error)),
+            }
             through.as_str().clone_into(&mut proxy);
             self.hidden.push(proxy.clone());
         } else {
             let addresses = policy.resolve(host, port).await.map_err(refused)?;
+            private = !addresses.iter().any(|address| is_public(address.ip()));
             let mut pin = format!("{host}:{port}:");
             for (index, address) in addresses.iter().enumerate() {
                 let comma = if index == 0 { "" } else { "," };
@@ -132,7 +179,7 @@ impl Remote {
             self.config.push(("http.sslCAInfo".to_owned(), ca_file.into()));
             self.config.push(("http.sslCAPath".to_owned(), "/etc/ssl/certs".into()));
         }
-        Ok(())
+        Ok(private)
     }
 
     /// Where the path really is must be below an allowed directory too, and so must git's own directory.
@@ -201,7 +248,7 @@ impl Remote {
     async fn refs(&self, patterns: &[String]) -> Result<Refs, RepositoryError> {
         let fixed = ["ls-remote", "--symref", "--end-of-options"].map(OsString::from);
         let arguments = fixed.into_iter().chain([self.url.clone()]).chain(patterns.iter().map(OsString::from));
-        let git = self.prepare(Git::new(Some(&self.nowhere), arguments)).timeout(self.connect_timeout);
+        let git = self.prepare(&self.nowhere, arguments)?.timeout(self.connect_timeout);
         let output = git.output_limit(REFS_LIMIT_BYTES).output().await.map_err(|failure| match failure {
             GitFailure::TooLarge => RepositoryError::TooLarge { what: "it has too many refs".to_owned() },
             failure => self.failed("asking for refs", failure, self.connect_timeout),
@@ -237,7 +284,7 @@ impl Remote {
         let arguments = fixed.into_iter().chain([self.url.clone()]).chain(refspecs.iter().map(OsString::from));
         let packs = repository.join("objects/pack");
         let limit = super::git::size_of(&packs).saturating_add(self.size_limit_bytes);
-        let git = self.prepare(Git::new(Some(repository), arguments)).timeout(self.fetch_timeout).measure(packs, limit);
+        let git = self.prepare(repository, arguments)?.timeout(self.fetch_timeout).measure(packs, limit);
         let fetched = git.output().await;
         if fetched.is_ok() && super::git::size_of(&repository.join("objects/pack")) > limit {
             return Err(self.too_large());
@@ -245,7 +292,24 @@ impl Remote {
         fetched.map(drop).map_err(|failure| self.failed("fetching", failure, self.fetch_timeout))
     }
 
-    fn prepare(&self, mut git: Git) -> Git {
+    /// A command with all that it needs to reach the remote.
+    fn prepare(&self, repository: &Path, arguments: impl Iterator<Item = OsString>) -> Result<Git, RepositoryError> {
+        let doing = io_error("handing over a git credential");
+        let mut git = match &self.given {
+            Given::Nothing => Git::new(Some(repository), arguments),
+            Given::Token(credential, address) => {
+                let (handed, helper) = Handed::token(credential).map_err(doing)?;
+                let git = Git::new(Some(repository), arguments).redact(credential.redactor());
+                git.config(&format!("credential.{address}.helper"), helper).handing(handed)
+            }
+            Given::Key(credential, ssh, addresses) => {
+                let handed = Handed::key(credential, ssh).map_err(doing)?;
+                let command = ssh_command(ssh, addresses, Some((credential, &handed)), &self.ssh_settings);
+                Git::with_key(Some(repository), arguments, credential.secret.clone(), handed)
+                    .redact(credential.redactor())
+                    .env("GIT_SSH_COMMAND", command)
+            }
+        };
         git = git.env("GIT_ALLOW_PROTOCOL", self.protocol);
         for (key, value) in &self.config {
             git = git.config(key, value);
@@ -256,7 +320,35 @@ impl Remote {
         for text in &self.hidden {
             git = git.hide(text);
         }
-        git
+        Ok(git)
+    }
+
+    /// What git said, with what to do about it where a credential is what is wrong.
+    fn unreachable(&self, reason: String) -> RepositoryError {
+        let refused =
+            ["Authentication failed", "could not read Username", "error: 401", "error: 403", "Permission denied"];
+        let mend = match &self.given {
+            _ if reason.contains("Host key verification failed") => {
+                "the host's key is not the one that is known: compare it, and set the credential's known_hosts"
+                    .to_owned()
+            }
+            _ if !refused.iter().any(|said| reason.contains(said)) => return RepositoryError::Unreachable { reason },
+            Given::Token(credential, _) | Given::Key(credential, ..) => format!(
+                "the host refused the git credential {}: renew its secret (PATCH /v1/git_credentials/{}), or give it \
+                 access to this repository",
+                credential.id, credential.id
+            ),
+            Given::Nothing if self.protocol == "ssh" => {
+                "a private repository needs a git credential of kind ssh for this host (POST /v1/git_credentials)"
+                    .to_owned()
+            }
+            Given::Nothing => {
+                "a private repository needs a git credential of kind token for this host (POST /v1/git_credentials); \
+                 over http alone one is sent only within the operator's own networks"
+                    .to_owned()
+            }
+        };
+        RepositoryError::Unreachable { reason: format!("{reason}; {mend}") }
     }
 
     fn too_large(&self) -> RepositoryError {
@@ -273,7 +365,7 @@ impl Remote {
             GitFailure::Failed { reason } if reason.contains("No space left on device") => {
                 io_error(doing)(std::io::ErrorKind::StorageFull.into())
             }
-            GitFailure::Failed { reason } => RepositoryError::Unreachable { reason },
+            GitFailure::Failed { reason } => self.unreachable(reason),
             GitFailure::Refused(refused) => refused,
         }
     }
@@ -320,24 +412,41 @@ impl Refs {
     }
 }
 
-fn refused(error: crate::net::NetError) -> RepositoryError {
+fn refused(error: NetError) -> RepositoryError {
     match error {
-        crate::net::NetError::Unresolved { .. } => RepositoryError::Unreachable { reason: error.to_string() },
+        NetError::Unresolved { .. } => RepositoryError::Unreachable { reason: error.to_string() },
         refused => SourceError::Address(refused).into(),
     }
 }
 
-/// ssh without the user's configuration, keys or agent, connected to the checked address.
-fn ssh_command(ssh: &SshUrl, addresses: &[SocketAddr], known_hosts: &Path, settings: &RepositorySettings) -> OsString {
-    let host = ssh.host.trim_start_matches('[').trim_end_matches(']');
+/// ssh without the user's configuration, keys or agent, connected to the checked address; with a credential, by the one
+/// key that its agent holds, and where the host's keys were given, to no other host.
+fn ssh_command(
+    ssh: &SshUrl,
+    addresses: &[SocketAddr],
+    credential: Option<(&GitCredential, &Handed)>,
+    settings: &SshSettings,
+) -> OsString {
+    let host = ssh.alias();
     let address = addresses.first().map_or_else(|| host.to_owned(), |address| address.ip().to_string());
+    let given = credential.filter(|(credential, _)| credential.known_hosts.is_some());
+    let known_hosts = given.map_or_else(|| settings.known_hosts.clone(), |(_, handed)| handed.known_hosts());
+    let strict = if given.is_some() { "yes" } else { "accept-new" };
     // quoted for the shell, then for ssh's own option parser
     let known_hosts = format!("\"{}\"", known_hosts.display()).replace('\'', r"'\''");
-    let seconds = settings.connect_timeout.as_secs().max(1);
+    let seconds = settings.connect_seconds;
+    let keys = match credential {
+        None => "-o IdentityAgent=none -o IdentitiesOnly=yes".to_owned(),
+        // The variable is set by the agent that this command runs beside.
+        Some((credential, _)) => {
+            let user = if ssh.user.is_none() { format!(" -o User={}", credential.user()) } else { String::new() };
+            format!("-o IdentityAgent=SSH_AUTH_SOCK -o PreferredAuthentications=publickey{user}")
+        }
+    };
     format!(
         "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o HostKeyAlias={host} -o ConnectTimeout={seconds} \
-         -o StrictHostKeyChecking=accept-new -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
-         -o IdentityFile=none -o IdentityAgent=none -o IdentitiesOnly=yes -o ProxyCommand=none -o ForwardAgent=no \
+         -o StrictHostKeyChecking={strict} -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
+         -o IdentityFile=none {keys} -o ProxyCommand=none -o ForwardAgent=no \
          -o ForwardX11=no -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlMaster=no -o ControlPath=none"
     )
     .into()

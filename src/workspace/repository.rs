@@ -33,6 +33,7 @@ use std::{
 
 pub use super::{
     base::{Base, BaseEntry},
+    credential::{AskCredential, Credentials, GitCredential},
     patch::Patch,
     repository_error::RepositoryError,
     source::{RepositoryUrl, validate_ref, validate_url},
@@ -61,6 +62,8 @@ pub struct RepositorySettings {
     /// A whole fetch.
     pub fetch_timeout: Duration,
     pub outgoing: crate::net::Outgoing,
+    /// What reaches private repositories.
+    pub credentials: Credentials,
 }
 
 impl RepositorySettings {
@@ -74,6 +77,7 @@ impl RepositorySettings {
             connect_timeout: Duration::from_secs(20),
             fetch_timeout: Duration::from_secs(600),
             outgoing: crate::net::Outgoing::default(),
+            credentials: Credentials::default(),
         }
     }
 }
@@ -314,7 +318,7 @@ impl Repositories {
             // those that nobody is using cost a short look when they are wanted again
             mirrors.retain(|_, mirror| Arc::strong_count(mirror) > 1);
         }
-        let mirror = Mirror::new(directory.clone(), origin, Arc::clone(&inner.settings), inner.policy.clone());
+        let mirror = Mirror::new(directory.clone(), team, origin, Arc::clone(&inner.settings), inner.policy.clone());
         let mirror = Arc::new(mirror);
         mirrors.insert(directory, Arc::clone(&mirror));
         Ok(mirror)

@@ -12,6 +12,9 @@ pub enum RepositoryError {
     /// The remote did not answer, refused or went away. `reason` is git's, scrubbed.
     #[error("the repository cannot be reached: {reason}")]
     Unreachable { reason: String },
+    /// What the team gave to reach it cannot be used here. `reason` is for people, without the secret.
+    #[error("the repository's git credential cannot be used: {reason}")]
+    Credential { reason: String },
     #[error("the repository is empty: it has no commit yet")]
     Empty,
     #[error("the repository has no ref {reference:?}")]

@@ -4,7 +4,10 @@
 //! Everything here is pure: nothing is resolved or looked at. What a name resolves to and what a local path
 //! really is are checked again when they are used.
 
-use crate::net::{AddressPolicy, NetError};
+use crate::{
+    domain::git_credential::GitCredentialKind,
+    net::{AddressPolicy, NetError},
+};
 use std::{
     fmt,
     path::{Component, Path, PathBuf},
@@ -117,6 +120,26 @@ impl RepositoryUrl {
         }
     }
 
+    /// What kind of credential reaches it; absent for a local path.
+    pub fn credential_kind(&self) -> Option<GitCredentialKind> {
+        match self {
+            Self::Http(_) => Some(GitCredentialKind::Token),
+            Self::Ssh(_) => Some(GitCredentialKind::Ssh),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// The path as people write it, without `.git` and slashes at its ends.
+    pub fn path(&self) -> String {
+        let path = match self {
+            Self::Http(url) => percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned(),
+            Self::Ssh(ssh) => ssh.path.clone(),
+            Self::Local(path) => path.display().to_string(),
+        };
+        let path = path.trim_matches('/');
+        path.strip_suffix(".git").unwrap_or(path).to_owned()
+    }
+
     /// The last part of the path without `.git`: a name for people.
     pub fn name(&self) -> String {
         let path = match self {
@@ -126,6 +149,13 @@ impl RepositoryUrl {
         };
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         last.strip_suffix(".git").map_or(last.clone(), str::to_owned)
+    }
+}
+
+impl SshUrl {
+    /// The name under which the host's keys are kept.
+    pub(super) fn alias(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
     }
 }
 

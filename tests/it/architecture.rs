@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("postgres", &[]),
     ("llm", &["net"]),
     ("scripted", &[]),
-    ("workspace", &["net"]),
+    ("workspace", &["net", "secrets"]),
     ("egress", &["net", "secrets"]),
     ("analysis", &["workspace"]),
     ("checks", &["workspace"]),
