@@ -11,12 +11,12 @@ use crate::{
     llm, mcp,
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     postgres::{Cluster, ClusterSettings, DataDirLock},
-    runner::Blobs,
+    runner::{Blobs, Vault, VaultError},
     secrets::{Keyring, Redactor},
     store::{self, Store},
     workspace::{
         self, BackendSettings, SandboxLimits, SandboxSettings, Sandboxes,
-        repository::{Repositories, RepositorySettings},
+        repository::{Credentials, Repositories, RepositorySettings},
     },
 };
 use anyhow::{Context, bail};
@@ -31,6 +31,10 @@ use std::{
     time::Duration,
 };
 use uuid::Uuid;
+
+/// Tries to read a credential while the database is away, and the pause between two.
+const CREDENTIAL_TRIES: u32 = 60;
+const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// In the data directory: the master key that was made there.
 const SECRET_KEY_FILE: &str = "secret-key";
@@ -79,7 +83,7 @@ pub struct Parts {
     pub blobs: Blobs,
     pub objects: PathBuf,
     pub secret: [u8; 32],
-    pub keyring: Keyring,
+    pub vault: Vault,
     pub host: Uuid,
 }
 
@@ -95,6 +99,8 @@ impl Parts {
         repositories.allow_local.clone_from(&settings.network.allow_local_repos);
         repositories.size_limit_bytes = settings.workspace.repository_limit_bytes;
         repositories.outgoing = outgoing(settings);
+        let vault = Vault::new(store.clone(), keyring);
+        repositories.credentials = credentials(&vault);
         let objects = data_dir.join("objects");
         fs::create_dir_all(&objects).context("the object store")?;
         Ok(Self {
@@ -104,11 +110,36 @@ impl Parts {
             blobs: Blobs::new(store.clone(), objects.clone()),
             objects,
             secret: secret(settings, data_dir)?,
-            keyring,
+            vault,
             host: host_id(data_dir)?,
             store,
         })
     }
+}
+
+/// What a team gave to reach its repositories, asked for at each fetch. A database that is away is waited for, for a
+/// while.
+fn credentials(vault: &Vault) -> Credentials {
+    let vault = vault.clone();
+    Credentials(Some(Arc::new(move |team, url| {
+        let vault = vault.clone();
+        Box::pin(async move {
+            for _ in 0..CREDENTIAL_TRIES {
+                match vault.git_credential(team, &url).await {
+                    Ok(found) => return Ok(found),
+                    Err(VaultError::Store(error)) if error.is_transient() => {
+                        tokio::time::sleep(CREDENTIAL_PAUSE).await;
+                    }
+                    Err(VaultError::Seal(error)) => return Err(error.to_string()),
+                    Err(VaultError::Store(error)) => {
+                        tracing::error!(%error, "a git credential cannot be read");
+                        return Err("it cannot be read".to_owned());
+                    }
+                }
+            }
+            Err("the database is away".to_owned())
+        })
+    })))
 }
 
 pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {

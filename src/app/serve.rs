@@ -242,6 +242,7 @@ fn start_worker(
         repositories: parts.repositories.clone(),
         limits: build::limits(settings),
         redactor: Arc::clone(&parts.redactor),
+        vault: parts.vault.clone(),
         blobs: parts.blobs.clone(),
         draining: shutdown.draining(),
         cut: shutdown.cut(),

@@ -18,7 +18,7 @@ pub async fn work(queue: &Queue, runner: &Runner, shutdown: &Shutdown) {
         .work(shutdown, |claimed, lost| {
             let runner = runner.clone();
             async move {
-                match runner.drive(claimed, lost).await {
+                match Box::pin(runner.drive(claimed, lost)).await {
                     Driven::Settled => Done::Settled,
                     Driven::Left => Done::Left,
                     Driven::Stuck => Done::Again,

@@ -36,7 +36,7 @@ impl Driver {
             Err(Halt::Repository(error)) => {
                 let code =
                     if error.is_remote() { ErrorCode::RepositoryUnreachable } else { ErrorCode::WorkspaceFailed };
-                let text = self.deps.redactor.redact(&error.public_message()).into_owned();
+                let text = self.redactor.redact(&error.public_message()).into_owned();
                 return self.fail(code, text).await;
             }
             Err(other) => return Err(other),
@@ -53,7 +53,7 @@ impl Driver {
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
         let private = Private::Brief {
             head: self.head(offers_skills, mcp.specs).await?,
-            text: self.deps.redactor.redact_known(&brief.text).into_owned(),
+            text: self.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
             prohibitions: brief.prohibitions,

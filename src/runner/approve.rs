@@ -55,7 +55,7 @@ impl Driver {
         let session = &self.journal.session;
         let request = approver::request(session, call, asks)?;
         approver::is_affordable(session, model.prices, &request)
-            .then(|| (model.clone(), self.deps.redactor.redact_known(&request).into_owned()))
+            .then(|| (model.clone(), self.redactor.redact_known(&request).into_owned()))
     }
 
     /// Asks the reviewer and records what it said; where that decides nothing, people are asked next.
@@ -65,7 +65,7 @@ impl Driver {
             Reviewed::CutShort => return Ok(Flow::On),
             Reviewed::Fenced => return Err(Halt::Fenced),
         };
-        let reason = self.deps.redactor.redact(&opinion.reason).into_owned();
+        let reason = self.redactor.redact(&opinion.reason).into_owned();
         let reviewed = EventData::ApprovalReviewed {
             call: call.call.clone(),
             model: model.name.clone(),

@@ -13,6 +13,7 @@ use crate::{
         check::{Check, CheckOutcome, CheckRun},
         event::TreeDelta,
     },
+    secrets::Redactor,
     store::baselines,
     workspace::{SandboxLimits, repository::Base},
 };
@@ -30,6 +31,7 @@ pub(super) struct Clean {
     pub(super) team: TeamId,
     pub(super) task: TaskId,
     pub(super) base: Base,
+    pub(super) redactor: Arc<Redactor>,
     /// For one validation.
     pub(super) allowed: Duration,
 }

@@ -60,8 +60,7 @@ impl Driver {
         };
         let touched = self.touched().await?;
         let (facts, session) = (self.facts(), &self.journal.session);
-        let text =
-            completed.as_ref().map(|completed| self.deps.redactor.redact_known(&completed.reply.text).into_owned());
+        let text = completed.as_ref().map(|completed| self.redactor.redact_known(&completed.reply.text).into_owned());
         let text = text.filter(|text| !text.trim().is_empty());
         let items = compact::replacement(session, &facts, text.as_deref(), &touched);
         let usage = completed.as_ref().map_or_else(TokenUsage::default, |completed| completed.usage);

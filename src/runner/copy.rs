@@ -8,6 +8,7 @@ use super::{BlobError, Deps, OriginError, journal::Halt, origin};
 use crate::{
     agent::Session,
     domain::{BlobHash, Oid, TaskId, TeamId, event::TreeDelta},
+    secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
         OpenSandbox, Workspace,
@@ -24,6 +25,8 @@ use tokio::task::JoinHandle;
 
 pub(super) struct Copy {
     deps: Arc<Deps>,
+    /// Hides the task's own secrets in what is kept of its files.
+    hidden: Redactor,
     team: TeamId,
     task: TaskId,
     base: Option<Base>,
@@ -35,9 +38,10 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed) -> Self {
+    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed, hidden: Redactor) -> Self {
         Self {
             deps,
+            hidden,
             team: claimed.team,
             task: claimed.task,
             base: None,
@@ -76,7 +80,7 @@ impl Copy {
 
     /// Starts with a base that was just resolved.
     pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool) {
-        self.tree = Some(TreeState::from(&base, &delta));
+        self.tree = Some(TreeState::from(&base, &delta).hiding(&self.hidden));
         self.base = Some(base.clone());
         self.looked = false;
         let (deps, team, task, directory) = (Arc::clone(&self.deps), self.team, self.task, self.directory());

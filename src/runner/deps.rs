@@ -7,6 +7,7 @@ use super::{
     journal::{Halt, patiently},
     skills::OperatorSkills,
     symbols::Analyses,
+    vault::Vault,
 };
 use crate::{
     analysis::symbols::Parsers,
@@ -40,7 +41,9 @@ pub struct Deps {
     pub sandboxes: Sandboxes,
     pub repositories: Repositories,
     pub limits: SandboxLimits,
+    /// Of the process's own secrets; a task's come from the vault.
     pub redactor: Arc<Redactor>,
+    pub vault: Vault,
     pub blobs: Blobs,
     /// Set while the process drains: park at the next step.
     pub draining: CancellationToken,

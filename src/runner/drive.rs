@@ -7,6 +7,7 @@ use super::{
     decisions,
     journal::{Flow, Halt, Journal},
     scrub,
+    secret::{self, Hidden},
 };
 use crate::{
     agent::{self, End, ModelFacts, Reviewer, Step},
@@ -19,6 +20,7 @@ use crate::{
         tool::{ToolCall, ToolOutcome},
     },
     llm, mcp,
+    secrets::Redactor,
     store::{
         jobs::Claimed,
         log::{JobChange, NewApproval},
@@ -38,6 +40,10 @@ pub(super) struct Driver {
     pub(super) deps: Arc<Deps>,
     pub(super) claimed: Claimed,
     pub(super) journal: Journal,
+    /// Hides the process's secrets and the task's own.
+    pub(super) redactor: Arc<Redactor>,
+    /// A secret of the task does not open: why.
+    sealed: Option<String>,
     pub(super) copy: Copy,
     pub(super) beside: Beside,
     pub(super) mcp: mcp::Connections,
@@ -63,7 +69,7 @@ impl Runner {
     /// Drives a claimed task until it rests, is given back, or cannot go on here. `lost` is
     /// cancelled when the lease is lost.
     pub async fn drive(&self, claimed: Claimed, lost: CancellationToken) -> Driven {
-        match self.try_drive(claimed, lost).await {
+        match Box::pin(self.try_drive(claimed, lost)).await {
             Ok(()) | Err(Halt::Fenced) => Driven::Settled,
             Err(Halt::Cut) => Driven::Left,
             Err(error) => {
@@ -76,13 +82,21 @@ impl Runner {
     async fn try_drive(&self, claimed: Claimed, lost: CancellationToken) -> Result<(), Halt> {
         let deps = Arc::clone(&self.deps);
         let _driving = deps.hub.driving(claimed.task);
-        let journal = Journal::open(&deps, &claimed).await?;
-        let copy = Copy::new(Arc::clone(&deps), &claimed);
+        let mut journal = Journal::open(&deps, &claimed).await?;
+        let hidden = secret::of_task(&deps, &claimed, &journal.session.spec).await?;
+        let (Hidden { redactor, own }, sealed) = match hidden {
+            Ok(hidden) => (hidden, None),
+            Err(error) => (Hidden::none(&deps), Some(error.to_string())),
+        };
+        journal.scrub_with(Arc::clone(&redactor));
+        let copy = Copy::new(Arc::clone(&deps), &claimed, own);
         let mcp = deps.mcp.connections();
         let mut driver = Driver {
             deps,
             claimed,
             journal,
+            redactor,
+            sealed,
             copy,
             beside: Beside::default(),
             mcp,
@@ -109,6 +123,9 @@ impl Driver {
         if self.claimed.attempts > ATTEMPTS_MAX {
             let text = format!("{ATTEMPTS_MAX} workers in a row could not go on with this task");
             return self.fail(ErrorCode::Internal, text).await.map(drop);
+        }
+        if let Some(error) = self.sealed.take() {
+            return self.fail(ErrorCode::WorkspaceFailed, error).await.map(drop);
         }
         while self.step().await? == Flow::On {}
         Ok(())
@@ -276,7 +293,7 @@ impl Driver {
             ApprovalKind::Publish => ("publish", WaitingFor::Approval),
         };
         self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call }, None);
-        let subject = &scrub::subject(&self.deps.redactor, subject);
+        let subject = &scrub::subject(&self.redactor, subject);
         let approval = NewApproval { id, kind: word, subject, deadline, default_decision };
         self.wait(waiting_for, Some(approval)).await
     }

@@ -40,7 +40,7 @@ impl Driver {
         }
         let digest = BlobHash::of(text.as_bytes());
         layers.versions.push(InstructionVersion { layer, version, digest });
-        let text = self.deps.redactor.redact_known(text);
+        let text = self.redactor.redact_known(text);
         layers.texts.push(prompt::layer_text(layer, &text, self.facts().window_tokens));
     }
 }

@@ -101,6 +101,11 @@ impl Journal {
         })
     }
 
+    /// Scrubs what is recorded from now on of more than the process's own secrets.
+    pub(super) fn scrub_with(&mut self, redactor: Arc<Redactor>) {
+        self.redactor = redactor;
+    }
+
     /// Records an event: folded now, written with the next commit.
     pub(super) fn record(&mut self, data: EventData, private: Option<Private>) {
         let turn = self.session.turn_of(&data);

@@ -3,13 +3,10 @@
 use crate::{
     domain::{CallId, TaskId},
     events::Hub,
-    secrets::Redactor,
+    secrets::{Redactor, Streamed},
 };
 use serde_json::json;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Pieces closer together than this go out as one.
 const EVERY: Duration = Duration::from_millis(100);
@@ -19,34 +16,33 @@ const PIECE_BYTES_MAX: usize = 8 << 10;
 /// Gathers pieces of one text. What is left is sent when it is dropped.
 pub(super) struct Pieces {
     hub: Hub,
-    redactor: Arc<Redactor>,
     task: TaskId,
     call: Option<CallId>,
-    text: String,
+    text: Streamed,
     sent: Option<Instant>,
 }
 
 impl Pieces {
     /// Of a model's reply.
-    pub(super) fn of_message(hub: &Hub, redactor: &Arc<Redactor>, task: TaskId) -> Self {
-        Self { hub: hub.clone(), redactor: Arc::clone(redactor), task, call: None, text: String::new(), sent: None }
+    pub(super) fn of_message(hub: &Hub, redactor: &Redactor, task: TaskId) -> Self {
+        Self { hub: hub.clone(), task, call: None, text: Streamed::new(redactor), sent: None }
     }
 
     /// Of a call's output.
-    pub(super) fn of_call(hub: &Hub, redactor: &Arc<Redactor>, task: TaskId, call: CallId) -> Self {
+    pub(super) fn of_call(hub: &Hub, redactor: &Redactor, task: TaskId, call: CallId) -> Self {
         let mut pieces = Self::of_message(hub, redactor, task);
         pieces.call = Some(call);
         pieces
     }
 
-    pub(super) fn push(&mut self, piece: &str, now: Instant) {
-        if !self.hub.is_watched(self.task) {
-            return;
-        }
-        self.text.push_str(piece);
-        if self.text.len() >= PIECE_BYTES_MAX || self.sent.is_none_or(|at| now.duration_since(at) >= EVERY) {
+    pub(super) fn push(&mut self, piece: &[u8], now: Instant) {
+        // Also where nobody watches yet: who comes in the midst of a secret does not see the rest of it.
+        self.text.push(piece);
+        let full = self.text.held_bytes() >= PIECE_BYTES_MAX;
+        if full || self.sent.is_none_or(|at| now.duration_since(at) >= EVERY) {
             self.sent = Some(now);
-            self.flush();
+            let text = self.text.ready();
+            self.send(&text);
         }
     }
 
@@ -56,11 +52,10 @@ impl Pieces {
         self.hub.live(self.task, "message.reset", &json!({}));
     }
 
-    pub(super) fn flush(&mut self) {
-        if self.text.is_empty() {
+    fn send(&self, text: &str) {
+        if text.is_empty() || !self.hub.is_watched(self.task) {
             return;
         }
-        let text = self.redactor.redact(&std::mem::take(&mut self.text)).into_owned();
         match &self.call {
             Some(call) => self.hub.live(self.task, "tool.output", &json!({ "call": call, "text": text })),
             None => self.hub.live(self.task, "message.delta", &json!({ "text": text })),
@@ -70,6 +65,7 @@ impl Pieces {
 
 impl Drop for Pieces {
     fn drop(&mut self) {
-        self.flush();
+        let text = self.text.rest();
+        self.send(&text);
     }
 }

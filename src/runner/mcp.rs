@@ -45,7 +45,7 @@ impl Driver {
                     None
                 }
                 Err(error) => {
-                    let why = self.deps.redactor.redact(&error.to_string()).into_owned();
+                    let why = self.redactor.redact(&error.to_string()).into_owned();
                     tracing::warn!(task.id = %self.claimed.task, mcp.server = server.name, error = why, "a task goes on without an MCP server");
                     Some(why)
                 }
@@ -64,7 +64,7 @@ impl Driver {
         });
         let mut tools = McpTools { found: found.collect(), ..McpTools::default() };
         for Offered { tool, mut spec } in given {
-            spec.description = self.deps.redactor.redact_known(&spec.description).into_owned();
+            spec.description = self.redactor.redact_known(&spec.description).into_owned();
             tools.tools.push(tool);
             tools.specs.push(spec);
         }

@@ -30,10 +30,12 @@ mod pass;
 pub mod replay;
 mod review;
 mod scrub;
+mod secret;
 mod skills;
 mod symbols;
 mod tools;
 mod validate;
+mod vault;
 
 pub use blobs::{BlobError, Blobs};
 pub use budget::KnownCaps;
@@ -43,3 +45,4 @@ pub use drive::Driven;
 pub use origin::{OriginError, base};
 pub use skills::OperatorSkills;
 pub use symbols::Analyses;
+pub use vault::{OpenSecret, Vault, VaultError};

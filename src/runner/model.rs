@@ -71,9 +71,9 @@ impl Driver {
             repeats_max: agent::repeats_left(&self.journal.session, reserved).min(paid.repeats),
         };
         let mut retries = Vec::new();
-        let mut pieces = Pieces::of_message(&self.deps.hub, &self.deps.redactor, task);
+        let mut pieces = Pieces::of_message(&self.deps.hub, &self.redactor, task);
         let live = |piece: Live| match piece {
-            Live::Text(text) => pieces.push(&text, clock::monotonic()),
+            Live::Text(text) => pieces.push(text.as_bytes(), clock::monotonic()),
             Live::Reset => pieces.reset(),
             Live::Retry { attempt, reason, delay, broke_off } => retries.push((attempt, reason, delay, broke_off)),
             Live::Reasoning(_) | Live::Tool(_) => {}
@@ -256,8 +256,8 @@ impl Driver {
                 tracing::debug!(task.id = %task, cache.miss = ?miss, cache.wasted_usd = wasted, "the prompt cache was missed");
             }
         }
-        let text = self.deps.redactor.redact(&reply.text).into_owned();
-        let reasoning = self.deps.redactor.redact(&reply.reasoning).into_owned();
+        let text = self.redactor.redact(&reply.text).into_owned();
+        let reasoning = self.redactor.redact(&reply.reasoning).into_owned();
         let data = EventData::ModelCompleted {
             model: model.name.clone(),
             usage,

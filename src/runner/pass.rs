@@ -127,7 +127,7 @@ impl Pass {
             other => other?,
         };
         let checks::Ran { mut run, output } = ran;
-        let redactor = &self.clean.deps.redactor;
+        let redactor = &self.clean.redactor;
         run.log = redactor.redact_known(&run.log).into_owned();
         Ok((run, redactor.redact_known_bytes(&output).into_owned()))
     }

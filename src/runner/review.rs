@@ -145,7 +145,7 @@ impl Driver {
 
     async fn ask_once(&self, model: &llm::Model, text: &str, output_tokens: u64) -> Asked {
         let mut conversation = llm::Conversation::new(model, prompt::REVIEW_INSTRUCTIONS, &ToolSpecs::new());
-        conversation.push(&Item::User { text: self.deps.redactor.redact_known(text).into_owned() });
+        conversation.push(&Item::User { text: self.redactor.redact_known(text).into_owned() });
         // No prefix is shared with the loop's calls, so neither is its cache.
         let (cache_key, share) = (format!("{}:review", self.claimed.task), self.claimed.user.to_string());
         let call = llm::Call {

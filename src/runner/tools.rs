@@ -126,15 +126,15 @@ impl Driver {
     }
 
     async fn show(&self, call: CallId, mut pieces: mpsc::Receiver<Bytes>) {
-        let mut live = Pieces::of_call(&self.deps.hub, &self.deps.redactor, self.claimed.task, call);
+        let mut live = Pieces::of_call(&self.deps.hub, &self.redactor, self.claimed.task, call);
         while let Some(piece) = pieces.recv().await {
-            live.push(&String::from_utf8_lossy(&piece), clock::monotonic());
+            live.push(&piece, clock::monotonic());
         }
     }
 
     /// The output is scrubbed and cut here, once; the whole is kept where it was cut.
     async fn record_answer(&mut self, call: &ToolCall, answer: ToolAnswer) -> Result<(), Halt> {
-        let scrubbed = self.deps.redactor.redact_known_bytes(&answer.output).into_owned();
+        let scrubbed = self.redactor.redact_known_bytes(&answer.output).into_owned();
         let (output, was_cut) = tools::cut(&scrubbed);
         let blob = if was_cut { Some(self.deps.keep(self.claimed.team, scrubbed).await?) } else { None };
         let data = EventData::ToolCompleted {

@@ -174,6 +174,7 @@ impl Driver {
             team: self.claimed.team,
             task: self.claimed.task,
             base: base.clone(),
+            redactor: Arc::clone(&self.redactor),
             allowed: Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds)),
         }
     }

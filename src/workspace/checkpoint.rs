@@ -13,13 +13,17 @@ use super::{
     snapshot::Snapshot,
     tree::{MODE_EXECUTABLE, MODE_FILE, MODE_LINK, Overlay},
 };
-use crate::domain::{
-    BlobHash, Oid,
-    event::{DeltaEntry, TreeDelta},
+use crate::{
+    domain::{
+        BlobHash, Oid,
+        event::{DeltaEntry, TreeDelta},
+    },
+    secrets::Redactor,
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -58,6 +62,8 @@ pub struct TreeState {
     changed: BTreeMap<String, DeltaEntry>,
     deleted: BTreeSet<String>,
     tree: ObjectId,
+    /// What is taken out of every content before it is kept.
+    hidden: Redactor,
 }
 
 impl TreeState {
@@ -68,9 +74,18 @@ impl TreeState {
             changed: delta.changed.iter().map(|entry| (entry.path.clone(), entry.clone())).collect(),
             deleted: delta.deleted.iter().cloned().collect(),
             tree: base.snapshot.tree.id,
+            hidden: Redactor::default(),
         };
         state.tree = tree_id(&state.snapshot, &state.changed, &state.deleted);
         state
+    }
+
+    /// The same, but known values of `redactor` go out of every content that is kept, unless the base's file has such a
+    /// value itself. The working copy stays as it is: what differs is what its trees say.
+    #[must_use]
+    pub fn hiding(mut self, redactor: &Redactor) -> Self {
+        self.hidden = redactor.clone();
+        self
     }
 
     /// The tree's id as of the last checkpoint.
@@ -172,7 +187,12 @@ impl TreeState {
             let found = content.as_ref().map(|content| ObjectId::of_blob(content));
             match content {
                 Some(content) if found == Some(id) || (last && mode != MODE_LINK) => {
-                    let id = found.unwrap_or(id);
+                    let mut id = found.unwrap_or(id);
+                    let mut content = content;
+                    if let Some(veiled) = self.veiled(&path, &content) {
+                        id = ObjectId::of_blob(&veiled);
+                        content = veiled;
+                    }
                     news.0.insert(path, Some((mode, id, content.len() as u64)));
                     contents.insert(id, (BlobHash::of(&content), content));
                 }
@@ -182,6 +202,13 @@ impl TreeState {
             }
         }
         Ok(stale)
+    }
+
+    /// A content without the known values in it, where it has some that the base's file has not.
+    fn veiled(&self, path: &str, content: &Bytes) -> Option<Bytes> {
+        let Cow::Owned(veiled) = self.hidden.redact_known_bytes(content) else { return None };
+        let of_base = self.snapshot.content(path).ok().flatten().unwrap_or_default();
+        matches!(self.hidden.redact_known_bytes(&of_base), Cow::Borrowed(_)).then(|| Bytes::from(veiled))
     }
 
     /// Whether the base or the last checkpoint has just this at `path`.

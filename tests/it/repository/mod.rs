@@ -3,8 +3,10 @@
 mod checkpoints;
 mod copies;
 mod hostile;
+mod private;
 mod remotes;
 mod served;
+mod servers;
 mod uploads;
 
 use bytes::Bytes;
