@@ -40,13 +40,14 @@ impl Chain {
     }
 
     /// What is recorded of it with a call: the items that the log does not know yet.
-    fn mark(&self, known: &[String]) -> PrefixMark {
+    fn mark(&self, known: &[String], thinking: Option<u32>) -> PrefixMark {
         let same = self.items.iter().zip(known).take_while(|(new, old)| new == old).count();
         PrefixMark {
             instructions: self.instructions.clone(),
             tools: self.tools.clone(),
             from: u32::try_from(same).unwrap_or(u32::MAX),
             items: self.items[same..].to_vec(),
+            thinking,
         }
     }
 }
@@ -63,17 +64,17 @@ fn link(before: &str, parts: &[&[u8]]) -> String {
     format!("{start:016x}")
 }
 
-/// Compares what the call before promised with what was read. `seen` is the task's call before,
-/// `asked_at` when this one went out. Without counts of the provider there is nothing to compare.
+/// Compares what the call before promised with what was read. `seen` is the task's call before, `thinking` the budget
+/// of thought that this one went out with, and `asked_at` when. Without counts of the provider there is nothing to compare.
 pub fn judge(
     model: &Model,
-    chain: &Chain,
+    (chain, thinking): (&Chain, Option<u32>),
     seen: Option<&PromptSeen>,
     usage: Option<TokenUsage>,
     asked_at: Timestamp,
 ) -> CacheUse {
     let known = seen.map_or(&[][..], |seen| &seen.items);
-    let prefix = Some(chain.mark(known));
+    let prefix = Some(chain.mark(known, thinking));
     let Some(usage) = usage else { return CacheUse { prefix, ..CacheUse::default() } };
     let read_tokens = usage.cached_input_tokens;
     let Some(seen) = seen else {
@@ -90,12 +91,18 @@ pub fn judge(
     let missed = expected_tokens - read_tokens;
     let wasted_usd =
         model.prices.map(|prices| missed as f64 * (prices.input - prices.cached_input).max(0.0) / 1_000_000.0);
-    let miss = Some(cause(model, chain, seen, expected_tokens, asked_at));
+    let miss = Some(cause(model, (chain, thinking), seen, expected_tokens, asked_at));
     CacheUse { expected_tokens, read_tokens, miss, wasted_usd, prefix }
 }
 
 /// The first that holds.
-fn cause(model: &Model, chain: &Chain, seen: &PromptSeen, expected: u64, asked_at: Timestamp) -> CacheMiss {
+fn cause(
+    model: &Model,
+    (chain, thinking): (&Chain, Option<u32>),
+    seen: &PromptSeen,
+    expected: u64,
+    asked_at: Timestamp,
+) -> CacheMiss {
     if seen.model != model.name {
         return CacheMiss::of(MissCause::ModelChanged);
     }
@@ -108,6 +115,9 @@ fn cause(model: &Model, chain: &Chain, seen: &PromptSeen, expected: u64, asked_a
         }
         if seen.tools != chain.tools {
             return CacheMiss::of(MissCause::ToolsChanged);
+        }
+        if seen.thinking.zip(thinking).is_some_and(|(before, now)| before != now) {
+            return CacheMiss::of(MissCause::ThinkingChanged);
         }
         let same = chain.items.iter().zip(&seen.items).take_while(|(new, old)| new == old).count();
         if same < seen.items.len() {

@@ -65,6 +65,8 @@ pub struct Completed {
     pub usage: TokenUsage,
     /// `usage` is the provider's; else it is an estimate at four bytes a token.
     pub usage_reported: bool,
+    /// The budget of thought that the call went out with, as [`Conversation::thinking`] has it.
+    pub thinking: Option<u32>,
     /// From the first try's start, waits included.
     pub duration: Duration,
 }
@@ -131,7 +133,8 @@ impl Client {
                     if recover::apply(&mut decoded.reply, conversation.offered(), call.turn) {
                         told(&decoded.reply, &mut live);
                     }
-                    let completed = completed(decoded, body.len(), most, started.elapsed());
+                    let mut completed = completed(decoded, body.len(), most, started.elapsed());
+                    completed.thinking = conversation.thinking(most);
                     permit.settle(completed.usage.total());
                     return Ok(completed);
                 }
@@ -241,5 +244,5 @@ fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Durati
         output_tokens: (written + called) as u64 / 4 + 1,
         cache_write_tokens: 0,
     };
-    Completed { usage: usage.unwrap_or(estimate), usage_reported: usage.is_some(), reply, duration }
+    Completed { usage: usage.unwrap_or(estimate), usage_reported: usage.is_some(), reply, thinking: None, duration }
 }

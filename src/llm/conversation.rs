@@ -11,7 +11,7 @@ use super::{
     cache::Chain,
     encode::{self, SERVER_MARK, json},
     fields::Fields,
-    quirks::{Thinking, thinking_budget},
+    quirks::{Thinking, thinking_of_call},
     recover::Offered,
 };
 use crate::domain::{
@@ -43,8 +43,8 @@ pub struct Conversation {
     cache_key: bool,
     /// The tools, where calls that come as text are to be found.
     offered: Offered,
-    /// The effort of a model that wants a budget of thought, which depends on the call's output limit.
-    budget_effort: Option<String>,
+    /// Of a model that wants a budget of thought, the task's.
+    thinking_budget: Option<u32>,
     chain: Chain,
 }
 
@@ -57,7 +57,6 @@ impl Conversation {
         if model.wire == Wire::Chat && !instructions.is_empty() {
             encode::chat::message(&mut items, "system", instructions);
         }
-        let budgets = model.wire == Wire::Messages && model.thinking() == Thinking::Budget && !taken("thinking");
         Self {
             wire: model.wire,
             model: model.name.clone(),
@@ -70,7 +69,7 @@ impl Conversation {
             max_tokens_field: (!taken(max_tokens_field)).then(|| max_tokens_field.to_owned()),
             cache_key: model.sends_cache_key() && !taken("prompt_cache_key"),
             offered: if model.reads_text_calls() { Offered::new(tools) } else { Offered::default() },
-            budget_effort: model.reasoning_effort.clone().filter(|_| budgets),
+            thinking_budget: model.thinks_by_budget().filter(|_| !taken("thinking")),
             chain: Chain::new(instructions, tools),
         }
     }
@@ -144,6 +143,12 @@ impl Conversation {
         [self.head.as_slice(), self.items.as_slice()].concat()
     }
 
+    /// The budget of thought that a call goes out with whose reply may have so many tokens, 0 where that leaves no
+    /// room for one; absent where the model takes none.
+    pub fn thinking(&self, max_output_tokens: u32) -> Option<u32> {
+        self.thinking_budget.map(|budget| thinking_of_call(budget, max_output_tokens))
+    }
+
     /// The body of a request. `cache_key` is the same for all requests of a task.
     pub fn body(&self, cache_key: &str, max_output_tokens: u32) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.bytes() + 512);
@@ -163,8 +168,7 @@ impl Conversation {
             out.push(b':');
             json(&mut out, &max_output_tokens);
         }
-        if let Some(budget) = self.budget_effort.as_ref().and_then(|effort| thinking_budget(effort, max_output_tokens))
-        {
+        if let Some(budget) = self.thinking(max_output_tokens).filter(|budget| *budget > 0) {
             out.extend_from_slice(br#","thinking":"#);
             json(&mut out, &json!({"type": "enabled", "budget_tokens": budget}));
         }

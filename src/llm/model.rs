@@ -99,6 +99,10 @@ pub struct Model {
     /// with a budget for models from before that.
     #[serde(default)]
     pub reasoning_effort: Option<String>,
+    /// Tokens of thought, for models that want a number. Absent: by `reasoning_effort` and
+    /// `max_output_tokens`.
+    #[serde(skip)]
+    pub thinking_budget: Option<u32>,
     /// Absent: `developer` on Responses, `user` elsewhere.
     #[serde(default)]
     pub developer_role: Option<DeveloperRole>,
@@ -181,6 +185,7 @@ impl Model {
             prices: None,
             headers: BTreeMap::new(),
             reasoning_effort: None,
+            thinking_budget: None,
             developer_role: None,
             prompt_cache_key: None,
             max_tokens_field: None,
@@ -236,6 +241,7 @@ impl Model {
             developer_role: self.developer_role(),
             parallel_tool_calls: self.asks_for_parallel_calls(),
             reasoning_effort: self.reasoning_effort.clone(),
+            thinking_budget: self.thinks_by_budget(),
         }
     }
 
@@ -246,6 +252,7 @@ impl Model {
             self.developer_role = Some(form.developer_role);
             self.parallel_tool_calls = Some(form.parallel_tool_calls);
             self.reasoning_effort.clone_from(&form.reasoning_effort);
+            self.thinking_budget = form.thinking_budget;
         }
         self
     }
@@ -256,6 +263,14 @@ impl Model {
 
     pub(super) fn thinking(&self) -> Thinking {
         self.quirks().thinking
+    }
+
+    /// The budget of thought of a model that wants one.
+    pub(super) fn thinks_by_budget(&self) -> Option<u32> {
+        let effort = self.reasoning_effort.as_ref()?;
+        let wants = self.wire == Wire::Messages && self.thinking() == Thinking::Budget && effort != "none";
+        let budget = self.thinking_budget.or_else(|| quirks::thinking_budget(effort, self.max_output_tokens));
+        budget.filter(|_| wants)
     }
 
     pub(super) fn cache(&self) -> Cache {

@@ -173,19 +173,31 @@ pub(super) fn max_tokens_field(wire: Wire, url: &Url) -> &'static str {
     }
 }
 
-/// Tokens of thought for an effort in words, where a model wants a number.
+/// The least budget of thought that is taken.
+const THINKING_MIN: u32 = 1_024;
+
+/// Tokens of thought for an effort in words, where a model wants a number: fixed for a task, whose
+/// model gives replies of `max_output_tokens`.
 /// <https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking>: 1,024 at least, and less
 /// than the reply's own limit.
 pub(super) fn thinking_budget(effort: &str, max_output_tokens: u32) -> Option<u32> {
-    const LEAST: u32 = 1_024;
     let wanted = match effort {
         "none" => return None,
-        "minimal" => LEAST,
+        "minimal" => THINKING_MIN,
         "low" => 4_096,
         "medium" => 12_288,
         _ => 24_576,
     };
     // Half of the reply at most, so that there is room for words and calls.
     let budget = wanted.min(max_output_tokens / 2);
-    (budget >= LEAST).then_some(budget)
+    (budget >= THINKING_MIN).then_some(budget)
+}
+
+/// What of a task's budget a call takes whose reply may have so much: all of it, where that leaves room for words
+/// and calls; else the least, so that a limit that comes near changes it once and not with every call; else 0. Another
+/// budget than the call's before, or none, voids what is cached of the messages, though not of instructions and
+/// tools: <https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching>.
+pub(super) fn thinking_of_call(budget: u32, max_output_tokens: u32) -> u32 {
+    let fits = |budget: u32| max_output_tokens >= budget.saturating_add(THINKING_MIN);
+    [budget, THINKING_MIN].into_iter().find(|budget| fits(*budget)).unwrap_or(0)
 }

@@ -238,11 +238,11 @@ impl Driver {
         chain: &llm::cache::Chain,
         asked_at: Timestamp,
     ) {
-        let llm::Completed { mut reply, usage, usage_reported, duration } = completed;
+        let llm::Completed { mut reply, usage, usage_reported, thinking, duration } = completed;
         reply.model.clone_from(&model.name);
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
         let seen = self.journal.session.seen.as_ref();
-        let cache = llm::cache::judge(model, chain, seen, usage_reported.then_some(usage), asked_at);
+        let cache = llm::cache::judge(model, (chain, thinking), seen, usage_reported.then_some(usage), asked_at);
         if let Some(miss) = &cache.miss {
             let (task, wasted) = (self.claimed.task, cache.wasted_usd.unwrap_or_default());
             // A prefix that changed by itself is a fault of ours; all else is known or the provider's.

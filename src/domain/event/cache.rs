@@ -45,6 +45,8 @@ pub enum MissCause {
     Compaction,
     InstructionsChanged,
     ToolsChanged,
+    /// The budget of thought became another, because a limit left less room for the reply.
+    ThinkingChanged,
     ItemsChanged,
     /// The prompt was too short to be cached.
     BelowMinimum,
@@ -64,6 +66,9 @@ pub struct PrefixMark {
     pub from: u32,
     /// Those of the items from there on.
     pub items: Vec<String>,
+    /// The budget of thought, 0 where there was no room for one; absent where the model takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<u32>,
 }
 
 /// What a task's last answered call has put into the provider's cache.
@@ -76,6 +81,7 @@ pub struct PromptSeen {
     pub instructions: String,
     pub tools: String,
     pub items: Vec<String>,
+    pub thinking: Option<u32>,
     /// The conversation was shortened since.
     pub compacted: bool,
 }
@@ -100,6 +106,7 @@ impl PromptSeen {
             instructions: mark.instructions,
             tools: mark.tools,
             items,
+            thinking: mark.thinking,
             compacted: false,
         }
     }

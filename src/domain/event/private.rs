@@ -33,6 +33,9 @@ pub struct PromptForm {
     pub developer_role: DeveloperRole,
     pub parallel_tool_calls: bool,
     pub reasoning_effort: Option<String>,
+    /// Tokens of thought, of models that want a number. Absent in tasks of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking_budget: Option<u32>,
 }
 
 /// What [`PromptHead::tools`] holds.

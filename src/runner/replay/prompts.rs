@@ -81,7 +81,9 @@ fn mark(
     let Some(briefed) = &session.briefed else { return Err("the log does not have their beginning") };
     let model = model(session, briefed, reply, None).ok_or("no model has this name")?;
     let chained = |model: &llm::Model, conversation: &llm::Conversation| {
-        cache::judge(model, conversation.chain(), session.seen.as_ref(), None, at).prefix.unwrap_or_default()
+        // What a limit left of the thinking is not in the log but here.
+        let sent = (conversation.chain(), known.thinking);
+        cache::judge(model, sent, session.seen.as_ref(), None, at).prefix.unwrap_or_default()
     };
     if let Some(held) = held.as_mut().filter(|held| held.conversation.model() == model.name) {
         held.grow(session);

@@ -38,7 +38,7 @@ fn at(seconds: i64) -> Timestamp {
 fn first() -> PromptSeen {
     let model = model("gpt-5.4");
     let conversation = conversation(&model, "Be brief.", &["shell"], &["a", "b"]);
-    let used = judge(&model, conversation.chain(), None, Some(usage(10_000, 0)), at(0));
+    let used = judge(&model, (conversation.chain(), None), None, Some(usage(10_000, 0)), at(0));
     assert_eq!(used.miss, Some(CacheMiss::of(MissCause::FirstCall)));
     assert_eq!((used.expected_tokens, used.wasted_usd), (0, None));
     PromptSeen::after(None, "gpt-5.4", at(0), usage(10_000, 0), used.prefix.as_ref())
@@ -51,7 +51,7 @@ fn a_miss_has_a_cause_and_a_price() {
         |seen: &PromptSeen, name: &str, instructions: &str, tools: &[&str], texts: &[&str], cached: u64, when: i64| {
             let model = model(name);
             let conversation = conversation(&model, instructions, tools, texts);
-            judge(&model, conversation.chain(), Some(seen), Some(usage(12_000, cached)), at(when))
+            judge(&model, (conversation.chain(), None), Some(seen), Some(usage(12_000, cached)), at(when))
         };
     let seen = first();
     let cause = |used: &CacheUse| used.miss.map(|miss| miss.cause);
@@ -88,10 +88,26 @@ fn a_miss_has_a_cause_and_a_price() {
 }
 
 #[test]
+fn another_budget_of_thought_is_named_as_what_voids_the_messages() {
+    let model = model("gpt-5.4");
+    let conversation = conversation(&model, "Be brief.", &["shell"], &["a", "b", "c"]);
+    let cause = |before: Option<u32>, now: Option<u32>| {
+        let seen = PromptSeen { thinking: before, ..first() };
+        let used = judge(&model, (conversation.chain(), now), Some(&seen), Some(usage(12_000, 2_000)), at(10));
+        assert_eq!(used.prefix.as_ref().map(|mark| mark.thinking), Some(now), "it is recorded with the call");
+        used.miss.map(|miss| miss.cause)
+    };
+    assert_eq!(cause(Some(16_000), Some(1_024)), Some(MissCause::ThinkingChanged));
+    assert_eq!(cause(Some(1_024), Some(0)), Some(MissCause::ThinkingChanged));
+    assert_eq!(cause(Some(16_000), Some(16_000)), Some(MissCause::Provider));
+    assert_eq!(cause(None, Some(16_000)), Some(MissCause::Provider), "an earlier build did not record it");
+}
+
+#[test]
 fn a_reply_without_counts_is_not_judged() {
     let model = model("gpt-5.4");
     let conversation = conversation(&model, "Be brief.", &["shell"], &["a", "b", "c"]);
-    let used = judge(&model, conversation.chain(), Some(&first()), None, at(10));
+    let used = judge(&model, (conversation.chain(), None), Some(&first()), None, at(10));
     assert_eq!((used.miss, used.expected_tokens, used.prefix.map(|mark| mark.from)), (None, 0, Some(2)));
 }
 
@@ -126,7 +142,7 @@ proptest! {
             let items = conversation.chain().items().to_vec();
             prop_assert!(items.starts_with(&earlier));
             earlier = items;
-            let used = judge(&model, conversation.chain(), seen.as_ref(), Some(usage(5_000, 5_000)), at(0));
+            let used = judge(&model, (conversation.chain(), None), seen.as_ref(), Some(usage(5_000, 5_000)), at(0));
             seen = Some(PromptSeen::after(seen, "m", at(0), usage(5_000, 5_000), used.prefix.as_ref()));
             prop_assert_eq!(&seen.as_ref().expect("seen").items, &earlier, "the log's marks add up to the chain");
         }
@@ -137,7 +153,7 @@ proptest! {
             other.push(&Item::Developer { text: text.clone() });
             other.push(&user(&text));
         }
-        let used = judge(&model, other.chain(), seen.as_ref(), Some(usage(5_000, 0)), at(0));
+        let used = judge(&model, (other.chain(), None), seen.as_ref(), Some(usage(5_000, 0)), at(0));
         prop_assert_eq!(used.miss.and_then(|miss| miss.item), Some(at_item as u32 * 2));
     }
 }

@@ -81,13 +81,39 @@ fn an_effort_reaches_each_wire_in_its_own_words() {
     );
     let budget = with_effort("claude-sonnet-4-5", Wire::Messages, "high");
     assert_eq!(body(&budget, 32_000)["thinking"], json!({"type": "enabled", "budget_tokens": 16_000}));
-    assert_eq!(body(&budget, 64_000)["thinking"], json!({"type": "enabled", "budget_tokens": 24_576}));
+    let long = Model { max_output_tokens: 64_000, ..budget.clone() };
+    assert_eq!(body(&long, 64_000)["thinking"], json!({"type": "enabled", "budget_tokens": 24_576}));
     assert!(body(&budget, 32_000).get("output_config").is_none());
     assert!(body(&budget, 1_000).get("thinking").is_none(), "a short reply has no room for a thought");
     assert!(body(&with_effort("claude-sonnet-4-5", Wire::Messages, "none"), 32_000).get("thinking").is_none());
     let mut plain = budget.clone();
     plain.without = vec!["thinking".to_owned()];
     assert!(body(&plain, 32_000).get("thinking").is_none());
+}
+
+#[test]
+fn a_limit_that_comes_near_changes_the_budget_of_thought_twice_at_most() {
+    let mut claude = model("claude-sonnet-4-5", Wire::Messages);
+    claude.reasoning_effort = Some("high".to_owned());
+    let budgets: Vec<Option<u64>> = [32_000, 31_999, 25_000, 17_024, 17_023, 9_000, 2_048, 2_047, 64]
+        .map(|most| body(&claude, most)["thinking"]["budget_tokens"].as_u64())
+        .to_vec();
+    let (whole, least) = (Some(16_000), Some(1_024));
+    assert_eq!(budgets, [whole, whole, whole, whole, least, least, least, None, None]);
+    let conversation = Conversation::new(&claude, "Be brief.", &[tool("shell")]);
+    assert_eq!([32_000, 9_000, 64].map(|most| conversation.thinking(most)), [Some(16_000), Some(1_024), Some(0)]);
+
+    // What a task started with holds, whatever the settings become.
+    let form = claude.form();
+    let changed = Model { max_output_tokens: 8_000, ..claude.clone() };
+    assert_eq!(body(&changed, 32_000)["thinking"]["budget_tokens"], 4_000);
+    assert_eq!(body(&changed.as_of(Some(&form)), 32_000), body(&claude, 32_000));
+    let kept: PromptForm = serde_json::from_value(json!({
+        "model": "claude-sonnet-4-5", "developer_role": "user", "parallel_tool_calls": true, "reasoning_effort": "high",
+    }))
+    .expect("an earlier build's form");
+    assert_eq!(body(&claude.clone().as_of(Some(&kept)), 32_000), body(&claude, 32_000));
+    assert_eq!(Conversation::new(&model("gpt-5.4", Wire::Responses), "x", &[]).thinking(9), None);
 }
 
 #[test]
