@@ -132,8 +132,9 @@ const ENDS: [&str; 12] = [
 ];
 
 /// Marks of calls in models' templates: a call that could not be read was meant, not an end.
-const CALL_MARKS: [&str; 10] = [
+const CALL_MARKS: [&str; 16] = [
     "<tool_call>",
+    "<tool_calls>",
     "<toolcall>",
     "<tool_use>",
     "<function_call>",
@@ -143,6 +144,27 @@ const CALL_MARKS: [&str; 10] = [
     "[TOOL_CALLS]",
     "<|python_tag|>",
     "<|tool_calls_section_begin|>",
+    "<|tool_call_begin|>",
+    "<minimax:tool_call>",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "<|channel|>commentary to=",
+];
+/// Marks that close them.
+const CALL_ENDS: [&str; 13] = [
+    "</tool_call>",
+    "</tool_calls>",
+    "</toolcall>",
+    "</tool_use>",
+    "</function_call>",
+    "</function_calls>",
+    "</function>",
+    "</invoke>",
+    "</minimax:tool_call>",
+    "<|tool_call_end|>",
+    "<|tool_calls_section_end|>",
+    "<｜tool▁calls▁end｜>",
+    "<|call|>",
 ];
 
 /// Whether the last words of `text` announce a next action.
@@ -211,4 +233,33 @@ fn ends_in_a_call(tail: &str) -> bool {
     let open_block = tail.matches("```").count() % 2 == 1;
     let is_call = |line: &str| CALL_MARKS.iter().any(|mark| line.trim_start().starts_with(mark));
     !open_block && last.lines().any(is_call) && !last.contains("```")
+}
+
+/// Whether `text` is over with a call that was begun as text, outside of a code block: whole, or broken off. It is
+/// no last word, whatever kept the call from being read.
+pub fn ends_in_call(text: &str) -> bool {
+    let text = text.trim_end();
+    let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(TAIL_BYTES))..];
+    if text.matches("```").count() % 2 == 1 || tail.ends_with("```") {
+        return false;
+    }
+    let closed = |rest: &str| CALL_ENDS.iter().any(|end| rest.ends_with(end));
+    // The call's beginning may lie before the tail.
+    let last_line = tail.lines().last().unwrap_or_default().trim_start();
+    if CALL_ENDS.iter().any(|end| last_line.starts_with(end)) && closed(tail) {
+        return true;
+    }
+    let begun = CALL_MARKS.iter().flat_map(|mark| tail.match_indices(mark)).map(|(at, _)| at);
+    begun.filter(|at| may_begin(&tail[..*at])).any(|at| {
+        let rest = &tail[at..];
+        let open = || !rest.contains("\n\n") && !CALL_ENDS.iter().any(|end| rest.contains(end));
+        closed(rest) || open()
+    })
+}
+
+/// Whether a mark behind these words begins a call: at the beginning of its line, or after the end of a sentence.
+fn may_begin(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    line.trim().is_empty()
+        || (before.ends_with(['.', ':', '!', '?', '>', '…', '。']) && !line.trim_start().starts_with('>'))
 }

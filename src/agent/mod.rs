@@ -28,7 +28,7 @@ pub mod verdict;
 pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
 pub use circles::Moves;
 pub use formatted::{formatted, told};
-pub use intent::announces_more;
+pub use intent::{announces_more, ends_in_call};
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
 pub use session::{

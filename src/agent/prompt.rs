@@ -180,6 +180,8 @@ pub(super) const CUT_OFF: &str =
     "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
 pub(super) const ANNOUNCED: &str = "You said what you are about to do and called no tool, which ends the work. Do it now with a tool call, or \
     finish by saying what was done.";
+pub(super) const UNREAD_CALL: &str = "Your reply ends with a tool call written as text that could not be read, so nothing was run. Make the call \
+    with the tool's name and a whole JSON object of arguments, nothing behind it; or finish in words alone.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
 /// Told when a task goes on where its working copy is not.
 pub const LAID_ANEW: &str = "The working copy was laid anew from its last checkpoint, on another machine: files that git ignores \

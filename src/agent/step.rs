@@ -8,7 +8,7 @@ use super::{
     circles::Circle,
     compact,
     gate::{self, Gate},
-    intent::announces_more,
+    intent::{announces_more, ends_in_call},
     prompt,
     review::{self, Room},
     rules::Found,
@@ -278,6 +278,16 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
             let text = if words.cut { prompt::CUT_OFF } else { prompt::EMPTY };
             Step::Record(vec![EventData::MessageDeveloper { text: text.to_owned() }])
         };
+    }
+    // Where files are to be changed such a reply ends nothing; elsewhere it may show what a call looks like.
+    if session.used.output.asked == 0 && ends_in_call(&words.text) {
+        if session.used.idle_words <= NUDGES_MAX {
+            return Step::Record(vec![EventData::MessageDeveloper { text: prompt::UNREAD_CALL.to_owned() }]);
+        }
+        if matches!(session.spec.mode, Mode::Auto | Mode::Change) {
+            let text = "replies in a row ended with a call as text that cannot be read";
+            return conclude(session, End::failed(ErrorCode::Stuck, text));
+        }
     }
     if session.used.idle_words == 1 && leaves_work_open(session) && announces_more(&words.text) {
         return Step::Record(vec![EventData::MessageDeveloper { text: prompt::ANNOUNCED.to_owned() }]);

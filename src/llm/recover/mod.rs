@@ -2,7 +2,7 @@
 //!
 //! What is taken for a call has to be beyond doubt: the reply has no call of its own and was not
 //! cut; the calls are the end of the reply, with nothing but calls after the first; they stand in
-//! no code block, quotation or thought; the words before do not announce an example; each names a
+//! no code block, quotation or thought; the words before do not introduce an example; each names a
 //! tool that was offered and has an object of arguments. Forms without a mark of their own (JSON
 //! in a fence or by itself) must besides fit the tool's schema. All else stays text.
 //!
@@ -94,7 +94,11 @@ pub fn calls(text: &str, offered: &Offered) -> Option<Found> {
     if offered.is_empty() {
         return None;
     }
-    let found = forms::marked(text, offered).or_else(|| forms::unmarked(text, offered))?;
+    let said_before = |found: &Found| &text[..found.at];
+    let marked = forms::marked(text, offered).map(|found| (place::introduces_example(said_before(&found)), found));
+    let (example, found) = marked.or_else(|| {
+        forms::unmarked(text, offered).map(|found| (place::announces_example(said_before(&found)), found))
+    })?;
     let sound = !found.calls.is_empty() && found.calls.len() <= CALLS_MAX;
-    (sound && !place::announces_example(&text[..found.at])).then_some(found)
+    (sound && !example).then_some(found)
 }

@@ -67,7 +67,26 @@ pub(super) fn may_begin(text: &str, at: usize) -> bool {
     line.trim().is_empty() || before.ends_with(['.', ':', '!', '?', '>', '…', '。'])
 }
 
-/// Whether the last words of `text` announce an example and no call.
+/// Whether the last sentence of `text` introduces an example, where what follows begins with a mark of its own: such a
+/// call is no accident, so that words which merely speak of formats, syntax or examples do not count.
+pub(super) fn introduces_example(text: &str) -> bool {
+    static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let words = "(?i)\\b(for (example|instance)|e\\.g\\b|(an|another|one|this|following) example|\
+                     examples? (call|request)s?|(would|will|might|could|should|must)? ?looks? like|would be|like this|\
+                     as follows|you (can|could|may|might|would|should) (also )?(use|call|write|send|say|invoke)|\
+                     (format|syntax|template) (is|looks))\\b";
+        Regex::new(words).ok()
+    });
+    let said = text.trim_end();
+    let paragraph = said.rsplit("\n\n").next().unwrap_or_default();
+    // The full stop at the very end closes the last sentence and begins none.
+    let open = paragraph.trim_end_matches(['.', '!', '?', ':', ' ']);
+    let sentence = [". ", "! ", "? ", ".\n", "!\n", "?\n"].iter().filter_map(|end| open.rfind(end)).max();
+    let last = &paragraph[sentence.unwrap_or(0)..];
+    WORDS.as_ref().is_none_or(|words| words.is_match(last))
+}
+
+/// The same for what begins with no mark, such as plain JSON, which may well be data: any word of examples counts.
 pub(super) fn announces_example(text: &str) -> bool {
     static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let words = "(?i)\\b(examples?|e\\.g|for instance|such as|would (look|be|have)|looks? like|like this|as follows|\

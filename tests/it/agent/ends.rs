@@ -157,3 +157,31 @@ fn words_that_announce_more_are_nudged_once_and_never_taken_for_the_end_at_once(
     assert_eq!(play.step(), Step::RunChecks { last: false });
     assert_eq!(told(&play), 0);
 }
+
+#[test]
+fn a_run_never_ends_well_on_a_call_that_could_not_be_read() {
+    let call = "Now the edit.\n<tool_call>{\"name\": \"edit\", \"arguments\": {\"path\": \"a.py\", }}</tool_call>";
+    let told = |play: &Play| play.developer_words().iter().filter(|words| words.contains("could not be read")).count();
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    play.words(call);
+    for nudges in 1..=3 {
+        assert!(matches!(play.step(), Step::Call { .. }));
+        assert_eq!(told(&play), nudges);
+        play.reply(call, &[]);
+    }
+    let mut step = play.step();
+    if step == (Step::RunChecks { last: true }) {
+        play.checked(&[], true);
+        step = play.step();
+    }
+    let Step::Finish { end, .. } = step else { panic!("{step:?}") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::Stuck);
+
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    play.words(call);
+    play.step();
+    play.reply("It is done.", &[]);
+    assert_eq!(play.step(), Step::RunChecks { last: false }, "words end it");
+}

@@ -1,6 +1,6 @@
 //! Last words that announce more, and those that end.
 
-use journeyman::agent::announces_more;
+use journeyman::agent::{announces_more, ends_in_call};
 
 const MORE: &[&str] = &[
     "I will now run the tests.",
@@ -94,4 +94,31 @@ fn only_the_last_words_count_however_long_the_text_is() {
     assert!(!announces_more(&format!("{long}\n\nAll is done.")));
     assert!(announces_more(&format!("{long}\n\nI will now run them.")));
     assert!(!announces_more(&format!("Let me {}", "explain ".repeat(100))));
+}
+
+#[test]
+fn a_text_that_ends_with_a_begun_call_is_told_from_one_that_shows_it() {
+    let long = format!("<tool_call>\n{{\"name\": \"edit\", \"arguments\": {{\"new\": \"{}", "x\n\n".repeat(1_000));
+    for text in [
+        "<tool_call>{\"name\": \"nothing\", \"arguments\": {}}</tool_call>",
+        "I fix the syntax error.\n<tool_call>\n{\"name\": \"shell\", \"arguments\": {broken}}\n</tool_call>\n",
+        "I look.<tool_call>{\"name\": \"shell\"",
+        "[TOOL_CALLS]nothing{}",
+        "<function=shell>\n<parameter=command>\nls\n</parameter>\n</function>",
+        &format!("{long}\"}}}}\n</tool_call>"),
+    ] {
+        assert!(ends_in_call(text), "{text:?}");
+    }
+    for text in [
+        "",
+        "Done.",
+        "<tool_call>{\"name\": \"shell\"}</tool_call>\nThat is what the log had.",
+        "The template is `<tool_call>`.",
+        "The parser reads <tool_call>{}</tool_call>",
+        "Line 3 is\n> <tool_call>{}</tool_call>",
+        "```\n<tool_call>{}</tool_call>\n```",
+        "The file ends with\n```text\n<tool_call>{}</tool_call>",
+    ] {
+        assert!(!ends_in_call(text), "{text:?}");
+    }
 }

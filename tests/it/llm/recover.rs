@@ -40,6 +40,22 @@ const CALLS: &[Case] = &[
         "Let me look.",
         &[LS],
     ),
+    // Words of the trade before a mark announce nothing.
+    (
+        "I will fix the syntax error in calc.py.\n<tool_call>{\"name\":\"shell\",\"arguments\":{\"command\": \"ls\"}}</tool_call>",
+        "I will fix the syntax error in calc.py.",
+        &[LS],
+    ),
+    (
+        "The template and the documentation give an example. You should see it pass now; I run the format check.\n<tool_call>{\"name\":\"shell\",\"arguments\":{\"command\": \"ls\"}}</tool_call>",
+        "The template and the documentation give an example. You should see it pass now; I run the format check.",
+        &[LS],
+    ),
+    (
+        "Quoted paths, such as `a b`, have their own syntax:\n[TOOL_CALLS]shell[ARGS]{\"command\": \"ls\"}",
+        "Quoted paths, such as `a b`, have their own syntax:",
+        &[LS],
+    ),
     (
         "<tool_call>\n{\"name\":\"shell\",\"arguments\":{\"command\": \"ls\"}}\n</tool_call>\n<tool_call>\n{\"name\":\"read_file\",\"arguments\":{\"path\":\"a\"}}\n</tool_call>",
         "",
@@ -156,6 +172,9 @@ const WORDS: &[&str] = &[
     "{\"name\": \"shell\", \"arguments\": {\"command\": \"ls\"}}\n\nThis is what I would send.",
     // An example.
     "A call looks like this:\n<tool_call>{\"name\":\"shell\",\"arguments\":{\"command\":\"ls\"}}</tool_call>",
+    "The calls go as follows:\n\n<tool_call>{\"name\":\"shell\",\"arguments\":{\"command\":\"ls\"}}</tool_call>",
+    "You can call the tool with\n<tool_call>{\"name\":\"shell\",\"arguments\":{\"command\":\"ls\"}}</tool_call>",
+    "Nothing else. For instance\n[TOOL_CALLS]shell[ARGS]{\"command\": \"ls\"}",
     "For example:\n```json\n{\"name\": \"shell\", \"arguments\": {\"command\": \"ls\"}}\n```",
     "You can use the tool with\n\n{\"name\": \"shell\", \"arguments\": {\"command\": \"ls\"}}",
     // In a code block, a quotation or a thought.
