@@ -27,9 +27,9 @@ macro_rules! pattern {
 pattern!(
     FORBIDS,
     r"(?ix)
-    \b(?:do\s+not|don['’]?t|never|must\s+not|mustn['’]t|should\s+not|shouldn['’]t|shall\s+not|may\s+not|cannot|can['’]t|please\s+no|avoid|refrain\s+from|without|not\s+to|stop\s+short\s+of)
-    \s+(?:(?:ever|also|please|be|any\s+of|you|in\s+any\s+way|under\s+any\s+circumstances)\s+){0,3}
-    (?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|break|add|introduc|install|creat|bump|upgrad|downgrad|commit|push|weaken|skip|disabl|us(?:e|ing)\b|replac|regenerat|rearrang|reorder)\w*"
+    \b(?:do\s+not|don['’]?t|never|under\s+no\s+circumstances|you(?:\s+are|['’]re)\s+(?:not|never)\s+(?:allowed|permitted|supposed|free)\s+to|it\s+is\s+(?:forbidden|prohibited|not\s+allowed)\s+to|must\s+not|mustn['’]t|should\s+not|shouldn['’]t|shall\s+not|may\s+not|cannot|can['’]t|please\s+no|avoid|refrain\s+from|without|not\s+to|stop\s+short\s+of)
+    (?:\s*,\s*|\s+)(?:(?:ever|even|also|please|be|any\s+of|(?:should\s+|may\s+|must\s+)?you|in\s+any\s+way|under\s+any\s+circumstances?|(?:try|attempt|dare)\s+to|go(?:\s+and)?|start)(?:\s*,\s*|\s+)){0,4}
+    (?:(?:mak|appl|perform|do)\w*\s+(?:any|a|further|other)?\s*(?:changes?|edits?|modifications?|alterations?)\b|touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|break|add|introduc|install|creat|bump|upgrad|downgrad|commit|push|weaken|skip|disabl|us(?:e|ing)\b|replac|regenerat|rearrang|reorder)\w*"
 );
 // Something is to be let alone or kept.
 pattern!(
@@ -42,6 +42,19 @@ pattern!(
     | \bno\s+(?:new|additional|extra|further)\s+(?:dependenc|librar|packag|crate|file|module|test|feature)\w*
     | \bno\s+(?:changes?|edits?|modifications?)\s+(?:to|in|of|outside)\b
     | \b(?:only|nothing\s+but)\s+(?:touch|change|edit|modify)\b"
+);
+// The same in pictures. Who says so to the program and not to the agent does not begin with it.
+pattern!(
+    AWAY,
+    r"(?ix)
+    (?:^|[,;:]\s*|\b(?:please|and|but|also|you\s+(?:must|should))\s+)
+    (?:(?:keep\s+(?:your\s+)?)?hands\s+off(?:\s+of)?|(?:stay|keep|steer)\s+(?:well\s+)?(?:away\s+from|out\s+of|clear\s+of)|no\s+(?:touching|changing|editing|modifying)|(?:finger|hände)\s+weg\s+von)\b"
+);
+pattern!(
+    TREATS,
+    r"(?ix)
+    \b(?:treat|consider|regard)\b .{1,120}? \bas\s+(?:strictly\s+)?(?:read[\s-]?only|frozen|immutable|off[\s-]limits|untouchable)\b
+    | \b(?:changes?|edits?|modifications?)\s+(?:to|in|of)\b .{1,120}? \b(?:are|is)\s+(?:not\s+(?:allowed|permitted|wanted|welcome)|forbidden|prohibited)\b"
 );
 pattern!(
     GERMAN,
@@ -70,7 +83,11 @@ pub fn prohibitions(request: &str) -> Vec<Prohibition> {
     let mut found: Vec<Prohibition> = Vec::new();
     for sentence in sentences(request) {
         let forbids = FORBIDS.find(sentence);
-        let marks = [forbids, KEEPS.find(sentence), GERMAN.find(sentence)];
+        // What is said in pictures speaks of the work only where it names a path.
+        let pictured = |pattern: &Regex| {
+            pattern.find(sentence).filter(|mark| !paths(sentence, mark.start(), mark.end()).is_empty())
+        };
+        let marks = [forbids, KEEPS.find(sentence), pictured(&AWAY), pictured(&TREATS), GERMAN.find(sentence)];
         let Some(mark) = marks.into_iter().flatten().min_by_key(regex::Match::start) else { continue };
         let behaviour = BEHAVIOUR.find(sentence).is_some_and(|words| words.end() >= mark.end());
         let only_behaviour = behaviour && paths(sentence, mark.start(), mark.end()).is_empty();
@@ -205,7 +222,12 @@ fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
         }
     };
     // "X must stay unchanged" and German sentences name it before.
-    let before = sentence[start..end].to_lowercase().contains(" be ") || !FORBIDS.is_match(sentence);
+    let marked = &sentence[start..end];
+    let subject =
+        ["must", "should", "shall", "may"].iter().any(|word| marked.to_lowercase() == format!("{word} not change"));
+    let before = marked.to_lowercase().contains(" be ")
+        || (subject && sentence[end..].trim_matches(['.', '!', ' ']).is_empty())
+        || !(FORBIDS.is_match(sentence) || AWAY.is_match(marked));
     let from = if before { 0 } else { start };
     // What a contrast or a reason brings is not what is forbidden.
     let rest = &sentence[from..];
@@ -260,6 +282,7 @@ const BETWEEN: &[&str] = &[
     "change",
     "changes",
     "code",
+    "consider",
     "contents",
     "das",
     "datei",
@@ -300,12 +323,14 @@ const BETWEEN: &[&str] = &[
     "ordner",
     "our",
     "please",
+    "regard",
     "rühr",
     "rühre",
     "the",
     "these",
     "this",
     "to",
+    "treat",
     "und",
     "under",
     "unter",
@@ -321,7 +346,8 @@ const BETWEEN: &[&str] = &[
 
 /// Whether the path at `at` is itself what is forbidden: "the signature of `add` in calc.py" is not calc.py.
 fn is_direct(sentence: &str, mark: std::ops::Range<usize>, at: usize) -> bool {
-    let begins = if FORBIDS.is_match(&sentence[mark.clone()]) && at >= mark.end {
+    let marked = &sentence[mark.clone()];
+    let begins = if (FORBIDS.is_match(marked) || AWAY.is_match(marked)) && at >= mark.end {
         mark.end
     } else if at >= mark.start {
         mark.start
