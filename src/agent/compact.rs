@@ -23,6 +23,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 const WORDS: (u64, u64) = (15, 20_000);
 const SUMMARY: (u64, u64) = (10, 6_000);
 const LEDGER: (u64, u64) = (8, 6_000);
+/// The prompt's head and opening, in hundredths of the window: where they are cut, and to what.
+const OPENING_PERCENT_MAX: u64 = 35;
+const OPENING_PERCENT: u64 = 25;
 /// The transcript that is summarised, in hundredths of the window.
 const TRANSCRIPT_PERCENT: u64 = 60;
 /// Bytes of one result and of one call's arguments in the transcript.
@@ -32,8 +35,7 @@ const ARGUMENTS_BYTES_MAX: usize = 1_200;
 /// Whether the next call would be too near to the model's window.
 pub(super) fn is_due(session: &Session, model: &ModelFacts) -> bool {
     let held = session.context_estimate();
-    // Before the first reply there is nothing to summarise.
-    session.turn > 0
+    session.can_compact()
         && (session.overflowed || held.saturating_mul(100) >= model.window_tokens.saturating_mul(DUE_PERCENT))
 }
 
@@ -116,6 +118,10 @@ pub fn replacement(session: &Session, model: &ModelFacts, summary: Option<&str>,
     let room = |of| bytes(part(of, model.window_tokens, halvings));
     let words = session.ledger.words(room(WORDS));
     let mut items: Vec<Item> = words.into_iter().map(|text| Item::User { text }).collect();
+    // Nothing was answered yet: there is no work to tell of.
+    if session.turn == 0 {
+        return items;
+    }
     let mut text = format!("{SUMMARY_HEAD}\n");
     match summary.map(str::trim).filter(|summary| !summary.is_empty()) {
         Some(summary) => text.push_str(head(summary, room(SUMMARY))),
@@ -127,9 +133,23 @@ pub fn replacement(session: &Session, model: &ModelFacts, summary: Option<&str>,
     items
 }
 
-/// About how many tokens a prompt has that consists of the opening and these items.
-pub fn tokens_of(session: &Session, items: &[Item]) -> u64 {
-    let opening = super::prompt::opening(session);
+/// The opening as far as it fits, where the model that goes on has a smaller window than the one that it was made for;
+/// absent where it fits whole.
+pub fn opening(session: &Session, model: &ModelFacts) -> Option<Vec<Item>> {
+    let whole = super::prompt::opening(session);
+    let held = session.head_bytes() + whole.iter().map(bytes_of).sum::<u64>();
+    let room = |percent: u64| bytes(model.window_tokens * percent / 100) as u64;
+    if held <= room(OPENING_PERCENT_MAX) {
+        return None;
+    }
+    let room = room(OPENING_PERCENT) >> session.compactions_in_row.min(8);
+    Some(super::prompt::opening_within(session, room.saturating_sub(session.head_bytes()) as usize))
+}
+
+/// About how many tokens a prompt has that consists of the opening and these items; `opening` is what is left of it,
+/// where that is less than the whole.
+pub fn tokens_of(session: &Session, opening: Option<&[Item]>, items: &[Item]) -> u64 {
+    let opening = opening.map_or_else(|| super::prompt::opening(session), <[Item]>::to_vec);
     (session.head_bytes() + opening.iter().chain(items).map(bytes_of).sum::<u64>()) / BYTES_PER_TOKEN
 }
 

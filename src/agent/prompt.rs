@@ -46,6 +46,47 @@ pub(super) fn opening(session: &Session) -> Vec<Item> {
     items
 }
 
+/// Below this nothing sensible is left of a part of the opening.
+const PART_BYTES_MIN: usize = 400;
+
+/// The opening in so many bytes, about: the brief gives first, then all else but the facts of the task evenly.
+pub(super) fn opening_within(session: &Session, room: usize) -> Vec<Item> {
+    let mut items = opening(session);
+    let briefed = session.briefed.as_ref();
+    let brief = briefed.filter(|briefed| !briefed.text.is_empty()).map(|briefed| briefed.instructions.len());
+    let size = |items: &[Item]| items.iter().map(|item| super::compact::bytes_of(item) as usize).sum::<usize>();
+    if let Some(at) = brief {
+        let others = size(&items) - size(&items[at..=at]);
+        shorten(&mut items[at], room.saturating_sub(others));
+    }
+    let fixed =
+        brief.map_or(0, |at| size(&items[at..=at])) + items.last().map_or(0, |facts| size(std::slice::from_ref(facts)));
+    let last = items.len() - 1;
+    let others: Vec<usize> = (0..last).filter(|at| Some(*at) != brief).collect();
+    if size(&items) > room && !others.is_empty() {
+        let each = room.saturating_sub(fixed) / others.len();
+        for at in others {
+            shorten(&mut items[at], each);
+        }
+    }
+    items
+}
+
+fn shorten(item: &mut Item, room: usize) {
+    let Item::Developer { text } = item else { return };
+    let room = room.max(PART_BYTES_MIN);
+    if text.len() > room {
+        let (kept, all) = (kept_lines(text, room), text.len());
+        *text = format!("{kept}\n[cut: {} of {all} bytes; the rest does not fit this model's window]\n", kept.len());
+    }
+}
+
+/// The whole lines that fit into so many bytes.
+fn kept_lines(text: &str, room: usize) -> &str {
+    let end = text.floor_char_boundary(room);
+    &text[..text[..end].rfind('\n').unwrap_or(end)]
+}
+
 /// Of tasks of earlier builds, which did not keep it.
 fn facts_now(session: &Session) -> String {
     let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
@@ -148,9 +189,7 @@ pub fn layer_text(layer: InstructionLayer, text: &str, window_tokens: u64) -> St
     if text.len() <= room {
         return format!("{head}{text}\n");
     }
-    let end = text.floor_char_boundary(room);
-    let end = text[..end].rfind('\n').unwrap_or(end);
-    let (kept, all) = (&text[..end], text.len());
+    let (kept, all) = (kept_lines(text, room), text.len());
     format!("{head}{kept}\n[cut: {} of {all} bytes; the rest does not fit this model's window]\n", kept.len())
 }
 

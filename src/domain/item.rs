@@ -71,6 +71,9 @@ pub struct Reply {
     /// The name of the model that said it: another cannot read its sealed reasoning. Empty: not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
+    /// The provider's name of that model: settings may give a name to another. Empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_id: String,
 }
 
 /// One element of the conversation. The server adds user and developer items and the results of

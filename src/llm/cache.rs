@@ -103,7 +103,7 @@ fn cause(
     expected: u64,
     asked_at: Timestamp,
 ) -> CacheMiss {
-    if seen.model != model.name {
+    if seen.model != model.name || !(seen.model_id.is_empty() || seen.model_id == model.model_id) {
         return CacheMiss::of(MissCause::ModelChanged);
     }
     if seen.compacted {

@@ -28,6 +28,8 @@ pub struct Conversation {
     wire: Wire,
     /// The name of the model that it is for.
     model: String,
+    /// The provider's name of it.
+    model_id: String,
     developer_role: DeveloperRole,
     /// From the opening brace to the opening bracket of the items.
     head: Vec<u8>,
@@ -60,6 +62,7 @@ impl Conversation {
         Self {
             wire: model.wire,
             model: model.name.clone(),
+            model_id: model.model_id.clone(),
             developer_role: model.developer_role(),
             head: head(model, instructions, tools),
             items,
@@ -91,7 +94,8 @@ impl Conversation {
 
     /// Replies of earlier builds do not say whose they are.
     fn is_own(&self, reply: &Reply) -> bool {
-        reply.wire == self.wire && (reply.model.is_empty() || reply.model == self.model)
+        let same = |theirs: &str, ours: &str| theirs.is_empty() || theirs == ours;
+        reply.wire == self.wire && same(&reply.model, &self.model) && same(&reply.model_id, &self.model_id)
     }
 
     /// Appends a reply of another provider of the same wire: made anew from its neutral parts,
@@ -103,9 +107,9 @@ impl Conversation {
         self.chain.push(&self.items[before..]);
     }
 
-    /// The name of the model that it is for.
-    pub fn model(&self) -> &str {
-        &self.model
+    /// Whether it is for this model: a name that the settings have given to another is another's.
+    pub fn is_for(&self, model: &Model) -> bool {
+        self.model == model.name && self.model_id == model.model_id && self.wire == model.wire
     }
 
     /// The hashes of instructions, tools and items as they stand in the next request.

@@ -238,6 +238,7 @@ impl Model {
     pub fn form(&self) -> PromptForm {
         PromptForm {
             model: self.name.clone(),
+            model_id: self.model_id.clone(),
             developer_role: self.developer_role(),
             parallel_tool_calls: self.asks_for_parallel_calls(),
             reasoning_effort: self.reasoning_effort.clone(),
@@ -245,10 +246,14 @@ impl Model {
         }
     }
 
-    /// The model as a task that started with `form` has it; unchanged where that is another model's.
+    /// The model as a task that started with `form` has it; unchanged where that is another model's, also one that
+    /// had the same name then.
     #[must_use]
     pub fn as_of(mut self, form: Option<&PromptForm>) -> Self {
-        if let Some(form) = form.filter(|form| form.model == self.name) {
+        let is_own = |form: &&PromptForm| {
+            form.model == self.name && (form.model_id.is_empty() || form.model_id == self.model_id)
+        };
+        if let Some(form) = form.filter(is_own) {
             self.developer_role = Some(form.developer_role);
             self.parallel_tool_calls = Some(form.parallel_tool_calls);
             self.reasoning_effort.clone_from(&form.reasoning_effort);

@@ -48,9 +48,12 @@ impl Driver {
             return Ok(Flow::On);
         }
         let (prices, prompt) = (self.facts().prices, self.journal.session.context_estimate());
-        let Some(paid) = self.draw(prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
-        let max_output_tokens = paid.output_tokens;
-        let summary = self.summarise(&model, max_output_tokens).await;
+        let summary = if self.journal.session.turn == 0 {
+            Summary::None
+        } else {
+            let Some(paid) = self.draw(prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
+            self.summarise(&model, paid.output_tokens).await
+        };
         let completed = match summary {
             Summary::Of(completed) => Some(completed),
             Summary::None => None,
@@ -63,15 +66,16 @@ impl Driver {
         let text = completed.as_ref().map(|completed| self.redactor.redact_known(&completed.reply.text).into_owned());
         let text = text.filter(|text| !text.trim().is_empty());
         let items = compact::replacement(session, &facts, text.as_deref(), &touched);
+        let opening = compact::opening(session, &facts);
         let usage = completed.as_ref().map_or_else(TokenUsage::default, |completed| completed.usage);
         let data = EventData::Compaction {
             tokens_before: session.context_estimate(),
-            tokens_after: compact::tokens_of(session, &items),
+            tokens_after: compact::tokens_of(session, opening.as_deref(), &items),
             usage,
             cost_usd: model.prices.map(|prices| prices.cost_usd(usage)),
             summarised: text.is_some(),
         };
-        self.journal.record(data, Some(Private::Compaction { items }));
+        self.journal.record(data, Some(Private::Compaction { items, opening }));
         self.journal.refolded = true;
         self.journal.commit().await.map(|()| Flow::On)
     }

@@ -143,7 +143,7 @@ impl Driver {
                 self.journal.commit().await?;
                 Ok(Flow::On)
             }
-            Answer::Error(ModelError::ContextTooLong) if self.journal.session.turn > 0 => {
+            Answer::Error(ModelError::ContextTooLong) if self.journal.session.can_compact() => {
                 self.conversation = Some(conversation);
                 let reason = ModelError::ContextTooLong.to_string();
                 let data = EventData::ModelRetried {
@@ -205,7 +205,7 @@ impl Driver {
     /// session was folded anew.
     async fn conversation(&mut self, model: &llm::Model) -> Result<llm::Conversation, Halt> {
         // Another model starts a new prefix, for which all items are wanted again.
-        if self.conversation.as_ref().is_some_and(|conversation| conversation.model() != model.name) {
+        if self.conversation.as_ref().is_some_and(|conversation| !conversation.is_for(model)) {
             self.journal.refold().await?;
         }
         let refolded = std::mem::take(&mut self.journal.refolded);
@@ -240,6 +240,7 @@ impl Driver {
     ) {
         let llm::Completed { mut reply, usage, usage_reported, thinking, duration } = completed;
         reply.model.clone_from(&model.name);
+        reply.model_id.clone_from(&model.model_id);
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
         let seen = self.journal.session.seen.as_ref();
         let cache = llm::cache::judge(model, (chain, thinking), seen, usage_reported.then_some(usage), asked_at);

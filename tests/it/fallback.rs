@@ -138,6 +138,73 @@ async fn a_cap_in_money_keeps_models_without_a_price_away() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_with_a_small_window_takes_over_before_the_first_reply() {
+    let rules = json!([{"when": {"model": "first"}, "fault": "503"}, {"reply": say("Third.")}]);
+    let mut ground = Ground::new(&json!({ "rules": rules })).await;
+    let conventions = "Each line of this tells how code is written here.\n".repeat(600);
+    ground.repositories.make("calc", &[("calc.py", "x = 1\n"), ("AGENTS.md", &conventions)]);
+    let url = &ground.model.url;
+    let file = format!(
+        "[[models]]\nname = \"first\"\nurl = \"{url}\"\nretries = {{ attempts = 0 }}\nfallback = \"third\"\n\
+         [[models]]\nname = \"third\"\nurl = \"{url}\"\napi = \"chat\"\nwindow = 8000\nmax_output_tokens = 1000\n"
+    );
+    let path = ground.data.path().join("models.toml");
+    std::fs::write(&path, file).unwrap();
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
+    let service = ground.start().await;
+    let api = service.api();
+    let id = create(&ground, &api).await;
+    let task = api.rest(&id).await;
+    let events = api.events(&id).await;
+    assert_eq!(task["status"], "succeeded", "{events:#?}");
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"compaction"), "{kinds:?}");
+    let requests = ground.model.requests().await;
+    let (whole, cut) = (requests[0]["body"].to_string(), requests.last().unwrap()["body"].to_string());
+    assert!(whole.len() > 30_000, "the brief is made for the first model: {} bytes", whole.len());
+    assert!(cut.len() < 20_000 && cut.contains("does not fit this model's window"), "{} bytes", cut.len());
+    assert!(cut.contains("what does add do?"));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_given_to_another_model_gives_it_no_sealed_reasoning() {
+    let look = json!({ "calls": [{ "tool": "list_files", "arguments": {} }], "reasoning": "Hm." });
+    let mut ground = Ground::new(&json!({ "sequence": [look, say("First."), say("Second.")] })).await;
+    ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+    let url = ground.model.url.clone();
+    let path = ground.data.path().join("models.toml");
+    let point = |id: &str| {
+        let entry = format!("[[models]]\nname = \"first\"\nmodel = \"{id}\"\napi = \"responses\"\nurl = \"{url}\"\n");
+        std::fs::write(&path, entry).unwrap();
+    };
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
+    point("gpt-a");
+    let service = ground.start().await;
+    let id = create(&ground, &service.api()).await;
+    assert_eq!(service.api().rest(&id).await["status"], "succeeded");
+    service.stop().await;
+    let before = ground.model.requests().await;
+    assert!(before[1]["body"]["input"].to_string().contains("encrypted_content"), "{:#}", before[1]["body"]);
+
+    point("gpt-b");
+    let service = ground.start().await;
+    let api = service.api();
+    api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "and now?" })).await;
+    let task = api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    assert_eq!(task["result"]["answer"], "Second.");
+    let requests = ground.model.requests().await;
+    let last = &requests.last().unwrap()["body"];
+    assert_eq!(last["model"], "gpt-b");
+    let input = last["input"].to_string();
+    assert!(!input.contains("encrypted_content") && input.contains("list_files"), "{last:#}");
+    let events = api.events(&id).await;
+    let completed = events.iter().rfind(|event| event["kind"] == "model.completed").unwrap();
+    assert_eq!(completed["data"]["cache"]["miss"]["cause"], "model_changed", "{completed:#}");
+    service.stop().await;
+}
+
 async fn crashed_at(ground: &Ground, boundary: u32, data: &Path) -> TestService {
     let left = AtomicU32::new(1);
     let failpoint: Failpoint = Arc::new(move |_, at| {

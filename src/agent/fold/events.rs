@@ -52,11 +52,11 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             }
         }
         EventData::Compaction { tokens_before, tokens_after, usage, cost_usd, .. } => {
-            let Some(Private::Compaction { items }) = private else { return };
+            let Some(Private::Compaction { items, opening }) = private else { return };
             if let Some(seen) = &mut session.seen {
                 seen.compacted = true;
             }
-            compacted(session, items, *tokens_after);
+            compacted(session, opening.as_deref(), items, *tokens_after);
             session.compacted_at = *tokens_before;
             if usage.total() > 0 {
                 session.used.model_calls += 1;
@@ -185,7 +185,8 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 model_completed(session, reply, *usage, *cost_usd);
                 cached(session, cache);
                 let before = session.seen.take();
-                session.seen = Some(PromptSeen::after(before, model, event.at, *usage, cache.prefix.as_ref()));
+                let seen = PromptSeen::after(before, model, event.at, *usage, cache.prefix.as_ref());
+                session.seen = Some(PromptSeen { model_id: reply.model_id.clone(), ..seen });
             }
         }
         EventData::ToolStarted { call, .. } => {
@@ -325,13 +326,13 @@ fn patch(session: &mut Session, private: Option<&Private>) {
 }
 
 /// The conversation begins anew: its opening, and what a compaction left.
-fn compacted(session: &mut Session, items: &[Item], tokens_after: u64) {
+fn compacted(session: &mut Session, opening: Option<&[Item]>, items: &[Item], tokens_after: u64) {
     let before = std::mem::take(&mut session.items);
     let start = &mut session.run_start;
     if start.replaced.is_none() {
         start.replaced = Some(before.into_iter().take(start.items).collect());
     }
-    session.items = prompt::opening(session);
+    session.items = opening.map_or_else(|| prompt::opening(session), <[Item]>::to_vec);
     session.items.extend_from_slice(items);
     session.context_tokens = tokens_after;
     session.added_bytes = 0;

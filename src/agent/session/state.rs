@@ -206,6 +206,12 @@ impl Session {
         self.context_tokens.saturating_add((self.added_bytes + to_come).div_ceil(4))
     }
 
+    /// Whether the conversation can begin anew: before the first reply there is nothing to summarise, and only a model
+    /// that took over from the one that the opening was made for has reason to.
+    pub fn can_compact(&self) -> bool {
+        self.turn > 0 || (self.opened && self.model != self.spec.model)
+    }
+
     /// The size of instructions and tools.
     pub(in crate::agent) fn head_bytes(&self) -> u64 {
         self.briefed.as_ref().map_or(0, |briefed| briefed.head.bytes)

@@ -82,6 +82,8 @@ pub struct PromptSeen {
     pub tools: String,
     pub items: Vec<String>,
     pub thinking: Option<u32>,
+    /// The provider's name of the model. Empty where it is not known.
+    pub model_id: String,
     /// The conversation was shortened since.
     pub compacted: bool,
 }
@@ -107,6 +109,7 @@ impl PromptSeen {
             tools: mark.tools,
             items,
             thinking: mark.thinking,
+            model_id: String::new(),
             compacted: false,
         }
     }

@@ -30,6 +30,9 @@ pub struct PromptHead {
 pub struct PromptForm {
     /// The model that this is of; another's is as the settings have it.
     pub model: String,
+    /// The provider's name of it. Empty in tasks of earlier builds.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_id: String,
     pub developer_role: DeveloperRole,
     pub parallel_tool_calls: bool,
     pub reasoning_effort: Option<String>,
@@ -124,7 +127,12 @@ pub enum Private {
         head_bytes: u32,
     },
     /// Of `compaction`: what stands after the prompt's opening from then on.
-    Compaction { items: Vec<Item> },
+    Compaction {
+        items: Vec<Item>,
+        /// The opening as far as the model's window has room for it; absent: whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opening: Option<Vec<Item>>,
+    },
     /// Of `checkpoint`: a blob with the [`TreeDelta`] as JSON.
     Checkpoint {
         delta: BlobHash,

@@ -278,7 +278,8 @@ impl Decode for Decoder {
         let message = encode::chat::assistant(&self.text, &calls.list, &extras, &call_extras);
         let raw = if said { vec![String::from_utf8_lossy(&message).into_owned()] } else { Vec::new() };
         let (text, reasoning, calls) = (self.text, self.reasoning, calls.list);
-        let reply = Reply { wire: Wire::Chat, raw, text, reasoning, calls, cut, model: String::new() };
+        let reply =
+            Reply { wire: Wire::Chat, raw, text, reasoning, calls, cut, model: String::new(), model_id: String::new() };
         Ok(Decoded { reply, usage: self.usage })
     }
 }

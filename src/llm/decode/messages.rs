@@ -227,7 +227,16 @@ impl Decode for Decoder {
         let raw = encode::messages::assistant(&blocks);
         let raw = raw.map(|message| String::from_utf8_lossy(&message).into_owned()).into_iter().collect();
         let usage = usage::read(&Value::Object(self.usage));
-        let reply = Reply { wire: Wire::Messages, raw, text, reasoning, calls: calls.list, cut, model: String::new() };
+        let reply = Reply {
+            wire: Wire::Messages,
+            raw,
+            text,
+            reasoning,
+            calls: calls.list,
+            cut,
+            model: String::new(),
+            model_id: String::new(),
+        };
         Ok(Decoded { reply, usage })
     }
 }

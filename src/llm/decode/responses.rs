@@ -192,7 +192,16 @@ impl Decode for Decoder {
         }
         raw.truncate(raw.len() - unled);
         let usage = last.usage.as_ref().and_then(usage::read);
-        let reply = Reply { wire: Wire::Responses, raw, text, reasoning, calls: calls.list, cut, model: String::new() };
+        let reply = Reply {
+            wire: Wire::Responses,
+            raw,
+            text,
+            reasoning,
+            calls: calls.list,
+            cut,
+            model: String::new(),
+            model_id: String::new(),
+        };
         Ok(Decoded { reply, usage })
     }
 }

@@ -85,7 +85,7 @@ fn mark(
         let sent = (conversation.chain(), known.thinking);
         cache::judge(model, sent, session.seen.as_ref(), None, at).prefix.unwrap_or_default()
     };
-    if let Some(held) = held.as_mut().filter(|held| held.conversation.model() == model.name) {
+    if let Some(held) = held.as_mut().filter(|held| held.conversation.is_for(&model)) {
         held.grow(session);
         return Ok(chained(&model, &held.conversation));
     }
@@ -93,7 +93,9 @@ fn mark(
     let instructions = String::from_utf8_lossy(content(&briefed.head.instructions)?).into_owned();
     let tools: ToolSpecs =
         serde_json::from_slice(content(&briefed.head.tools)?).map_err(|_| "the tools cannot be read")?;
-    let of_task = briefed.head.form.as_ref().is_some_and(|form| form.model == session.model);
+    let known_id = |id: &str| id.is_empty() || reply.model_id.is_empty() || id == reply.model_id;
+    let form = briefed.head.form.as_ref();
+    let of_task = form.is_some_and(|form| form.model == session.model && known_id(&form.model_id));
     let mut first = None;
     for role in ROLES.into_iter().take(if of_task { 1 } else { ROLES.len() }) {
         let Some(model) = self::model(session, briefed, reply, role) else { continue };
@@ -118,6 +120,9 @@ fn model(session: &Session, briefed: &Briefed, reply: &Reply, role: Option<Devel
     let nowhere = Url::parse("http://localhost/v1").ok()?;
     let mut model = llm::Model::new(&session.model, reply.wire, nowhere, None);
     model.developer_role = role;
+    if !reply.model_id.is_empty() {
+        model.model_id.clone_from(&reply.model_id);
+    }
     Some(model.as_of(briefed.head.form.as_ref()))
 }
 

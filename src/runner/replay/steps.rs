@@ -267,7 +267,7 @@ impl Walk<'_> {
         if matches!(record.event.data, EventData::ModelRetried { next_model: Some(_), .. }) {
             return self.take();
         }
-        let (EventData::Compaction { usage, cost_usd, summarised, .. }, Some(Private::Compaction { items })) =
+        let (EventData::Compaction { usage, cost_usd, summarised, .. }, Some(Private::Compaction { items, opening })) =
             (&record.event.data, &record.private)
         else {
             return Err(self.differs("the conversation begins anew with a summary", None));
@@ -275,7 +275,7 @@ impl Walk<'_> {
         self.fold_anew();
         let data = EventData::Compaction {
             tokens_before: self.session.context_estimate(),
-            tokens_after: compact::tokens_of(&self.session, items),
+            tokens_after: compact::tokens_of(&self.session, opening.as_deref(), items),
             usage: *usage,
             cost_usd: *cost_usd,
             summarised: *summarised,

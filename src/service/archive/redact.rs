@@ -6,7 +6,7 @@ use crate::domain::{Event, event::Record};
 use serde_json::Value;
 
 /// Fields whose texts are words of a fixed list, ids, hashes or times. All other texts go.
-const KEPT: [&str; 42] = [
+const KEPT: [&str; 43] = [
     "kind",
     "data",
     "status",
@@ -28,6 +28,7 @@ const KEPT: [&str; 42] = [
     "call",
     "tool",
     "model",
+    "model_id",
     "next_model",
     "tree",
     "commit",

@@ -25,12 +25,12 @@ fn compact(play: &mut Play, summary: Option<&str>) -> Vec<Item> {
     let items = compact::replacement(&play.session, &play.facts, summary, &["a.py".to_owned()]);
     let data = EventData::Compaction {
         tokens_before: play.session.context_estimate(),
-        tokens_after: compact::tokens_of(&play.session, &items),
+        tokens_after: compact::tokens_of(&play.session, None, &items),
         usage: TokenUsage { input_tokens: 500, cached_input_tokens: 0, output_tokens: 50, ..TokenUsage::default() },
         cost_usd: None,
         summarised: summary.is_some(),
     };
-    play.record(data, Some(Private::Compaction { items: items.clone() }));
+    play.record(data, Some(Private::Compaction { items: items.clone(), opening: None }));
     items
 }
 
@@ -87,7 +87,7 @@ fn it_leaves_under_half_of_the_window_whatever_the_window() {
             play.turn(shell(&format!("make {round} {}", "x".repeat(500))), ToolOutcome::Ok, &"y".repeat(5_000));
             if round % 10 == 9 {
                 let items = compact(&mut play, Some(&"summary ".repeat(50_000)));
-                let tokens = compact::tokens_of(&play.session, &items);
+                let tokens = compact::tokens_of(&play.session, None, &items);
                 assert!(tokens * 2 < window, "{tokens} of {window}");
                 assert!(text_has(&items, &format!("{round}: words")), "the newest words are there");
                 play.session.calls.clear();
@@ -124,7 +124,7 @@ fn one_that_does_not_help_is_repeated_smaller_and_then_the_run_ends() {
     for _ in 0..3 {
         assert!(matches!(play.step(), Step::Compact { .. }));
         let items = compact(&mut play, Some(&"s".repeat(100_000)));
-        sizes.push(compact::tokens_of(&play.session, &items));
+        sizes.push(compact::tokens_of(&play.session, None, &items));
         // The provider counts otherwise: still too long.
         let reason = "too long".to_owned();
         play.record(
@@ -182,4 +182,59 @@ fn a_run_that_did_not_fit_can_be_tried_again() {
         play.status(Status::Running);
         assert!(matches!(play.step(), Step::Call { .. }), "{action:?}");
     }
+}
+
+/// A task whose brief was made for a large window, after another model has taken over.
+fn taken_over(turns: usize) -> Play {
+    let mut play = Play::planned(json!({ "request": "Mend add." }));
+    play.brief = "# The repository\n".to_owned() + &"a line of the brief\n".repeat(2_500);
+    play.layers = vec!["# The operator\n".to_owned() + &"a line of the operator\n".repeat(400)];
+    for _ in 0..turns {
+        play.turn(shell("make test"), ToolOutcome::Ok, "1 failed");
+    }
+    let step = play.step();
+    assert!(matches!(step, Step::Call { .. }), "{step:?}");
+    let data = EventData::ModelRetried {
+        attempt: 0,
+        reason: "gone".into(),
+        delay_ms: 0,
+        overflowed: false,
+        next_model: Some("small".into()),
+        broke_off: false,
+    };
+    play.record(data, None);
+    play.facts.window_tokens = 8_000;
+    play
+}
+
+#[test]
+fn a_model_with_a_smaller_window_that_takes_over_is_given_what_of_the_opening_it_has_room_for() {
+    let mut play = taken_over(0);
+    assert!(matches!(play.step(), Step::Compact { .. }), "before the first reply too");
+    let items = compact::replacement(&play.session, &play.facts, None, &[]);
+    assert_eq!(items, [Item::User { text: "Mend add.".to_owned() }], "there is no work to tell of");
+    let opening = compact::opening(&play.session, &play.facts).expect("it does not fit whole");
+    let text = text(&opening);
+    for wanted in ["# The repository", "# The operator", "does not fit this model's window", "# This task"] {
+        assert!(text.contains(wanted), "{wanted} in:\n{text}");
+    }
+    let tokens = compact::tokens_of(&play.session, Some(&opening), &items);
+    assert!(tokens < 8_000 * 3 / 10, "{tokens} of 8,000 tokens");
+    let data = EventData::Compaction {
+        tokens_before: play.session.context_estimate(),
+        tokens_after: tokens,
+        usage: TokenUsage::default(),
+        cost_usd: None,
+        summarised: false,
+    };
+    play.record(data, Some(Private::Compaction { items: items.clone(), opening: Some(opening.clone()) }));
+    assert_eq!(play.session.items(), [opening, items].concat());
+    assert!(matches!(play.step(), Step::Call { .. }));
+
+    let play = taken_over(2);
+    assert!(compact::opening(&play.session, &play.facts).is_some());
+    let mut large = taken_over(2);
+    large.facts.window_tokens = 128_000;
+    assert_eq!(compact::opening(&large.session, &large.facts), None, "what fits stays whole");
+    assert!(matches!(large.step(), Step::Call { .. }));
 }

@@ -26,6 +26,8 @@ pub(super) struct Play {
     pub(super) tree: char,
     /// Pinned with the brief.
     pub(super) rules: Option<Rules>,
+    pub(super) brief: String,
+    pub(super) layers: Vec<String>,
 }
 
 pub(super) fn spec(changes: serde_json::Value) -> TaskSpec {
@@ -94,7 +96,16 @@ impl Play {
         };
         let session = Session::start(&created).unwrap();
         let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer: None };
-        let mut play = Self { session, facts, now, log: vec![(created, None)], tree: '0', rules: None };
+        let mut play = Self {
+            session,
+            facts,
+            now,
+            log: vec![(created, None)],
+            tree: '0',
+            rules: None,
+            brief: "brief".into(),
+            layers: Vec::new(),
+        };
         play.status(Status::Running);
         play
     }
@@ -159,11 +170,11 @@ impl Play {
                     };
                     let private = Private::Brief {
                         head,
-                        text: "brief".into(),
+                        text: self.brief.clone(),
                         base_tree: tree('0'),
                         packages: Vec::new(),
                         prohibitions: Vec::new(),
-                        instructions: Vec::new(),
+                        instructions: self.layers.clone(),
                         mcp: Vec::new(),
                         facts: None,
                         rules: self.rules.clone(),
@@ -256,6 +267,7 @@ impl Play {
             calls,
             cut: false,
             model: String::new(),
+            model_id: String::new(),
         };
         let data = EventData::ModelCompleted {
             model: "m".into(),

@@ -154,12 +154,12 @@ impl World<'_> {
                 let items = compact::replacement(&self.play.session, &self.play.facts, Some("So far."), &[]);
                 let data = EventData::Compaction {
                     tokens_before: self.play.session.context_estimate(),
-                    tokens_after: compact::tokens_of(&self.play.session, &items),
+                    tokens_after: compact::tokens_of(&self.play.session, None, &items),
                     usage: TokenUsage::default(),
                     cost_usd: None,
                     summarised: true,
                 };
-                self.play.record(data, Some(Private::Compaction { items }));
+                self.play.record(data, Some(Private::Compaction { items, opening: None }));
             }
             other => panic!("the play does that itself: {other:?}"),
         }

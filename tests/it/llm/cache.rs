@@ -88,6 +88,19 @@ fn a_miss_has_a_cause_and_a_price() {
 }
 
 #[test]
+fn a_name_that_was_given_to_another_model_is_another_model() {
+    let named = model("gpt-5.4");
+    let conversation = conversation(&named, "Be brief.", &["shell"], &["a", "b", "c"]);
+    let cause = |id: &str| {
+        let seen = PromptSeen { model_id: id.to_owned(), ..first() };
+        let used = judge(&named, (conversation.chain(), None), Some(&seen), Some(usage(12_000, 0)), at(10));
+        used.miss.map(|miss| miss.cause)
+    };
+    assert_eq!(cause("gpt-5.3"), Some(MissCause::ModelChanged));
+    assert_eq!((cause("gpt-5.4"), cause("")), (Some(MissCause::Provider), Some(MissCause::Provider)));
+}
+
+#[test]
 fn another_budget_of_thought_is_named_as_what_voids_the_messages() {
     let model = model("gpt-5.4");
     let conversation = conversation(&model, "Be brief.", &["shell"], &["a", "b", "c"]);
@@ -192,6 +205,7 @@ fn four_blocks_are_marked_for_anthropic_and_only_the_marks_move() {
             calls: Vec::new(),
             cut: false,
             model: "claude-x".to_owned(),
+            model_id: String::new(),
         }));
     }
 }

@@ -35,6 +35,7 @@ fn reply(text: &str, calls: Vec<journeyman::domain::tool::ToolCall>) -> Item {
         calls,
         cut: false,
         model: String::new(),
+        model_id: String::new(),
     })
 }
 
@@ -177,6 +178,7 @@ fn a_reply_of_the_same_wire_goes_back_byte_for_byte() {
             calls: vec![],
             cut: false,
             model: String::new(),
+            model_id: String::new(),
         }));
         conversation.push(&user("b"));
         let body = String::from_utf8(conversation.body("", 1)).expect("text");

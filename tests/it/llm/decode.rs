@@ -145,6 +145,7 @@ fn expected(wire: Wire) -> Reply {
         calls: vec![call(3, 0, "shell", first), call(3, 1, "shell", second)],
         cut: false,
         model: String::new(),
+        model_id: String::new(),
     }
 }
 

@@ -197,5 +197,6 @@ fn any_reply(turn: u32) -> impl Strategy<Value = Reply> {
         calls: calls.iter().enumerate().map(|(at, (tool, arguments))| call(turn, at, tool, arguments)).collect(),
         cut: false,
         model: String::new(),
+        model_id: String::new(),
     })
 }

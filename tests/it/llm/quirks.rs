@@ -143,4 +143,7 @@ fn a_task_keeps_the_form_that_it_started_with() {
     let other = PromptForm { model: "other".to_owned(), ..form };
     assert_eq!(body(&changed.clone().as_of(Some(&other)), 9), body(&changed, 9));
     assert_eq!(body(&changed.clone().as_of(None), 9), body(&changed, 9));
+    // The name is another model's now: what was pinned was not of this one.
+    let pointed = Model { model_id: "another".to_owned(), ..changed };
+    assert_eq!(body(&pointed.clone().as_of(Some(&started.form())), 9), body(&pointed, 9));
 }
