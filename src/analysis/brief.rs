@@ -31,6 +31,9 @@ pub struct BriefInput<'a> {
     pub request: &'a str,
     /// Of the model.
     pub window_tokens: u64,
+    /// What tools, skills and memories leave of the prompt's head, in bytes, as [`room_bytes`] has it; absent: they
+    /// are small.
+    pub room_bytes: Option<usize>,
     /// Lines of recent history, newest first.
     pub history: &'a [String],
     /// Programs and Python modules that the workspace is known to have, and versions of some as
@@ -47,6 +50,10 @@ const SMALL_WINDOW_PERCENT: u64 = 7;
 /// Below this a brief says nothing; above that it says too much.
 const CHARS_MIN: usize = 1_500;
 const CHARS_MAX: usize = 60_000;
+/// What is left to the brief, whatever the tools take, in bytes.
+pub const BRIEF_BYTES_MIN: usize = 600;
+/// The part of the window that brief, tools, skills and memories have together, in thousandths.
+const HEAD_PER_MILLE: u64 = 248;
 /// Lines of history.
 const HISTORY_MAX: usize = 10;
 /// Files that the request names.
@@ -67,6 +74,12 @@ const PINS_PERCENT: usize = 6;
 /// hundredths.
 const SYMBOLS_PERCENT: usize = 70;
 
+/// The room for the brief where all else of the prompt's head has so many bytes: one budget holds for all of it.
+pub fn room_bytes(window_tokens: u64, others_bytes: usize) -> usize {
+    let all = window_tokens.saturating_mul(CHARS_PER_TOKEN * HEAD_PER_MILLE) / 1_000;
+    usize::try_from(all).unwrap_or(usize::MAX).saturating_sub(others_bytes)
+}
+
 /// Makes the brief without looking into code. The same input gives the same text, byte for byte.
 pub fn brief(input: &BriefInput<'_>) -> Brief {
     brief_with(input, None)
@@ -79,7 +92,7 @@ pub fn brief_with(input: &BriefInput<'_>, known: Option<Known<'_>>) -> Brief {
     let found = discovery::of(&repository);
     let percent = if input.window_tokens < SMALL_WINDOW_TOKENS { SMALL_WINDOW_PERCENT } else { WINDOW_PERCENT };
     let window = (input.window_tokens * CHARS_PER_TOKEN * percent / 100) as usize;
-    let budget = window.clamp(CHARS_MIN, CHARS_MAX);
+    let budget = window.clamp(CHARS_MIN, CHARS_MAX).min(input.room_bytes.unwrap_or(usize::MAX)).max(BRIEF_BYTES_MIN);
 
     let mut text = String::from("# The repository, as the server found it before your first turn\n");
     if repository.paths.is_empty() {

@@ -26,7 +26,7 @@ mod toolchains;
 mod tree;
 
 pub use affected::{Affected, affected};
-pub use brief::{BriefFile, BriefInput, brief, brief_with};
+pub use brief::{BRIEF_BYTES_MIN, BriefFile, BriefInput, brief, brief_with, room_bytes};
 pub use discovery::{discover, packages};
 pub use facts::{Authority, Command, Discovery, Package, Pin, Purpose};
 pub use manifests::wanted;

@@ -13,6 +13,14 @@ pub struct ToolSpec {
     pub parameters: String,
 }
 
+impl ToolSpec {
+    /// About its size in a prompt: with what stands around each on any wire.
+    pub fn bytes(&self) -> usize {
+        const AROUND: usize = 60;
+        self.name.len() + self.description.len() + self.parameters.len() + AROUND
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolOutcome {

@@ -57,14 +57,15 @@ pub fn offered(server: &Server, mut tools: Vec<Tool>, window_tokens: u64) -> Vec
     taken
 }
 
-/// What of all servers' tools fits a window, sorted by name, and what does not.
-pub fn fit(mut all: Vec<Offered>, window_tokens: u64) -> (Vec<Offered>, Vec<Offered>) {
+/// What of all servers' tools fits a window, sorted by name, and what does not; `room_bytes` is what the rest of the
+/// prompt's head leaves them, each with what stands around it.
+pub fn fit(mut all: Vec<Offered>, window_tokens: u64, room_bytes: usize) -> (Vec<Offered>, Vec<Offered>) {
     all.sort_by(|a, b| a.tool.name.cmp(&b.tool.name));
     let room = (window_tokens.saturating_mul(4 * WINDOW_PERCENT) / 100) as usize;
-    let mut room = room.min(BYTES_MAX);
+    let mut room = room.min(BYTES_MAX).min(room_bytes);
     let mut count = if window_tokens < SMALL_WINDOW_TOKENS { SMALL_TOOLS_MAX } else { TOOLS_MAX };
     all.into_iter().partition(|one| {
-        let bytes = one.spec.name.len() + one.spec.description.len() + one.spec.parameters.len();
+        let bytes = one.spec.bytes();
         let fits = count > 0 && bytes <= room;
         if fits {
             room -= bytes;

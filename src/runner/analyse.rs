@@ -43,16 +43,26 @@ impl Driver {
         };
         self.boundary()?;
         self.copy.start(base.clone(), TreeDelta::default(), true);
-        let mut brief = self.brief(&base).await?;
         let (offers_skills, list, skills) = self.skills(&base).await?;
-        brief.text.push_str(&list);
         let layers = self.layers().await?;
-        let mcp = self.mcp_tools().await?;
+        // One budget for tools, skills, memories and brief: servers' tools take what leaves the least to the brief, and
+        // it what is left.
+        let window_tokens = self.facts().window_tokens;
+        let (mut tools, instructions) = self.tools(offers_skills);
+        let bytes = |tools: &[ToolSpec]| tools.iter().map(ToolSpec::bytes).sum::<usize>();
+        let others = list.len() + memory::Budget::of_window(window_tokens).bytes;
+        let room = analysis::room_bytes(window_tokens, bytes(&tools) + others);
+        let mcp = self.mcp_tools(room.saturating_sub(analysis::BRIEF_BYTES_MIN)).await?;
+        tools.extend(mcp.specs);
+        let room = analysis::room_bytes(window_tokens, bytes(&tools) + others);
+        let head = self.head(&tools, instructions).await?;
+        let mut brief = self.brief(&base, room).await?;
+        brief.text.push_str(&list);
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
         let private = Private::Brief {
-            head: self.head(offers_skills, mcp.specs).await?,
+            head,
             text: self.redactor.redact_known(&brief.text).into_owned(),
             base_tree: base.tree.clone(),
             packages: brief.packages,
@@ -76,7 +86,7 @@ impl Driver {
         Ok(Flow::On)
     }
 
-    async fn brief(&self, base: &Base) -> Result<Brief, Halt> {
+    async fn brief(&self, base: &Base, room_bytes: usize) -> Result<Brief, Halt> {
         let (wanted, symbols) = {
             let entries = base.entries();
             let files = files_of(&entries);
@@ -107,6 +117,7 @@ impl Driver {
                 contents: &contents,
                 request: &request,
                 window_tokens,
+                room_bytes: Some(room_bytes),
                 history: &history,
                 programs: (!programs.is_empty()).then_some(programs.as_slice()),
             };
@@ -116,10 +127,8 @@ impl Driver {
         made.await.map_err(|error| Halt::Disk(std::io::Error::other(error)))
     }
 
-    /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
-    /// other settings in mid-task change anything of them.
-    async fn head(&self, offers_skills: bool, mcp: Vec<ToolSpec>) -> Result<PromptHead, Halt> {
-        let team = self.claimed.team;
+    /// The tools that the model is given, those of servers not included, and the instructions.
+    fn tools(&self, offers_skills: bool) -> (Vec<ToolSpec>, String) {
         let model = self.deps.models.get(&self.journal.session.spec.model);
         let window_tokens = self.facts().window_tokens;
         let mut specs = tools::specs_for_window(ToolSet::Work, window_tokens);
@@ -132,10 +141,16 @@ impl Driver {
         for spec in &mut specs {
             spec.description = with_editors(&spec.description, &editors);
         }
-        specs.extend(mcp);
-        let instructions = with_editors(prompt::INSTRUCTIONS, &editors);
+        (specs, with_editors(prompt::INSTRUCTIONS, &editors))
+    }
+
+    /// Instructions and tools by content, and what the settings say of the model: neither an upgrade nor
+    /// other settings in mid-task change anything of them.
+    async fn head(&self, tools: &[ToolSpec], instructions: String) -> Result<PromptHead, Halt> {
+        let team = self.claimed.team;
+        let model = self.deps.models.get(&self.journal.session.spec.model);
         let specs =
-            serde_json::to_vec(&specs).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
+            serde_json::to_vec(tools).map_err(|_| crate::store::StoreError::corrupt("blobs", "content", "tools"))?;
         let bytes = (instructions.len() + specs.len()) as u64;
         Ok(PromptHead {
             bytes,

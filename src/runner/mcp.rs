@@ -24,7 +24,8 @@ pub(super) struct McpTools {
 
 impl Driver {
     /// Asks every server for its tools. A server that gives none in time is said, and the task goes on without.
-    pub(super) async fn mcp_tools(&mut self) -> Result<McpTools, Halt> {
+    /// Together they have at most `room_bytes`.
+    pub(super) async fn mcp_tools(&mut self, room_bytes: usize) -> Result<McpTools, Halt> {
         let servers = self.deps.mcp.all().to_vec();
         if servers.is_empty() {
             return Ok(McpTools::default());
@@ -54,7 +55,7 @@ impl Driver {
         }
         let model = self.deps.models.get(&self.journal.session.spec.model);
         all.retain(|one: &Offered| model.is_none_or(|model| model.is_given(&one.spec.name)));
-        let (given, left_out) = mcp::fit(all, window_tokens);
+        let (given, left_out) = mcp::fit(all, window_tokens, room_bytes);
         let of = |list: &[Offered], name: &str| list.iter().filter(|one| one.tool.server == name).count() as u32;
         let found = servers.iter().zip(errors).map(|(server, error)| McpServerFound {
             tools: of(&given, &server.name),

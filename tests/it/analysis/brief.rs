@@ -18,7 +18,15 @@ fn of(files: Files<'_>, window_tokens: u64, programs: Option<&[&str]>, request: 
         .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
         .collect();
     let history = ["mend the parser".to_owned(), "first".to_owned()];
-    brief(&BriefInput { files: &listed, contents: &contents, request, window_tokens, history: &history, programs })
+    brief(&BriefInput {
+        files: &listed,
+        contents: &contents,
+        request,
+        window_tokens,
+        room_bytes: None,
+        history: &history,
+        programs,
+    })
 }
 
 fn checks(files: Files<'_>) -> Vec<String> {

@@ -132,7 +132,7 @@ fn input<'a>(
     contents: &'a BTreeMap<String, Vec<u8>>,
     programs: Option<&'a [&'a str]>,
 ) -> BriefInput<'a> {
-    BriefInput { files, contents, request: "", window_tokens: 128_000, history: &[], programs }
+    BriefInput { files, contents, request: "", window_tokens: 128_000, room_bytes: None, history: &[], programs }
 }
 
 fn contents(all: &BTreeMap<String, String>, files: &[BriefFile<'_>]) -> BTreeMap<String, Vec<u8>> {

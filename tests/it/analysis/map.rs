@@ -4,9 +4,12 @@ use super::{hostile, languages};
 use bytes::Bytes;
 use journeyman::{
     analysis::{
-        BriefFile, BriefInput, brief, brief_with,
+        BRIEF_BYTES_MIN, BriefFile, BriefInput, brief, brief_with, room_bytes,
+        skills::{Found, listing},
         symbols::{Known, Symbols, nearest},
     },
+    domain::{event::ToolSpecs, mcp::McpTool, tool::ToolSpec},
+    mcp::{Offered, fit},
     memory,
     tools::{ToolSet, specs_for_window},
 };
@@ -33,6 +36,16 @@ fn symbols(files: &[(String, String)]) -> Symbols {
 }
 
 fn brief_of(files: &[(String, String)], symbols: &Symbols, window_tokens: u64, request: &str) -> String {
+    brief_beside(files, symbols, (window_tokens, None), request)
+}
+
+/// The same with the room that the rest of the prompt's head leaves.
+fn brief_beside(
+    files: &[(String, String)],
+    symbols: &Symbols,
+    (window_tokens, room_bytes): (u64, Option<usize>),
+    request: &str,
+) -> String {
     let listed: Vec<BriefFile<'_>> =
         files.iter().map(|(path, text)| BriefFile { path, size: text.len() as u64 }).collect();
     let contents = BTreeMap::new();
@@ -40,8 +53,9 @@ fn brief_of(files: &[(String, String)], symbols: &Symbols, window_tokens: u64, r
         .into_iter()
         .filter_map(|path| files.iter().find(|(at, _)| *at == path).map(|(_, text)| (path, text.clone().into_bytes())))
         .collect();
+    let history = &[];
     let input =
-        BriefInput { files: &listed, contents: &contents, request, window_tokens, history: &[], programs: None };
+        BriefInput { files: &listed, contents: &contents, request, window_tokens, room_bytes, history, programs: None };
     brief_with(&input, Some(Known { symbols, samples: &samples })).text
 }
 
@@ -115,6 +129,48 @@ fn brief_tools_and_memory_stay_under_a_quarter_of_the_window() {
     assert!(least.contains("## Symbols") && least.contains("## Nearest"), "{least}");
 }
 
+/// As many tools of a server as a window takes.
+fn server_tools(window_tokens: u64, room_bytes: usize) -> ToolSpecs {
+    let parameters = format!("{{\"type\":\"object\",\"description\":\"{}\"}}", "of it ".repeat(30));
+    let one = |n: usize| {
+        let name = format!("mcp__box__tool_{n:03}");
+        let tool = McpTool { name: name.clone(), server: "box".into(), tool: name.clone(), reads: true };
+        let spec = ToolSpec { name, description: "Does one thing.".to_owned(), parameters: parameters.clone() };
+        Offered { tool, spec }
+    };
+    fit((0..500).map(one).collect(), window_tokens, room_bytes).0.into_iter().map(|one| one.spec).collect()
+}
+
+#[test]
+fn servers_tools_and_skills_leave_the_prompt_s_head_under_a_quarter_too() {
+    let files = program(600);
+    let symbols = symbols(&files);
+    let mut skills = Found::default();
+    for n in 0..60 {
+        let text = format!("---\nname: skill-{n}\ndescription: {}\n---\nDo it.\n", "How one thing is done. ".repeat(8));
+        skills.add(&format!("skill-{n}"), "", Ok(text.as_bytes()));
+    }
+    assert!(skills.broken.is_empty(), "{:?}", skills.broken);
+    let mut shown = Vec::new();
+    for window in [8_000_u64, 32_000, 128_000, 200_000] {
+        let mut specs = specs_for_window(ToolSet::Work, window);
+        specs.extend(specs_for_window(ToolSet::Skills, window));
+        let bytes = |specs: &ToolSpecs| specs.iter().map(ToolSpec::bytes).sum::<usize>();
+        let list = listing(&skills, &Found::default(), window).0.len();
+        let memories = memory::Budget::of_window(window).bytes;
+        let room = room_bytes(window, bytes(&specs) + list + memories);
+        let servers = server_tools(window, room.saturating_sub(BRIEF_BYTES_MIN));
+        assert!(!servers.is_empty() || window == 8_000, "{window}: only the smallest has room for skills alone");
+        specs.extend(servers);
+        let tools = bytes(&specs);
+        let room = room_bytes(window, tools + list + memories);
+        let brief = brief_beside(&files, &symbols, (window, Some(room)), "retry the store").len();
+        let part = (brief + tools + list + memories) as f64 / (window as f64 * 4.0);
+        shown.push(format!("{window}: brief {brief}, tools {tools}, skills {list}, memories {memories}: {part:.3}"));
+        assert!(part < 0.25 && brief > 150, "{}", shown.join("\n"));
+    }
+}
+
 #[test]
 fn without_symbols_the_brief_is_what_it_was() {
     let listed = [BriefFile { path: "a.rs", size: 10 }];
@@ -124,6 +180,7 @@ fn without_symbols_the_brief_is_what_it_was() {
         contents: &contents,
         request: "x",
         window_tokens: 128_000,
+        room_bytes: None,
         history: &[],
         programs: None,
     };

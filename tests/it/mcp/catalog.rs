@@ -41,7 +41,8 @@ fn names_are_of_allowed_characters_at_most_64_and_each_stands_once() {
     assert!(all.iter().collect::<std::collections::BTreeSet<_>>().len() == 4, "{all:?}");
     assert!(all.contains(&"mcp__box__b_c") && all.contains(&"mcp__box___"), "{all:?}");
     let backwards = offered(&server("box"), given.into_iter().rev().collect(), 128_000);
-    let sorted = |list: Vec<Offered>| fit(list, 128_000).0.into_iter().map(|one| one.tool).collect::<Vec<_>>();
+    let sorted =
+        |list: Vec<Offered>| fit(list, 128_000, usize::MAX).0.into_iter().map(|one| one.tool).collect::<Vec<_>>();
     assert_eq!(sorted(list.clone()), sorted(backwards), "whatever the order of the list");
     let originals: Vec<String> = list.into_iter().map(|one| one.tool.tool).collect();
     assert_eq!(originals, [&long, "b c", "b/c", "ü"].map(str::to_owned));
@@ -107,7 +108,7 @@ fn schemas_have_sorted_keys_and_a_size() {
 #[test]
 fn a_small_window_gets_fewer_tools_and_the_rest_is_counted() {
     let given: Vec<Value> = (0..100).map(|at| tool(&format!("t{at:03}"), &"Does a thing. ".repeat(10))).collect();
-    let all = |window| fit(offered(&server("box"), tools(json!(given)), window), window);
+    let all = |window| fit(offered(&server("box"), tools(json!(given)), window), window, usize::MAX);
     let (large, left) = all(200_000);
     assert_eq!((large.len(), left.len()), (64, 36));
     assert_eq!(large[0].spec.name, "mcp__box__t000");
