@@ -19,7 +19,6 @@ const SAMPLES_MAX: usize = 6;
 const HOMES_MAX: usize = 64;
 
 const ROOT_CONVENTIONS: &[&str] = &[
-    "CLAUDE.md",
     "CONTRIBUTING.md",
     "CONTRIBUTING.rst",
     ".github/CONTRIBUTING.md",
@@ -58,15 +57,16 @@ pub fn wanted<'a>(files: &[BriefFile<'a>]) -> Vec<&'a str> {
             continue;
         }
         let depth = path.matches('/').count();
-        let rank = if ROOT_CONVENTIONS.contains(&path) || matches!(name, "AGENTS.md" | "AGENTS.override.md") {
-            if depth == 0 { 0 } else { 2 }
-        } else if ecosystems::is_workflow(path) {
-            3
-        } else if ecosystems::is_manifest(name) && depth <= DEPTH_MAX && is_own(path) {
-            if depth <= 1 { 1 } else { 4 }
-        } else {
-            continue;
-        };
+        let rank =
+            if ROOT_CONVENTIONS.contains(&path) || matches!(name, "AGENTS.md" | "AGENTS.override.md" | "CLAUDE.md") {
+                if depth == 0 { 0 } else { 2 }
+            } else if ecosystems::is_workflow(path) {
+                3
+            } else if ecosystems::is_manifest(name) && depth <= DEPTH_MAX && is_own(path) {
+                if depth <= 1 { 1 } else { 4 }
+            } else {
+                continue;
+            };
         ranked.insert((rank, depth, path, file.size));
     }
     let room = WANTED_MAX - SAMPLES_MAX;

@@ -4,6 +4,7 @@
 use super::{
     drive::Driver,
     journal::{Flow, Halt, patiently},
+    links,
 };
 use crate::{
     agent::{prompt, rules},
@@ -97,7 +98,9 @@ impl Driver {
             });
             (wanted, self.symbols(base, &files).await)
         };
-        let read = self.deps.repositories.read_many(base, wanted.clone()).await?;
+        let (wanted, at): (Vec<String>, Vec<String>) =
+            links::followed(&self.deps.repositories, base, wanted, BRIEF_FILE_BYTES_MAX).await?.into_iter().unzip();
+        let read = self.deps.repositories.read_many(base, at).await?;
         let contents: BTreeMap<String, Vec<u8>> =
             wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect();
         let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();

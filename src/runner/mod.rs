@@ -22,6 +22,7 @@ mod forbidden;
 mod format;
 mod instructions;
 mod journal;
+mod links;
 mod live;
 mod mcp;
 mod model;

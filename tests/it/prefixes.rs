@@ -1,6 +1,6 @@
 //! Requests of whole tasks: each repeats the one before, whatever happens, and the cache accounts say so.
 
-use crate::support::service::{Api, Ground, call, say};
+use crate::support::service::{Api, Ground, call, git, say};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -169,4 +169,30 @@ async fn a_task_keeps_its_tools_and_form_when_the_settings_change() {
     assert!(!first["messages"][0].to_string().contains("apply_patch"), "one editor is given, one is told of");
     assert_eq!((tools(new), &new["messages"][1]["role"]), (vec!["shell".to_owned()], &json!("system")));
     assert!(new.get("reasoning_effort").is_none() && new.get("parallel_tool_calls").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conventions_that_are_links_are_read_where_they_lead_within_the_base() {
+    use std::os::unix::fs::symlink;
+    let ground = Ground::new(&json!({ "sequence": [say("That is all.")] })).await;
+    let files = [("docs/agents.md", "Write it in tabs.\n"), ("a/x.py", "x = 1\n"), ("b/y.py", "y = 1\n")];
+    ground.repositories.make("calc", &files);
+    let repository = ground.repositories.path().join("calc");
+    symlink("docs/agents.md", repository.join("CLAUDE.md")).unwrap();
+    symlink("../CLAUDE.md", repository.join("a/AGENTS.md")).unwrap();
+    symlink("/etc/hostname", repository.join("b/AGENTS.md")).unwrap();
+    symlink("../../../etc/passwd", repository.join("b/CLAUDE.md")).unwrap();
+    symlink("CONTRIBUTING.md", repository.join("CONTRIBUTING.md")).unwrap();
+    git(&repository, &["add", "-A"]);
+    git(&repository, &["-c", "user.name=Test", "-c", "user.email=test@example.com", "commit", "-qm", "links"]);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = ask(&ground, &api).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let events = api.events(&id).await;
+    let brief = events.iter().find(|event| event["kind"] == "brief.ready").unwrap();
+    assert_eq!(brief["data"]["conventions"], json!(["CLAUDE.md"]), "each text once, links out of the base never");
+    let asked = ground.model.requests().await[0]["body"].to_string();
+    assert!(asked.contains("Write it in tabs.") && !asked.contains("<repository-text path=\\\"b/"), "{asked}");
+    service.stop().await;
 }

@@ -163,14 +163,35 @@ fn conventions_go_from_root_to_leaf_and_cannot_leave_their_quotes() {
             ("a/AGENTS.md", "left out"),
             ("a/AGENTS.override.md", "instead"),
             ("a/b/AGENTS.md", "leaf"),
+            ("a/b/c/d/e/f/g/CLAUDE.md", "as deep as may be"),
+            ("vendor/b/CLAUDE.md", "somebody else's"),
         ],
         128_000,
         None,
         "",
     );
-    assert_eq!(brief.conventions, ["AGENTS.md", "CONTRIBUTING.md", "a/AGENTS.override.md", "a/b/AGENTS.md"]);
-    assert_eq!(brief.text.matches("</repository-text>").count(), 4);
+    let deep = "a/b/c/d/e/f/g/CLAUDE.md";
+    assert_eq!(brief.conventions, ["AGENTS.md", "CONTRIBUTING.md", "a/AGENTS.override.md", "a/b/AGENTS.md", deep]);
+    assert_eq!(brief.text.matches("</repository-text>").count(), 5);
     assert!(!brief.text.contains("left out\n") && !brief.text.contains('\0'));
+}
+
+#[test]
+fn conventions_end_at_32_kib_and_what_is_left_out_is_named() {
+    let rule = "A rule about how code is written here.\n";
+    let [small, exact, over] =
+        [1_000, 32 * 1024 - 200, 32 * 1024 + 1].map(|bytes| rule.repeat(bytes / rule.len() + 1)[..bytes].to_owned());
+    let told = |root: &str| {
+        let brief = of(&[("AGENTS.md", root), ("a/CLAUDE.md", "nested rules")], 1_000_000, None, "");
+        let section = brief.text.split("## Conventions").nth(1).unwrap().to_owned();
+        (brief.conventions.len(), section)
+    };
+    assert_eq!(told(&small).0, 2);
+    let (files, section) = told(&exact);
+    assert!(files == 1 && section.contains("Left out for room") && section.contains("a/CLAUDE.md"), "{files}");
+    assert!(section.contains(exact.trim_end()), "it fits whole");
+    let (files, section) = told(&over);
+    assert!(files == 1 && !section.contains(&over) && section.len() < 33 * 1024, "{} bytes", section.len());
 }
 
 #[test]
