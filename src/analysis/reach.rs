@@ -34,23 +34,43 @@ pub(super) fn packages(repository: &Repository<'_>, found: &Discovery) -> Vec<Pa
     all.into_iter().map(package).collect()
 }
 
+/// Directories of a package in the root that are its own and no other package's.
+const ROOT_OWN: &[&str] = &["src", "tests", "test", "lib", "benches", "examples"];
+
 /// Whether the packages' own tests together do what the repository's one check does: it is the root's, every
-/// package has tests, by the same program, and no code lies outside of them.
+/// package has tests, by the same program, and no code lies outside of them but what configures tools. A package in
+/// the root is one of them where it can be tested without the others.
 fn stand_in(repository: &Repository<'_>, found: &Discovery) -> bool {
     let [check] = found.checks.as_slice() else { return false };
     let ecosystem = found.packages.first().map(|one| one.ecosystem);
     let alike = |one: &Found| {
         let test = one.test.as_ref();
-        !one.directory.is_empty()
-            && Some(one.ecosystem) == ecosystem
-            && test.is_some_and(|test| program(&test.command) == program(&check.command))
+        let alone = |test: &&Check| !one.directory.is_empty() || test.command != check.command;
+        Some(one.ecosystem) == ecosystem
+            && test.filter(alone).is_some_and(|test| program(&test.command) == program(&check.command))
     };
     let directories: BTreeSet<&str> = found.packages.iter().map(|one| one.directory.as_str()).collect();
-    let held = |path: &&str| path.match_indices('/').any(|(at, _)| directories.contains(&path[..at]));
+    let root = directories.contains("");
+    let of_root =
+        |path: &str| path == "build.rs" || path.split_once('/').is_some_and(|(first, _)| ROOT_OWN.contains(&first));
+    let held = |path: &&str| {
+        path.match_indices('/').any(|(at, _)| directories.contains(&path[..at]))
+            || (root && of_root(path))
+            || configures(path)
+    };
     check.workdir.is_none()
         && found.packages.iter().all(alike)
         && directories.len() == found.packages.len()
         && repository.paths.iter().filter(|path| parsers::language_of(path).is_some()).all(held)
+}
+
+/// Code right in the root, or in a hidden directory of it, that configures tools: it is no test, and a change of it
+/// reaches everything.
+fn configures(path: &str) -> bool {
+    const PARTS: [&str; 4] = [".config.", ".conf.", ".setup.", ".workspace."];
+    const NAMES: [&str; 5] = ["gulpfile.js", "gulpfile.mjs", "Gruntfile.js", "noxfile.py", "conftest.py"];
+    path.starts_with('.')
+        || !path.contains('/') && (PARTS.iter().any(|part| path.contains(part)) || NAMES.contains(&path))
 }
 
 fn program(command: &str) -> Option<&str> {

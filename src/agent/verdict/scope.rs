@@ -16,7 +16,8 @@ pub struct Scope {
 
 /// Leaves out the detected checks of packages that the change cannot reach. What is named by a task or by the
 /// repository's own settings runs always, and so does what belongs to no package. A change outside of every
-/// package, or in the root's own files, may reach them all. Where the packages' own tests do what the one
+/// package, or of the root's files, may reach them all: these configure; only its prose does not, and what lies in the
+/// directories of a package in the root is that package's. Where the packages' own tests do what the one
 /// detected check of the root does, they take its place.
 pub fn scope(checks: Vec<Check>, packages: &[Package], touched: &[&str]) -> Scope {
     let Some(reached) = reached(packages, touched) else { return Scope { run: checks, left_out: Vec::new() } };
@@ -46,7 +47,16 @@ fn own_tests<'a>(checks: &[Check], packages: &'a [Package]) -> Option<Vec<(&'a P
 /// Directories of the packages that the change touches, and of those that depend on them by whatever way;
 /// absent: all.
 fn reached<'a>(packages: &'a [Package], touched: &[&str]) -> Option<BTreeSet<&'a str>> {
-    let mut reached: BTreeSet<&str> = touched.iter().map(|path| package_of(packages, path)).collect::<Option<_>>()?;
+    let root = packages.iter().any(|package| package.directory.is_empty());
+    let mut reached: BTreeSet<&str> = BTreeSet::new();
+    for path in touched {
+        match package_of(packages, path) {
+            Some(package) => _ = reached.insert(package),
+            None if root && (is_of_root(path) || is_prose(path)) => _ = reached.insert(""),
+            None if is_prose(path) => {}
+            None => return None,
+        }
+    }
     if reached.is_empty() {
         return None;
     }
@@ -69,4 +79,17 @@ fn package_of<'a>(packages: &'a [Package], path: &str) -> Option<&'a str> {
         !package.directory.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     packages.iter().filter(holds).map(|package| package.directory.as_str()).max_by_key(|directory| directory.len())
+}
+
+/// Below the directories that a package in the root keeps its own code in.
+fn is_of_root(path: &str) -> bool {
+    let first = path.split_once('/').map_or("", |(first, _)| first);
+    ["src", "tests", "test", "lib", "benches", "examples"].contains(&first)
+}
+
+/// A file right in the root that says something to people and to no tool.
+fn is_prose(path: &str) -> bool {
+    let ends = path.rsplit_once('.').map_or("", |(_, end)| end);
+    let named = ["LICENSE", "LICENCE", "NOTICE", "AUTHORS", "CODEOWNERS", "CHANGELOG", "README"];
+    !path.contains('/') && (["md", "rst", "adoc"].contains(&ends) || named.contains(&path))
 }

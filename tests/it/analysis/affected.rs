@@ -1,7 +1,8 @@
 //! Tests of which packages a change reaches.
 
 use super::discovery::with_input;
-use journeyman::analysis::{Package, affected, packages};
+use journeyman::agent::verdict::scope;
+use journeyman::analysis::{Package, affected, brief, packages};
 use std::collections::BTreeMap;
 
 fn repository() -> Vec<Package> {
@@ -69,4 +70,60 @@ fn one_package_in_the_root_owns_everything() {
     let packages = with_input(&files, None, packages);
     let found = affected(&packages, &["src/lib.rs", "Cargo.toml"]);
     assert_eq!((found.touched.len(), found.elsewhere.len()), (1, 0));
+}
+
+/// Directories of the packages whose own tests stand in for the root's check.
+fn tested_alone(files: &[(&str, &str)]) -> Vec<String> {
+    let files: BTreeMap<String, String> = files.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+    let brief = with_input(&files, None, brief);
+    brief.packages.into_iter().filter(|one| one.test.is_some()).map(|one| one.directory).collect()
+}
+
+#[test]
+fn what_configures_tools_in_the_root_keeps_no_package_from_being_tested_alone() {
+    let member = "{\"name\":\"NAME\",\"scripts\":{\"test\":\"vitest run\"}}";
+    let (one, two) = (member.replace("NAME", "one"), member.replace("NAME", "two"));
+    let mut files = vec![
+        ("package.json", "{\"private\":true,\"workspaces\":[\"packages/*\"]}"),
+        ("package-lock.json", "{}"),
+        ("packages/one/package.json", one.as_str()),
+        ("packages/one/src/a.ts", ""),
+        ("packages/two/package.json", two.as_str()),
+        ("packages/two/src/b.ts", ""),
+        ("eslint.config.js", ""),
+        (".eslintrc.cjs", ""),
+        ("vitest.workspace.ts", ""),
+    ];
+    assert_eq!(tested_alone(&files), ["packages/one", "packages/two"]);
+    files.push(("e2e/all.test.ts", ""));
+    assert_eq!(tested_alone(&files), [""; 0], "code outside that may be a test keeps them together");
+}
+
+#[test]
+fn a_package_in_the_root_of_a_workspace_is_one_of_the_packages() {
+    let files = [
+        (
+            "Cargo.toml",
+            "[package]\nname = \"root\"\n[workspace]\nmembers = [\"crates/*\"]\n[dependencies]\nbase = { path = \"crates/base\" }\n",
+        ),
+        ("src/main.rs", ""),
+        ("build.rs", ""),
+        ("tests/whole.rs", ""),
+        ("crates/base/Cargo.toml", "[package]\nname = \"base\"\n"),
+        ("crates/base/src/lib.rs", ""),
+        ("crates/alone/Cargo.toml", "[package]\nname = \"alone\"\n"),
+        ("crates/alone/src/lib.rs", ""),
+    ];
+    assert_eq!(tested_alone(&files), ["", "crates/alone", "crates/base"]);
+    let files: BTreeMap<String, String> = files.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
+    let brief = with_input(&files, None, brief);
+    let run = |touched: &[&str]| -> Vec<String> {
+        scope(brief.checks.clone(), &brief.packages, touched).run.into_iter().map(|check| check.command).collect()
+    };
+    let of = |name: &str| format!("cargo test -p {name} --no-fail-fast");
+    assert_eq!(run(&["src/main.rs"]), [of("root")]);
+    assert_eq!(run(&["crates/base/src/lib.rs", "README.md"]), [of("root"), of("base")]);
+    assert_eq!(run(&["crates/alone/src/lib.rs"]), [of("alone")]);
+    assert_eq!(run(&["Cargo.lock"]), ["cargo test --workspace --no-fail-fast"]);
+    assert_eq!(run(&["tools/x.sh"]), ["cargo test --workspace --no-fail-fast"]);
 }

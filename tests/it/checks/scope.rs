@@ -48,6 +48,10 @@ fn packages_that_are_touched_and_those_that_depend_on_them_are_checked() {
         (&["docs/a.md"], "docs root named settings"),
         (&["api/a", "docs/a.md"], "api web docs root named settings"),
         (&["core-extra/a.rs"], all),
+        (&["src/main.rs"], "root named settings"),
+        (&["README.md", "core/src/a.rs"], "core api web root named settings"),
+        (&["Cargo.toml", "core/src/a.rs"], all),
+        (&["eslint.config.js"], all),
         (&["docs/a.md", "package-lock.json"], all),
         (&[], all),
     ] {
