@@ -90,6 +90,10 @@ impl Promise {
                 let found = PYTHON_REQUIRES.captures(text);
                 Some(Self { needs: needs("python", found.map(|found| found[1].to_owned())), ..Self::default() })
             }
+            "setup.py" => {
+                let found = SETUP_REQUIRES.captures(text);
+                Some(Self { needs: needs("python", found.map(|found| found[1].to_owned())), ..Self::default() })
+            }
             "go.mod" => {
                 let word = |pattern: &regex::Regex| pattern.captures(text).map(|found| found[1].to_owned());
                 let offers = word(&GO_MODULE).map(|name| format!("the module path `{name}`"));
@@ -153,12 +157,23 @@ impl Promise {
     }
 
     fn broken_by(&self, after: &Self) -> Vec<String> {
-        let raised = self.needs.iter().filter_map(|(name, before)| {
-            let now = after.needs.get(name)?;
-            (lowest(now)? > lowest(before)?).then(|| format!("`{name}` is raised from {before} to {now}"))
+        let narrowed = after.needs.iter().filter_map(|(name, now)| {
+            let Some(before) = self.needs.get(name) else {
+                let asks = lowest(now).is_some() || upper(name, now).is_some();
+                return asks.then(|| format!("`{name}` is asked for now: {now}"));
+            };
+            if lowest(now).zip(lowest(before)).is_some_and(|(now, before)| now > before) {
+                return Some(format!("`{name}` is raised from {before} to {now}"));
+            }
+            let lower = match (upper(name, before), upper(name, now)) {
+                (None, Some(_)) => true,
+                (Some(before), Some(now)) => now < before,
+                _ => false,
+            };
+            lower.then(|| format!("`{name}` is narrowed from {before} to {now}"))
         });
         let gone = self.offers.difference(&after.offers).map(|offer| format!("{offer} is gone"));
-        raised.chain(gone).collect()
+        narrowed.chain(gone).collect()
     }
 }
 
@@ -172,20 +187,67 @@ fn names(table: Option<&toml::Value>, what: &str) -> BTreeSet<String> {
 }
 
 pattern!(PYTHON_REQUIRES, r"(?m)^\s*python_requires\s*=\s*(.+?)\s*$");
+pattern!(SETUP_REQUIRES, r#"\bpython_requires\s*=\s*["']([^"']+)["']"#);
 pattern!(GO_VERSION, r"(?m)^go\s+(\d[\w.]*)");
 pattern!(GO_MODULE, r"(?m)^module\s+(\S+)");
 pattern!(BOUND, r"(<=?|!=)?\s*v?(\d+(?:\.\d+)*)");
+pattern!(PIECE, r"(<=|>=|<|>|!=|===?|=|\^|~=|~)?\s*v?(\d+(?:\.\d+)*)((?:\.[xX*])*)");
 
 /// The lowest version that a range lets in: of each of its alternatives the first bound that is no upper one.
 fn lowest(range: &str) -> Option<Vec<u32>> {
     let alternatives = range.split("||").filter_map(|one| {
         let bound = BOUND.captures_iter(one).find(|found| found.get(1).is_none())?;
-        let mut version: Vec<u32> = bound[2].split('.').filter_map(|part| part.parse().ok()).collect();
-        // 3.8 and 3.8.0 are one.
-        while version.last() == Some(&0) {
-            version.pop();
-        }
-        Some(version)
+        Some(trimmed(numbers(&bound[2])))
     });
     alternatives.min()
+}
+
+/// The version that ends a range, itself not in it; absent where nothing ends it. A plain version is the least one for
+/// Rust and Go, and one with all that begins like it elsewhere.
+fn upper(name: &str, range: &str) -> Option<Vec<u32>> {
+    if matches!(name, "rust-version" | "go") {
+        return None;
+    }
+    let ends = |one: &str| {
+        // `18 - 20` is the range between both.
+        let one = one.split_once(" - ").map_or(one.to_owned(), |(from, to)| format!(">={from} <={to}"));
+        let pieces: Vec<Vec<u32>> = PIECE.captures_iter(&one).filter_map(|piece| end_of(&piece)).collect();
+        pieces.into_iter().map(trimmed).min()
+    };
+    // An alternative without an end leaves the whole without one.
+    range.split("||").map(ends).collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+/// Where one comparison ends; see <https://docs.npmjs.com/cli/configuring-npm/package-json> and
+/// <https://peps.python.org/pep-0440/#version-specifiers>.
+fn end_of(piece: &regex::Captures<'_>) -> Option<Vec<u32>> {
+    let version = numbers(&piece[2]);
+    let bumped = |at: usize| {
+        let mut version: Vec<u32> = version.iter().copied().chain(std::iter::repeat(0)).take(at + 1).collect();
+        version[at] += 1;
+        version
+    };
+    let last = version.len() - 1;
+    match piece.get(1).map_or("", |sign| sign.as_str()) {
+        ">" | ">=" | "!=" => None,
+        "<" => Some(version),
+        // The least version that is above it.
+        "<=" if piece[3].is_empty() && version.len() > 2 => Some([version.as_slice(), &[1]].concat()),
+        "^" => Some(bumped(version.iter().position(|part| *part > 0).unwrap_or(last))),
+        "~=" => Some(bumped(last.saturating_sub(1))),
+        "~" => Some(bumped(last.min(1))),
+        _ => Some(bumped(last)),
+    }
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(u32::MAX - 1)).take(8).collect()
+}
+
+/// 3.8 and 3.8.0 are one.
+fn trimmed(mut version: Vec<u32>) -> Vec<u32> {
+    while version.last() == Some(&0) {
+        version.pop();
+    }
+    version
 }

@@ -18,6 +18,7 @@ pub fn is_manifest(path: &str) -> bool {
             | "pnpm-lock.yaml"
             | "pyproject.toml"
             | "setup.cfg"
+            | "setup.py"
             | "poetry.lock"
             | "uv.lock"
             | "pdm.lock"

@@ -260,6 +260,58 @@ fn promises_to_those_who_use_the_code_are_watched() {
             "module example.com/a/v2\n\ngo 1.23.1\n",
             vec!["`go` is raised from 1.21 to 1.23.1", "the module path `example.com/a` is gone"],
         ),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"a\"\n",
+            "[package]\nname = \"a\"\nrust-version = \"1.85\"\n",
+            vec!["`rust-version` is asked for now: 1.85"],
+        ),
+        (
+            "package.json",
+            "{\"name\": \"a\"}",
+            "{\"name\": \"a\", \"engines\": {\"node\": \">=20\"}}",
+            vec!["`engines.node` is asked for now: >=20"],
+        ),
+        ("package.json", "{\"name\": \"a\"}", "{\"name\": \"a\", \"engines\": {\"node\": \"*\"}}", vec![]),
+        (
+            "package.json",
+            "{\"engines\": {\"node\": \">=18\"}}",
+            "{\"engines\": {\"node\": \">=18 <20\"}}",
+            vec!["`engines.node` is narrowed from >=18 to >=18 <20"],
+        ),
+        (
+            "package.json",
+            "{\"engines\": {\"node\": \"18 - 22\"}}",
+            "{\"engines\": {\"node\": \"^18.0.0\"}}",
+            vec!["`engines.node` is narrowed from 18 - 22 to ^18.0.0"],
+        ),
+        ("package.json", "{\"engines\": {\"node\": \"^18 || ^20\"}}", "{\"engines\": {\"node\": \">=18\"}}", vec![]),
+        ("package.json", "{\"engines\": {\"node\": \"18.x\"}}", "{\"engines\": {\"node\": \"^18.0\"}}", vec![]),
+        (
+            "pyproject.toml",
+            "[project]\nname = \"a\"\n",
+            "[project]\nname = \"a\"\nrequires-python = \">=3.11\"\n",
+            vec!["`requires-python` is asked for now: >=3.11"],
+        ),
+        (
+            "pyproject.toml",
+            "[project]\nrequires-python = \">=3.9\"\n",
+            "[project]\nrequires-python = \"~=3.9\"\n",
+            vec!["`requires-python` is narrowed from >=3.9 to ~=3.9"],
+        ),
+        (
+            "pyproject.toml",
+            "[project]\nrequires-python = \">=3.9,<4\"\n",
+            "[project]\nrequires-python = \">=3.9, !=3.10.1, <3.13\"\n",
+            vec!["`requires-python` is narrowed from >=3.9,<4 to >=3.9, !=3.10.1, <3.13"],
+        ),
+        (
+            "setup.py",
+            "setup(name=\"a\", python_requires=\">=3.8\")\n",
+            "setup(name=\"a\", python_requires='>=3.10')\n",
+            vec!["`python` is raised from >=3.8 to >=3.10"],
+        ),
+        ("setup.py", "setup()\n", "setup(python_requires='>=3.10')\n", vec!["`python` is asked for now: >=3.10"]),
         ("Cargo.toml", "not toml at all [", "[package]\n", vec![]),
     ] {
         assert_eq!(told(path, before, after, kind), expected, "{path}: {after}");
