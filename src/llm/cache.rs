@@ -89,8 +89,12 @@ pub fn judge(
         return CacheUse { expected_tokens, read_tokens, prefix, ..CacheUse::default() };
     }
     let missed = expected_tokens - read_tokens;
-    let wasted_usd =
-        model.prices.map(|prices| missed as f64 * (prices.input - prices.cached_input).max(0.0) / 1_000_000.0);
+    // What was not in the cache any more is written into it anew, at that price where there is one.
+    let rewritten = usage.cache_write_tokens.saturating_sub(usage.input_tokens - expected_tokens).min(missed);
+    let wasted_usd = model.prices.map(|prices| {
+        let dearer = |tokens: u64, price: f64| tokens as f64 * (price - prices.cached_input).max(0.0) / 1_000_000.0;
+        dearer(missed - rewritten, prices.input) + dearer(rewritten, prices.cache_write.unwrap_or(prices.input))
+    });
     let miss = Some(cause(model, (chain, thinking), seen, expected_tokens, asked_at));
     CacheUse { expected_tokens, read_tokens, miss, wasted_usd, prefix }
 }

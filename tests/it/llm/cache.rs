@@ -101,6 +101,24 @@ fn a_name_that_was_given_to_another_model_is_another_model() {
 }
 
 #[test]
+fn what_a_miss_writes_into_the_cache_anew_is_priced_so() {
+    let mut named = model("gpt-5.4");
+    let conversation = conversation(&named, "Be brief.", &["shell"], &["a", "b", "c"]);
+    let wasted = |model: &Model, written: u64| {
+        let usage = TokenUsage { cache_write_tokens: written, ..usage(12_000, 2_000) };
+        let used = judge(model, (conversation.chain(), None), Some(&first()), Some(usage), at(10));
+        used.wasted_usd.expect("a price")
+    };
+    let near = |is: f64, wanted: f64| assert!((is - wanted).abs() < 1e-9, "{is}, wanted {wanted}");
+    near(wasted(&named, 10_000), 8_000.0 * 1.5 / 1e6);
+    named.prices = Some(Prices { input: 2.0, cached_input: 0.5, output: 9.0, cache_write: Some(2.5) });
+    // 2,000 tokens are new, 8,000 were to be read.
+    near(wasted(&named, 10_000), 8_000.0 * 2.0 / 1e6);
+    near(wasted(&named, 5_000), (3_000.0 * 2.0 + 5_000.0 * 1.5) / 1e6);
+    near(wasted(&named, 0), 8_000.0 * 1.5 / 1e6);
+}
+
+#[test]
 fn another_budget_of_thought_is_named_as_what_voids_the_messages() {
     let model = model("gpt-5.4");
     let conversation = conversation(&model, "Be brief.", &["shell"], &["a", "b", "c"]);
