@@ -36,10 +36,20 @@ pub struct Call<'a> {
     pub turn: u32,
     /// For whom it is: where a provider has no room, each share in turn gets a call through.
     pub share: &'a str,
+    /// Whose task it is, for gateways that account by it.
+    pub by: Attribution<'a>,
     /// What the budget still buys; the model's own maximum holds besides.
     pub max_output_tokens: u32,
     /// How many replies may break off after they had begun, each of which the provider may charge for.
     pub repeats_max: u32,
+}
+
+/// Ids that go along where a model's settings name headers for them; an empty one does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attribution<'a> {
+    pub task: &'a str,
+    pub team: &'a str,
+    pub user: &'a str,
 }
 
 /// What can be shown while a call runs. None of it is part of the reply.

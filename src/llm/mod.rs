@@ -25,7 +25,7 @@ pub mod sse;
 mod transport;
 mod usage;
 
-pub use client::{Call, Client, ClientSettings, Completed, Live};
+pub use client::{Attribution, Call, Client, ClientSettings, Completed, Live};
 pub use conversation::Conversation;
 pub use error::{ModelError, Rejection};
 pub use key::ApiKey;

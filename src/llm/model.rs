@@ -142,9 +142,15 @@ pub struct Model {
     /// `Authorization` the key stands behind the word `Bearer`, elsewhere alone.
     #[serde(default)]
     pub auth_header: Option<String>,
-    /// A header that carries the task's id, for gateways that account by it.
+    /// A header that carries the task's id, for gateways that account by it; of calls outside the loop too.
     #[serde(default)]
     pub task_header: Option<String>,
+    /// The same for the id of the task's team.
+    #[serde(default)]
+    pub team_header: Option<String>,
+    /// The same for the id of whom the task works for.
+    #[serde(default)]
+    pub user_header: Option<String>,
     /// Parameters of the address, such as `api-version`.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
@@ -200,6 +206,8 @@ impl Model {
             tools: Vec::new(),
             auth_header: None,
             task_header: None,
+            team_header: None,
+            user_header: None,
             query: BTreeMap::new(),
             rate: Rate::default(),
             fallback: Vec::new(),

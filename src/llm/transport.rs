@@ -42,8 +42,11 @@ pub(super) fn headers(model: &Model, key: Option<&str>, call: Call<'_>) -> Resul
         let (name, value) = secret(name, &if bearer { format!("Bearer {key}") } else { key.to_owned() })?;
         headers.insert(name, value);
     }
-    if let Some(name) = &model.task_header {
-        let (name, value) = secret(name, call.cache_key)?;
+    let attribution =
+        [(&model.task_header, call.by.task), (&model.team_header, call.by.team), (&model.user_header, call.by.user)];
+    for (name, id) in attribution {
+        let Some(name) = name.as_ref().filter(|_| !id.is_empty()) else { continue };
+        let (name, value) = secret(name, id)?;
         headers.insert(name, value);
     }
     if model.wire == Wire::Messages {

@@ -1,6 +1,7 @@
 //! Calls that rules ask about: a reviewer may decide within its limits, else they are put to people.
 
 use super::{
+    caller::Caller,
     drive::Driver,
     journal::{Flow, Halt},
     model::DRAIN_WAITS,
@@ -98,10 +99,11 @@ impl Driver {
     async fn ask_approver(&self, model: &llm::Model, request: &str) -> Reviewed {
         let mut conversation = llm::Conversation::new(model, approver::INSTRUCTIONS, &ToolSpecs::new());
         conversation.push(&Item::User { text: request.to_owned() });
-        let (cache_key, share) = (format!("{}:approval", self.claimed.task), self.claimed.user.to_string());
+        let (cache_key, caller) = (format!("{}:approval", self.claimed.task), Caller::of(&self.claimed));
         let call = llm::Call {
             cache_key: &cache_key,
-            share: &share,
+            share: &caller.user,
+            by: caller.attribution(),
             turn: self.journal.session.turn + 1,
             max_output_tokens: approver::OUTPUT_TOKENS_MAX.min(model.max_output_tokens),
             repeats_max: 0,

@@ -1,6 +1,7 @@
 //! Compaction: the record of the conversation is summarised by a call outside the loop, and the prompt begins anew.
 
 use super::{
+    caller::Caller,
     drive::Driver,
     journal::{Flow, Halt},
     model::DRAIN_WAITS,
@@ -87,10 +88,11 @@ impl Driver {
             let mut conversation = llm::Conversation::new(model, prompt::SUMMARY_INSTRUCTIONS, &ToolSpecs::new());
             conversation.push(&Item::User { text: record });
             // No prefix is shared with the loop's calls, so neither is its cache.
-            let (cache_key, share) = (format!("{}:summary", self.claimed.task), self.claimed.user.to_string());
+            let (cache_key, caller) = (format!("{}:summary", self.claimed.task), Caller::of(&self.claimed));
             let call = llm::Call {
                 cache_key: &cache_key,
-                share: &share,
+                share: &caller.user,
+                by: caller.attribution(),
                 turn: self.journal.session.turn + 1,
                 max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
                 repeats_max: REPEATS_MAX,

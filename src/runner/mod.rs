@@ -9,6 +9,7 @@ mod approve;
 mod beside;
 mod blobs;
 mod budget;
+mod caller;
 mod change;
 mod clean;
 mod compact;

@@ -2,6 +2,7 @@
 //! The look at the working copy that earlier calls made due runs beside it.
 
 use super::{
+    caller::Caller,
     drive::Driver,
     journal::{Flow, Halt},
     live::Pieces,
@@ -61,11 +62,12 @@ impl Driver {
         self.prepare_copy().await?;
 
         let task = self.claimed.task;
-        let (cache_key, share) = (task.to_string(), self.claimed.user.to_string());
+        let (cache_key, caller) = (task.to_string(), Caller::of(&self.claimed));
         let asked_at = clock::now();
         let call = llm::Call {
             cache_key: &cache_key,
-            share: &share,
+            share: &caller.user,
+            by: caller.attribution(),
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
             repeats_max: agent::repeats_left(&self.journal.session, reserved).min(paid.repeats),

@@ -2,6 +2,7 @@
 //! the task goes on: the verdict was the checks' before, and is afterwards.
 
 use super::{
+    caller::Caller,
     drive::Driver,
     journal::{Flow, Halt},
     model::DRAIN_WAITS,
@@ -147,10 +148,11 @@ impl Driver {
         let mut conversation = llm::Conversation::new(model, prompt::REVIEW_INSTRUCTIONS, &ToolSpecs::new());
         conversation.push(&Item::User { text: self.redactor.redact_known(text).into_owned() });
         // No prefix is shared with the loop's calls, so neither is its cache.
-        let (cache_key, share) = (format!("{}:review", self.claimed.task), self.claimed.user.to_string());
+        let (cache_key, caller) = (format!("{}:review", self.claimed.task), Caller::of(&self.claimed));
         let call = llm::Call {
             cache_key: &cache_key,
-            share: &share,
+            share: &caller.user,
+            by: caller.attribution(),
             turn: self.journal.session.turn + 1,
             max_output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
             // It is asked anew here, with less.

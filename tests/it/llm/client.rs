@@ -7,7 +7,7 @@ use journeyman::{
         CallId, Item,
         item::{Reply, Wire},
     },
-    llm::{ApiKey, Call, Conversation, Live, Model, ModelError, Retries, Timeouts},
+    llm::{ApiKey, Attribution, Call, Conversation, Live, Model, ModelError, Retries, Timeouts},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -40,8 +40,14 @@ async fn a_conversation_of_several_turns_is_taken_back_and_cached_on_every_wire(
                 Live::Tool(_) => tools += 1,
                 _ => {}
             };
-            let call_of =
-                Call { cache_key: &format!("{wire:?}"), share: "", turn, max_output_tokens: 100, repeats_max: 9 };
+            let call_of = Call {
+                cache_key: &format!("{wire:?}"),
+                share: "",
+                by: Attribution::default(),
+                turn,
+                max_output_tokens: 100,
+                repeats_max: 9,
+            };
             let completed = client().call(&model, &conversation, call_of, live).await.expect("a reply");
             let reply = completed.reply;
             assert_eq!(shown, reply.text);
@@ -136,8 +142,14 @@ async fn a_delay_that_the_server_asks_for_goes_before_our_own() {
         model.retries = Retries { attempts: 1, first_delay_ms: 9_000, ..Retries::default() };
         let mut conversation = Conversation::new(&model, "x", &[]);
         conversation.push(&user(&format!("{wire:?}")));
-        let call_of =
-            Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9, repeats_max: 9 };
+        let call_of = Call {
+            cache_key: &format!("{wire:?}"),
+            share: "",
+            by: Attribution::default(),
+            turn: 1,
+            max_output_tokens: 9,
+            repeats_max: 9,
+        };
         let mut live = Vec::new();
         let completed = client().call(&model, &conversation, call_of, |piece| live.push(piece)).await;
         assert_eq!(completed.expect("a reply").reply.text, "yes");
@@ -196,8 +208,14 @@ async fn tries_are_bounded_and_what_a_broken_stream_showed_is_taken_back() {
         conversation.push(&user(&format!("{wire:?}")));
         let (outcome, live) = {
             let mut live = Vec::new();
-            let call_of =
-                Call { cache_key: &format!("{wire:?}"), share: "", turn: 1, max_output_tokens: 9, repeats_max: 9 };
+            let call_of = Call {
+                cache_key: &format!("{wire:?}"),
+                share: "",
+                by: Attribution::default(),
+                turn: 1,
+                max_output_tokens: 9,
+                repeats_max: 9,
+            };
             (client().call(&model, &conversation, call_of, |piece| live.push(piece)).await, live)
         };
         assert_eq!(outcome.expect("a reply").reply.text, "Some text.");
@@ -295,7 +313,14 @@ async fn connections_are_used_again() {
         let mut conversation = Conversation::new(&model, "x", &[]);
         conversation.push(&user("hello"));
         for turn in 1..5 {
-            let call_of = Call { cache_key: "k", share: "", turn, max_output_tokens: 9, repeats_max: 9 };
+            let call_of = Call {
+                cache_key: "k",
+                share: "",
+                by: Attribution::default(),
+                turn,
+                max_output_tokens: 9,
+                repeats_max: 9,
+            };
             client.call(&model, &conversation, call_of, |_| ()).await.expect("a reply");
         }
     }

@@ -50,6 +50,8 @@ async fn parameters_attribution_and_the_tasks_id_go_along_and_show_nowhere() {
     ]
     .into();
     model.task_header = Some("x-task".to_owned());
+    model.team_header = Some("x-team".to_owned());
+    model.user_header = Some("x-user".to_owned());
     let error = ask_hello(&model).await.expect_err("an error");
     let (headers, _) = &provider.seen()[0];
     assert_eq!(headers["seen-query"], "a+b=%26&api-version=secret-version");
@@ -57,7 +59,8 @@ async fn parameters_attribution_and_the_tasks_id_go_along_and_show_nowhere() {
         (&headers["http-referer"], &headers["x-title"]),
         (&"https://house.example".parse().expect("a value"), &"Journeyman".parse().expect("a value"))
     );
-    assert_eq!(headers["x-task"], "task-1");
+    assert_eq!((headers["x-task"].as_bytes(), headers["x-team"].as_bytes()), (&b"the-task"[..], &b"the-team"[..]));
+    assert!(!headers.contains_key("x-user"), "what is not known is not said");
     let shown = format!("{error} {error:?} {model:?}");
     assert!(!shown.contains("secret-version") && !shown.contains("house.example"), "{shown}");
 }

@@ -4,7 +4,7 @@ use super::{Canned, Provider, client, user};
 use crate::scripted::Scripted;
 use journeyman::{
     domain::item::Wire,
-    llm::{Call, Client, Conversation, Model, ModelError, Rate},
+    llm::{Attribution, Call, Client, Conversation, Model, ModelError, Rate},
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -13,7 +13,14 @@ use tokio::task::JoinSet;
 async fn ask_for(client: Client, model: Model, share: String, text: String) -> Result<(), ModelError> {
     let mut conversation = Conversation::new(&model, "x", &[]);
     conversation.push(&user(&text));
-    let call = Call { cache_key: &text, share: &share, turn: 1, max_output_tokens: 10, repeats_max: 9 };
+    let call = Call {
+        cache_key: &text,
+        share: &share,
+        by: Attribution::default(),
+        turn: 1,
+        max_output_tokens: 10,
+        repeats_max: 9,
+    };
     client.call(&model, &conversation, call, |_| ()).await.map(drop)
 }
 

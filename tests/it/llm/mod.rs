@@ -22,7 +22,7 @@ use journeyman::{
         item::{Reply, Wire},
         tool::{ToolCall, ToolSpec},
     },
-    llm::{Call, Client, ClientSettings, Completed, Conversation, Live, Model, ModelError, Retries},
+    llm::{Attribution, Call, Client, ClientSettings, Completed, Conversation, Live, Model, ModelError, Retries},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -148,7 +148,8 @@ fn user(text: &str) -> Item {
 /// Asks as model call 3, and gives what was shown meanwhile too.
 async fn ask(model: &Model, conversation: &Conversation) -> (Result<Completed, ModelError>, Vec<Live>) {
     let mut live = Vec::new();
-    let call = Call { cache_key: "task-1", share: "", turn: 3, max_output_tokens: 1_000, repeats_max: 9 };
+    let by = Attribution { task: "the-task", team: "the-team", user: "" };
+    let call = Call { cache_key: "task-1", share: "", by, turn: 3, max_output_tokens: 1_000, repeats_max: 9 };
     let outcome = client().call(model, conversation, call, |piece| live.push(piece)).await;
     (outcome, live)
 }
