@@ -3,7 +3,7 @@
 //! [`Formatter::probe`] gives.
 //!
 //! Every formatter is a filter here, text in and text out: none can touch another file than the one
-//! that it is given.
+//! that it is given. Those that are none (`dotnet format`, `php-cs-fixer`) are not run.
 
 use super::{
     manifests::{ancestors, extension, is_own, join, name, parent, shell_word},
@@ -42,6 +42,9 @@ const CLANG_FILES: &[&str] = &[".clang-format", "_clang-format"];
 
 const C: &[&str] = &["c", "h", "cc", "cpp", "cxx", "hh", "hpp", "hxx"];
 const PYTHON: &[&str] = &["py", "pyi"];
+const SHELL: &[&str] = &["sh", "bash"];
+const ELIXIR: &[&str] = &["ex", "exs", "heex"];
+const RUBY: &[&str] = &["rb", "rake", "gemspec"];
 const WEB: &[&str] = &["js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "css", "scss", "less", "vue", "svelte"];
 const BIOME: &[&str] = &["js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "css"];
 
@@ -94,6 +97,10 @@ enum Tool {
     Prettier,
     Biome,
     ClangFormat,
+    Isort,
+    Shfmt,
+    Mix,
+    Rubocop,
 }
 
 /// A configured formatter of one project.
@@ -104,6 +111,8 @@ pub struct Formatter {
     home: String,
     /// Rust's.
     edition: Option<String>,
+    /// Python's imports are sorted before.
+    imports: bool,
 }
 
 /// The formatter that the base has configured for a file; none for other people's and generated files.
@@ -111,20 +120,41 @@ pub fn formatter(path: &str, base: Configured<'_>) -> Option<Formatter> {
     if !is_own(path) {
         return None;
     }
-    let of = |tool, home: &str| Some(Formatter { tool, home: home.to_owned(), edition: None });
+    let of = |tool, home: &str| Some(Formatter { tool, home: home.to_owned(), edition: None, imports: false });
     let kind = extension(path);
     match kind {
         "rs" => {
             let home = home(path, |directory| base.has_one(directory, &["Cargo.toml"]))?;
-            Some(Formatter { tool: Tool::Rustfmt, home: home.to_owned(), edition: Some(edition(home, base)) })
+            Some(Formatter {
+                tool: Tool::Rustfmt,
+                home: home.to_owned(),
+                edition: Some(edition(home, base)),
+                imports: false,
+            })
         }
         "go" => of(Tool::Gofmt, home(path, |directory| base.has_one(directory, &["go.mod"]))?),
         _ if PYTHON.contains(&kind) => {
-            let black = |directory: &str| read::at(&base.toml(directory, "pyproject.toml"), "tool.black").is_some();
-            match home(path, black) {
-                Some(home) => of(Tool::Black, home),
-                None => of(Tool::Ruff, home(path, |directory| formats_with_ruff(directory, base))?),
-            }
+            let has = |tool: &'static str| {
+                move |directory: &str| read::at(&base.toml(directory, "pyproject.toml"), tool).is_some()
+            };
+            let sorted = home(path, has("tool.isort"));
+            let (tool, home) = match (home(path, has("tool.black")), sorted) {
+                (Some(home), _) => (Tool::Black, home),
+                (None, sorted) => match home(path, |directory| formats_with_ruff(directory, base)) {
+                    Some(home) => (Tool::Ruff, home),
+                    None => return of(Tool::Isort, sorted?),
+                },
+            };
+            let imports = sorted.is_some();
+            Some(Formatter { tool, home: home.to_owned(), edition: None, imports })
+        }
+        // Its options stand in .editorconfig, which says nothing of whether it is used.
+        _ if SHELL.contains(&kind) => of(Tool::Shfmt, home(path, |directory| runs_hook(directory, base, "shfmt"))?),
+        _ if ELIXIR.contains(&kind) => {
+            of(Tool::Mix, home(path, |directory| base.has_one(directory, &[".formatter.exs"]))?)
+        }
+        _ if RUBY.contains(&kind) => {
+            of(Tool::Rubocop, home(path, |directory| base.has_one(directory, &[".rubocop.yml"]))?)
         }
         _ if C.contains(&kind) => of(Tool::ClangFormat, home(path, |directory| base.has_one(directory, CLANG_FILES))?),
         _ if WEB.contains(&kind) => match home(path, |directory| has_prettier(directory, base)) {
@@ -140,7 +170,11 @@ pub fn formatter(path: &str, base: Configured<'_>) -> Option<Formatter> {
 fn formats_with_ruff(directory: &str, base: Configured<'_>) -> bool {
     read::at(&base.toml(directory, "pyproject.toml"), "tool.ruff.format").is_some()
         || ["ruff.toml", ".ruff.toml"].iter().any(|name| base.toml(directory, name).contains_key("format"))
-        || base.text(directory, ".pre-commit-config.yaml").contains("ruff-format")
+        || runs_hook(directory, base, "ruff-format")
+}
+
+fn runs_hook(directory: &str, base: Configured<'_>, hook: &str) -> bool {
+    base.text(directory, ".pre-commit-config.yaml").contains(hook)
 }
 
 fn has_prettier(directory: &str, base: Configured<'_>) -> bool {
@@ -172,6 +206,10 @@ impl Formatter {
             Tool::Prettier => "prettier",
             Tool::Biome => "biome format",
             Tool::ClangFormat => "clang-format",
+            Tool::Isort => "isort",
+            Tool::Shfmt => "shfmt",
+            Tool::Mix => "mix format",
+            Tool::Rubocop => "rubocop --fix-layout",
         }
     }
 
@@ -185,15 +223,20 @@ impl Formatter {
     /// where that is the same text, with [`DIFFERS`] where it is another, else with something else.
     pub fn probe(&self, path: &str, input: &str, scratch: &str) -> String {
         let (filter, input, scratch) = (self.filter(path), shell_word(input), shell_word(scratch));
+        let (before, input_or_sorted) = if self.imports {
+            let sorted = format!("{scratch}/sorted");
+            (format!("{ISORT} < {input} > {sorted} 2> /dev/null || exit {UNABLE}; "), sorted)
+        } else {
+            (String::new(), input.clone())
+        };
         format!(
-            "{filter} < {input} > {scratch}/out 2> /dev/null || exit {UNABLE}; [ -s {scratch}/out ] || exit {UNABLE}; \
+            "{before}{filter} < {input_or_sorted} > {scratch}/out 2> /dev/null || exit {UNABLE}; [ -s {scratch}/out ] || exit {UNABLE}; \
              cmp -s {input} {scratch}/out && exit 0; exit {DIFFERS}"
         )
     }
 
     fn filter(&self, path: &str) -> String {
-        let inside = path.strip_prefix(self.home.as_str()).unwrap_or(path).trim_start_matches('/');
-        let file = shell_word(inside);
+        let file = self.inside(path);
         match self.tool {
             Tool::Rustfmt => format!("rustfmt --edition {}", self.edition.as_deref().unwrap_or("2015")),
             Tool::Gofmt => "gofmt".to_owned(),
@@ -202,7 +245,19 @@ impl Formatter {
             Tool::Prettier => format!("{} --stdin-filepath {file}", installed("prettier")),
             Tool::Biome => format!("{} format --stdin-file-path={file}", installed("biome")),
             Tool::ClangFormat => format!("clang-format --style=file --assume-filename={file}"),
+            Tool::Isort => ISORT.to_owned(),
+            Tool::Shfmt => format!("shfmt --filename {file} -"),
+            Tool::Mix => format!("mix format --stdin-filename {file} -"),
+            // Its report goes to the error stream, and what no layout mends is no failure.
+            Tool::Rubocop => {
+                format!("rubocop --fix-layout --fail-level fatal --cache false --stderr --stdin {file}")
+            }
         }
+    }
+
+    /// The file's name from where the formatter is run, as a word of the shell.
+    fn inside(&self, path: &str) -> String {
+        shell_word(path.strip_prefix(self.home.as_str()).unwrap_or(path).trim_start_matches('/'))
     }
 
     /// Base files whose state tells whether a new file at `path` is to be formatted: those of its language below
@@ -217,6 +272,9 @@ impl Formatter {
         near
     }
 }
+
+/// Versions in use know no way to tell it the file's name; its settings it finds from where it is run.
+const ISORT: &str = "isort --quiet -";
 
 /// A program of the project's own packages: those beside its configuration, else those of the root.
 fn installed(program: &str) -> String {

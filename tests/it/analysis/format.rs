@@ -62,6 +62,34 @@ fn a_file_has_the_formatter_that_its_project_configures() {
             "src/a.hpp",
             Some(("clang-format", "", "clang-format --style=file --assume-filename=src/a.hpp <")),
         ),
+        (
+            &[("pyproject.toml", "[tool.isort]\n")],
+            "a/b.py",
+            Some(("isort", "", "isort --quiet - < /workspace/x > /tmp/s/out")),
+        ),
+        (
+            &[("pyproject.toml", "[tool.black]\n[tool.isort]\nprofile = \"black\"\n")],
+            "a.py",
+            Some((
+                "black",
+                "",
+                "isort --quiet - < /workspace/x > /tmp/s/sorted 2> /dev/null || exit 9; black --quiet --stdin-filename a.py - < /tmp/s/sorted > /tmp/s/out",
+            )),
+        ),
+        (
+            &[(".pre-commit-config.yaml", "- id: shfmt\n")],
+            "bin/run.sh",
+            Some(("shfmt", "", "shfmt --filename bin/run.sh - <")),
+        ),
+        (&[(".editorconfig", "[*.sh]\nindent_size = 2\n")], "bin/run.sh", None),
+        (
+            &[("apps/a/.formatter.exs", "[]\n")],
+            "apps/a/lib/a.ex",
+            Some(("mix format", "apps/a", "mix format --stdin-filename lib/a.ex - <")),
+        ),
+        (&[(".rubocop.yml", "")], "lib/a.rb", Some(("rubocop --fix-layout", "", "--stderr --stdin lib/a.rb <"))),
+        (&[("Gemfile", "gem 'rubocop'\n")], "lib/a.rb", None),
+        (&[("a.csproj", ""), (".editorconfig", "")], "a.cs", None),
         (&[("Makefile", "fmt:\n\tclang-format -i *.c\n")], "a.c", None),
     ];
     for (files, path, wanted) in rows {
