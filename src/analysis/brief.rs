@@ -101,7 +101,7 @@ pub fn brief_with(input: &BriefInput<'_>, known: Option<Known<'_>>) -> Brief {
         let total = repository.paths.len();
         let _ = writeln!(text, "\n{total} files. Languages by files: {}.", layout::language_line(&languages));
         line(&mut text, "Build and packages", &found.managers);
-        line(&mut text, "Frameworks and libraries", &found.frameworks);
+        line(&mut text, "Frameworks and libraries", &frameworks(&found));
         line(&mut text, "Entry points", &layout::entry_points(&repository));
         line(&mut text, "How files are named and laid out", &layout::habits(&repository.paths));
     }
@@ -262,6 +262,22 @@ fn weight(purpose: Purpose) -> u8 {
         Purpose::Format => 5,
         Purpose::Setup => 6,
     }
+}
+
+/// Names by the manifest that shows them: `axum, serde (Cargo.toml)`.
+fn frameworks(found: &Discovery) -> Vec<String> {
+    let mut by_origin: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, origin) in &found.frameworks {
+        match by_origin.iter_mut().find(|(known, _)| known == origin) {
+            Some((_, names)) => names.push(name),
+            None => by_origin.push((origin, vec![name])),
+        }
+    }
+    let shown = |(origin, names): (&str, Vec<&str>)| match origin {
+        "" => names.join(", "),
+        origin => format!("{} ({})", names.join(", "), plain(origin, 120)),
+    };
+    by_origin.into_iter().map(shown).collect()
 }
 
 fn line(text: &mut String, title: &str, parts: &[String]) {

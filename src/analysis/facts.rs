@@ -1,6 +1,7 @@
 //! What discovery finds: commands by purpose, packages, pinned toolchains, each with where it
 //! stands.
 
+use super::manifests::Repository;
 use crate::domain::check::{Check, CheckSource};
 use std::collections::BTreeSet;
 
@@ -84,7 +85,8 @@ pub struct Pin {
 pub struct Discovery {
     /// Package managers and build tools.
     pub managers: Vec<String>,
-    pub frameworks: Vec<String>,
+    /// Each with the manifest that shows it; empty where that is not known.
+    pub frameworks: Vec<(String, String)>,
     /// By purpose, authority, and how near to the root.
     pub commands: Vec<Command>,
     /// What validates a patch unless the task says otherwise.
@@ -105,16 +107,25 @@ impl Discovery {
         }
     }
 
-    pub(super) fn framework(&mut self, name: &str) {
-        if !self.frameworks.iter().any(|one| one == name) {
-            self.frameworks.push(name.to_owned());
+    pub(super) fn framework(&mut self, name: &str, origin: &str) {
+        if !self.frameworks.iter().any(|(one, _)| one == name) {
+            self.frameworks.push((name.to_owned(), origin.to_owned()));
         }
     }
 
-    /// Those of `known` that are among `names`, in the order of `known`.
-    pub(super) fn frameworks_among(&mut self, names: &BTreeSet<String>, known: &[&str]) {
+    /// Those of `known` that are among `names`, in the order of `known`; the manifest that shows one is the nearest to
+    /// the root that is of these and has its name.
+    pub(super) fn frameworks_among(
+        &mut self,
+        names: &BTreeSet<String>,
+        known: &[&str],
+        repository: &Repository<'_>,
+        is_one: impl Fn(&str) -> bool,
+    ) {
         for name in known.iter().filter(|name| names.contains(**name)) {
-            self.framework(name);
+            let shows = |path: &&&str| is_one(path) && repository.text(path).is_some_and(|text| text.contains(name));
+            let origin = repository.manifests.iter().find(shows).copied().unwrap_or_default();
+            self.framework(name, origin);
         }
     }
 

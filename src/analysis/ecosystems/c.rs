@@ -93,7 +93,7 @@ fn cmake(repository: &Repository<'_>, home: &str, all: &mut Discovery) {
         ("Boost", "Boost"),
     ] {
         if repository.text(&origin).unwrap_or("").contains(mark) {
-            all.framework(framework);
+            all.framework(framework, &origin);
         }
     }
 }

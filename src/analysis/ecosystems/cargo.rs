@@ -2,7 +2,7 @@
 
 use super::super::{
     facts::{Discovery, Package, Purpose, check_in},
-    manifests::{Repository, join, parent, resolve, shell_word},
+    manifests::{Repository, join, name, parent, resolve, shell_word},
     members::Members,
     read::{at, toml_texts},
 };
@@ -101,7 +101,7 @@ fn packages(repository: &Repository<'_>, home: &str, root: &toml::Table, all: &m
         }
         found.push(one);
     }
-    all.frameworks_among(&libraries, KNOWN);
+    all.frameworks_among(&libraries, KNOWN, repository, |path| name(path) == "Cargo.toml");
     // Path dependencies of members are members too.
     for _ in 0..found.len() {
         let more: Vec<String> = found

@@ -27,7 +27,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
         let origin = join(home, "pubspec.yaml");
         let program = if flutter(home) { "flutter" } else { "dart" };
         if flutter(home) {
-            all.framework("flutter");
+            all.framework("flutter", &origin);
         }
         all.usual(Purpose::Setup, home, format!("{program} pub get"), &origin);
         let own =

@@ -42,7 +42,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
     for path in projects.keys() {
         let text = repository.text(path).unwrap_or("");
         for (_, name) in KNOWN.iter().filter(|(mark, _)| text.contains(mark)) {
-            all.framework(name);
+            all.framework(name, path);
         }
     }
     for home in homes {

@@ -27,7 +27,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
         repository.named("mix.exs").map(|path| (parent(path), repository.text(path).unwrap_or(""))).collect();
     let needs: BTreeSet<String> =
         manifests.iter().flat_map(|(_, text)| NEEDED.captures_iter(text)).map(|found| found[1].to_owned()).collect();
-    all.frameworks_among(&needs, KNOWN);
+    all.frameworks_among(&needs, KNOWN, repository, |path| name(path) == "mix.exs");
     for home in homes {
         let origin = join(home, "mix.exs");
         all.usual(Purpose::Setup, home, "mix deps.get", &origin);

@@ -90,10 +90,10 @@ fn packages(repository: &Repository<'_>, all: &mut Discovery) {
             found.entry(module.to_owned()).or_insert((parent(path), text));
         }
     }
-    for (_, text) in found.values() {
+    for (directory, text) in found.values() {
         for (path, name) in KNOWN {
             if text.contains(path) {
-                all.framework(name);
+                all.framework(name, &join(directory, "go.mod"));
             }
         }
     }

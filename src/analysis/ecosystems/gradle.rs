@@ -45,7 +45,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
         let gradle = if repository.has_in(home, "gradlew") { "sh ./gradlew" } else { "gradle" };
         let text = repository.text(&origin).unwrap_or("");
         for (_, name) in super::maven::KNOWN.iter().filter(|(mark, _)| text.contains(mark)) {
-            all.framework(name);
+            all.framework(name, &origin);
         }
         all.usual(Purpose::Build, home, format!("{gradle} --offline assemble"), &origin);
         all.check(home, format!("{gradle} --offline test"), &origin);

@@ -31,7 +31,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
         let origin = join(home, "pom.xml");
         let text = repository.text(&origin).unwrap_or("");
         for (_, name) in KNOWN.iter().filter(|(mark, _)| text.contains(mark)) {
-            all.framework(name);
+            all.framework(name, &origin);
         }
         // The wrapper would fetch Maven itself.
         let own = repository.has_in(home, "mvnw") && repository.lacks_program("mvn");

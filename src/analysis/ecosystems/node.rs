@@ -3,7 +3,7 @@
 use super::{
     super::{
         facts::{Authority, Discovery, Purpose, check_in},
-        manifests::{Repository, join, shell_word},
+        manifests::{Repository, join, name, shell_word},
         purpose,
     },
     node_packages::{self as packages, Workspace},
@@ -72,7 +72,7 @@ pub(super) fn find(repository: &Repository<'_>, all: &mut Discovery) {
         all.manager(manager);
         let workspace = Workspace::of(repository, home, &manifest);
         let needs = workspace.needs();
-        all.frameworks_among(&needs, KNOWN);
+        all.frameworks_among(&needs, KNOWN, repository, |path| name(path) == "package.json");
         for (file, name) in [("turbo.json", "Turborepo"), ("nx.json", "Nx"), ("lerna.json", "Lerna")] {
             if repository.has_in(home, file) {
                 all.manager(name);

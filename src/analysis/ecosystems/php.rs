@@ -49,7 +49,7 @@ fn project(repository: &Repository<'_>, home: &str, all: &mut Discovery) {
     let manifest = repository.json(&origin);
     let needs = needs(&manifest);
     for (_, name) in KNOWN.iter().filter(|(package, _)| needs.contains(*package)) {
-        all.framework(name);
+        all.framework(name, &origin);
     }
     all.usual(Purpose::Setup, home, "composer install", &origin);
     for (script, text) in manifest["scripts"].as_object().into_iter().flatten().take(100) {

@@ -118,7 +118,9 @@ impl<'r, 'a> Project<'r, 'a> {
         if let Some(origin) = &origin {
             self.manager(all, origin);
         }
-        all.frameworks_among(&self.needs, KNOWN);
+        all.frameworks_among(&self.needs, KNOWN, self.repository, |path| {
+            MANIFESTS.contains(&name(path)) || name(path).contains("requirements")
+        });
         self.runners(all);
         if let Some(origin) = &origin {
             self.tools(all, origin);

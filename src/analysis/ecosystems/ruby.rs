@@ -49,7 +49,7 @@ fn project(repository: &Repository<'_>, home: &str, all: &mut Discovery) {
     if needs.contains("rspec-rails") || needs.contains("rspec-core") {
         needs.insert("rspec".to_owned());
     }
-    all.frameworks_among(&needs, KNOWN);
+    all.frameworks_among(&needs, KNOWN, repository, |path| name(path) == "Gemfile" || path.ends_with(".gemspec"));
     if bundled {
         all.usual(Purpose::Setup, home, "bundle install", &origin);
     }

@@ -136,7 +136,7 @@ fn the_brief_says_what_a_newcomer_asks_first() {
     for words in [
         "7 files. Languages by files: Rust 3",
         "Build and packages: Cargo, make.",
-        "Frameworks and libraries: axum.",
+        "Frameworks and libraries: axum (Cargo.toml).",
         "Entry points: `src/main.rs`.",
         "1 test files in `tests/`",
         "- test: `cargo test --no-fail-fast` (Cargo.toml)",
