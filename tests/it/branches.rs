@@ -1,5 +1,6 @@
-//! Requests of tasks that are forked, given other models, other limits and more words, in any order: whichever log
-//! a conversation comes from, each request repeats what its model was asked before.
+//! Requests of tasks that are forked, given other models, other limits and more words, and whose model fails so that
+//! another takes over, in any order: whichever log a conversation comes from, each request repeats what its model was
+//! asked before.
 
 use crate::{
     prefixes::parts,
@@ -19,7 +20,13 @@ const MODELS: [(&str, &str); 2] = [("first", "responses"), ("second", "chat")];
 #[derive(Clone, Debug)]
 enum Act {
     Say,
-    Fork { at: Index, model: Option<usize>, request: bool },
+    /// Words to which the first model cannot be had: the second takes over.
+    Fail,
+    Fork {
+        at: Index,
+        model: Option<usize>,
+        request: bool,
+    },
     Limits(u32),
     Retry,
 }
@@ -28,6 +35,7 @@ fn any_act() -> impl Strategy<Value = (Index, Act)> {
     let fork = (any::<Index>(), proptest::option::of(0..2_usize), any::<bool>());
     let act = prop_oneof![
         2 => Just(Act::Say),
+        2 => Just(Act::Fail),
         4 => fork.prop_map(|(at, model, request)| Act::Fork { at, model, request }),
         1 => (50..90_u32).prop_map(Act::Limits),
         1 => Just(Act::Retry),
@@ -47,6 +55,7 @@ struct Branch {
 async fn ground() -> (Ground, TestService, Api) {
     let look = |path: &str| call("read_file", json!({ "path": path }));
     let mut ground = Ground::new(&json!({ "rules": [
+        { "when": { "model": "first", "last_contains": "fall back" }, "fault": "503" },
         { "when": { "calls": 0 }, "reply": look("calc.py") },
         { "when": { "calls": 1 }, "reply": look("nothing.py") },
         { "when": { "calls": 2 }, "reply": call("list_files", json!({})) },
@@ -54,8 +63,13 @@ async fn ground() -> (Ground, TestService, Api) {
     ] }))
     .await;
     ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
-    let entries = MODELS
-        .map(|(name, api)| format!("[[models]]\nname = \"{name}\"\nurl = \"{}\"\napi = \"{api}\"\n", ground.model.url));
+    let entries = MODELS.map(|(name, api)| {
+        let rest = if name == "first" { "fallback = \"second\"\n" } else { "" };
+        format!(
+            "[[models]]\nname = \"{name}\"\nurl = \"{}\"\napi = \"{api}\"\nretries = {{ attempts = 0 }}\n{rest}",
+            ground.model.url
+        )
+    });
     let path = ground.data.path().join("models.toml");
     std::fs::write(&path, entries.concat()).unwrap();
     ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
@@ -78,17 +92,23 @@ impl Branch {
         *seen = bodies.len();
     }
 
-    /// Each request of the task's own model repeats the one before; `from` is the first that is new.
+    /// Each request repeats what its model was asked before; `from` is the first that is new.
     fn repeats(&self, from: usize, told: &str) {
-        let wire = wire(&self.model);
-        let of_model = |body: &Value| body["model"] == self.asked.last().unwrap()["model"];
         for at in from.max(1)..self.asked.len() {
-            let (before, after) = (&self.asked[at - 1], &self.asked[at]);
-            if of_model(before) && of_model(after) {
-                let (before, after) = (parts(wire, before), parts(wire, after));
+            let after = &self.asked[at];
+            let model = after["model"].as_str().unwrap();
+            // What was asked before a retry is not repeated, whichever model was asked it.
+            let earlier = self.asked[from.max(1) - 1..at].iter();
+            if let Some(before) = earlier.rev().find(|body| body["model"] == model) {
+                let (before, after) = (parts(wire(model), before), parts(wire(model), after));
                 assert!(after.starts_with(&before), "{told}: {before}\n----\n{after}");
             }
         }
+    }
+
+    /// Which models were asked, each as often as it took turns with the other.
+    fn turns(&self) -> usize {
+        self.asked.windows(2).filter(|pair| pair[0]["model"] != pair[1]["model"]).count()
     }
 }
 
@@ -103,8 +123,9 @@ async fn act(ground: &Ground, api: &Api, mut branch: Branch, act: &Act, seen: &m
             assert_eq!(request.send().await.unwrap().status(), 200);
             return (branch, from);
         }
-        Act::Say => {
-            let words = json!({ "text": format!("and what else? {from}") });
+        Act::Say | Act::Fail => {
+            let text = if matches!(act, Act::Say) { "and what else?" } else { "and if you fall back?" };
+            let words = json!({ "text": format!("{text} {from}") });
             assert_eq!(api.post(&format!("{path}/messages"), &words).await.0, 202);
         }
         Act::Retry => {
@@ -145,6 +166,7 @@ async fn act(ground: &Ground, api: &Api, mut branch: Branch, act: &Act, seen: &m
 async fn whatever_becomes_of_a_log_each_request_repeats_what_its_model_was_asked_before() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut taken_over = 0;
     for _ in 0..3 {
         let acts = proptest::collection::vec(any_act(), 8).new_tree(&mut runner).unwrap().current();
         let (ground, service, api) = ground().await;
@@ -162,10 +184,12 @@ async fn whatever_becomes_of_a_log_each_request_repeats_what_its_model_was_asked
             branch.repeats(from, &format!("{what:?} in {acts:#?}"));
             match what {
                 Act::Fork { .. } => branches.push(branch),
-                Act::Say | Act::Retry | Act::Limits(_) => branches[at] = branch,
+                Act::Say | Act::Fail | Act::Retry | Act::Limits(_) => branches[at] = branch,
             }
         }
+        taken_over += branches.iter().map(Branch::turns).sum::<usize>();
         assert_eq!(seen, ground.model.requests().await.len());
         service.stop().await;
     }
+    assert!(taken_over >= 4, "another model took over {taken_over} times");
 }

@@ -1,6 +1,10 @@
 //! Requests of whole tasks: each repeats the one before, whatever happens, and the cache accounts say so.
 
-use crate::support::service::{Api, Ground, call, git, say};
+use crate::support::{
+    failpoint::each_at_its_own_boundary,
+    replayed::{export, fold},
+    service::{Api, Ground, call, git, say},
+};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -194,5 +198,127 @@ async fn conventions_that_are_links_are_read_where_they_lead_within_the_base() {
     assert_eq!(brief["data"]["conventions"], json!(["CLAUDE.md"]), "each text once, links out of the base never");
     let asked = ground.model.requests().await[0]["body"].to_string();
     assert!(asked.contains("Write it in tabs.") && !asked.contains("<repository-text path=\\\"b/"), "{asked}");
+    service.stop().await;
+}
+
+/// Six looks around and an answer, slow enough to be spoken into.
+fn looks() -> Value {
+    let look = json!({
+        "text": "Looking.", "reasoning": "Hm.",
+        "calls": [
+            { "tool": "read_file", "arguments": { "path": "calc.py" } },
+            { "tool": "shell", "arguments": { "command": "echo turn {{turn}}" } },
+        ],
+        "repeat": 6,
+    });
+    json!({ "pace": { "first_byte_ms": 40 }, "sequence": [look, say("That is all.")] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashes_steering_and_policies_leave_each_request_a_prefix_of_the_next_on_chat_and_messages() {
+    for wire in ["chat", "messages"] {
+        let (failpoint, fallen) = each_at_its_own_boundary();
+        let mut ground = Ground::new(&looks()).await;
+        ground.wire = wire;
+        ground.repositories.make("calc", &[("calc.py", "def add(a, b):\n    return a - b\n")]);
+        let url = format!("file://{}", ground.repositories.path().join("calc").display());
+        let service = ground.start_with(ground.data.path(), Some(failpoint)).await;
+        let api = service.api();
+        let mut ids = Vec::new();
+        for n in 0..20 {
+            let approval = ["never", "plan", "on_risk"][n % 3];
+            let network =
+                [json!({ "mode": "off" }), json!({ "mode": "allowlist", "hosts": ["pypi.org", "*.debian.org"] })]
+                    [n % 2]
+                    .clone();
+            let body = json!({
+                "request": format!("what does add do? <{n}>"), "mode": "answer", "approval": approval, "network": network,
+                "repository": { "url": url },
+            });
+            let id = api.create(&body).await;
+            api.met(&id, "tool.completed", 1 + n % 5).await;
+            let steer = json!({ "text": format!("and sub? <{n}>"), "on_busy": "steer" });
+            assert_eq!(api.post(&format!("/v1/tasks/{id}/messages"), &steer).await.0, 202);
+            ids.push(id);
+        }
+        let mut crashed = 0;
+        for (n, id) in ids.iter().enumerate() {
+            let task = api.until(id, |task| task["status"] == "succeeded").await;
+            let requests = ground.model.requests().await;
+            let own = |body: &Value| body.to_string().contains(&format!("what does add do? <{n}>"));
+            let bodies: Vec<&Value> =
+                requests.iter().map(|request| &request["body"]).filter(|body| own(body)).collect();
+            assert!(bodies.len() >= 7, "{wire} {n}: {} requests: {task:#}", bodies.len());
+            for pair in bodies.windows(2) {
+                let (before, after) = (parts(wire, pair[0]), parts(wire, pair[1]));
+                assert!(after.starts_with(&before), "{wire} {n}: {before}\n----\n{after}");
+            }
+            assert!(bodies.last().unwrap().to_string().contains(&format!("and sub? <{n}>")), "{wire} {n}");
+            let events = api.events(id).await;
+            let marks = events.iter().filter(|e| e["kind"] == "model.completed").map(|e| &e["data"]["cache"]["prefix"]);
+            marks.fold(0, |count, mark| {
+                assert_eq!(mark["from"], count, "{wire} {n}: nothing that was sent is another now");
+                count + mark["items"].as_array().unwrap().len()
+            });
+            crashed += usize::from(fallen.lock().unwrap()[&id.parse().unwrap()].1);
+            let replayed = fold(&export(&api, id, "").await);
+            assert!(replayed.difference.is_none() && replayed.unknown_prompts == 0, "{wire} {n}: {replayed:#?}");
+        }
+        assert!(crashed >= 12, "{wire}: only {crashed} fell");
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_comes_near_changes_the_budget_of_thought_twice_and_nothing_of_the_prefix() {
+    let look = json!({
+        "reasoning": "Hm.", "calls": [{ "tool": "shell", "arguments": { "command": "echo turn {{turn}}" } }], "repeat": 60,
+    });
+    let mut ground = Ground::new(&json!({ "sequence": [look, say("That is all.")] })).await;
+    ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+    let path = ground.data.path().join("models.toml");
+    let entry = format!(
+        "[[models]]\nname = \"mine\"\nmodel = \"claude-sonnet-4-5\"\napi = \"messages\"\nurl = \"{}\"\n\
+         reasoning_effort = \"high\"\n",
+        ground.model.url
+    );
+    std::fs::write(&path, entry).unwrap();
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
+    let service = ground.start().await;
+    let api = service.api();
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    let body = json!({
+        "request": "what is x?", "mode": "answer", "model": "mine", "repository": { "url": url },
+        "limits": { "tokens": 80_000 },
+    });
+    let id = api.create(&body).await;
+    let task = api.rest(&id).await;
+    assert_eq!(task["error"]["code"], "limit_tokens", "{task:#}");
+
+    let bodies: Vec<Value> = ground.model.requests().await.iter().map(|r| r["body"].clone()).collect();
+    let budgets: Vec<u64> =
+        bodies.iter().map(|body| body["thinking"]["budget_tokens"].as_u64().unwrap_or_default()).collect();
+    let mut distinct = budgets.clone();
+    distinct.dedup();
+    assert!(distinct.starts_with(&[16_000, 1_024]) && distinct.len() <= 3, "{budgets:?}");
+    let most: Vec<u64> = bodies.iter().map(|body| body["max_tokens"].as_u64().unwrap()).collect();
+    assert!(most.windows(2).filter(|pair| pair[0] != pair[1]).count() > 3, "the replies' room falls often: {most:?}");
+    for (body, budget) in bodies.iter().zip(&budgets) {
+        assert!(*budget == 0 || budget + 1_024 <= body["max_tokens"].as_u64().unwrap(), "{body:#}");
+    }
+    for pair in bodies.windows(2) {
+        assert!(parts("messages", &pair[1]).starts_with(&parts("messages", &pair[0])));
+    }
+    let thoughts = bodies.last().unwrap()["messages"].to_string().matches("\"type\":\"thinking\"").count();
+    assert_eq!(thoughts, bodies.len() - 1, "every thought goes back as it came");
+    let events = api.events(&id).await;
+    let told: Vec<u64> = events
+        .iter()
+        .filter(|event| event["kind"] == "model.completed")
+        .map(|event| event["data"]["cache"]["prefix"]["thinking"].as_u64().unwrap())
+        .collect();
+    assert_eq!(told, budgets, "each call records what it went out with");
+    let replayed = fold(&export(&api, &id, "").await);
+    assert!(replayed.difference.is_none() && replayed.unknown_prompts == 0, "{replayed:#?}");
     service.stop().await;
 }
