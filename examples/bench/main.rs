@@ -2,16 +2,18 @@
 //!
 //! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
 //! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
-//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched. Figures are
-//! medians unless they say otherwise.
+//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched, workspaces.
+//! Figures are medians unless they say otherwise.
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets what it did not expect has failed")]
 
+mod engine;
 mod floor;
 mod report;
 mod scenarios;
 mod stand;
+mod workspaces;
 
 use report::Report;
 use stand::Stand;
@@ -43,6 +45,9 @@ async fn main() {
         for watchers in [1, 50, 1_000] {
             scenarios::watched(&stand, &floor, watchers, &mut report).await;
         }
+    }
+    if wanted("workspaces") {
+        workspaces::workspaces(&mut report).await;
     }
     drop(stand);
     floor.stop().await;
