@@ -13,6 +13,7 @@ use crate::{
     workspace::{
         OpenSandbox, Workspace,
         checkpoint::{Checkpoint, CheckpointError, TreeState},
+        remove_tree,
         repository::Base,
     },
 };
@@ -208,11 +209,13 @@ pub(super) async fn lay_out(
 ) -> Result<(), Halt> {
     let owner = deps.sandboxes.owner_uid(task);
     // What a crash or an earlier run left; links in it are removed, not followed.
-    match tokio::fs::remove_dir_all(directory).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Halt::Disk(error)),
-        _ => {}
-    }
+    remove(directory.to_owned()).await.map_err(Halt::Disk)?;
     Ok(deps.repositories.materialize(base, delta, deps.blobs.of_team(team), directory, owner, true).await?)
+}
+
+/// Removes a copy, whatever a task made of it.
+pub(super) async fn remove(directory: PathBuf) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || remove_tree(&directory)).await.map_err(io::Error::other)?
 }
 
 /// Opens a sandbox over a directory.

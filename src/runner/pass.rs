@@ -161,6 +161,6 @@ impl Pass {
         workspace.close().await;
         let directory = self.clean.deps.sandboxes.directory(self.clean.task).clean_copy(self.tree.name());
         // What stays is removed before the next clean copy, or with the task.
-        let _ = tokio::fs::remove_dir_all(directory).await;
+        let _ = copy::remove(directory).await;
     }
 }

@@ -3,7 +3,7 @@
 //! As root each task has a uid of its own for as long as its directory exists: the directory's
 //! owner is where that is remembered. Others on the host cannot enter.
 
-use super::{TaskDirectory, WorkspaceError};
+use super::{TaskDirectory, WorkspaceError, removal::remove_tree};
 use crate::domain::TaskId;
 use std::{
     collections::{HashMap, HashSet},
@@ -117,42 +117,6 @@ impl Directories {
     fn uids(&self) -> MutexGuard<'_, HashMap<TaskId, u32>> {
         self.uids.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Removes a tree that others made; links are not followed. Directories that their owner may not
-/// enter are opened up first.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    for _ in 0..64 {
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                if !open_up(path)? {
-                    return Err(error);
-                }
-            }
-            result => return result,
-        }
-    }
-    Err(io::Error::other("it does not become empty"))
-}
-
-/// Gives the owner every right on the directories below `path`; `false`: there was nothing to do.
-fn open_up(path: &Path) -> io::Result<bool> {
-    let mut changed = false;
-    let mut directories = vec![path.to_owned()];
-    while let Some(directory) = directories.pop() {
-        let metadata = fs::symlink_metadata(&directory)?;
-        if metadata.mode() & 0o700 != 0o700 {
-            fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
-            changed = true;
-        }
-        for entry in fs::read_dir(&directory)?.flatten() {
-            if entry.file_type()?.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
-    Ok(changed)
 }
 
 fn failed(what: &str, error: &io::Error) -> WorkspaceError {
