@@ -23,6 +23,8 @@ const SLACK_BYTES: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
     pub(crate) used_bytes: u64,
+    /// There are directories deeper than a path can say, in which anything may be.
+    hides: bool,
     took: Duration,
 }
 
@@ -52,18 +54,21 @@ impl Disk {
             let lost = free_then.saturating_sub(self.free_bytes());
             let room = self.limit_bytes.saturating_sub(measure.used_bytes);
             let filled = !self.ended && lost > SLACK_BYTES.max(room / 2);
-            idle || filled || since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE)
+            let share = measure.took * MEASURE_SHARE;
+            idle || filled || since >= if measure.hides { share } else { share.max(MEASURE_EVERY) }
         });
         self.measuring = due;
         due.then(|| self.root.clone())
     }
 
-    /// Takes a measure; `true`: beyond the limit and growing, so that what runs is to be ended.
+    /// Takes a measure; `true`: beyond the limit and growing, or not to be measured, so that what runs is to be
+    /// ended.
     pub(crate) fn measured(&mut self, now: Instant, measure: Measure) -> bool {
         let before = self.last.map_or(0, |(_, before, _)| before.used_bytes);
         self.last = Some((now, measure, self.free_bytes()));
         self.measuring = false;
-        self.ended = !self.ended && measure.used_bytes > self.limit_bytes && measure.used_bytes > before;
+        let grows = measure.used_bytes > self.limit_bytes && measure.used_bytes > before;
+        self.ended = !self.ended && (grows || measure.hides);
         self.ended
     }
 
@@ -77,9 +82,16 @@ impl Disk {
 pub(crate) fn measure(root: &Path) -> Measure {
     let begun = Instant::now();
     let mut used_bytes = 0_u64;
+    let mut hides = false;
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
-        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                hides |= error.raw_os_error() == Some(libc::ENAMETOOLONG);
+                continue;
+            }
+        };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             used_bytes = used_bytes.saturating_add(metadata.blocks().saturating_mul(512));
@@ -88,5 +100,5 @@ pub(crate) fn measure(root: &Path) -> Measure {
             }
         }
     }
-    Measure { used_bytes, took: begun.elapsed() }
+    Measure { used_bytes, hides, took: begun.elapsed() }
 }

@@ -2,7 +2,7 @@
 //! container, where it comes on top of the engine's own.
 //!
 //! A short list of what no build or test needs and attacks on the kernel like: namespaces,
-//! mounts, keys, tracing others, BPF, `io_uring`, modules, kexec, clocks. All of it answers EPERM;
+//! mounts, keys, tracing others, BPF, `io_uring`, modules, kexec, clocks, odd sockets. Most of it answers EPERM;
 //! `clone3` answers ENOSYS, because a filter cannot see its flags and libraries then use `clone`.
 
 use std::io;
@@ -38,6 +38,11 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 const ARCHITECTURE: u32 = 0xc000_00b7;
 /// The x32 calls of an x86-64 kernel; no number of another architecture is that large.
 const FOREIGN_NUMBERS: u32 = 0x4000_0000;
+
+/// Families of sockets that there are; others are as if the kernel did not have them. Above all there is no
+/// way to the hypervisor of a virtual machine (`AF_VSOCK`), which no namespace separates, nor to the
+/// kernel's cryptography (`AF_ALG`).
+const FAMILIES: &[libc::c_int] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_acct,
@@ -149,6 +154,19 @@ fn instructions() -> Vec<Instruction> {
         program.push(give(errno(libc::EPERM)));
         program.push(give(ALLOW));
     }
+    // A process may change its own limits; those of others, as the same user's execd is one, it may not.
+    program.push(jump(JUMP_IF_EQUAL, libc::SYS_prlimit64 as u32, 0, 4));
+    program.push(load(OFFSET_FIRST_ARGUMENT));
+    program.push(jump(JUMP_IF_EQUAL, 0, 1, 0));
+    program.push(give(errno(libc::EPERM)));
+    program.push(give(ALLOW));
+    let families = FAMILIES.len() as u8;
+    program.push(jump(JUMP_IF_EQUAL, libc::SYS_socket as u32, 0, families + 2));
+    program.push(load(OFFSET_FIRST_ARGUMENT));
+    for (index, family) in FAMILIES.iter().enumerate() {
+        program.push(jump(JUMP_IF_EQUAL, family.cast_unsigned(), families - index as u8, 0));
+    }
+    program.push(give(errno(libc::EAFNOSUPPORT)));
     program.push(give(ALLOW));
     program
 }
