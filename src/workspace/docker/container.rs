@@ -28,6 +28,8 @@ pub(super) struct Shape<'a> {
     pub(super) execd: &'a Path,
     pub(super) toolchains: &'a [std::path::PathBuf],
     pub(super) runtime: Option<&'a str>,
+    /// The engine knows no owner of a `tmpfs` (Podman): everybody may write to the home directory instead.
+    pub(super) ownerless: bool,
 }
 
 /// The user that commands run as, and the other one that the server's connections come as.
@@ -104,7 +106,7 @@ fn host_config(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: User
         shm_size: Some(SHARED_MEMORY_BYTES.cast_signed()),
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         mounts: Some(mounts(shape, open)),
-        tmpfs: Some(tmpfs(open, image, users)),
+        tmpfs: Some(tmpfs(shape, open, image, users)),
         ..HostConfig::default()
     }
 }
@@ -134,19 +136,20 @@ fn bind(host: &Path, inside: &Path, read_only: bool) -> Mount {
 
 /// Directories in memory: what may be written to beside the working copy. What an image declares a
 /// volume for is one of them, or it would be a directory of the host without any limit.
-fn tmpfs(open: &OpenSandbox, image: &Image, users: Users) -> HashMap<String, String> {
+fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> HashMap<String, String> {
     let Users { uid, gid, .. } = users;
+    let own = if shape.ownerless { "mode=1777".to_owned() } else { format!("mode=0755,uid={uid},gid={gid}") };
     let size = open.limits.tmp_bytes;
     let mut all = HashMap::new();
-    let own = ["/", WORKSPACE, HOME, "/tmp", "/var/tmp"];
-    let wanted = image.volumes.iter().filter(|path| path.starts_with('/') && !own.contains(&path.as_str()));
+    let ours = ["/", WORKSPACE, HOME, "/tmp", "/var/tmp"];
+    let wanted = image.volumes.iter().filter(|path| path.starts_with('/') && !ours.contains(&path.as_str()));
     for path in wanted.take(VOLUMES_MAX) {
-        all.insert(path.clone(), format!("rw,nosuid,nodev,mode=0755,size={VOLUME_BYTES},uid={uid},gid={gid}"));
+        all.insert(path.clone(), format!("rw,nosuid,nodev,size={VOLUME_BYTES},{own}"));
     }
     for path in ["/tmp", "/var/tmp"] {
         // Builds run what they have made there.
         all.insert(path.to_owned(), format!("rw,exec,nosuid,nodev,mode=1777,size={size}"));
     }
-    all.insert(HOME.to_owned(), format!("rw,exec,nosuid,nodev,mode=0755,size={size},uid={uid},gid={gid}"));
+    all.insert(HOME.to_owned(), format!("rw,exec,nosuid,nodev,size={size},{own}"));
     all
 }

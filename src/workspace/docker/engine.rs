@@ -54,12 +54,14 @@ impl Engine {
         timeout(self.settings.answer_time, asking).await.unwrap_or(Err(EngineError::Slow))
     }
 
-    /// Does `work` until it succeeds, while the engine is away and for as long as that is waited for.
+    /// Does `work` until it succeeds, while the engine is away and for as long as that is waited for. One that
+    /// was never reached is not waited for: it is the wrong one, or not started.
     pub(super) async fn patiently<T, F>(&self, mut work: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, EngineError>>,
     {
-        let until = Instant::now() + self.settings.away_time;
+        let patience = if self.known().is_some() { self.settings.away_time } else { Duration::ZERO };
+        let until = Instant::now() + patience;
         let mut failures = 0;
         loop {
             let error = match work().await {
@@ -76,8 +78,7 @@ impl Engine {
     }
 
     async fn client(&self) -> Result<Docker, EngineError> {
-        let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(client) = known {
+        if let Some(client) = self.known() {
             return Ok(client);
         }
         let seconds = self.settings.answer_time.as_secs().max(1);
@@ -98,6 +99,10 @@ impl Engine {
         let client = client.negotiate_version().await?;
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
+    }
+
+    fn known(&self) -> Option<Docker> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What an operator is told.

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAMS_MAX: usize = 20_000;
+const PROGRAM_BYTES_MAX: usize = 128;
 
 /// Says what it sees, a word and a value a line. Built-in commands of a shell alone, but for what is
 /// looked at.
@@ -126,7 +127,7 @@ impl Seen {
         for line in text.lines() {
             let Some((word, value)) = line.split_once(' ') else { continue };
             match word {
-                "program" if seen.programs.len() < PROGRAMS_MAX => {
+                "program" if seen.programs.len() < PROGRAMS_MAX && value.len() <= PROGRAM_BYTES_MAX => {
                     seen.programs.insert(value.to_owned());
                 }
                 "status" => {

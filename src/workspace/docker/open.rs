@@ -29,7 +29,10 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -62,6 +65,8 @@ struct Service {
     instance: String,
     roll: Roll,
     starts: Semaphore,
+    /// As [`Shape::ownerless`], once that was found out.
+    ownerless: AtomicBool,
     /// What was seen in a workspace of each image, by its name.
     examined: Mutex<HashMap<String, Arc<Examined>>>,
 }
@@ -90,6 +95,7 @@ impl Docker {
             instance: instance.to_owned(),
             roll,
             starts: Semaphore::new(STARTS_MAX),
+            ownerless: AtomicBool::new(false),
             examined: Mutex::default(),
         })))
     }
@@ -117,7 +123,7 @@ impl Docker {
         open: &OpenSandbox,
         owner: Option<(u32, u32)>,
     ) -> Result<(Started, Configure), WorkspaceError> {
-        let Service { engine, settings, instance, roll, starts, .. } = &*self.0;
+        let Service { engine, settings, instance, roll, starts, ownerless, .. } = &*self.0;
         let image_name = self.image_name(open.image.as_deref());
         let image = image::find(engine, image_name).await?;
         let users = Users::of(owner);
@@ -126,13 +132,24 @@ impl Docker {
             text
         });
         let name = format!("journeyman-{}-{random}", open.task);
-        let runtime = engine.settings.runtime.as_deref();
-        let shape = Shape { instance, execd: &settings.execd, toolchains: &settings.toolchains, runtime };
-        let body = container::body(&shape, open, &image, image_name, users);
         let container = Container { engine: engine.clone(), name: name.clone(), server: users.server };
         let ended = roll.enter(open.task, name, None);
         let _turn = starts.acquire().await.map_err(setup)?;
-        let begun = engine.patiently(|| container.begin_or_nothing(&body)).await;
+        let begun = loop {
+            let shape = Shape {
+                instance,
+                execd: &settings.execd,
+                toolchains: &settings.toolchains,
+                runtime: engine.settings.runtime.as_deref(),
+                ownerless: ownerless.load(Ordering::Relaxed),
+            };
+            let body = container::body(&shape, open, &image, image_name, users);
+            match engine.patiently(|| container.begin_or_nothing(&body)).await {
+                Err(EngineError::Answered { message, .. })
+                    if message.contains("unknown mount option") && !ownerless.swap(true, Ordering::Relaxed) => {}
+                begun => break begun,
+            }
+        };
         let (pipe, complaint) = begun.map_err(|error| engine.explain(&error))?;
         let started = Started { pipe, body: container.into(), complaint: Some(complaint), ended };
         Ok((started, self.configure(open, &image)))
