@@ -10,6 +10,7 @@ mod approvals;
 mod approver;
 mod architecture;
 mod archives;
+mod attacks;
 mod baseline;
 mod branches;
 mod budgets;

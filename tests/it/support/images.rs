@@ -125,7 +125,9 @@ fn kept(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     let _held = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("test-images");
     std::fs::create_dir_all(&target).unwrap();
-    let tar = target.join(name);
+    // What was made by an earlier list is not this one.
+    let list = journeyman::domain::BlobHash::of([APPLETS, PROGRAMS].concat().join(" ").as_bytes());
+    let tar = target.join(format!("{}-{name}", &list.as_str()[..8]));
     if tar.exists() {
         return tar;
     }

@@ -1,0 +1,256 @@
+//! What attacks aim at: listeners, a secret, a victim on this machine; and how a probe is run outside
+//! and inside.
+
+use super::{Attack, Uncontrolled};
+use crate::support::{
+    engine::{self, HOST},
+    sandbox::{self, Copy},
+};
+use journeyman::workspace::{RunCommand, SandboxLimits, Workspace};
+use std::{
+    io::Read,
+    net::{TcpListener, UdpSocket},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        net::{SocketAddr, UnixListener},
+    },
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+pub(super) const SUCCESS: &str = "SUCCEEDED";
+/// Who attacks outside, and owns the victim.
+pub(super) const USER: u32 = 61_000;
+const CANARY: &str = "canary-4711";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PRELUDE: &str = r#"
+import ctypes, errno, os, signal, socket, struct, subprocess, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+# In two parts: a shell whose child is killed repeats what it was told.
+def succeed(): print("SUCC" + "EEDED", flush=True)
+def call(number, *args):
+    args = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    result = libc.syscall(ctypes.c_long(number), *args)
+    return result, (ctypes.get_errno() if result < 0 else 0)
+# A system call that the kernel itself refuses for its arguments has reached it.
+def reaches(number, *args):
+    result, error = call(number, *args)
+    if result >= 0 or error not in (errno.EPERM, errno.EACCES, errno.ENOSYS): succeed()
+    else: print(os.strerror(error))
+def child():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(30)
+        os._exit(0)
+    return pid
+env = os.environ
+victim = int(env["VICTIM"])
+"#;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    Bubblewrap,
+    Docker,
+}
+
+pub(super) struct Ground {
+    pub(super) copy: Copy,
+    /// A directory of the machine that everybody can read, with a secret.
+    pub(super) outside: TempDir,
+    /// A toolchain with a program that makes its user root.
+    _tools: TempDir,
+    pub(super) tools: PathBuf,
+    mirror: TempDir,
+    victim: Child,
+    ports: [u16; 3],
+    _listeners: (TcpListener, Option<TcpListener>, UdpSocket, UnixListener, UnixListener),
+    shared_memory: i32,
+}
+
+fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// Accepts for ever, so that who connects is answered.
+fn answer(listener: &TcpListener) {
+    let listener = listener.try_clone().unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+}
+
+impl Ground {
+    pub(super) async fn new(backend: Backend) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "attacks are shown to work outside, which takes root");
+        let tools_dir = open_dir();
+        let tools = tools_dir.path().join("tools");
+        std::fs::create_dir_all(tools.join("bin")).unwrap();
+        let setuid = tools.join("bin/become-root");
+        std::fs::copy("/usr/bin/id", &setuid).unwrap();
+        std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
+        let toolchain = tools.clone();
+        let copy = match backend {
+            Backend::Bubblewrap => {
+                Copy::with(|dir| {
+                    let mut settings = sandbox::settings(dir);
+                    settings.toolchains.push(toolchain);
+                    settings
+                })
+                .await
+            }
+            Backend::Docker => {
+                let engine = engine::shared().await;
+                Copy::with(|dir| {
+                    let mut settings = engine.settings(dir, HOST);
+                    settings.toolchains.push(toolchain);
+                    settings
+                })
+                .await
+            }
+        };
+        let outside = open_dir();
+        std::fs::write(outside.path().join("secret"), CANARY).unwrap();
+        let mirror = open_dir();
+        std::fs::write(mirror.path().join("object"), "content").unwrap();
+        for path in [mirror.path().to_owned(), mirror.path().join("object")] {
+            chown(path, Some(USER), Some(USER)).unwrap();
+        }
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        answer(&tcp);
+        let tcp6 = TcpListener::bind("[::1]:0").ok();
+        tcp6.iter().for_each(answer);
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let echo = udp.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 512];
+            while let Ok((count, from)) = echo.recv_from(&mut bytes) {
+                let _ = echo.send_to(&bytes[..count], from);
+            }
+        });
+        let socket = outside.path().join("engine.sock");
+        let unix = UnixListener::bind(&socket).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let name = abstract_name(&outside);
+        let address = <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name).unwrap();
+        let hidden = UnixListener::bind_addr(&address).unwrap();
+        let ports = [
+            tcp.local_addr().unwrap().port(),
+            tcp6.as_ref().map_or(0, |tcp6| tcp6.local_addr().unwrap().port()),
+            udp.local_addr().unwrap().port(),
+        ];
+        let victim = as_user("sleep").arg("86400").env("CANARY", CANARY).spawn().unwrap();
+        let key = 0x4a4d_0000 | (victim.id() as i32 & 0xffff);
+        let made = Command::new("/usr/bin/python3")
+            .args(["-c", "import ctypes, sys; sys.exit(ctypes.CDLL(None).shmget(int(sys.argv[1]), 4096, 0o1666) < 0)"])
+            .arg(key.to_string())
+            .status()
+            .unwrap();
+        assert!(made.success());
+        Self {
+            copy,
+            outside,
+            _tools: tools_dir,
+            tools,
+            mirror,
+            victim,
+            ports,
+            _listeners: (tcp, tcp6, udp, unix, hidden),
+            shared_memory: key,
+        }
+    }
+
+    pub(super) async fn open(&self) -> Workspace {
+        self.open_with(SandboxLimits::default()).await
+    }
+
+    pub(super) async fn open_with(&self, limits: SandboxLimits) -> Workspace {
+        let mut options = self.copy.options();
+        options.limits = limits;
+        options.mirrors = vec![(self.mirror.path().to_owned(), "/mirrors/base.git".into())];
+        self.copy.sandboxes.open(options).await.unwrap()
+    }
+
+    /// What a probe is told; inside, the victim is execd.
+    fn variables(&self, inside: bool) -> Vec<(String, String)> {
+        let pid = self.victim.id().to_string();
+        let mirror = self.mirror.path().display().to_string();
+        [
+            ("VICTIM", if inside { "1".to_owned() } else { pid.clone() }),
+            ("HOST_PID", pid),
+            ("CANARY", CANARY.to_owned()),
+            ("SECRET", self.outside.path().join("secret").display().to_string()),
+            ("SOCKET", self.outside.path().join("engine.sock").display().to_string()),
+            ("ABSTRACT", String::from_utf8(abstract_name(&self.outside)).unwrap()),
+            ("MIRROR", if inside { "/mirrors/base.git".to_owned() } else { mirror }),
+            ("SETUID", self.tools.join("bin/become-root").display().to_string()),
+            ("TCP", self.ports[0].to_string()),
+            ("TCP6", self.ports[1].to_string()),
+            ("UDP", self.ports[2].to_string()),
+            ("SHARED_MEMORY", self.shared_memory.to_string()),
+            ("SERVER", std::process::id().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// Runs it on this machine, without any control; what it says.
+    pub(super) fn outside(&self, attack: &Attack) -> String {
+        let mut command = match attack.works {
+            Uncontrolled::User => as_user("/usr/bin/python3"),
+            Uncontrolled::Root => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--mount-proc"]);
+                command.args(["--propagation", "private", "--", "/usr/bin/python3"]);
+                command
+            }
+        };
+        let work = open_dir();
+        chown(work.path(), Some(USER), Some(USER)).unwrap();
+        command.arg("-c").arg(format!("{PRELUDE}\n{}", attack.probe)).current_dir(work.path()).env_clear();
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(self.variables(false));
+        said(command)
+    }
+
+    /// Runs it in a workspace; what it says.
+    pub(super) async fn inside(&self, workspace: &Workspace, attack: &Attack) -> String {
+        let script = format!("/usr/bin/python3 - 2>&1 <<'END_OF_PROBE'\n{PRELUDE}\n{}\nEND_OF_PROBE\n", attack.probe);
+        let mut command = RunCommand::new(script, PATIENCE);
+        command.env = self.variables(true);
+        let result = workspace.run(command, None).await.unwrap();
+        format!("{} ({:?})", String::from_utf8_lossy(&result.output), result.outcome)
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = self.victim.kill();
+        let _ = self.victim.wait();
+        let remove = "import ctypes, sys; c = ctypes.CDLL(None); c.shmctl(c.shmget(int(sys.argv[1]), 0, 0), 0, None)";
+        let _ = Command::new("/usr/bin/python3").args(["-c", remove]).arg(self.shared_memory.to_string()).status();
+    }
+}
+
+fn abstract_name(dir: &TempDir) -> Vec<u8> {
+    format!("jm-attack-{}", dir.path().file_name().unwrap().to_str().unwrap()).into_bytes()
+}
+
+/// As an ordinary user of this machine.
+pub(super) fn as_user(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    let user = USER.to_string();
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", program]);
+    command
+}
+
+/// What a command writes, for as long as it may take.
+pub(super) fn said(mut command: Command) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    child.wait().unwrap();
+    text
+}

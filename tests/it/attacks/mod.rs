@@ -1,0 +1,76 @@
+//! Attacks from inside a workspace, on each backend. Every one is a probe that says `SUCCEEDED` where
+//! it does: it has to without the control that is to stop it, which each run shows first, and it must
+//! not in a workspace.
+
+mod execd;
+mod files;
+mod ground;
+mod kernel;
+mod limits;
+mod network;
+mod processes;
+
+use ground::{Backend, Ground};
+
+/// How a probe is shown to work where its control is off: on this machine, outside of any sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uncontrolled {
+    /// By root, in namespaces of its own so that nothing of the machine is touched.
+    Root,
+    /// By the user that also runs the victim.
+    User,
+}
+
+/// One attack, in Python; `ground::PRELUDE` comes before it.
+#[derive(Debug)]
+struct Attack {
+    name: &'static str,
+    /// Says `SUCCEEDED` (by `succeed()`) when it does.
+    probe: &'static str,
+    works: Uncontrolled,
+}
+
+const ALL: &[&[Attack]] = &[kernel::ATTACKS, files::ATTACKS, processes::ATTACKS, network::ATTACKS];
+
+/// Every attack of the tables: outside, then inside.
+async fn try_all(backend: Backend) {
+    let ground = Ground::new(backend).await;
+    let workspace = ground.open().await;
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for attack in ALL.iter().copied().flatten() {
+        tried += 1;
+        let outside = ground.outside(attack);
+        if !outside.contains(ground::SUCCESS) {
+            wrong.push(format!("{}: it does not work even outside, so it shows nothing: {outside}", attack.name));
+            continue;
+        }
+        let inside = ground.inside(&workspace, attack).await;
+        if inside.contains(ground::SUCCESS) {
+            wrong.push(format!("{}: it SUCCEEDED: {inside}", attack.name));
+        }
+    }
+    assert!(wrong.is_empty(), "of {tried} attacks on {backend:?}:\n{}", wrong.join("\n"));
+    let alive = crate::support::sandbox::output(&workspace, "echo alive").await;
+    assert_eq!(alive, "alive\n");
+    assert!(tried >= 60, "only {tried}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_in_bubblewrap() {
+    try_all(Backend::Bubblewrap).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_in_a_container() {
+    try_all(Backend::Docker).await;
+}
+
+#[test]
+fn no_two_attacks_have_one_name() {
+    let mut names: Vec<&str> = ALL.iter().copied().flatten().map(|attack| attack.name).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
