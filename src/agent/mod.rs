@@ -9,6 +9,7 @@ mod budget;
 mod circles;
 pub mod compact;
 mod created;
+mod criteria;
 mod fold;
 mod formatted;
 mod gate;

@@ -1,6 +1,7 @@
 //! The result of a run, from what the log holds: the model's words are quoted, never believed.
 
 use super::{
+    criteria,
     review::{self, Reviewed},
     session::{Checked, Session},
     step::End,
@@ -9,7 +10,7 @@ use super::{
 use crate::domain::{
     Status,
     check::{Finding, Verdict},
-    plan::StepStatus,
+    plan::{Planning, StepStatus},
     review::ReviewedCriterion,
     task::{CriterionResult, CriterionStatus, PatchStat, TaskResult},
 };
@@ -29,7 +30,7 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
         summary: said,
         verdict: end.verdict.or_else(|| checked.map(|c| c.verdict)),
         reason: end.reason.clone().or_else(|| checked.and_then(|c| c.reason.clone())),
-        criteria: forbidden(session, broken).chain(criteria(session, end, checked)).collect(),
+        criteria: forbidden(session, broken, checked).chain(planned(session, end, checked)).collect(),
         checks: checked.map(|c| c.checks.clone()).unwrap_or_default(),
         patch,
         findings: findings(session, checked),
@@ -40,9 +41,14 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
     }
 }
 
-/// What the request forbids is kept or not by the patch's paths; what has none is not known.
-fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item = CriterionResult> {
+/// What the request forbids is kept or not by the patch's paths; what has none is not known, but for new dependencies.
+fn forbidden(
+    session: &Session,
+    broken: Option<&[bool]>,
+    checked: Option<&Checked>,
+) -> impl Iterator<Item = CriterionResult> {
     let prohibitions = session.briefed.as_ref().map_or(&[][..], |briefed| &briefed.prohibitions);
+    let scanned = checked.filter(|_| session.loop_version() > 0);
     prohibitions.iter().enumerate().map(move |(at, one)| {
         let paths = one.paths.join(", ");
         let (status, evidence) = match broken {
@@ -53,7 +59,10 @@ fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item =
                     (CriterionStatus::Met, Some(format!("no changed path matches {paths}")))
                 }
             }
-            _ => (CriterionStatus::Unknown, None),
+            _ => match scanned.and_then(|checked| criteria::no_dependencies(&one.text, checked)) {
+                Some((status, evidence)) => (status, Some(evidence)),
+                None => (CriterionStatus::Unknown, None),
+            },
         };
         let text = one.text.clone();
         let result = CriterionResult { text, status, evidence };
@@ -62,20 +71,24 @@ fn forbidden(session: &Session, broken: Option<&[bool]>) -> impl Iterator<Item =
     })
 }
 
-/// A reviewer's word can only take away: what it calls unmet, with its evidence, is unmet, and without any is not
-/// known. What it calls met stays as the checks have it.
+/// A reviewer's word with evidence settles what nothing else does; of what is met it can take away. What it calls
+/// unmet without any evidence is not known.
 fn reviewed(session: &Session, result: CriterionResult) -> CriterionResult {
-    let unmet = |of: &&ReviewedCriterion| of.status == CriterionStatus::Unmet && of.text == result.text;
-    match review::standing(session).and_then(|review| review.criteria.iter().find(unmet)) {
-        None => result,
-        Some(_) if result.status == CriterionStatus::Unmet => result,
-        Some(of) if of.evidence.is_empty() => {
+    let of_it = |of: &&ReviewedCriterion| of.text == result.text;
+    let Some(of) = review::standing(session).and_then(|review| review.criteria.iter().find(of_it)) else {
+        return result;
+    };
+    let says = || Some(format!("a reviewer says: {}", of.evidence));
+    match (result.status, of.status) {
+        (CriterionStatus::Unmet, _) => result,
+        (_, CriterionStatus::Unmet) if of.evidence.is_empty() => {
             CriterionResult { status: CriterionStatus::Unknown, evidence: None, ..result }
         }
-        Some(of) => {
-            let evidence = Some(format!("a reviewer says: {}", of.evidence));
-            CriterionResult { status: CriterionStatus::Unmet, evidence, ..result }
+        (_, CriterionStatus::Unmet) => CriterionResult { status: CriterionStatus::Unmet, evidence: says(), ..result },
+        (CriterionStatus::Unknown, CriterionStatus::Met) if !of.evidence.is_empty() && session.loop_version() > 0 => {
+            CriterionResult { status: CriterionStatus::Met, evidence: says(), ..result }
         }
+        _ => result,
     }
 }
 
@@ -86,10 +99,29 @@ fn findings(session: &Session, checked: Option<&Checked>) -> Vec<Finding> {
     found.into_iter().chain(reviewed).collect()
 }
 
-/// A criterion is met by no words: it is unknown until evidence speaks of it, and unmet where the
-/// checks failed. What shows it is what the checks gave, for all criteria alike.
-fn criteria(session: &Session, end: &End, checked: Option<&Checked>) -> Vec<CriterionResult> {
+/// A criterion is met by no words of the model's: it is unknown until evidence speaks of it, which is a check, a test
+/// or a path that it names, or a reviewer.
+fn planned(session: &Session, end: &End, checked: Option<&Checked>) -> Vec<CriterionResult> {
     let Some(planning) = &session.planning else { return Vec::new() };
+    if session.loop_version() == 0 {
+        return all_alike(session, planning, end, checked);
+    }
+    let shown = |text: &str| {
+        let checked = checked?;
+        criteria::shown(text, end.verdict.unwrap_or(checked.verdict), checked)
+    };
+    let result = |text: &String| {
+        let (status, evidence) = match shown(text) {
+            Some((status, evidence)) => (status, Some(evidence)),
+            None => (CriterionStatus::Unknown, None),
+        };
+        CriterionResult { text: text.clone(), status, evidence }
+    };
+    planning.criteria.iter().map(|text| reviewed(session, result(text))).collect()
+}
+
+/// Tasks of earlier builds: what the checks gave, for all criteria alike.
+fn all_alike(session: &Session, planning: &Planning, end: &End, checked: Option<&Checked>) -> Vec<CriterionResult> {
     let open = planning.steps.iter().any(|s| s.status == StepStatus::Pending);
     let shown = checked.filter(|checked| !checked.checks.is_empty() && Some(checked.verdict) == end.verdict);
     let evidence = shown.and_then(|checked| checked.reason.clone());

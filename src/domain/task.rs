@@ -250,7 +250,7 @@ pub enum CriterionStatus {
 pub struct CriterionResult {
     pub text: String,
     pub status: CriterionStatus,
-    /// What shows it: checks, paths, or what a reviewer said against it. Absent where nothing is known.
+    /// What shows it: checks, tests, paths, or what a reviewer said of it. Absent where nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }

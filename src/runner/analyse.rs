@@ -12,7 +12,7 @@ use crate::{
     domain::{
         ErrorCode, EventData, Private,
         brief::Brief,
-        event::{PromptHead, TreeDelta},
+        event::{LOOP_VERSION, PromptHead, TreeDelta},
         task::RepositorySource,
         tool::ToolSpec,
     },
@@ -72,6 +72,7 @@ impl Driver {
             rules: rules::pinned(self.journal.session.spec.approval, &self.deps.rules),
             instructions: layers.texts,
             mcp: mcp.tools,
+            loop_version: LOOP_VERSION,
         };
         let data = EventData::BriefReady {
             commit: base.commit.clone(),

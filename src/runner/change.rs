@@ -7,7 +7,7 @@ use crate::{
     domain::{
         BlobHash,
         check::{Finding, TestChange},
-        event::TreeDelta,
+        event::{PatchPaths, TreeDelta},
     },
     workspace::{Workspace, repository::Base},
 };
@@ -19,6 +19,8 @@ use std::{
 
 /// New files whose contents are read for their headers.
 const NEW_FILES_MAX: usize = 200;
+/// Paths of a patch that its validation keeps.
+const PATHS_MAX: usize = 300;
 /// Files that the model made that are looked for in the working copy.
 const LOOKED_FOR_MAX: usize = 20;
 
@@ -54,6 +56,29 @@ impl Change {
         let (change, entries) = (Arc::clone(self), base.entries());
         aside(move || checks::test_change(&change.files(), entries.iter().map(|entry| &*entry.path))).await
     }
+}
+
+/// The paths of a patch from the base.
+pub(super) fn patch_paths(base: &Base, delta: &TreeDelta) -> PatchPaths {
+    let entries = base.entries();
+    let mut left = PATHS_MAX;
+    let mut paths = PatchPaths::default();
+    let changed = delta.changed.iter().map(|entry| (entry.path.as_str(), false));
+    for (path, gone) in changed.chain(delta.deleted.iter().map(|path| (path.as_str(), true))) {
+        if left == 0 {
+            paths.more = true;
+            break;
+        }
+        left -= 1;
+        let old = entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
+        let list = match (gone, old) {
+            (true, _) => &mut paths.removed,
+            (false, true) => &mut paths.changed,
+            (false, false) => &mut paths.added,
+        };
+        list.push(path.to_owned());
+    }
+    paths
 }
 
 /// Reads through what may be large on a thread of its own: other tasks are not held up.

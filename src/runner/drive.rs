@@ -358,7 +358,7 @@ impl Driver {
         let broken = patch.as_ref().map_or(&[][..], |(.., broken)| broken);
         let stat = patch.as_ref().map(|(stat, ..)| *stat);
         let result = agent::task_result(&self.journal.session, &end, stat, looked.then_some(broken));
-        let private = patch.map(|(_, blob, _)| Private::Patch { blob, forbidden: Vec::new() });
+        let private = patch.map(|(_, blob, _)| Private::Patch { blob, forbidden: Vec::new(), paths: None });
         self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
         let kept = self.journal.session.keeps_words();
         self.journal.record(EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error }, None);

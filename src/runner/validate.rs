@@ -2,6 +2,7 @@
 //! from what they gave; failures back to the model while it may refine.
 
 use super::{
+    change::patch_paths,
     clean::Clean,
     decisions,
     drive::Driver,
@@ -162,7 +163,8 @@ impl Driver {
         let sent_back = decisions::sent_back(&self.journal.session, last, verdict, &results, &reason, &forbidden);
         findings.extend(agent::formatted(&self.journal.session, &delta));
         let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
-        self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob, forbidden }));
+        let paths = patch_paths(&base, &delta);
+        self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob, forbidden, paths: Some(paths) }));
         self.journal.record_all(sent_back);
         self.journal.commit().await?;
         Ok(Flow::On)

@@ -53,9 +53,15 @@ async fn a_forbidden_change_goes_back_once_and_is_put_back() {
     assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("verified")), "{task:#}");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("The request forbids touching `conf/limits.py`; put it back"), "{told:?}");
-    assert_eq!(criteria(&task), [("Do not touch limits.py.", "met"), ("Add no new dependencies.", "unknown")]);
+    assert_eq!(criteria(&task), [("Do not touch limits.py.", "met"), ("Add no new dependencies.", "met")]);
     let [kept, words] = [0, 1].map(|at| task["result"]["criteria"][at]["evidence"].clone());
-    assert_eq!((kept, words), (json!("no changed path matches **/limits.py"), Value::Null));
+    assert_eq!(
+        (kept, words),
+        (
+            json!("no changed path matches **/limits.py"),
+            json!("no manifest or lock file of the patch names a new package")
+        )
+    );
     assert_eq!(serious(&task), [&json!(null); 0]);
     assert_eq!(task["result"]["patch"]["files"], 1);
     let fact = "The request forbids:\\n- Do not touch limits.py. (left as they are: `**/limits.py`)\\n- Add no new dependencies.\\n";

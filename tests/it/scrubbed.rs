@@ -8,7 +8,7 @@ const SECRET: &str = "hunter2hunter2";
 fn script() -> Value {
     let planned = json!({
         "plan": [{ "step": format!("use {SECRET}"), "status": "in_progress" }],
-        "criteria": [format!("no {SECRET} is left")],
+        "criteria": [format!("`greps {SECRET}` passes")],
         "approaches": [{ "name": "one", "for": format!("{SECRET} is there"), "against": "-----BEGIN RSA PRIVATE KEY-----abc" }],
     });
     json!({ "rules": [
@@ -57,7 +57,7 @@ async fn a_secret_that_a_model_writes_stands_in_no_event_no_task_and_no_question
     }
     let criterion = &task["result"]["criteria"][0];
     let (text, status, evidence) = (&criterion["text"], &criterion["status"], &criterion["evidence"]);
-    assert_eq!((text, status, evidence), (&json!("no *** is left"), &json!("met"), &json!("`greps ***` passes")));
+    assert_eq!((text, status, evidence), (&json!("`greps ***` passes"), &json!("met"), &json!("`greps ***` passes")));
     assert_eq!(task["result"]["checks"][0]["name"], "greps ***");
     let started = |tool: &str| {
         let of_tool = |e: &&Value| e["kind"] == "tool.started" && e["data"]["tool"] == tool;

@@ -123,6 +123,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 rules,
                 instructions,
                 mcp,
+                loop_version,
             }) = private
             {
                 session.had_copy = true;
@@ -138,6 +139,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                     mcp: mcp.clone(),
                     facts: facts.clone(),
                     rules: rules.clone(),
+                    loop_version: *loop_version,
                 });
             }
         }
@@ -224,6 +226,10 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 reason: reason.clone(),
                 checks: checks.clone(),
                 findings: findings.clone(),
+                paths: match private {
+                    Some(Private::Patch { paths, .. }) => paths.clone(),
+                    _ => None,
+                },
             };
             session.ledger.checked(checks);
             let forbidden = matches!(private, Some(Private::Patch { forbidden, .. }) if !forbidden.is_empty());

@@ -6,7 +6,7 @@ use crate::domain::{
     approval::Decision,
     brief::{Package, Prohibition},
     check::{Check, CheckResult, Finding, Verdict},
-    event::PromptHead,
+    event::{PatchPaths, PromptHead},
     mcp::McpTool,
     plan::{PlanStep, Planning},
     rule::Rules,
@@ -42,6 +42,8 @@ pub struct Briefed {
     pub facts: Option<String>,
     /// The rules about commands that hold for this task.
     pub rules: Option<Rules>,
+    /// Which rules of the loop hold; see [`LOOP_VERSION`](crate::domain::event::LOOP_VERSION).
+    pub loop_version: u32,
 }
 
 /// What a call may cost at most.
@@ -72,6 +74,8 @@ pub struct Checked {
     pub reason: Option<String>,
     pub checks: Vec<CheckResult>,
     pub findings: Vec<Finding>,
+    /// Of the patch that was validated; absent where there was none, and in tasks of earlier builds.
+    pub paths: Option<PatchPaths>,
 }
 
 /// A plan that was put to people.

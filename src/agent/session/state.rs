@@ -11,7 +11,7 @@ use crate::{
         Timestamp, WaitingFor,
         approval::Decision,
         check::Check,
-        event::PromptSeen,
+        event::{LOOP_VERSION, PromptSeen},
         mcp::McpTool,
         memory::RecalledMemory,
         plan::Planning,
@@ -210,6 +210,11 @@ impl Session {
     /// that took over from the one that the opening was made for has reason to.
     pub fn can_compact(&self) -> bool {
         self.turn > 0 || (self.opened && self.model != self.spec.model)
+    }
+
+    /// Which rules of the loop hold for this task.
+    pub(in crate::agent) fn loop_version(&self) -> u32 {
+        self.briefed.as_ref().map_or(LOOP_VERSION, |briefed| briefed.loop_version)
     }
 
     /// The size of instructions and tools.

@@ -10,4 +10,6 @@ mod private;
 
 pub use cache::{CacheMiss, CacheUse, MissCause, PrefixMark, PromptSeen};
 pub use kinds::{Event, EventData, LimitKind, Record, RecoveredAfter};
-pub use private::{DeltaEntry, Formatted, Private, PromptForm, PromptHead, ToolSpecs, TreeDelta};
+pub use private::{
+    DeltaEntry, Formatted, LOOP_VERSION, PatchPaths, Private, PromptForm, PromptHead, ToolSpecs, TreeDelta,
+};

@@ -41,6 +41,10 @@ pub struct PromptForm {
     pub thinking_budget: Option<u32>,
 }
 
+/// The rules of the loop that a task is pinned to when it starts, so that a log is decided again as it was written:
+/// 1: a criterion is met only by what speaks of it.
+pub const LOOP_VERSION: u32 = 1;
+
 /// What [`PromptHead::tools`] holds.
 pub type ToolSpecs = Vec<ToolSpec>;
 
@@ -63,6 +67,26 @@ pub struct DeltaEntry {
     pub oid: Oid,
     /// The same content in the team's blobs.
     pub content: BlobHash,
+}
+
+/// The paths of a patch, each list sorted, 300 at most together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchPaths {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+    /// There are more than are told here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+impl PatchPaths {
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        self.added.iter().chain(&self.changed).chain(&self.removed)
+    }
 }
 
 /// A file that a formatter of the repository's own has changed.
@@ -102,6 +126,9 @@ pub enum Private {
         /// None in tasks of earlier builds, and where no rule could matter.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rules: Option<Rules>,
+        /// Which rules of the loop hold for the task; 0 in tasks of earlier builds.
+        #[serde(default)]
+        loop_version: u32,
     },
     /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
     Reserved {
@@ -146,5 +173,8 @@ pub enum Private {
         /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         forbidden: Vec<String>,
+        /// Of `checks.completed`; absent in tasks of earlier builds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paths: Option<PatchPaths>,
     },
 }

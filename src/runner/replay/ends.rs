@@ -21,7 +21,11 @@ impl Walk<'_> {
         let EventData::TaskResult { result: recorded } = &self.next()?.event.data else {
             return Err(self.differs("the run ends with its result", None));
         };
-        let result = result(&self.session, end, recorded);
+        let mut result = result(&self.session, end, recorded);
+        if self.blank.is_some() {
+            // They are judged by their words, which are not here.
+            result.criteria.clone_from(&recorded.criteria);
+        }
         self.expect("the run ends with its result", &EventData::TaskResult { result: Box::new(result) })?;
         let kept = self.session.keeps_words();
         let status = EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error.clone() };

@@ -3,6 +3,7 @@
 mod approvals;
 mod circles;
 mod compaction;
+mod criteria;
 mod ends;
 mod intent;
 mod people;

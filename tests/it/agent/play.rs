@@ -5,7 +5,7 @@ use journeyman::{
     domain::{
         BlobHash, CallId, Event, EventData, Oid, Phase, Private, Status, TaskId, TaskSpec, Timestamp,
         check::{Check, CheckOutcome, CheckResult, CheckRun, CheckSource, Verdict},
-        event::{CacheUse, PromptHead},
+        event::{CacheUse, LOOP_VERSION, PromptHead},
         item::{Reply, Wire},
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
         rule::Rules,
@@ -178,6 +178,7 @@ impl Play {
                         mcp: Vec::new(),
                         facts: None,
                         rules: self.rules.clone(),
+                        loop_version: LOOP_VERSION,
                     };
                     self.record(data, Some(private));
                 }

@@ -241,32 +241,35 @@ fn without_room_the_result_says_that_there_was_no_review() {
 }
 
 #[test]
-fn a_reviewer_s_word_on_a_criterion_can_only_take_away() {
+fn a_reviewer_s_word_settles_a_criterion_only_with_evidence_and_never_against_the_checks() {
     use CriterionStatus::{Met, Unknown, Unmet};
-    let met_by_checks = |said: CriterionStatus, evidence: &str| {
+    let judged = |text: &str, said: CriterionStatus, evidence: &str| {
         let mut play = worked(json!({}), '1');
+        play.session.planning.as_mut().unwrap().criteria = vec![text.to_owned()];
         validated(&mut play, &[]);
-        let criteria = vec![ReviewedCriterion { text: "It holds".into(), status: said, evidence: evidence.into() }];
+        let criteria = vec![ReviewedCriterion { text: text.into(), status: said, evidence: evidence.into() }];
         reviewed(&mut play, Vec::new(), criteria);
         play.step();
-        play.session.result.clone().unwrap().criteria[0].clone()
+        let result = play.session.result.clone().unwrap().criteria[0].clone();
+        (result.status, result.evidence.unwrap_or_default())
     };
-    assert_eq!(met_by_checks(Unmet, "a.py:1: not for zero").status, Unmet);
-    assert_eq!(met_by_checks(Unmet, "a.py:1: not for zero").evidence.unwrap(), "a reviewer says: a.py:1: not for zero");
-    assert_eq!(met_by_checks(Unmet, "").status, Unknown);
-    assert_eq!(met_by_checks(Unknown, "").status, Met);
-    assert_eq!(met_by_checks(Met, "a.py:1").status, Met);
-    // Without a verdict that verifies, no words make a criterion met.
-    let mut play = worked(json!({ "approval": "never" }), '1');
-    play.session.planning.as_mut().unwrap().steps[0].status = journeyman::domain::plan::StepStatus::Pending;
-    validated(&mut play, &[]);
-    reviewed(
-        &mut play,
-        Vec::new(),
-        vec![ReviewedCriterion { text: "It holds".into(), status: Met, evidence: "all of it".into() }],
-    );
-    play.step();
-    assert_eq!(play.session.result.unwrap().criteria[0].status, Unknown);
+    let told = "a reviewer says: a.py:1";
+    for (text, said, evidence, expected) in [
+        // Nothing but the reviewer speaks of it.
+        ("Zero is minded", Met, "a.py:1", (Met, told)),
+        ("Zero is minded", Met, "", (Unknown, "")),
+        ("Zero is minded", Unmet, "a.py:1", (Unmet, told)),
+        ("Zero is minded", Unmet, "", (Unknown, "")),
+        ("Zero is minded", Unknown, "a.py:1", (Unknown, "")),
+        // The checks do.
+        ("All checks pass", Unknown, "", (Met, "as the checks say")),
+        ("All checks pass", Met, "a.py:1", (Met, "as the checks say")),
+        ("All checks pass", Unmet, "a.py:1", (Unmet, told)),
+        ("All checks pass", Unmet, "", (Unknown, "")),
+    ] {
+        let (status, evidence) = judged(text, said, evidence);
+        assert_eq!((status, evidence.as_str()), expected, "{text}: {said:?}");
+    }
 }
 
 fn session() -> Session {
