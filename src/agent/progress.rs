@@ -18,7 +18,19 @@ pub struct Score {
 }
 
 impl Score {
-    pub fn of(checks: &[CheckResult]) -> Self {
+    /// Failed with nothing that fails: its tests were weakened, and no other tree is as bad.
+    const WEAKENED: Self = Self { unread: u32::MAX, failing: u32::MAX };
+
+    /// What a verdict's checks come to.
+    pub fn of(verdict: Verdict, checks: &[CheckResult]) -> Self {
+        match Self::counted(checks) {
+            _ if verdict != Verdict::Failed => Self::default(),
+            score if score == Self::default() => Self::WEAKENED,
+            score => score,
+        }
+    }
+
+    fn counted(checks: &[CheckResult]) -> Self {
         let mut score = Self::default();
         for check in checks {
             let Some(run) = check.final_run.as_ref().filter(|run| run.outcome != CheckOutcome::Pass) else { continue };
@@ -63,12 +75,7 @@ impl Progress {
     /// What the request forbids is changed in a tree that is `forbidden`.
     pub(super) fn ended(&mut self, checked: &Checked, checkpoint: Option<&CheckpointRef>, forbidden: bool) {
         self.running = false;
-        let failed = checked.verdict == Verdict::Failed;
-        let mut score = if failed { Score::of(&checked.checks) } else { Score::default() };
-        // It failed with nothing that fails: its tests were weakened, and no other tree is as bad.
-        if failed && score == Score::default() {
-            score = Score { unread: u32::MAX, failing: u32::MAX };
-        }
+        let score = Score::of(checked.verdict, &checked.checks);
         self.not_shrunk = self.not_shrunk_by(score);
         let validated = Validated { score, checkpoint: checkpoint.cloned(), checked: checked.clone() };
         if !forbidden && self.best.as_ref().is_none_or(|best| score < best.score) {
@@ -96,9 +103,11 @@ impl Progress {
         if shrunk { 0 } else { self.not_shrunk + 1 }
     }
 
-    /// With these failures it would be the second time running that they have not become fewer.
-    pub(super) fn stands_still(&self, checks: &[CheckResult]) -> bool {
-        self.not_shrunk_by(Score::of(checks)) >= NOT_SHRUNK_MAX
+    /// With this it would be the second time running that what fails has not become less. Tasks of earlier builds
+    /// do not see that weakened tests fail.
+    pub(super) fn stands_still(&self, verdict: Verdict, checks: &[CheckResult], loop_version: u32) -> bool {
+        let score = if loop_version == 0 { Score::counted(checks) } else { Score::of(verdict, checks) };
+        self.not_shrunk_by(score) >= NOT_SHRUNK_MAX
     }
 
     /// What the last validation said, where it was of this tree.

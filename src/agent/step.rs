@@ -408,7 +408,7 @@ fn worth_restoring(session: &Session) -> Option<CheckpointRef> {
 pub fn refines(session: &Session, verdict: Verdict, checks: &[CheckResult]) -> bool {
     verdict == Verdict::Failed
         && session.used.refinements < session.spec.limits.refinements
-        && !session.used.progress.stands_still(checks)
+        && !session.used.progress.stands_still(verdict, checks, session.loop_version())
 }
 
 /// Whether paths that the request forbids to change go back to the model: once a run, while refinements are left.

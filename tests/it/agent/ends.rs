@@ -94,6 +94,39 @@ fn failures_go_back_while_they_become_fewer_and_refinements_are_left() {
 }
 
 #[test]
+fn weakening_tests_again_and_again_is_no_progress() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 50 } }));
+    for letter in ['1', '2', '3'] {
+        change(&mut play, letter);
+        play.words("Done.");
+        assert_eq!(play.step(), Step::RunChecks { last: false });
+        // Nothing fails any more: what did was removed.
+        play.judged(Verdict::Failed, &[], false);
+    }
+    let Step::Finish { end, .. } = play.step() else { panic!("it goes on: {}", play.session.used.refinements) };
+    assert_eq!(end.error.unwrap().code, ErrorCode::ChecksFailed);
+    assert_eq!(play.session.used.refinements, 2);
+}
+
+#[test]
+fn tests_that_are_weakened_instead_of_mended_count_as_more_that_fails() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 50 } }));
+    for (letter, failing) in [('1', vec!["a", "b"]), ('2', vec!["a"]), ('3', vec![])] {
+        change(&mut play, letter);
+        play.words("Done.");
+        play.step();
+        play.judged(Verdict::Failed, &failing, false);
+    }
+    assert_eq!(play.session.used.refinements, 3, "once is no standstill");
+    change(&mut play, '4');
+    play.words("Done.");
+    play.step();
+    play.judged(Verdict::Failed, &[], false);
+    assert!(matches!(play.step(), Step::Finish { .. }), "twice is");
+    assert_eq!(play.session.checkpoint.as_ref().unwrap().tree, tree('2'), "the best tree is kept");
+}
+
+#[test]
 fn the_best_tree_seen_is_kept() {
     let mut play = Play::planned(json!({ "limits": { "refinements": 2 } }));
     for (letter, failing) in [('1', vec!["a", "b"]), ('2', vec!["a"]), ('3', vec!["a", "b", "c"])] {
