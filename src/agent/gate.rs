@@ -85,7 +85,9 @@ fn planned(session: &Session, effect: ToolEffect) -> Gate {
 /// Where people approve plans, only an approved one opens the gate.
 fn approved(session: &Session) -> Gate {
     let Some(approval) = &session.plan_approval else {
-        return if session.used.refusals < REFUSALS_MAX {
+        return if session.approved.is_some() {
+            Gate::Open
+        } else if session.used.refusals < REFUSALS_MAX {
             Gate::Denied(prompt::APPROVED_PLAN_FIRST.into())
         } else {
             Gate::AskFor(own_plan(session))
@@ -93,6 +95,8 @@ fn approved(session: &Session) -> Gate {
     };
     match &approval.decision {
         None => Gate::Wait,
+        // Another plan was denied: the approved one holds.
+        Some((Decision::Deny, ..)) if session.approved.is_some() => Gate::Open,
         Some((Decision::Deny, ..)) => Gate::Denied(prompt::PLAN_NOT_APPROVED.into()),
         Some((_, edited, _)) => match &session.planning {
             // The server's own plan came back changed; a model's is taken over with its call.

@@ -20,6 +20,7 @@ mod outcome;
 mod progress;
 pub mod prompt;
 pub mod review;
+mod revision;
 pub mod rules;
 mod session;
 mod step;

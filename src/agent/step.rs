@@ -11,6 +11,7 @@ use super::{
     intent::{announces_more, ends_in_call},
     prompt,
     review::{self, Room},
+    revision,
     rules::Found,
     session::{Asked, CheckpointRef, LastWords, Session},
     structured::succeed,
@@ -165,14 +166,14 @@ fn planned(planning: Planning) -> Vec<EventData> {
 fn plan(session: &Session, call: &ToolCall) -> Step {
     let asks = session.spec.approval.asks_for_plans();
     let asked_for_this = session.plan_call.as_ref() == Some(&call.call);
+    // Tasks of earlier builds may write any other plan once one is approved.
+    let keeps = |approved: &Planning| session.loop_version() == 0 || revision::call_keeps_to(approved, call);
     match &session.plan_approval {
         // The plan of this call waits for its decision.
         Some(approval) if asked_for_this && approval.decision.is_none() => Step::Wait(WaitingFor::Approval),
         Some(_) if asked_for_this => Step::Plan(call.clone()),
-        // One plan was approved: later revisions tick steps off.
-        Some(approval) if matches!(approval.decision, Some((crate::domain::approval::Decision::Approve, ..))) => {
-            Step::Plan(call.clone())
-        }
+        // One plan was approved: later revisions tick its steps off.
+        _ if session.approved.as_ref().is_some_and(keeps) => Step::Plan(call.clone()),
         _ if asks => Step::AskApproval(call.clone()),
         _ => Step::Plan(call.clone()),
     }

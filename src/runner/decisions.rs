@@ -104,9 +104,18 @@ pub(super) fn planned(session: &Session, call: &ToolCall) -> Vec<EventData> {
     match decided {
         Some((Decision::Deny, _, note)) => {
             let note = note.map_or_else(String::new, |note| format!(" It is said: {note}."));
-            let text = format!(
-                "denied: this plan was not approved.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
-            );
+            let text = match session.approved.clone() {
+                Some(approved) => {
+                    events
+                        .push(EventData::PlanUpdated { planning: Planning { revision: planned.revision, ..approved } });
+                    format!(
+                        "denied: this plan was not approved.{note} The one that was approved before holds: keep to it, or make a better one with update_plan."
+                    )
+                }
+                None => format!(
+                    "denied: this plan was not approved.{note} Make a better one with update_plan, or finish by saying what keeps you from it."
+                ),
+            };
             events.push(answered(call, ToolOutcome::Denied, text));
         }
         Some((_, edited, note)) => {

@@ -1,6 +1,9 @@
 //! Tests of plans that people approve: nothing is changed before they have.
 
-use crate::support::service::{Api, Ground, TestService, call, plan, say};
+use crate::support::{
+    replayed::{export, fold},
+    service::{Api, Ground, TestService, call, plan, say},
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -125,4 +128,45 @@ async fn an_approval_that_cannot_be_read_holds_up_no_other_deadline() {
     assert_eq!(task["result"]["verdict"], "no_change", "{task:#}");
     assert_eq!(api.get(&format!("/v1/tasks/{}", ids[0])).await.1["status"], "waiting");
     service.stop().await;
+}
+
+/// A plan of these steps, each with its status.
+fn plan_of(steps: &[(&str, &str)]) -> Value {
+    let steps: Vec<Value> = steps.iter().map(|(step, status)| json!({ "step": step, "status": status })).collect();
+    call("update_plan", json!({ "plan": steps }))
+}
+
+fn steps(task: &Value) -> Vec<&str> {
+    task["planning"]["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_in_place_of_the_approved_one_is_put_to_people_and_ticks_are_not() {
+    let script = [
+        plan_of(&[("Mend add", "in_progress"), ("Say so", "pending")]),
+        edit(),
+        plan_of(&[("mend  add.", "completed"), ("Say so", "in_progress")]),
+        plan_of(&[("Say so", "in_progress"), ("Write it anew in C", "pending")]),
+        call("edit", json!({ "path": "calc.py", "old": "a + b", "new": "b + a" })),
+        say("Done."),
+    ];
+    for (decision, expected) in [("approve", ["Say so", "Write it anew in C"]), ("deny", ["mend  add.", "Say so"])] {
+        let (_ground, service, api, id) = asked_for_plans(&script).await;
+        decide(&api, &id, &json!({ "decision": "approve" })).await;
+        let waiting = api.rest(&id).await;
+        assert_eq!(steps(&waiting), ["Say so", "Write it anew in C"], "it is shown as it is asked about");
+        let (_, pending) = api.get("/v1/approvals?state=pending").await;
+        assert_eq!(pending["data"][0]["subject"]["planning"]["steps"][1]["step"], "Write it anew in C", "{pending:#}");
+        let task = decide(&api, &id, &json!({ "decision": decision })).await;
+        let events = api.events(&id).await;
+        assert_eq!(events.iter().filter(|event| event["kind"] == "approval.requested").count(), 2);
+        let last = if decision == "deny" { "denied" } else { "ok" };
+        assert_eq!(outcomes(&events, "update_plan"), ["ok", "ok", last], "{events:#?}");
+        // What was approved before holds, and with it what was done.
+        assert_eq!(outcomes(&events, "edit"), ["ok", "ok"]);
+        assert_eq!((steps(&task), &task["result"]["patch"]["files"]), (expected.to_vec(), &json!(1)), "{task:#}");
+        let replayed = fold(&export(&api, &id, "").await);
+        assert_eq!(replayed.difference, None);
+        service.stop().await;
+    }
 }

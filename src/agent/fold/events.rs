@@ -11,6 +11,7 @@ use crate::{
         created::{CREATED_MAX, created},
         formatted, prompt,
         review::{self, Reviewed},
+        revision,
         session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session},
         structured::OutputUse,
     },
@@ -33,6 +34,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         if !matches!(event.data, EventData::TaskControl { action: Control::Resume, .. }) {
             let approved = |approval: &mut PlanApproval| matches!(approval.decision, Some((Decision::Approve, ..)));
             session.plan_approval.take_if(approved);
+            session.approved = None;
         }
     }
     session.last_seq = event.seq;
@@ -150,7 +152,13 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 _ => String::new(),
             });
         }
-        EventData::PlanUpdated { planning } => session.planning = Some(planning.clone()),
+        EventData::PlanUpdated { planning } => {
+            let steps = || planning.steps.iter().map(|step| step.step.as_str());
+            if session.approved.as_ref().is_some_and(|approved| revision::keeps_to(approved, steps())) {
+                session.approved = Some(planning.clone());
+            }
+            session.planning = Some(planning.clone());
+        }
         EventData::MessageUser { text, on_busy, .. } => {
             let queued = *on_busy == OnBusy::Queue && session.status == Status::Running;
             if !queued {
@@ -275,6 +283,12 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             }
             if let Some(pending) = session.plan_approval.as_mut().filter(|p| p.id == *approval) {
                 pending.decision = Some((*decision, plan.clone(), note.clone()));
+                if *decision == Decision::Approve {
+                    session.approved = session.planning.clone();
+                    if let Some(approved) = session.approved.as_mut().filter(|_| !plan.is_empty()) {
+                        approved.steps.clone_from(plan);
+                    }
+                }
             }
             if let Some(asked) = session.asked.iter_mut().find(|asked| asked.id == *approval) {
                 asked.decided = Some(Decided { decision: *decision, answers: answers.clone(), note: note.clone() });

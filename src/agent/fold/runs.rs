@@ -102,6 +102,7 @@ pub(super) fn rewind(session: &mut Session) {
     session.calling = false;
     session.last_words = None;
     session.plan_approval = None;
+    session.approved = None;
     session.dirty = false;
     session.relay = true;
 }

@@ -64,6 +64,9 @@ pub struct Session {
     /// The patch from the base to the newest checkpoint that was asked for.
     pub patch: Option<BlobHash>,
     pub plan_approval: Option<PlanApproval>,
+    /// The plan that people have approved, with what was ticked off since: it holds while another is put to them, and
+    /// when they deny that one.
+    pub approved: Option<Planning>,
     /// The call whose plan was put to people.
     pub plan_call: Option<CallId>,
     /// What was asked for calls of the last reply.
@@ -154,6 +157,7 @@ impl Session {
             reviews: Vec::new(),
             patch: None,
             plan_approval: None,
+            approved: None,
             plan_call: None,
             asked: Vec::new(),
             approver_asked: Vec::new(),
@@ -266,12 +270,8 @@ impl Session {
     /// Whether what is changed goes into a patch: questions and plans change nothing, nor does a task whose
     /// plan people have not approved.
     pub fn keeps_changes(&self) -> bool {
-        let approved = || {
-            let decision = self.plan_approval.as_ref().and_then(|approval| approval.decision.as_ref());
-            matches!(decision, Some((Decision::Approve, ..)))
-        };
         matches!(self.spec.mode, Mode::Auto | Mode::Change)
-            && (!self.spec.approval.asks_for_plans() || !self.changed_in_run() || approved())
+            && (!self.spec.approval.asks_for_plans() || !self.changed_in_run() || self.approved.is_some())
     }
 
     /// The working copy was looked at and had not changed: nothing is written of it.

@@ -180,6 +180,12 @@ impl Walk<'_> {
         // Its words are not here to be read: what was made of them is taken as it stands.
         let begun = decisions::beginning(&self.session, call);
         self.expect_all("a plan is recorded", begun.as_slice())?;
+        // Words of one length are one text here: another plan looks like the approved one.
+        if matches!(self.after_next(), Some(EventData::ApprovalRequested { kind: ApprovalKind::Plan, .. })) {
+            let start = self.at;
+            self.take_wordless()?;
+            return self.ask(ApprovalKind::Plan, None, WaitingFor::Approval, start);
+        }
         if matches!(self.next()?.event.data, EventData::PlanUpdated { .. }) {
             self.take_wordless()?;
         }
