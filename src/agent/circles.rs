@@ -3,13 +3,11 @@
 //!
 //! Thresholds as in the stuck detector of the `OpenHands` SDK, which has them from use: 4, 3 and 6.
 
+use super::fleeting;
 use crate::domain::tool::{ToolCall, ToolOutcome};
-use regex::Regex;
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::LazyLock,
 };
 
 /// The same call with the same result, so often in a row.
@@ -63,8 +61,8 @@ impl Circle {
 }
 
 impl Moves {
-    pub(super) fn push(&mut self, call: &ToolCall, outcome: ToolOutcome, output: &str) {
-        let result = hash(&stripped(output));
+    pub(super) fn push(&mut self, call: &ToolCall, outcome: ToolOutcome, output: &str, loop_version: u32) {
+        let result = hash(&stripped(output, loop_version));
         let failed = matches!(outcome, ToolOutcome::Error | ToolOutcome::TimedOut | ToolOutcome::Denied);
         let asks_again = call.tool == "write_stdin";
         // A search that finds nothing is no error that repeats: only what says the same of the same thing is.
@@ -117,27 +115,9 @@ fn canonical(arguments: &str) -> String {
         .map_or_else(|_| arguments.trim().to_owned(), |value| value.to_string())
 }
 
-static FLEETING: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i-u)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
-        r"|\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?",
-        r"|\b\d\d:\d\d:\d\d(?:\.\d+)?\b",
-        r"|\b\d+(?:\.\d+)? ?(?:ns|us|ms|s|secs?|seconds?|min|mins|minutes?)\b",
-        r"|\b(?:pid|process|job|thread|port)[ :=#]{1,2}\d+",
-        r"|\[\d+\] \d+",
-        r"|\b0x[0-9a-f]+\b",
-        r"|\b[0-9a-f]{7,64}\b",
-        r"|/tmp/[\w.-]+",
-    ))
-    .ok()
-});
-
 /// A text without durations, dates, process numbers and ids; only its beginning and end.
-fn stripped(text: &str) -> String {
-    let strip = |text| match &*FLEETING {
-        Some(fleeting) => fleeting.replace_all(text, "#"),
-        None => Cow::Borrowed(text),
-    };
+fn stripped(text: &str, loop_version: u32) -> String {
+    let strip = |text| fleeting::without(text, loop_version);
     if text.len() <= 2 * COMPARED_BYTES {
         return strip(text).into_owned();
     }

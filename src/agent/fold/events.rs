@@ -214,7 +214,8 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                     session.used.refusals += 1;
                 }
                 let done = pending.call.clone();
-                session.used.moves.push(&done, *outcome, output);
+                let loop_version = session.loop_version();
+                session.used.moves.push(&done, *outcome, output, loop_version);
                 session.used.calls_since_circle += 1;
                 // What ran in the working copy ran in the one that was laid anew.
                 session.relay &= matches!(outcome, ToolOutcome::Denied | ToolOutcome::Interrupted)

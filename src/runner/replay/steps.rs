@@ -181,7 +181,11 @@ impl Walk<'_> {
         let begun = decisions::beginning(&self.session, call);
         self.expect_all("a plan is recorded", begun.as_slice())?;
         // Words of one length are one text here: another plan looks like the approved one.
-        if matches!(self.after_next(), Some(EventData::ApprovalRequested { kind: ApprovalKind::Plan, .. })) {
+        let asks = |record: &Record| {
+            matches!(record.event.data, EventData::ApprovalRequested { kind: ApprovalKind::Plan, .. })
+        };
+        // A look at the working copy may stand between.
+        if self.records.iter().skip(self.at + 1).take(2).any(asks) {
             let start = self.at;
             self.take_wordless()?;
             return self.ask(ApprovalKind::Plan, None, WaitingFor::Approval, start);

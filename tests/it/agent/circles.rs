@@ -67,6 +67,44 @@ fn what_repeats_is_noticed_and_what_goes_on_is_not() {
             numbered(4, |at| format!("2026-11-22T10:0{at}:00Z 10:00:0{at} up")),
             Some(4),
         ),
+        (
+            "threads make no difference",
+            numbered(4, |at| format!("thread 'main' (471{at}) panicked at src/a.rs:3:5")),
+            Some(4),
+        ),
+        (
+            "processes that a signal ends make no difference",
+            numbered(4, |at| format!("bash: line 1:  471{at} Segmentation fault      (core dumped) ./a")),
+            Some(4),
+        ),
+        (
+            "but the signal does",
+            (0..6)
+                .map(|at| ok(shell("./a"), &format!("bash: line 1: 4711 {}", ["Killed", "Aborted", "Quit"][at % 3])))
+                .collect(),
+            None,
+        ),
+        (
+            "sanitizers make no difference",
+            numbered(4, |at| format!("==471{at}==ERROR: AddressSanitizer: heap-use-after-free")),
+            Some(4),
+        ),
+        ("microseconds make no difference", numbered(4, |at| format!("took 12.{at}µs and {at} μs")), Some(4)),
+        ("what `time` prints makes no difference", numbered(4, |at| format!("real\t{at}m1.{at}34s")), Some(4)),
+        (
+            "ports that are given out make no difference",
+            numbered(4, |at| format!("http://127.0.0.1:4512{at} localhost:5012{at} [::1]:3300{at}")),
+            Some(4),
+        ),
+        ("ports that are chosen do", numbered(6, |at| format!("refused: 127.0.0.1:808{at}")), None),
+        (
+            "other numbers of processes and seconds make no difference",
+            numbered(4, |at| {
+                format!("goroutine {at} [running]: (node:471{at}) cron[471{at}]: process id 471{at} 17954321{at}4")
+            }),
+            Some(4),
+        ),
+        ("lines and columns do make one", numbered(6, |at| format!("src/a.rs:{at}:5: thread a[{at}]: no")), None),
         ("counts do make one", numbered(8, |at| format!("{at} failed")), None),
         ("another result in between begins anew", [same(3), numbered(1, |_| "y".into()), same(3)].concat(), None),
         (
