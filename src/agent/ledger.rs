@@ -4,7 +4,7 @@
 use super::session::Session;
 use crate::domain::{
     check::{CheckOutcome, CheckResult},
-    plan::StepStatus,
+    plan::{PlanStep, StepStatus},
     tool::{ToolCall, ToolOutcome},
 };
 use std::{collections::VecDeque, fmt::Write};
@@ -19,6 +19,19 @@ const NEWEST_CHARS_MAX: usize = 2_000;
 const SAID_CHARS_MAX: usize = 80_000;
 /// Names of failing tests kept of one check.
 const FAILING_MAX: usize = 30;
+/// What each section of the text has at least, where it needs it, in hundredths.
+const PLAN_PERCENT: usize = 24;
+const FAILING_PERCENT: usize = 22;
+const FILES_PERCENT: usize = 20;
+const COMMANDS_PERCENT: usize = 16;
+const NEWEST_PERCENT: usize = 18;
+/// Bytes of "- " and a line's end, of a line that is worth showing, and of the line that counts the rest.
+const BULLET_BYTES: usize = 3;
+const LINE_BYTES_MIN: usize = 60;
+const COUNT_BYTES: usize = 20;
+/// Bytes of the fence around a result, and of a result that is worth showing.
+const FENCE_BYTES: usize = 9;
+const RESULT_BYTES_MIN: usize = 80;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ran {
@@ -101,44 +114,133 @@ impl Ledger {
         words
     }
 
-    /// The ledger as text of at most so many characters. `touched` are the paths that differ from the base.
-    pub(super) fn text(&self, session: &Session, touched: &[String], chars_max: usize) -> String {
+    /// The ledger as text of at most so many bytes, of which each section has its share: what one does not need is the
+    /// others', and the newest results come last, which can be looked at again. `touched` are the paths that differ
+    /// from the base.
+    pub(super) fn text(&self, session: &Session, touched: &[String], bytes_max: usize) -> String {
         let mut text = String::from("# What the server has kept\n");
-        if let Some(planning) = &session.planning {
-            let _ = writeln!(text, "\nPlan, revision {}:", planning.revision);
-            for step in &planning.steps {
-                let mark = match step.status {
-                    StepStatus::Completed => "x",
-                    StepStatus::InProgress => ">",
-                    StepStatus::Pending => " ",
-                };
-                let _ = writeln!(text, "- [{mark}] {}", plain(&step.step, COMMAND_CHARS_MAX));
-            }
-            for criterion in &planning.criteria {
-                let _ = writeln!(text, "- criterion: {}", plain(criterion, COMMAND_CHARS_MAX));
-            }
-        }
-        if !self.newest.is_empty() {
-            text.push_str("\nThe newest calls. They are done: do not make them again.\n");
-            for (what, output) in &self.newest {
-                let _ = writeln!(text, "- {what}\n```\n{}\n```", output.replace("```", "'''"));
-            }
-        }
-        list(&mut text, "Checks that failed at the last validation", self.failing.iter().cloned());
-        list(&mut text, "Files that differ from the base", touched.iter().map(|path| plain(path, COMMAND_CHARS_MAX)));
         let commands = self.commands.iter().rev().map(|ran| format!("{}: {}", ran.command, ran.outcome));
-        list(&mut text, "Commands that were run, newest first", commands);
-        head(&text, chars_max).to_owned()
+        let touched = touched.iter().map(|path| plain(path, COMMAND_CHARS_MAX));
+        let sections = [
+            (plan(session), PLAN_PERCENT),
+            (Section::new("Checks that failed at the last validation", self.failing.iter().cloned()), FAILING_PERCENT),
+            (Section::new("Files that differ from the base", touched), FILES_PERCENT),
+            (Section::new("Commands that were run, newest first", commands), COMMANDS_PERCENT),
+        ];
+        let room = bytes_max.saturating_sub(text.len());
+        let mut rooms = sections.each_ref().map(|(section, percent)| section.bytes().min(room * percent / 100));
+        let mut left = room.saturating_sub(rooms.iter().sum::<usize>() + room * NEWEST_PERCENT / 100);
+        for (given, (section, _)) in rooms.iter_mut().zip(&sections) {
+            let more = (section.bytes() - *given).min(left);
+            *given += more;
+            left -= more;
+        }
+        let shown: Vec<String> = sections.iter().zip(rooms).map(|((section, _), room)| section.within(room)).collect();
+        let newest = self.newest(room.saturating_sub(shown.iter().map(String::len).sum()));
+        for (at, section) in shown.iter().enumerate() {
+            text.push_str(section);
+            if at == 0 {
+                text.push_str(&newest);
+            }
+        }
+        head(&text, bytes_max).to_owned()
+    }
+
+    /// The newest calls, each with what fits of its result's end.
+    fn newest(&self, room: usize) -> String {
+        let title = "\nThe newest calls. They are done: do not make them again.\n";
+        let mut left = room.saturating_sub(title.len());
+        let mut text = String::new();
+        for (at, (what, output)) in self.newest.iter().enumerate() {
+            let share = left / (self.newest.len() - at);
+            let line = format!("- {}\n", cut(what, share.saturating_sub(3)));
+            let result = share.saturating_sub(line.len() + FENCE_BYTES);
+            let shown = if line.len() > share {
+                String::new()
+            } else if result < RESULT_BYTES_MIN && result < output.len() {
+                line
+            } else {
+                format!("{line}```\n{}\n```\n", tail(output, result).replace("```", "'''"))
+            };
+            left = left.saturating_sub(shown.len());
+            text.push_str(&shown);
+        }
+        if text.is_empty() { text } else { format!("{title}{text}") }
     }
 }
 
-fn list(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
-    let mut lines = lines.peekable();
-    if lines.peek().is_some() {
-        let _ = writeln!(text, "\n{title}:");
-        for line in lines {
+/// A list under a title.
+struct Section {
+    title: String,
+    lines: Vec<String>,
+    /// Lines that are counted instead where there is no room for all; they come first.
+    spare: usize,
+}
+
+impl Section {
+    fn new(title: &str, lines: impl Iterator<Item = String>) -> Self {
+        Self { title: format!("\n{title}:\n"), lines: lines.collect(), spare: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        let lines: usize = self.lines.iter().map(|line| line.len() + BULLET_BYTES).sum();
+        if self.lines.is_empty() { 0 } else { self.title.len() + lines }
+    }
+
+    /// As much of it as fits; the rest is counted.
+    fn within(&self, room: usize) -> String {
+        let mut text = self.title.clone();
+        if self.lines.is_empty() || room < self.bytes().min(text.len() + LINE_BYTES_MIN) {
+            return String::new();
+        }
+        let (lines, mut more) =
+            if self.bytes() <= room { (&self.lines[..], 0) } else { (&self.lines[self.spare..], self.spare) };
+        let mut left = room - text.len();
+        for (at, line) in lines.iter().enumerate() {
+            let behind = lines.len() - at - 1;
+            let counted = if behind + more > 0 { COUNT_BYTES } else { 0 };
+            if left < LINE_BYTES_MIN.min(line.len() + BULLET_BYTES) + counted {
+                more += behind + 1;
+                break;
+            }
+            // One long line leaves room for others.
+            let most = (left - counted - BULLET_BYTES).min(if behind > 0 { left / 2 } else { left });
+            let line = cut(line, most.max(LINE_BYTES_MIN - BULLET_BYTES));
+            left -= line.len() + BULLET_BYTES;
             let _ = writeln!(text, "- {line}");
         }
+        if more > 0 {
+            let _ = writeln!(text, "- and {more} more");
+        }
+        text
+    }
+}
+
+/// Steps that are done are the first that there is no room for.
+fn plan(session: &Session) -> Section {
+    let Some(planning) = &session.planning else { return Section::new("", std::iter::empty()) };
+    let line = |step: &PlanStep| {
+        let mark = match step.status {
+            StepStatus::Completed => "x",
+            StepStatus::InProgress => ">",
+            StepStatus::Pending => " ",
+        };
+        format!("[{mark}] {}", plain(&step.step, COMMAND_CHARS_MAX))
+    };
+    let done = |step: &&PlanStep| step.status == StepStatus::Completed;
+    let (completed, open): (Vec<&PlanStep>, Vec<&PlanStep>) = planning.steps.iter().partition(done);
+    let criteria = planning.criteria.iter().map(|text| format!("criterion: {}", plain(text, COMMAND_CHARS_MAX)));
+    let spare = completed.len();
+    let lines = completed.into_iter().chain(open).map(line).chain(criteria);
+    Section { spare, ..Section::new(&format!("Plan, revision {}", planning.revision), lines) }
+}
+
+/// A text of at most so many bytes, its end marked where it was cut.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        text.to_owned()
+    } else {
+        format!("{}…", head(text, bytes.saturating_sub('…'.len_utf8())))
     }
 }
 

@@ -53,6 +53,61 @@ fn it_is_due_at_nine_tenths_of_the_window_also_within_a_turn() {
 }
 
 #[test]
+fn in_a_small_window_each_part_of_the_ledger_keeps_its_share() {
+    for (window, files) in [(8_000, 5), (32_000, 40)] {
+        let mut play = Play::planned(json!({}));
+        play.facts.window_tokens = window;
+        play.turn(shell("make test"), ToolOutcome::Ok, "1 failed");
+        play.turn(edit("a.py", "1"), ToolOutcome::Ok, "done");
+        play.tree = '1';
+        play.words("Done.");
+        assert_eq!(play.step(), Step::RunChecks { last: false });
+        play.checked(&["tests.test_calc.Calc.test_add", "tests.test_calc.Calc.test_zero"], false);
+        assert!(matches!(play.step(), Step::Call { .. }));
+        let calls: Vec<_> = ["a", "b", "c", "d"].map(|path| ("read_file", json!({ "path": path }).to_string())).into();
+        play.reply("", &calls);
+        play.step();
+        play.answer(ToolOutcome::Ok, &"0123456789abcdef\n".repeat(600));
+        let touched: Vec<String> = (0..1_000).map(|at| format!("src/package/module_{at:03}.py")).collect();
+        let items = compact::replacement(&play.session, &play.facts, Some("It went on."), &touched);
+        let text = text(&items);
+        let ledger = &text[text.find("# What the server has kept").unwrap()..];
+        assert!(ledger.len() as u64 <= window * 8 / 100 * 4, "{window}: {}", ledger.len());
+        for kept in [
+            "- [>] Mend it",
+            "- criterion: It holds",
+            "- `make check`: tests.test_calc.Calc.test_add, tests.test_calc.Calc.test_zero",
+            "- src/package/module_000.py",
+            "- `make test`: done",
+            "The newest calls. They are done: do not make them again.\n- read_file {\"path\":\"a\"}: done",
+        ] {
+            assert!(ledger.contains(kept), "{window}: {kept}\n{ledger}");
+        }
+        assert!(ledger.matches("- src/package/module_").count() >= files, "{window}: {ledger}");
+        assert!(ledger.contains(" more\n"), "{ledger}");
+    }
+}
+
+#[test]
+fn what_a_section_does_not_need_is_the_others() {
+    let mut play = Play::planned(json!({}));
+    play.facts.window_tokens = 8_000;
+    let steps: Vec<serde_json::Value> = (0..60)
+        .map(|at| json!({ "step": format!("step {at} of the work that is to be done"), "status": if at < 50 { "completed" } else { "pending" } }))
+        .collect();
+    let mut planning = play.session.planning.clone().unwrap();
+    planning.steps = serde_json::from_value(json!(steps)).unwrap();
+    play.record(EventData::PlanUpdated { planning }, None);
+    play.turn(shell("make test"), ToolOutcome::Ok, "1 failed");
+    let text = text(&compact::replacement(&play.session, &play.facts, Some("So far."), &[]));
+    for step in 50..60 {
+        assert!(text.contains(&format!("- [ ] step {step} ")), "{step}: {text}");
+    }
+    assert!(!text.contains("step 10 of") && text.contains("- and 50 more\n"), "what is done goes first: {text}");
+    assert!(text.contains("- `make test`: done"), "{text}");
+}
+
+#[test]
 fn what_the_summary_lacks_the_ledger_holds() {
     let mut play = full();
     assert!(matches!(play.step(), Step::Compact { .. }));
