@@ -6,6 +6,7 @@
 use super::{
     rules::{self, Found},
     session::Session,
+    weight::tokens_at_most,
 };
 use crate::domain::{approval::Decision, arguments, tool::ToolCall, usage::Prices};
 use serde::Deserialize;
@@ -49,7 +50,7 @@ pub fn request(session: &Session, call: &ToolCall, asks: &[Found]) -> Option<Str
 
 /// About how many tokens the reviewer reads, rather too many.
 pub fn prompt_tokens(request: &str) -> u64 {
-    (INSTRUCTIONS.len() + request.len()).div_ceil(3) as u64
+    tokens_at_most(INSTRUCTIONS) + tokens_at_most(request)
 }
 
 /// Whether the run can pay for a review, taken at its dearest.

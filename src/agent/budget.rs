@@ -72,7 +72,7 @@ pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
 }
 
 /// How many tokens the next reply may have, or the end where the next call would pass a limit.
-/// The prompt is taken to be what the last call had, in and out, and what was added since at four bytes a token.
+/// The prompt is taken to be what the last call had, in and out, and what was added since at its dearest.
 pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, End> {
     next_call_after(session, model, (0, 0, 0.0))
 }
@@ -92,7 +92,7 @@ pub(super) fn next_call_after(
     }
     // A call that was begun and never answered counts with the next one's beginning.
     let lost = if session.calling { session.reserved } else { Reserved::default() };
-    let left = limits.tokens.saturating_sub(used_tokens + lost.tokens).saturating_sub(session.context_estimate());
+    let left = limits.tokens.saturating_sub(used_tokens + lost.tokens).saturating_sub(session.context_at_most());
     if left < OUTPUT_TOKENS_MIN {
         let text = format!(
             "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
@@ -102,7 +102,7 @@ pub(super) fn next_call_after(
     }
     let mut output = model.max_output_tokens.min(left);
     if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
-        let prompt = prices.most_usd(session.context_estimate(), 0);
+        let prompt = prices.most_usd(session.context_at_most(), 0);
         let left = cap - used_usd - lost.cost_usd.unwrap_or_default() - prompt;
         let affordable =
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
@@ -119,7 +119,7 @@ pub(super) fn next_call_after(
 
 /// What the next call may cost at most: its prompt, of which nothing is read from a cache, and its longest reply.
 pub fn reservation(session: &Session, model: &ModelFacts, max_output_tokens: u64) -> Reserved {
-    let prompt = session.context_estimate();
+    let prompt = session.context_at_most();
     Reserved {
         tokens: prompt.saturating_add(max_output_tokens),
         cost_usd: model.prices.map(|prices| prices.most_usd(prompt, max_output_tokens)),

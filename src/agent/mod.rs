@@ -27,6 +27,7 @@ mod session;
 mod step;
 mod structured;
 pub mod verdict;
+mod weight;
 
 pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
 pub use circles::Moves;
@@ -38,3 +39,4 @@ pub use session::{
     Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session,
 };
 pub use step::{End, Step, give_up_calls, next_step, puts_back, refines, started};
+pub use weight::tokens_at_most;

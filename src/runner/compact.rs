@@ -48,7 +48,7 @@ impl Driver {
         if self.journal.session.cancel {
             return Ok(Flow::On);
         }
-        let (prices, prompt) = (self.facts().prices, self.journal.session.context_estimate());
+        let (prices, prompt) = (self.facts().prices, self.journal.session.context_at_most());
         let summary = if self.journal.session.turn == 0 {
             Summary::None
         } else {

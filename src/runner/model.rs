@@ -41,7 +41,7 @@ impl Driver {
             return self.fail(ErrorCode::ModelRejected, text).await;
         };
         let facts = self.facts();
-        let prompt = self.journal.session.context_estimate();
+        let prompt = self.journal.session.context_at_most();
         let Some(paid) = self.draw(facts.prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
         let max_output_tokens = paid.output_tokens;
         let reserved = agent::reservation(&self.journal.session, &facts, max_output_tokens);

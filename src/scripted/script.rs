@@ -3,7 +3,7 @@
 use super::{fault::Fault, when::When};
 use serde::Deserialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
 
 /// A script as read from its file.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Script {
     /// order) are refused here too.
     #[serde(default = "yes")]
     pub strict: bool,
+    /// How many bytes a token has in the counts that follow from sizes; from 1.
+    #[serde(default = "four")]
+    pub bytes_per_token: NonZeroUsize,
     /// How fast replies come; lines may say otherwise.
     #[serde(default)]
     pub pace: Pace,
@@ -40,6 +43,10 @@ pub struct Script {
 
 fn default_models() -> Vec<String> {
     vec!["scripted".to_owned()]
+}
+
+fn four() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(3)
 }
 
 fn yes() -> bool {

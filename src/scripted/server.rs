@@ -191,12 +191,12 @@ impl Server {
         *struck > times
     }
 
-    /// Counts from sizes, four bytes a token.
+    /// Counts from sizes.
     fn usage(&self, chain: &[(u64, usize)], spoken: &Spoken) -> TokenUsage {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).visit(chain);
         let said = spoken.text.len() + spoken.reasoning.len();
         let called: usize = spoken.calls.iter().map(|(tool, arguments)| tool.len() + arguments.len()).sum();
-        let tokens = |bytes: usize| (bytes / 4) as u64;
+        let tokens = |bytes: usize| (bytes / self.script.bytes_per_token) as u64;
         let input = spoken.usage.input_tokens.unwrap_or(tokens(chain.last().map_or(0, |(_, bytes)| *bytes)));
         TokenUsage {
             input_tokens: input,

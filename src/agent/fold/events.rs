@@ -14,6 +14,7 @@ use crate::{
         revision,
         session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session},
         structured::OutputUse,
+        weight::Size,
     },
     domain::{
         Event, EventData, Item, Oid, Phase, Private, Seq, Status,
@@ -51,6 +52,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             }
             if let Some(next) = next_model {
                 session.model.clone_from(next);
+                session.weight.forget_density();
             }
         }
         EventData::Compaction { tokens_before, tokens_after, usage, cost_usd, .. } => {
@@ -357,6 +359,7 @@ fn compacted(session: &mut Session, opening: Option<&[Item]>, items: &[Item], to
     session.items.extend_from_slice(items);
     session.context_tokens = tokens_after;
     session.added_bytes = 0;
+    session.weight.anew(session.items.iter().map(Size::of_item).sum());
     session.overflowed = false;
     session.compactions_in_row += 1;
 }

@@ -2,7 +2,10 @@
 
 use super::spend::spend;
 use crate::{
-    agent::session::{LastWords, PendingCall, Session},
+    agent::{
+        session::{LastWords, PendingCall, Session},
+        weight::Size,
+    },
     domain::{Item, item::Reply, usage::TokenUsage},
 };
 
@@ -22,6 +25,7 @@ pub(super) fn model_started(session: &mut Session, absorbed: &[i64]) {
         }
     }
     session.calling = true;
+    session.weight.sends(Size::of_ascii(session.head_bytes()));
     session.used.progress.running = false;
     session.checked = None;
     session.last_words = None;
@@ -39,6 +43,7 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, usage: Token
     }
     session.context_tokens = usage.total();
     session.added_bytes = 0;
+    session.weight.counts(usage.input_tokens, usage.total());
     session.ledger.replied();
     session.asked.clear();
     session.approver_asked.clear();

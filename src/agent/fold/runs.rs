@@ -33,6 +33,7 @@ pub(super) fn next_run(session: &mut Session, run: u32) {
         replaced: None,
         context_tokens: session.context_tokens,
         added_bytes: session.added_bytes,
+        weight: session.weight,
         ledger: session.ledger.clone(),
         checkpoint: session.checkpoint.clone(),
         planning: session.planning.clone(),
@@ -64,6 +65,7 @@ pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str
     // A question that was put to people of the other task.
     session.plan_approval.take_if(|approval| approval.decision.is_none());
     if let Some(model) = model {
+        session.weight.forget_density();
         model.clone_into(&mut session.spec.model);
     }
 }
@@ -85,6 +87,7 @@ pub(super) fn rewind(session: &mut Session) {
     session.opened = start.opened;
     session.context_tokens = start.context_tokens;
     session.added_bytes = start.added_bytes;
+    session.weight = start.weight;
     session.ledger.clone_from(&start.ledger);
     session.asked.clear();
     session.approver_asked.clear();

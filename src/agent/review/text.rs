@@ -11,8 +11,8 @@ use crate::domain::{
 };
 use std::fmt::Write;
 
-/// Bytes that a token of a patch is taken to have: less than prose has.
-const BYTES_PER_TOKEN: u64 = 3;
+/// Bytes that a token of a patch is taken to have: less than it is likely to have.
+const BYTES_PER_TOKEN: u64 = 2;
 /// People's words: a fifth of the prompt, and at most so many bytes.
 const WORDS_BYTES_MAX: usize = 24_000;
 const CHECKS_BYTES_MAX: usize = 6_000;

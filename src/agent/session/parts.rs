@@ -1,6 +1,6 @@
 //! What a session is made of.
 
-use crate::agent::ledger::Ledger;
+use crate::agent::{ledger::Ledger, weight::Weight};
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Item, Oid, Seq,
     approval::Decision,
@@ -123,6 +123,7 @@ pub(in crate::agent) struct RunStart {
     /// The size of the prompt and what was kept of the course, at the run's start.
     pub context_tokens: u64,
     pub added_bytes: u64,
+    pub weight: Weight,
     pub ledger: Ledger,
     pub checkpoint: Option<CheckpointRef>,
     pub planning: Option<Planning>,

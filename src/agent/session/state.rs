@@ -5,7 +5,14 @@ use super::{
     used::RunUse,
 };
 use crate::{
-    agent::{compact, fold, ledger::Ledger, prompt, review::Reviewed, rules},
+    agent::{
+        compact, fold,
+        ledger::Ledger,
+        prompt,
+        review::Reviewed,
+        rules,
+        weight::{Size, Weight},
+    },
     domain::{
         ApprovalId, BlobHash, CallId, Event, EventData, Item, Phase, Private, Seq, Status, TaskError, TaskId, TaskSpec,
         Timestamp, WaitingFor,
@@ -95,6 +102,8 @@ pub struct Session {
     pub context_tokens: u64,
     /// Bytes of the items that were added since.
     pub(in crate::agent) added_bytes: u64,
+    /// What the prompt weighs at most.
+    pub(in crate::agent) weight: Weight,
     /// The provider said that the prompt is longer than the window.
     pub(in crate::agent) overflowed: bool,
     /// Compactions since a call last had room.
@@ -174,6 +183,7 @@ impl Session {
             spent_usd: 0.0,
             context_tokens: 0,
             added_bytes: 0,
+            weight: Weight::default(),
             overflowed: false,
             compactions_in_row: 0,
             compacted_at: 0,
@@ -200,8 +210,19 @@ impl Session {
         }
     }
 
+    /// How many tokens the next call's prompt will have at most: by this limits are kept.
+    pub fn context_at_most(&self) -> u64 {
+        if self.loop_version() == 0 {
+            return self.context_estimate();
+        }
+        let opening = if self.opened { Vec::new() } else { prompt::opening(self) };
+        let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
+        let to_come: Size = opening.iter().chain(shown).map(Size::of_item).sum();
+        self.weight.at_most(to_come, Size::of_ascii(self.head_bytes()))
+    }
+
     /// About how many tokens the next call's prompt will have: what the last call had, what was added since, and what
-    /// the call itself will add.
+    /// the call itself will add. By this the model's window is kept, whose end the provider tells too.
     pub fn context_estimate(&self) -> u64 {
         let opening = if self.opened { Vec::new() } else { prompt::opening(self) };
         let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
@@ -228,6 +249,7 @@ impl Session {
 
     pub(in crate::agent) fn push_item(&mut self, item: Item) {
         self.added_bytes += compact::bytes_of(&item);
+        self.weight.add(Size::of_item(&item));
         self.items.push(item);
     }
 

@@ -43,6 +43,8 @@ struct World<'a> {
     decided: Vec<(usize, Timestamp, Step)>,
     asked: Option<ApprovalId>,
     approvals: u128,
+    /// A token has two bytes and not four.
+    dense: bool,
 }
 
 impl World<'_> {
@@ -201,10 +203,10 @@ impl World<'_> {
 
     /// A reply within what the call was allowed, of whatever the model likes.
     fn model(&mut self, max_output_tokens: u64) {
-        let estimate = self.play.session.context_estimate();
+        let input_tokens = self.prompt_tokens();
         let usage = TokenUsage {
-            input_tokens: estimate,
-            cached_input_tokens: estimate / 2,
+            input_tokens,
+            cached_input_tokens: input_tokens / 2,
             output_tokens: max_output_tokens.min(u64::from(self.byte()) * 8),
             cache_write_tokens: 0,
         };
@@ -213,6 +215,16 @@ impl World<'_> {
         let text = ["", "Done.", "I will now run the tests:"][usize::from(self.byte() % 3)];
         let text = if self.bytes.len() == 0 { "Done." } else { text };
         self.play.reply_using(text, &calls, usage);
+    }
+
+    /// What the provider counts of the prompt: where its tokens are dense, twice what was estimated of that which it
+    /// had not counted before.
+    fn prompt_tokens(&self) -> u64 {
+        let session = &self.play.session;
+        let kinds = self.play.log.iter().rev().map(|(event, _)| event.data.kind());
+        let last = { kinds }.find(|kind| matches!(*kind, "model.completed" | "compaction"));
+        let counted = if last == Some("model.completed") { session.context_tokens } else { 0 };
+        counted + (session.context_estimate() - counted) * if self.dense { 2 } else { 1 }
     }
 
     fn wish(&mut self) -> (&'static str, String) {
@@ -338,7 +350,8 @@ fn whatever_happens_a_run_ends_within_its_limits_with_every_call_answered_once()
             play.rules = rules::pinned(play.session.spec.approval, &own);
             play.facts.window_tokens = [4_000, 128_000][choice(3) % 2];
             play.facts.reviewer = (choice(4) % 2 == 0).then_some(REVIEWER);
-            let mut world = World { play, bytes: bytes.iter(), decided: Vec::new(), asked: None, approvals: 0 };
+            let dense = choice(5) % 2 == 0;
+            let mut world = World { play, bytes: bytes.iter(), decided: Vec::new(), asked: None, approvals: 0, dense };
             let end = world.run();
             every_call_is_answered_once(&world.play);
             the_log_alone_says_the_same(&world, &end);

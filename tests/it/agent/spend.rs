@@ -24,7 +24,7 @@ fn change(play: &mut Play, to: char) {
 fn a_call_whose_usage_never_came_counts_at_what_was_reserved_for_it() {
     let mut play = Play::planned(json!({ "limits": { "tokens": 100_000 } }));
     let Step::Call { max_output_tokens, .. } = play.step() else { panic!("a call is next") };
-    let (before, prompt) = (play.session.used.tokens, play.session.context_estimate());
+    let (before, prompt) = (play.session.used.tokens, play.session.context_at_most());
     let lost = EventData::Recovered { after: RecoveredAfter::Crash, interrupted: Vec::new() };
     play.record(lost, None);
     let unreported = play.session.usage.unreported;
@@ -35,6 +35,43 @@ fn a_call_whose_usage_never_came_counts_at_what_was_reserved_for_it() {
     // Nothing is counted twice: the answered call after it is its own.
     play.words("Done.");
     assert_eq!(play.session.usage.unreported.calls, 1);
+}
+
+#[test]
+fn a_limit_is_kept_where_tokens_are_dense() {
+    // 600,000 bytes, of which no tokeniser makes so few tokens.
+    let request = "请修复这个函数".repeat(28_572);
+    let mut play = Play::planned(json!({ "request": request, "limits": { "tokens": 160_000 } }));
+    let Step::Finish { end, .. } = play.step() else { panic!("it is refused before it is sent") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::LimitTokens);
+    assert_eq!(play.session.used.model_calls, 0);
+}
+
+#[test]
+fn what_a_call_has_counted_tells_how_dense_the_rest_is() {
+    let first = |per_token: u64| {
+        let mut play = Play::planned(json!({ "request": "Mend it. ".repeat(4_000) }));
+        let unknown = play.session.context_at_most();
+        let bytes = play.session.context_estimate() * 4;
+        assert!(unknown >= bytes / 2, "{unknown} of {bytes}");
+        play.step();
+        let usage = TokenUsage { input_tokens: bytes / per_token, output_tokens: 10, ..TokenUsage::default() };
+        play.reply_using("", &[shell("cat big")], usage);
+        play.step();
+        play.answer(ToolOutcome::Ok, &"x".repeat(60_000));
+        let added = play.session.context_at_most() - bytes / per_token - 10;
+        // What is not ASCII is dear until it was measured.
+        play.record(
+            EventData::MessageUser { text: "字".repeat(2_000), author: "a".into(), on_busy: OnBusy::Steer },
+            None,
+        );
+        (added, play.session.context_at_most() - bytes / per_token - 10 - added)
+    };
+    let (sparse, chinese) = first(5);
+    assert!((15_000..16_000).contains(&sparse), "a quarter of the bytes at the least: {sparse}");
+    assert!((4_000..4_100).contains(&chinese), "{chinese}");
+    let (dense, _) = first(2);
+    assert!((36_000..38_500).contains(&dense), "as many as was counted and a quarter: {dense}");
 }
 
 #[test]
