@@ -27,6 +27,7 @@ mod session;
 mod step;
 mod structured;
 pub mod verdict;
+mod weakening;
 mod weight;
 
 pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
@@ -36,7 +37,8 @@ pub use intent::{announces_more, ends_in_call};
 pub use outcome::task_result;
 pub use progress::{Progress, Score, Validated};
 pub use session::{
-    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session,
+    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session, Weakening,
 };
 pub use step::{End, Step, give_up_calls, next_step, puts_back, refines, started};
+pub use weakening::{asks_about_tests, tests_subject};
 pub use weight::tokens_at_most;

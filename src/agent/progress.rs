@@ -110,6 +110,11 @@ impl Progress {
         self.not_shrunk_by(score) >= NOT_SHRUNK_MAX
     }
 
+    /// At the last validation it was the second time running.
+    pub(super) fn has_stood_still(&self) -> bool {
+        self.not_shrunk >= NOT_SHRUNK_MAX
+    }
+
     /// What the last validation said, where it was of this tree.
     pub(super) fn known(&self, checkpoint: Option<&CheckpointRef>) -> Option<&Checked> {
         let last = self.last.as_ref()?;

@@ -319,6 +319,15 @@ pub(super) fn in_circles(what: &str) -> String {
     )
 }
 
+/// What the model is told whose patch may not weaken the tests that it does.
+pub(super) fn tests_not_approved(reason: &str, note: Option<&str>) -> String {
+    let note = note.map_or_else(String::new, |note| format!(" It is said: {}.", note.trim_end_matches('.')));
+    format!(
+        "{reason}\nThat tests are weakened so was not approved.{note} Put them back as the base has them and mend the code, or \
+         finish by saying what keeps you from it."
+    )
+}
+
 /// An approved plan as people changed it.
 pub fn plan_changed(steps: &[PlanStep]) -> String {
     let mut text = "The plan was approved with changes. It is now:".to_owned();

@@ -15,6 +15,7 @@ use super::{
     rules::Found,
     session::{Asked, CheckpointRef, LastWords, Session},
     structured::succeed,
+    weakening,
 };
 use crate::domain::{
     ErrorCode, EventData, Phase, Status, TaskError, Timestamp, WaitingFor,
@@ -56,6 +57,8 @@ pub enum Step {
     AskAbout { call: ToolCall, asks: Vec<Found> },
     /// Put this plan, which no call brought, to people and wait.
     AskApprovalOf(Planning),
+    /// Ask people whether the patch may weaken the tests that it does, and wait.
+    AskAboutTests,
     /// Begin the conversation anew with a summary of so many tokens at most.
     Compact { max_output_tokens: u64 },
     /// Look at the working copy and record its tree.
@@ -312,6 +315,9 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
     // What was validated and holds stands for as long as nothing changes.
     let known = || session.used.progress.known(session.checkpoint.as_ref());
     if let Some(checked) = session.checked.as_ref().or_else(|| known().filter(|it| it.verdict != Verdict::Failed)) {
+        if let Some(step) = weakening::due(session, checked) {
+            return step;
+        }
         if let Some(best) = worth_restoring(session) {
             return Step::Restore(best);
         }

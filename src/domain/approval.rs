@@ -12,6 +12,8 @@ pub enum ApprovalKind {
     Network,
     Publish,
     Question,
+    /// A patch whose checks pass only with tests that it weakens.
+    WeakenedTests,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]

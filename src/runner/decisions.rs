@@ -140,15 +140,23 @@ pub(super) fn planned(session: &Session, call: &ToolCall) -> Vec<EventData> {
     events
 }
 
-/// What goes back to the model after a validation, if anything does. The session is the one before it ended.
-pub(super) fn sent_back(
-    session: &Session,
-    last: bool,
-    verdict: Verdict,
-    results: &[CheckResult],
-    reason: &str,
-    forbidden: &[String],
-) -> Vec<EventData> {
+/// What a validation gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'a> {
+    pub(super) verdict: Verdict,
+    pub(super) results: &'a [CheckResult],
+    pub(super) reason: &'a str,
+    pub(super) forbidden: &'a [String],
+    pub(super) weakened: bool,
+}
+
+/// What goes back to the model after a validation, if anything does. The session is the one before it ended. Where
+/// people are asked first whether its tests may be weakened, nothing does.
+pub(super) fn sent_back(session: &Session, last: bool, given: Given<'_>) -> Vec<EventData> {
+    let Given { verdict, results, reason, forbidden, weakened } = given;
+    if !last && weakened && !agent::puts_back(session, forbidden) && agent::asks_about_tests(session) {
+        return Vec::new();
+    }
     let refines = !last && agent::refines(session, verdict, results);
     // Checks that pass, and yet failed by the verdict (weakened tests), have no failures to show.
     let report = refines

@@ -149,6 +149,7 @@ impl Driver {
             Step::AskPeople(call) => return self.ask_people(&call).await,
             Step::AskAbout { call, asks } => return self.ask_about(&call, &asks).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
+            Step::AskAboutTests => return self.ask_about_tests().await,
             Step::Compact { max_output_tokens } => return self.compact(max_output_tokens).await,
             Step::Checkpoint => return self.checkpoint().await,
             Step::RunChecks { last } => return self.validate(last).await,
@@ -276,14 +277,25 @@ impl Driver {
         self.ask(ApprovalKind::Question, Some(call.call.clone()), &subject).await
     }
 
+    /// Asks people whether the patch may weaken the tests that it does; the task rests until they decide, or until the
+    /// deadline, which denies.
+    async fn ask_about_tests(&mut self) -> Result<Flow, Halt> {
+        if !self.journal.commit_alone().await? {
+            return Ok(Flow::On);
+        }
+        let subject = agent::tests_subject(&self.journal.session).to_string();
+        self.ask(ApprovalKind::WeakenedTests, None, &subject).await
+    }
+
     /// Asks people by a row of their pending list and lets the task rest.
     pub(super) async fn ask(&mut self, kind: ApprovalKind, call: Option<CallId>, subject: &str) -> Result<Flow, Halt> {
         let id: ApprovalId = clock::new_id();
         let spec = &self.journal.session.spec;
         let span = spec.approval_deadline_seconds.map_or(APPROVAL_DEADLINE, |span| Duration::from_secs(span.into()));
         let deadline = clock::now().plus(span);
-        // Nobody's silence answers a question.
-        let approves = kind != ApprovalKind::Question && spec.approval_default == Some(Decision::Approve);
+        // Nobody's silence answers a question, or lets a patch weaken tests.
+        let by_silence = !matches!(kind, ApprovalKind::Question | ApprovalKind::WeakenedTests);
+        let approves = by_silence && spec.approval_default == Some(Decision::Approve);
         let default_decision = if approves { "approve" } else { "deny" };
         let (word, waiting_for) = match kind {
             ApprovalKind::Question => ("question", WaitingFor::Input),
@@ -291,6 +303,7 @@ impl Driver {
             ApprovalKind::Command => ("command", WaitingFor::Approval),
             ApprovalKind::Network => ("network", WaitingFor::Approval),
             ApprovalKind::Publish => ("publish", WaitingFor::Approval),
+            ApprovalKind::WeakenedTests => ("weakened_tests", WaitingFor::Approval),
         };
         self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call }, None);
         let subject = &scrub::subject(&self.redactor, subject);

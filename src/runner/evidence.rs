@@ -37,16 +37,18 @@ struct Evidence<'a> {
     base: Pass,
     last: Pass,
     put_back: Option<Pass>,
+    /// People approved that this tree weakens tests.
+    weakening_approved: bool,
 }
 
 impl<'a> Evidence<'a> {
-    fn new(clean: &'a Clean, delta: &'a TreeDelta, checks: Scope) -> Self {
+    fn new(clean: &'a Clean, delta: &'a TreeDelta, checks: Scope, weakening_approved: bool) -> Self {
         let budget = Budget::start(clean.allowed);
         let base = Pass::new(clean, Tree::Base, TreeDelta::default(), budget, false);
         let last = Pass::new(clean, Tree::Final, delta.clone(), budget, false);
         let compared = checks.run.into_iter().map(|check| ComparedCheck::new(check, None, None)).collect();
         let left_out = checks.left_out.into_iter().map(placed).collect();
-        Self { clean, delta, compared, left_out, budget, base, last, put_back: None }
+        Self { clean, delta, compared, left_out, budget, base, last, put_back: None, weakening_approved }
     }
 
     /// Decides, with all that it takes to.
@@ -71,7 +73,7 @@ impl<'a> Evidence<'a> {
             checks: &self.compared,
             change,
             reran,
-            weakening_approved: false,
+            weakening_approved: self.weakening_approved,
             left_out: &self.left_out,
         })
     }
@@ -218,7 +220,7 @@ impl Driver {
         let change = self.change(base, delta).await?;
         let clean = self.clean(base);
         let to_tests = change.to_tests(base).await?;
-        let mut evidence = Evidence::new(&clean, delta, checks);
+        let mut evidence = Evidence::new(&clean, delta, checks, self.journal.session.weakening_approved());
         let decided = evidence.decide(beside, &to_tests).await;
         let compared = evidence.close().await;
         let mut decided = decided?;

@@ -159,10 +159,12 @@ impl Driver {
         };
         let last = last || agent::wall_left(&self.journal.session, clock::now()).is_zero();
         let tree = self.journal.session.checkpoint.as_ref().map(|c| c.tree.clone());
-        let Decided { verdict, reason, mut findings } = decided;
-        let sent_back = decisions::sent_back(&self.journal.session, last, verdict, &results, &reason, &forbidden);
+        let Decided { verdict, reason, mut findings, weakened } = decided;
+        let given = decisions::Given { verdict, results: &results, reason: &reason, forbidden: &forbidden, weakened };
+        let sent_back = decisions::sent_back(&self.journal.session, last, given);
         findings.extend(agent::formatted(&self.journal.session, &delta));
-        let data = EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree };
+        let data =
+            EventData::ChecksCompleted { verdict, reason: Some(reason), checks: results, findings, tree, weakened };
         let paths = patch_paths(&base, &delta);
         self.journal.record(data, patch.map(|(_, blob)| Private::Patch { blob, forbidden, paths: Some(paths) }));
         self.journal.record_all(sent_back);

@@ -263,7 +263,8 @@ fn closing(session: &Session, principal: &Principal) -> Vec<NewEvent> {
 /// What was put to people and nobody has decided.
 fn undecided(session: &Session) -> impl Iterator<Item = ApprovalId> {
     let plan = session.plan_approval.iter().filter(|approval| approval.decision.is_none()).map(|approval| approval.id);
-    plan.chain(session.asked.iter().filter(|asked| asked.decided.is_none()).map(|asked| asked.id))
+    let tests = session.used.weakening.last.iter().filter(|asked| asked.decided.is_none()).map(|asked| asked.id);
+    plan.chain(tests).chain(session.asked.iter().filter(|asked| asked.decided.is_none()).map(|asked| asked.id))
 }
 
 fn imported(approval: ApprovalId, principal: &Principal) -> EventData {

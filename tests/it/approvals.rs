@@ -170,3 +170,66 @@ async fn a_plan_in_place_of_the_approved_one_is_put_to_people_and_ticks_are_not(
         service.stop().await;
     }
 }
+
+/// The end of a task whose model deletes the failing test, asked about and decided so.
+async fn weakened(decision: &Value) -> (Value, Vec<Value>) {
+    let test = "    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n\n";
+    let tests = format!(
+        "import unittest\nfrom calc import add\n\n\nclass A(unittest.TestCase):\n{test}    def test_zero(self):\n        self.assertEqual(add(0, 0), 0)\n"
+    );
+    let change = |old: &str, new: &str| call("edit", json!({ "path": "test_calc.py", "old": old, "new": new }));
+    let zero = "    def test_zero";
+    let script = [
+        plan(),
+        change(test, ""),
+        say("All tests pass."),
+        change(zero, &format!("{test}{zero}")),
+        edit(),
+        say("Mended."),
+    ];
+    let ground = Ground::new(&json!({ "sequence": script })).await;
+    let files = [("calc.py", "def add(a, b):\n    return a - b\n"), ("test_calc.py", &tests)];
+    let url = ground.repositories.make("calc", &files);
+    let service = ground.start().await;
+    let api = service.api();
+    let body = json!({
+        "request": "mend add", "repository": { "url": url }, "checks": ["python3 -m unittest"],
+        "approval": "on_risk", "approval_default": "approve",
+    });
+    let id = api.create(&body).await;
+    assert_eq!(api.rest(&id).await["waiting_for"], "approval");
+    let (_, pending) = api.get("/v1/approvals?state=pending").await;
+    let asked = &pending["data"][0];
+    assert_eq!((&asked["kind"], &asked["default"]), (&json!("weakened_tests"), &json!("deny")), "{asked:#}");
+    assert!(asked["subject"]["weakened"][0]["message"].as_str().unwrap().contains("test_adds"), "{asked:#}");
+    let task = decide(&api, &id, decision).await;
+    let events = api.events(&id).await;
+    assert_eq!(fold(&export(&api, &id, "").await).difference, None);
+    service.stop().await;
+    (task, events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_may_approve_that_a_patch_weakens_tests() {
+    let (task, events) = weakened(&json!({ "decision": "approve" })).await;
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("verified")), "{task:#}");
+    assert_eq!(task["result"]["findings"], json!([]), "{task:#}");
+    assert_eq!(task["usage"]["turns"], 3, "the model is not asked again");
+    let verdicts = events.iter().filter(|event| event["kind"] == "checks.completed");
+    let verdicts: Vec<_> = verdicts.map(|event| (&event["data"]["verdict"], &event["data"]["weakened"])).collect();
+    assert_eq!(verdicts, [(&json!("failed"), &json!(true)), (&json!("verified"), &Value::Null)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_may_not_weaken_tests_goes_back_with_the_reason() {
+    let (task, events) = weakened(&json!({ "decision": "deny", "note": "it is right" })).await;
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("verified")), "{task:#}");
+    assert_eq!(task["result"]["summary"], "Mended.");
+    let told: Vec<&str> = events
+        .iter()
+        .filter(|event| event["kind"] == "message.developer")
+        .map(|event| event["data"]["text"].as_str().unwrap())
+        .collect();
+    assert!(told.len() == 1 && told[0].contains("not approved. It is said: it is right."), "{told:?}");
+    assert_eq!(events.iter().filter(|event| event["kind"] == "approval.requested").count(), 1);
+}

@@ -12,13 +12,15 @@ use crate::{
         formatted, prompt,
         review::{self, Reviewed},
         revision,
-        session::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session},
+        session::{
+            Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session, Weakening,
+        },
         structured::OutputUse,
         weight::Size,
     },
     domain::{
         Event, EventData, Item, Oid, Phase, Private, Seq, Status,
-        approval::{Decision, Remember},
+        approval::{ApprovalKind, Decision, Remember},
         event::{LimitKind, PromptSeen},
         task::{Control, OnBusy},
         tool::{ToolEffect, ToolOutcome, effect},
@@ -230,7 +232,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 session.push_item(Item::Result { call: call.clone(), output: output.clone() });
             }
         }
-        EventData::ChecksCompleted { verdict, reason, checks, findings, .. } => {
+        EventData::ChecksCompleted { verdict, reason, checks, findings, weakened, .. } => {
             session.used.cycles += 1;
             let checked = Checked {
                 verdict: *verdict,
@@ -241,6 +243,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                     Some(Private::Patch { paths, .. }) => paths.clone(),
                     _ => None,
                 },
+                weakened: *weakened,
             };
             session.ledger.checked(checks);
             let forbidden = matches!(private, Some(Private::Patch { forbidden, .. }) if !forbidden.is_empty());
@@ -265,6 +268,11 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         }
         EventData::ApprovalRequested { approval, call: Some(call), .. } => {
             session.asked.push(Asked { id: *approval, call: call.clone(), decided: None });
+        }
+        EventData::ApprovalRequested { approval, kind: ApprovalKind::WeakenedTests, .. } => {
+            let tree = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
+            session.used.weakening.times += 1;
+            session.used.weakening.last = Some(Weakening { id: *approval, tree, decided: None });
         }
         EventData::ApprovalRequested { approval, call: None, .. } => {
             session.plan_approval = Some(PlanApproval { id: *approval, decision: None });
@@ -292,6 +300,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                         approved.steps.clone_from(plan);
                     }
                 }
+            }
+            if let Some(weakening) = session.used.weakening.last.as_mut().filter(|last| last.id == *approval) {
+                weakening.decided = Some((*decision, note.clone()));
             }
             if let Some(asked) = session.asked.iter_mut().find(|asked| asked.id == *approval) {
                 asked.decided = Some(Decided { decision: *decision, answers: answers.clone(), note: note.clone() });

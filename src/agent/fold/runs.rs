@@ -62,7 +62,8 @@ pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str
     // What people decided was for the other task, and its processes are not here.
     session.remembered.clear();
     session.background.clear();
-    // A question that was put to people of the other task.
+    // Questions that were put to people of the other task.
+    session.used.weakening.last.take_if(|asked| asked.decided.is_none());
     session.plan_approval.take_if(|approval| approval.decision.is_none());
     if let Some(model) = model {
         session.weight.forget_density();

@@ -7,7 +7,9 @@ mod parts;
 mod state;
 mod used;
 
-pub use parts::{Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved};
+pub use parts::{
+    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Weakening,
+};
 pub(super) use parts::{LastWords, RunStart};
 pub use state::Session;
 pub(super) use used::RunUse;

@@ -1,5 +1,6 @@
 //! What a session is made of.
 
+use super::Session;
 use crate::agent::{ledger::Ledger, weight::Weight};
 use crate::domain::{
     ApprovalId, BlobHash, CallId, Item, Oid, Seq,
@@ -76,6 +77,27 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// Of the patch that was validated; absent where there was none, and in tasks of earlier builds.
     pub paths: Option<PatchPaths>,
+    /// It failed for nothing but tests that the patch weakens.
+    pub weakened: bool,
+}
+
+/// A tree whose weakened tests were put to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weakening {
+    pub id: ApprovalId,
+    pub tree: Option<Oid>,
+    pub decided: Option<(Decision, Option<String>)>,
+}
+
+impl Weakening {
+    /// It is about the tree that the working copy has.
+    pub(in crate::agent) fn is_of(&self, session: &Session) -> bool {
+        self.tree.as_ref() == session.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree)
+    }
+
+    pub(in crate::agent) fn is_denied(&self) -> bool {
+        matches!(self.decided, Some((Decision::Deny | Decision::Answer, _)))
+    }
 }
 
 /// A plan that was put to people.

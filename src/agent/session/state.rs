@@ -296,6 +296,12 @@ impl Session {
             && (!self.spec.approval.asks_for_plans() || !self.changed_in_run() || self.approved.is_some())
     }
 
+    /// People approved that the present tree weakens tests.
+    pub fn weakening_approved(&self) -> bool {
+        let last = self.used.weakening.last.as_ref().filter(|last| last.is_of(self));
+        last.is_some_and(|last| matches!(last.decided, Some((Decision::Approve, _))))
+    }
+
     /// The working copy was looked at and had not changed: nothing is written of it.
     pub fn looked(&mut self) {
         self.dirty = false;

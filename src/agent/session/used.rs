@@ -1,10 +1,18 @@
 //! What one run has used up.
 
+use super::Weakening;
 use crate::{
     agent::{circles::Moves, progress::Progress, review::SentBack, structured::OutputUse},
     domain::event::LimitKind,
 };
 use std::time::Duration;
+
+/// What people were asked about weakened tests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WeakeningUse {
+    pub times: u32,
+    pub last: Option<Weakening>,
+}
 
 /// What one run has used up; starts anew with each run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +46,7 @@ pub struct RunUse {
     /// What reviews have sent back.
     pub sent_back: SentBack,
     pub output: OutputUse,
+    pub weakening: WeakeningUse,
     /// Calls about which the reviewer was asked.
     pub approver_calls: u32,
 }

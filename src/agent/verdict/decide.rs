@@ -63,8 +63,12 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
         }
         if weakens {
             if let Some(why) = rerun_fails(&required.passing, input.reran) {
-                let findings = vec![weakening_finding(&input, &why)];
-                return decided(Verdict::Failed, words::weakened(&why, !base_tests.is_empty()), findings);
+                return Decision::Decided(Decided {
+                    verdict: Verdict::Failed,
+                    reason: words::weakened(&why, !base_tests.is_empty()),
+                    findings: vec![weakening_finding(&input, &why)],
+                    weakened: true,
+                });
             }
             if !base_tests.is_empty() {
                 reason.push_str(words::ALSO_WITH_BASE_TESTS);
@@ -114,7 +118,7 @@ fn by_steering(passing: &[&ComparedCheck], steering: &[String]) -> Option<Decide
     };
     let finding = Finding::new(FindingKind::TestsWeakened, severity, reason.clone());
     let finding = Finding { path: steering.first().cloned(), ..finding };
-    Some(Decided { verdict, reason, findings: vec![finding] })
+    Some(Decided { verdict, reason, findings: vec![finding], weakened: verdict == Verdict::Failed })
 }
 
 /// The checks that decide, by their standing, each in the order given.
@@ -207,5 +211,5 @@ fn weakening_findings(input: &VerdictInput<'_>) -> Vec<Finding> {
 }
 
 fn decided(verdict: Verdict, reason: impl Into<String>, findings: Vec<Finding>) -> Decision {
-    Decision::Decided(Decided { verdict, reason: reason.into(), findings })
+    Decision::Decided(Decided { verdict, reason: reason.into(), findings, weakened: false })
 }

@@ -78,4 +78,6 @@ pub struct Decided {
     pub verdict: Verdict,
     pub reason: String,
     pub findings: Vec<Finding>,
+    /// It failed for nothing but tests that the patch weakens.
+    pub weakened: bool,
 }

@@ -174,6 +174,9 @@ pub enum EventData {
         checks: Vec<CheckResult>,
         findings: Vec<Finding>,
         tree: Option<Oid>,
+        /// It failed for nothing but tests that the patch weakens, which a person may approve.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        weakened: bool,
     },
     /// The work is done, and the model is asked for its result as JSON.
     #[serde(rename = "output.requested")]
@@ -211,7 +214,7 @@ pub enum EventData {
         approval: ApprovalId,
         kind: ApprovalKind,
         deadline: Timestamp,
-        /// The call that waits for it; absent for a plan.
+        /// The call that waits for it; absent for a plan and for weakened tests.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         call: Option<CallId>,
     },

@@ -143,6 +143,7 @@ impl Walk<'_> {
                 }
             }
             Step::AskApprovalOf(planning) => self.ask_of_plan(planning, start),
+            Step::AskAboutTests => self.ask(ApprovalKind::WeakenedTests, None, WaitingFor::Approval, start),
             Step::AskPeople(call) => self.ask_people(&call, start),
             Step::AskAbout { call, .. } => self.ask_about(&call, start),
             Step::Compact { .. } => self.compact(),
@@ -413,7 +414,7 @@ impl Walk<'_> {
     }
 
     fn checking(&mut self, record: &Record, lasts: &[bool]) -> Walked {
-        let EventData::ChecksCompleted { verdict, reason, checks, .. } = &record.event.data else {
+        let EventData::ChecksCompleted { verdict, reason, checks, weakened, .. } = &record.event.data else {
             return self.decide();
         };
         let forbidden = match &record.private {
@@ -421,7 +422,8 @@ impl Walk<'_> {
             _ => &[],
         };
         let reason = reason.as_deref().unwrap_or_default();
-        let sent = |session: &Session, last| decisions::sent_back(session, last, *verdict, checks, reason, forbidden);
+        let given = decisions::Given { verdict: *verdict, results: checks, reason, forbidden, weakened: *weakened };
+        let sent = |session: &Session, last| decisions::sent_back(session, last, given);
         // The time may have run out under them.
         let here = record.event.at.plus(SKEW);
         let spent = agent::wall_left(&self.session, here).is_zero();

@@ -68,6 +68,7 @@ fn judged(criteria: &[&str], given: Given) -> TaskResult {
         checks: serde_json::from_value(checks).unwrap(),
         findings: serde_json::from_value(given.findings).unwrap(),
         tree: None,
+        weakened: false,
     };
     let private = Private::Patch { blob: BlobHash("p".into()), forbidden: Vec::new(), paths: Some(given.paths) };
     play.record(data, Some(private));

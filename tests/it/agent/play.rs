@@ -331,6 +331,7 @@ impl Play {
     pub(super) fn judged(&mut self, verdict: Verdict, failing: &[&str], last: bool) {
         let mut failing: Vec<String> = failing.iter().map(|&name| name.to_owned()).collect();
         failing.sort();
+        let failing_none = failing.is_empty();
         let run = |failing: Vec<String>| CheckRun {
             outcome: if failing.is_empty() { CheckOutcome::Pass } else { CheckOutcome::Fail },
             exit_code: Some(i32::from(!failing.is_empty())),
@@ -347,13 +348,15 @@ impl Play {
         result.baseline = Some(run(Vec::new()));
         result.final_run = Some(run(failing));
         let checks = vec![result];
-        let refines = !last && agent::refines(&self.session, verdict, &checks);
+        let asks = failing_none && verdict == Verdict::Failed && agent::asks_about_tests(&self.session);
+        let refines = !last && !asks && agent::refines(&self.session, verdict, &checks);
         let data = EventData::ChecksCompleted {
             verdict,
             reason: Some("as the checks say".into()),
             checks,
             findings: Vec::new(),
             tree: None,
+            weakened: verdict == Verdict::Failed && failing_none,
         };
         self.record(data, None);
         if refines {

@@ -11,6 +11,7 @@ use journeyman::{
     domain::{
         ApprovalId, EventData, Phase, Private, Status, Timestamp, WaitingFor,
         approval::{ApprovalKind, Decision, Remember},
+        check::Verdict,
         event::RecoveredAfter,
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
         review::{ReviewFinding, ReviewSeverity},
@@ -145,11 +146,14 @@ impl World<'_> {
                 self.ask(ApprovalKind::Question, Some(&call));
             }
             Step::AskAbout { call, .. } => self.ask(ApprovalKind::Command, Some(&call)),
+            Step::AskAboutTests => self.ask(ApprovalKind::WeakenedTests, None),
             Step::Wait(waiting_for) => self.wait(waiting_for),
             Step::RunChecks { last } => {
                 let names = ["a", "b", "c"];
                 let failing = usize::from(self.byte() % 4);
-                self.play.checked(&names[..failing], last);
+                let weakens = failing == 0 && !self.play.session.weakening_approved() && self.chance(2);
+                let verdict = if failing > 0 || weakens { Verdict::Failed } else { Verdict::Verified };
+                self.play.judged(verdict, &names[..failing], last);
             }
             Step::Review(room) => self.review(room),
             Step::Compact { .. } => {
