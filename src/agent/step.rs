@@ -378,8 +378,8 @@ fn circling(session: &Session, circle: Circle) -> Step {
     ])
 }
 
-/// A run that a limit ends keeps its patch, and the checks say what it is worth: a last validation, in its own
-/// time. One that was cut off is not begun again.
+/// A run that a limit ends keeps its patch, and the checks and scans say what it is worth: a last validation, in its
+/// own time. One that was cut off is not begun again.
 fn conclude(session: &Session, end: End) -> Step {
     let open = give_up_calls(session);
     if !open.is_empty() {
@@ -391,7 +391,9 @@ fn conclude(session: &Session, end: End) -> Step {
         }
         let progress = &session.used.progress;
         let known = progress.known(session.checkpoint.as_ref()).is_some();
-        if session.changed() && !known && !progress.running && !session.checks().is_empty() {
+        // Without checks the patch is scanned all the same, but for tasks of earlier builds.
+        let looks = session.loop_version() > 0 || !session.checks().is_empty();
+        if session.changed() && !known && !progress.running && looks {
             return Step::RunChecks { last: true };
         }
         if let Some(step) = review::fall_back(session, &end) {

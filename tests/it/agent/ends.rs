@@ -39,6 +39,17 @@ fn a_run_at_a_limit_is_validated_once_more_and_ends_with_the_limit() {
 }
 
 #[test]
+fn a_patch_without_checks_is_scanned_at_a_limit_too() {
+    let mut play = Play::planned(json!({ "checks": [], "limits": { "turns": 1 } }));
+    change(&mut play, '1');
+    assert_eq!(play.step(), Step::RunChecks { last: true });
+    play.judged(Verdict::Unverified, &[], true);
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!((end.status, end.error.unwrap().code), (Status::Failed, ErrorCode::LimitTurns));
+    assert_eq!(last_result(&play).verdict, Some(Verdict::Unverified));
+}
+
+#[test]
 fn a_call_that_a_limit_finds_open_is_answered_before_the_last_validation() {
     let mut play = Play::planned(json!({ "limits": { "wall_seconds": 60 } }));
     change(&mut play, '1');
