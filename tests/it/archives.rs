@@ -5,9 +5,14 @@ use crate::support::{
     service::{Api, Ground, call, plan, say},
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use journeyman::{
+    domain::{CallId, Event, EventData, TaskId, event::Record},
+    service::archive,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::io::{Read, Write};
+use time::OffsetDateTime;
 
 fn request(ground: &Ground, text: &str) -> Value {
     let url = format!("file://{}", ground.repositories.path().join("calc").display());
@@ -108,6 +113,23 @@ async fn a_redacted_file_has_the_shape_and_none_of_the_words() {
     };
     assert_eq!(output(&copy), output(&events));
     service.stop().await;
+}
+
+#[test]
+fn what_was_said_freely_loses_its_names_and_numbers_too() {
+    let arguments = json!({
+        "path": "a", "offset": 12, "patient_anna": { "pin": 4711, "pit": -3.5, "ok": true }, "limit": { "salary": 99_000 },
+    });
+    let data = EventData::ToolStarted { call: CallId::new(1, 0), tool: "look".into(), arguments: arguments.clone() };
+    let event =
+        Event { seq: 1, task: TaskId(uuid::Uuid::nil()), run: 1, turn: 1, at: OffsetDateTime::UNIX_EPOCH.into(), data };
+    let record = archive::redact(&Record { event, private: None }).unwrap();
+    let EventData::ToolStarted { arguments: redacted, .. } = record.event.data else { panic!("another kind") };
+    assert_eq!(
+        redacted,
+        json!({ "path": "x", "offset": 12, "xxxxxxxxxxxx": { "xxx": 1111, "xxa": -1.1, "xx": true }, "limit": { "xxxxxx": 11_111 } })
+    );
+    assert_eq!(redacted.to_string().len(), arguments.to_string().len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
