@@ -107,7 +107,15 @@ async fn a_measure_that_regresses_is_a_finding_with_three_figures_of_each_tree()
 async fn what_the_patch_brings_is_told_with_its_severity() {
     let patch = "*** Begin Patch\n*** Add File: dist/app.js\n+let a = 1;\n*** Add File: .github/workflows/ci.yml\n+on: push\n*** Update File: requirements.txt\n@@\n flask==3.0\n+requests==2.32\n*** End Patch\n";
     let files = [("calc.py", ADD), ("requirements.txt", "flask==3.0\n"), (".gitignore", "/dist/\n")];
-    let steps = [plan(), mend(), call("apply_patch", json!({ "patch": patch })), say("Done.")];
+    let written = call(
+        "shell",
+        json!({ "command": "mkdir -p dist && cd dist && echo 'x' > b.js && rm -f c.js && echo $PWD > /tmp/d" }),
+    );
+    let gone = call(
+        "shell",
+        json!({ "command": "echo 1 > dist/gone.js; rm dist/gone.js; echo 2 | tee dist/c.js >/dev/null" }),
+    );
+    let steps = [plan(), mend(), call("apply_patch", json!({ "patch": patch })), written, gone, say("Done.")];
     let (task, _) = task(&files, &steps, &json!(["grep -q 'a + b' calc.py"])).await;
     assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
     let told: Vec<_> = task["result"]["findings"]
@@ -122,6 +130,8 @@ async fn what_the_patch_brings_is_told_with_its_severity() {
             (&json!("protected_path"), &json!("serious"), &json!(".github/workflows/ci.yml")),
             (&json!("dependency"), &json!("warning"), &json!("requirements.txt")),
             (&json!("ignored_file"), &json!("warning"), &json!("dist/app.js")),
+            (&json!("ignored_file"), &json!("warning"), &json!("dist/b.js")),
+            (&json!("ignored_file"), &json!("warning"), &json!("dist/c.js")),
         ]
     );
 }

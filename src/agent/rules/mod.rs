@@ -13,6 +13,7 @@ mod matching;
 mod shell;
 mod words;
 mod wrap;
+mod written;
 
 use super::session::Session;
 use crate::domain::{
@@ -28,6 +29,7 @@ use std::collections::BTreeSet;
 use wrap::Deeds;
 
 pub use built_in::built_in;
+pub(super) use written::written;
 
 /// A rule that speaks of a call, and of what in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
