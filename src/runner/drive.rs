@@ -27,7 +27,7 @@ use crate::{
     },
     tools::{self, Parsed},
 };
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Claims without a rest in between after which a task is given up: something in it breaks its
@@ -49,6 +49,8 @@ pub(super) struct Driver {
     pub(super) mcp: mcp::Connections,
     pub(super) conversation: Option<llm::Conversation>,
     pub(super) lost: CancellationToken,
+    /// Files that edit tools changed since the last look: their syntax is checked.
+    pub(super) edited: BTreeSet<String>,
     boundaries: u32,
     /// The call that was begun last was not sent: other words came with its commit.
     pub(super) unsent: bool,
@@ -102,6 +104,7 @@ impl Runner {
             mcp,
             conversation: None,
             lost,
+            edited: BTreeSet::new(),
             boundaries: 0,
             unsent: false,
         };

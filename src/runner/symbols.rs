@@ -1,17 +1,18 @@
 //! What the parsers say: of a base for its brief, and of files after an edit. Parsing helps and is
 //! needed by nothing: where it fails or takes too long, the task goes on without.
 
-use super::{deps::Deps, drive::Driver};
+use super::{deps::Deps, drive::Driver, journal::Halt};
 use crate::{
     analysis::{
         BriefFile,
         symbols::{self, Edited, Symbols},
     },
-    domain::TeamId,
+    domain::{BlobHash, TeamId, event::TreeDelta},
     store::analyses,
     tools::ToolAnswer,
-    workspace::{RunCommand, RunOutcome, Workspace, repository::Base},
+    workspace::{RunCommand, RunOutcome, Workspace, checkpoint::Checkpoint, repository::Base},
 };
+use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,6 +31,9 @@ const UNREAD_PART: usize = 4;
 /// What the shell's own check of a script may take.
 const SHELL_TIME: Duration = Duration::from_secs(2);
 const SHELL_WORDS_MAX: usize = 600;
+/// Files that commands changed between two looks whose syntax is checked, and the largest of them.
+const LOOKED_MAX: usize = 20;
+const LOOKED_BYTES_MAX: usize = 256 << 10;
 
 /// The analyses that were used last, in memory: most tasks of a repository start from the same few bases.
 #[derive(Debug, Default)]
@@ -107,6 +111,65 @@ impl Driver {
 
     pub(super) fn without(&self, what: &str, error: &dyn std::error::Error) {
         tracing::warn!(task.id = %self.claimed.task, error = %error, "{what}: the task goes on without");
+    }
+
+    /// What is wrong with the syntax of files that commands changed, as a look found them; none where nothing is, or
+    /// where it could not be told. What edit tools changed was checked with their calls.
+    pub(super) async fn syntax_of(&self, found: &Checkpoint) -> Option<String> {
+        let new: BTreeMap<&BlobHash, &Bytes> = found.new_blobs.iter().map(|(hash, bytes)| (hash, bytes)).collect();
+        let is_asked = |path: &str| symbols::can_be_checked(path) && !self.edited.contains(path);
+        let changed = found.delta.changed.iter().filter(|entry| is_asked(&entry.path));
+        let changed: Vec<(&str, &Bytes)> = changed
+            .filter_map(|entry| Some((entry.path.as_str(), *new.get(&entry.content)?)))
+            .filter(|(_, content)| content.len() <= LOOKED_BYTES_MAX)
+            .take(LOOKED_MAX)
+            .collect();
+        if changed.is_empty() {
+            return None;
+        }
+        let paths: Vec<String> = changed.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let before = match self.before(&paths).await {
+            Ok(before) => before,
+            Err(error) => {
+                self.without("what stood in files before a command could not be read", &error);
+                return None;
+            }
+        };
+        let edited: Vec<Edited> = changed
+            .into_iter()
+            .zip(before)
+            .map(|((path, content), before)| Edited { path: path.to_owned(), content: content.to_vec(), before })
+            .collect();
+        let files = Edited::checkable(&edited);
+        let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+        match self.deps.parsers.check(files).await {
+            Ok(checked) => {
+                let told = symbols::told(&paths, &checked);
+                (!told.is_empty()).then(|| format!("Files that commands changed have {}", told.trim_start()))
+            }
+            Err(error) => {
+                self.without("the syntax of what commands changed could not be checked", &error);
+                None
+            }
+        }
+    }
+
+    /// What stood in these files at the last look: there, or in the base.
+    async fn before(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>, Halt> {
+        let Some((base, _)) = self.copy.state() else { return Ok(vec![None; paths.len()]) };
+        let last = match &self.journal.session.checkpoint {
+            Some(checkpoint) => self.copy.delta(&checkpoint.delta).await?,
+            None => TreeDelta::default(),
+        };
+        let in_base = self.deps.repositories.read_many(base, paths.to_vec()).await?;
+        let mut before = Vec::with_capacity(paths.len());
+        for (path, in_base) in paths.iter().zip(in_base) {
+            before.push(match last.changed.iter().find(|entry| entry.path == *path) {
+                Some(entry) => Some(self.deps.kept(self.claimed.team, &entry.content).await?.to_vec()),
+                None => in_base.filter(|_| !last.deleted.contains(path)).map(|content| content.to_vec()),
+            });
+        }
+        Ok(before)
     }
 
     /// Adds to the answer of an edit what is wrong with the syntax of its files since.

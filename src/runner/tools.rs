@@ -134,6 +134,7 @@ impl Driver {
 
     /// The output is scrubbed and cut here, once; the whole is kept where it was cut.
     async fn record_answer(&mut self, call: &ToolCall, answer: ToolAnswer) -> Result<(), Halt> {
+        self.edited.extend(answer.edited.iter().map(|edited| edited.path.clone()));
         let scrubbed = self.redactor.redact_known_bytes(&answer.output).into_owned();
         let (output, was_cut) = tools::cut(&scrubbed);
         let blob = if was_cut { Some(self.deps.keep(self.claimed.team, scrubbed).await?) } else { None };

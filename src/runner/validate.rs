@@ -56,8 +56,14 @@ impl Driver {
     ) -> Result<(), Halt> {
         let Some(checkpoint) = found else {
             self.journal.session.looked();
+            self.edited.clear();
             return Ok(());
         };
+        let told = match agent::told(&formatted) {
+            None => self.syntax_of(&checkpoint).await,
+            told => told,
+        };
+        self.edited.clear();
         let delta = serde_json::to_vec(&checkpoint.delta)
             .map_err(|_| crate::store::StoreError::corrupt("task_events", "private", "a checkpoint"))?;
         let delta = Bytes::from(delta);
@@ -66,7 +72,6 @@ impl Driver {
         contents.push((hash.clone(), delta));
         self.deps.keep_all(self.claimed.team, &contents).await?;
         let turn = self.journal.session.turn;
-        let told = agent::told(&formatted);
         let data = EventData::Checkpoint { turn, tree: checkpoint.tree, restored: false, formatted };
         self.journal.record(data, Some(Private::Checkpoint { delta: hash, told }));
         Ok(())

@@ -19,6 +19,11 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 /// Errors told of one edit.
 const TOLD_MAX: usize = 6;
 
+/// Whether the syntax of a file of this name can be checked.
+pub fn can_be_checked(path: &str) -> bool {
+    parsers::can_be_checked(path)
+}
+
 impl Edited {
     /// Those of an edit whose syntax can be checked.
     pub fn checkable(edited: &[Self]) -> Vec<File<bytes::Bytes>> {

@@ -15,7 +15,7 @@ mod sandboxed;
 mod sources;
 mod style;
 
-pub use edits::{Edited, told};
+pub use edits::{Edited, can_be_checked, told};
 pub use exported::{Offered, has_outline, offered};
 pub use nearest::nearest;
 pub(super) use render::render;

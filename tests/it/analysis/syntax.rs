@@ -1,6 +1,9 @@
 //! Tests of syntax checks after edits, and of kept analyses: whole tasks.
 
-use crate::support::service::{Ground, call, plan, say};
+use crate::support::{
+    replayed::{export, fold},
+    service::{Ground, call, plan, say},
+};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
@@ -9,6 +12,40 @@ const CALC: &str = "def add(a, b):\n    return a - b\n";
 fn outputs(events: &[Value]) -> Vec<String> {
     let completed = events.iter().filter(|event| event["kind"] == "tool.completed");
     completed.map(|event| event["data"]["output"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_commands_break_is_told_once_with_the_next_call() {
+    let shell = |command: &str| call("shell", json!({ "command": command }));
+    let script = json!({ "sequence": [
+        plan(),
+        shell("sed -i 's/a - b/(a + b/' calc.py && echo 'def (' > old.py"),
+        call("read_file", json!({ "path": "calc.py" })),
+        shell("sed -i 's/(a + b/a + b/' calc.py; echo 'def half(:' > new.py"),
+        call("edit", json!({ "path": "new.py", "old": "def half(:", "new": "def half(a:" })),
+        shell("rm new.py"),
+        say("Done."),
+    ] });
+    let ground = Ground::new(&script).await;
+    let url = ground.repositories.make("calc", &[("calc.py", CALC), ("old.py", "def (\n\n")]);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&json!({ "request": "mend add", "repository": { "url": url }, "checks": ["true"] })).await;
+    api.rest(&id).await;
+    let told = |body: &Value| -> Vec<String> {
+        let items = body["input"].as_array().unwrap().iter().filter(|item| item["role"] == "developer");
+        let texts = items.map(|item| item["content"][0]["text"].as_str().or(item["content"].as_str()).unwrap());
+        texts.filter(|text| text.starts_with("Files that commands changed")).map(str::to_owned).collect()
+    };
+    let requests = ground.model.requests().await;
+    let last = told(&requests.last().unwrap()["body"]);
+    assert_eq!(last.len(), 2, "{last:#?}");
+    let start = "Files that commands changed have syntax errors that were not there before:\n";
+    assert!(last[0].starts_with(&format!("{start}calc.py:2:")) && !last[0].contains("old.py"), "{}", last[0]);
+    assert!(last[1].starts_with(&format!("{start}new.py:1:")) && !last[1].contains("calc.py"), "{}", last[1]);
+    let replayed = fold(&export(&api, &id, "").await);
+    assert_eq!((replayed.difference, replayed.unknown_prompts), (None, 0));
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
