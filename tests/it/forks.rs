@@ -1,6 +1,6 @@
 //! Forks: a task whose log begins as another's.
 
-use crate::support::service::{Api, Ground, TestService, call, say};
+use crate::support::service::{Api, Ground, TestService, call, plan, say};
 use serde_json::{Value, json};
 
 /// Two models of one scripted server over one repository.
@@ -125,6 +125,63 @@ async fn a_running_task_is_forked_where_no_call_was_open() {
     assert_eq!(task["result"]["answer"], "So.", "{task:#}");
     assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), &json!({})).await.0, 202);
     assert_eq!(api.rest(&id).await["status"], "cancelled");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_with_edits_under_way_can_be_forked_at_each_of_its_events() {
+    let edit = |old: &str, new: &str| call("edit", json!({ "path": "calc.py", "old": old, "new": new }));
+    let script = json!({ "rules": [
+        { "when": { "contains": "go on here" }, "reply": say("Gone on.") },
+        { "when": { "calls": 0 }, "reply": plan() },
+        { "when": { "calls": 1 }, "reply": edit("a - b", "a + b") },
+        { "when": { "calls": 2 }, "reply": shell("echo '# two' >> calc.py") },
+        { "when": { "calls": 3 }, "reply": edit("# two", "# three") },
+        { "when": {}, "reply": say("Mended.") },
+    ] });
+    let (ground, service, api) = ground(&script).await;
+    let mut body = request(&ground);
+    body["mode"] = json!("change");
+    body["checks"] = json!(["true"]);
+    let id = api.create(&body).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let events = api.events(&id).await;
+    // What the file has after so many looks at the working copy.
+    let texts =
+        ["    return a - b\n", "    return a + b\n", "    return a + b\n# two\n", "    return a + b\n# three\n"];
+    assert_eq!(of_kind(&events, "checkpoint").len(), texts.len() - 1, "{events:#?}");
+    let mut forks = Vec::new();
+    for seq in 1..=events.len() as i64 {
+        let (forked, cut) = fork(&api, &id, &json!({ "from_seq": seq, "request": "go on here" })).await;
+        assert!(cut <= seq, "{seq}: {cut}");
+        forks.push((seq, forked, cut));
+    }
+    for (seq, forked, cut) in forks {
+        let task = api.rest(&forked).await;
+        assert_eq!(
+            (&task["status"], &task["result"]["summary"]),
+            (&json!("succeeded"), &json!("Gone on.")),
+            "{seq}: {task:#}"
+        );
+        let own = api.events(&forked).await;
+        assert_eq!(prefix(&own, cut), prefix(&events, cut), "{seq}");
+        let begun = own.iter().position(|event| event["kind"] == "task.forked").unwrap();
+        let looks = of_kind(&own[..begun], "checkpoint").len();
+        let expected = format!("def add(a, b):\n{}", texts[looks]);
+        let (status, text) = api.text(&format!("/v1/tasks/{forked}/patch")).await;
+        assert_eq!(status, 200, "{seq}");
+        let added: Vec<&str> =
+            expected.lines().filter(|line| line.contains("a + b") || line.starts_with('#')).collect();
+        let patched: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with('+') && !line.starts_with("+++"))
+            .map(|line| &line[1..])
+            .collect();
+        assert_eq!(patched, added, "{seq}, {looks} looks: {text}");
+        let calls = |kind: &str| of_kind(&own, kind).len();
+        assert_eq!(calls("tool.started"), calls("tool.completed"), "{seq}: every call is answered");
+    }
+    assert_eq!(api.events(&id).await, events, "the other task is as it was");
     service.stop().await;
 }
 

@@ -7,8 +7,9 @@ import time
 
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 NONE = {"type": "object"}
-TOOLS = ["slow", "echo", "env", "big", "huge", "die", "garbage", "image", "fail", "refuse"]
+TOOLS = ["slow", "echo", "env", "big", "huge", "die", "garbage", "image", "fail", "refuse", "meet"]
 lock = threading.Lock()
+meeting = threading.Barrier(2)
 
 
 def say(message):
@@ -42,6 +43,13 @@ def call(name, arguments):
         return text("among noise")
     if name == "image":
         return {"content": [{"type": "image", "data": "iVBORw0KGgoAAAAN", "mimeType": "image/png"}]}
+    if name == "meet":
+        try:
+            meeting.wait(arguments.get("patience", 20))
+        except threading.BrokenBarrierError:
+            meeting.reset()
+            return text("alone")
+        return text("met")
     if name == "fail":
         return {"content": [{"type": "text", "text": "no such row"}], "isError": True}
     return None
