@@ -1,9 +1,10 @@
 //! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, workers that fall and a replica
-//! that is drained. Each comes to its end with every call answered once, nothing after the end and no limit passed;
+//! that is drained. Tokens are dense. Each comes to its end with every call answered once, nothing after the end and no limit passed;
 //! what was sent to the model grew by appending; and the exported log folds again to itself.
 //!
 //! `JOURNEYMAN_RANDOM_RUNS` says how many, `JOURNEYMAN_RANDOM_SEED` with which seed they begin.
 
+mod limits;
 mod sound;
 mod story;
 
@@ -63,21 +64,22 @@ fn number(name: &str, default: u64) -> u64 {
 async fn ground(stories: &[Story]) -> Ground {
     let scenarios: HashMap<String, &Value> =
         stories.iter().map(|story| (format!("r{}", story.seed), &story.scenario)).collect();
-    let mut ground = Ground::new(&json!({ "scenarios": scenarios })).await;
+    let mut ground = Ground::new(&json!({ "scenarios": scenarios, "bytes_per_token": 2 })).await;
     ground.repositories.make("calc", &[("calc.txt", "bad\n")]);
     let mut models = String::new();
     for (name, wire, more) in [
         ("responses", "responses", ""),
         ("chat", "chat", ""),
         ("messages", "messages", ""),
-        ("narrow", "chat", "window = 14000\n"),
+        ("narrow", "chat", "window = 28000\n"),
         ("falls", "responses", "fallback = \"chat\"\n"),
     ] {
         let url = &ground.model.url;
         let _ = write!(
             models,
             "[[models]]\nname = \"{name}\"\napi = \"{wire}\"\nurl = \"{url}\"\n{more}\
-             retries = {{ attempts = 2, first_delay_ms = 5 }}\n"
+             retries = {{ attempts = 2, first_delay_ms = 5 }}\n\
+             prices = {{ input = 1.0, cached_input = 0.1, output = 4.0 }}\n"
         );
     }
     let path = ground.data.path().join("models.toml");
@@ -162,7 +164,10 @@ async fn judge(api: &Api, id: &str, story: &Story, requests: &[Value]) -> Result
         Some(difference) => Err(format!("{difference:#?}")),
         None => replayed.unknown_because.map_or(Ok(()), Err),
     };
-    let sound = sound::sound(&events, &story.request).and_then(|()| sound::grew(requests, id, &events)).and(folds);
+    let sound = sound::sound(&events)
+        .and_then(|()| limits::held(&events, &story.request))
+        .and_then(|()| sound::grew(requests, story.seed, &events))
+        .and(folds);
     sound.map_err(|why| {
         let path = std::env::temp_dir().join(format!("random-{}.jsonl.gz", story.seed));
         std::fs::write(&path, &file).unwrap();

@@ -1,5 +1,6 @@
 //! What holds of every log and of every prompt, whatever happened.
 
+use crate::prefixes::parts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -7,10 +8,9 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// Every call is begun and answered once, nothing follows an end until somebody acts, limits hold.
-pub(super) fn sound(events: &[Value], request: &Value) -> Result<(), String> {
+/// Every call is begun and answered once, nothing follows an end until somebody acts.
+pub(super) fn sound(events: &[Value]) -> Result<(), String> {
     let mut calls: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
-    let mut runs: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut ended = false;
     for (at, event) in events.iter().enumerate() {
         let (kind, data) = (text(event, "kind"), &event["data"]);
@@ -23,13 +23,9 @@ pub(super) fn sound(events: &[Value], request: &Value) -> Result<(), String> {
             return Err(format!("{kind} follows an end"));
         }
         ended = kind == "task.status" && matches!(text(data, "status"), "succeeded" | "failed" | "cancelled");
-        let run = runs.entry(event["run"].as_u64().unwrap_or_default()).or_default();
         match kind {
             "tool.started" => calls.entry(text(data, "call")).or_default().0 += 1,
             "tool.completed" => calls.entry(text(data, "call")).or_default().1 += 1,
-            // One that others' words overtook was begun in the log and never sent.
-            "model.completed" => run.0 += 1,
-            "task.phase" if text(data, "phase") == "refinement" => run.1 += 1,
             _ => {}
         }
     }
@@ -39,37 +35,35 @@ pub(super) fn sound(events: &[Value], request: &Value) -> Result<(), String> {
     if let Some((call, counts)) = calls.iter().find(|(_, counts)| **counts != (1, 1)) {
         return Err(format!("{call} was begun and answered so often: {counts:?}"));
     }
-    let limit = |name: &str| request["limits"][name].as_u64().unwrap_or(u64::MAX);
-    match runs.iter().find(|(_, (calls, refined))| *calls > limit("turns") || *refined > limit("refinements")) {
-        Some((run, used)) => Err(format!("run {run} passed its limits: {used:?}")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-/// Each request of a task repeats the one before; once for each retry another goes on from its run's start. A
-/// compaction begins anew.
-pub(super) fn grew(requests: &[Value], task: &str, events: &[Value]) -> Result<(), String> {
+/// Each request of a task repeats the one that its model had before; once for each retry another goes on from its run's
+/// start. A compaction begins anew.
+pub(super) fn grew(requests: &[Value], seed: u64, events: &[Value]) -> Result<(), String> {
     if events.iter().any(|event| text(event, "kind") == "compaction") {
         return Ok(());
     }
     let retried = |event: &&Value| text(event, "kind") == "task.control" && text(&event["data"], "action") == "retry";
-    let mut retries = events.iter().filter(retried).count();
-    let own = |body: &&Value| text(body, "prompt_cache_key") == task && body["input"].is_array();
+    let retries = events.iter().filter(retried).count();
+    let mark = format!("[scenario: r{seed}]");
+    // Calls outside of the loop have no tools.
+    let own = |body: &&Value| {
+        body["tools"].as_array().is_some_and(|tools| !tools.is_empty()) && body.to_string().contains(&mark)
+    };
     let bodies: Vec<&Value> = requests.iter().map(|request| &request["body"]).filter(own).collect();
-    for pair in bodies.windows(2) {
-        if pair[0]["instructions"] != pair[1]["instructions"] || pair[0]["tools"] != pair[1]["tools"] {
-            return Err("instructions or tools changed".to_owned());
-        }
-        let items = |body: &Value| body["input"].as_array().cloned().unwrap_or_default();
-        let (before, after) = (items(pair[0]), items(pair[1]));
-        let shared = before.iter().zip(&after).take_while(|(one, other)| one == other).count();
-        if shared == before.len() {
-            continue;
-        }
-        if retries > 0 {
-            retries -= 1;
-        } else {
-            return Err(format!("item {shared} of {} is another:\n{before:#?}\n{after:#?}", before.len()));
+    for (model, wire) in [
+        ("responses", "responses"),
+        ("falls", "responses"),
+        ("chat", "chat"),
+        ("narrow", "chat"),
+        ("messages", "messages"),
+    ] {
+        let of_model = bodies.iter().filter(|body| text(body, "model") == model);
+        let read: Vec<String> = of_model.map(|body| parts(wire, body)).collect();
+        let others = read.windows(2).filter(|pair| !pair[1].starts_with(&pair[0])).collect::<Vec<_>>();
+        if others.len() > retries {
+            return Err(format!("{model}: another beginning:\n{}\n----\n{}", others[0][0], others[0][1]));
         }
     }
     Ok(())

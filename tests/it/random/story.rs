@@ -75,8 +75,20 @@ impl Story {
         if dice.percent(60) {
             request["checks"] = json!(["grep -q good calc.txt"]);
         }
-        if dice.percent(12) {
-            request["approval"] = json!("plan");
+        for (name, values) in [
+            ("tokens", [json!(40_000), json!(90_000), json!(200_000)]),
+            ("cost_usd", [json!(0.02), json!(0.06), json!(0.2)]),
+            ("wall_seconds", [json!(1), json!(3), json!(20)]),
+        ] {
+            if dice.percent(20) {
+                request["limits"][name] = dice.one_of(&values);
+            }
+        }
+        if dice.percent(25) {
+            request["approval"] = json!(dice.one_of(&["plan", "plan", "on_risk", "always"]));
+        }
+        if dice.percent(10) {
+            request["network"] = json!({ "mode": "allowlist", "hosts": ["example.com"] });
         }
         let mut acts: Vec<(u32, Act)> = Vec::new();
         for _ in 0..dice.one_of(&[0, 0, 0, 1, 1, 2]) {
