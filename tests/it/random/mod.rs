@@ -1,6 +1,7 @@
 //! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, workers that fall and a replica
-//! that is drained. Tokens are dense. Each comes to its end with every call answered once, nothing after the end and no limit passed;
-//! what was sent to the model grew by appending; and the exported log folds again to itself.
+//! that is drained, a provider whose tokens have two bytes. Each comes to its end with every call answered once, nothing
+//! after the end and no limit passed; what was sent to the model grew by appending; and the exported log folds again to
+//! itself.
 //!
 //! `JOURNEYMAN_RANDOM_RUNS` says how many, `JOURNEYMAN_RANDOM_SEED` with which seed they begin.
 
