@@ -16,6 +16,7 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 fn lines(file: &[u8]) -> Vec<Value> {
     let mut text = String::new();
@@ -160,6 +161,36 @@ async fn a_redacted_task_folds_again_as_far_as_it_has_words() {
     assert!(replayed.without_words > 0 && replayed.prompts == 0, "{replayed:?}");
     assert_eq!(replayed.unknown_because.as_deref(), Some("the log was redacted"));
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_just_before_the_time_was_up_and_written_after_is_no_difference() {
+    let script = json!({ "sequence": [say("I will now run the tests:"), say("It subtracts.")] });
+    let (ground, service, api) = served(&script).await;
+    let url = format!("file://{}", ground.repositories.path().join("calc").display());
+    let id =
+        api.create(&json!({ "request": "what does add do?", "mode": "answer", "repository": { "url": url } })).await;
+    assert_eq!(api.rest(&id).await["status"], "succeeded");
+    let mut log = lines(&export(&api, &id, "").await);
+    service.stop().await;
+    // The commit that nudges, the last that is left, stands where two hours have passed since the run began.
+    let of =
+        |log: &[Value], kind: &str| log.iter().find(|line| line["event"]["kind"] == kind).unwrap()["event"].clone();
+    let nudged = of(&log, "message.developer")["at"].clone();
+    let last = log.iter().rposition(|line| line["event"]["at"] == nudged).unwrap();
+    let seq = log[last]["event"]["seq"].clone();
+    assert_eq!(log[last]["event"]["kind"], "model.started");
+    log.retain(|line| line["event"]["seq"].as_i64().is_none_or(|at| at <= seq.as_i64().unwrap()));
+    log[0]["events"] = seq;
+    let began = log.iter().find(|line| line["event"]["data"]["status"] == "running").unwrap()["event"]["at"].clone();
+    let began = OffsetDateTime::parse(began.as_str().unwrap(), &Rfc3339).unwrap();
+    let late = (began + time::Duration::milliseconds(7_200_100)).format(&Rfc3339).unwrap();
+    for line in log.iter_mut().filter(|line| line["event"]["at"] == nudged) {
+        line["event"]["at"] = json!(late);
+    }
+    let replayed = fold(&file(&log));
+    assert_eq!(replayed.difference, None);
+    assert!(replayed.decided > 5, "{replayed:?}");
 }
 
 /// A golden log, whose contents are not kept.

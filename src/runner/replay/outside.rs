@@ -34,7 +34,7 @@ pub(super) fn worlds(records: &[Record], at: usize, session: &Session) -> Vec<Wo
         _ => None,
     });
     let exact = warned.zip(session.running_since).map(|(ran, since)| since.plus(ran.saturating_sub(session.used.ran)));
-    let before = at.checked_sub(1).map_or(here, |before| records[before].event.at);
+    let before = records[..at].iter().rev().map(|record| record.event.at).find(|at| *at != here).unwrap_or(here);
     let clocks = [Some(here), exact, Some(before), Some(here.plus(SKEW))];
 
     let window = |window_tokens| ModelFacts { window_tokens, ..ROOMY };
