@@ -23,7 +23,7 @@ pub use measure::figure;
 pub use parse::parse;
 pub use report::failure_report;
 pub use run::{Ran, run};
-pub use scan::{Exported, ScanInput, api_changes, forbidden, is_manifest, neighbours, scan};
+pub use scan::{Exported, ScanInput, api_changes, forbidden, is_manifest, neighbours, new_dependencies, scan};
 pub use select::select;
 pub use steer::may_steer;
 pub use weaken::{ChangedFile, is_test_path, test_change};

@@ -1,7 +1,7 @@
 //! The change that a verdict is about: the files that it touches, with the contents that tell what it does to
 //! tests and what a person should look at.
 
-use super::{drive::Driver, journal::Halt};
+use super::{drive::Driver, journal::Halt, licences};
 use crate::{
     checks::{self, ChangedFile, ScanInput},
     domain::{
@@ -139,6 +139,10 @@ impl Driver {
         let paths: Vec<String> = checks::neighbours(new, sizes).into_iter().map(str::to_owned).collect();
         let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
         let ignored = self.ignored(base, change).await;
+        let licences = match self.copy.open_workspace() {
+            Some(workspace) => licences::installed(workspace, &checks::new_dependencies(&files)).await,
+            None => Vec::new(),
+        };
         let change = Arc::clone(change);
         aside(move || {
             let neighbours: Vec<(&str, &[u8])> = paths
@@ -152,6 +156,7 @@ impl Driver {
                 neighbours: &neighbours,
                 protected: &protected,
                 ignored: &ignored,
+                licences: &licences,
             })
         })
         .await

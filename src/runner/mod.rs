@@ -23,6 +23,7 @@ mod forbidden;
 mod format;
 mod instructions;
 mod journal;
+mod licences;
 mod links;
 mod live;
 mod mcp;

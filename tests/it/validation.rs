@@ -254,3 +254,28 @@ async fn a_file_that_makes_failing_tests_pass_does_not_verify_a_patch() {
     assert!(task["result"]["reason"].as_str().unwrap().contains("also without"), "{task:#}");
     assert_eq!(findings(&task, "tests_weakened"), Vec::<&Value>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_licence_of_a_new_dependency_is_read_from_what_is_installed() {
+    let install = "mkdir -p node_modules/left .venv/lib/python3.11/site-packages/Some_Thing-1.0.dist-info && \
+                   echo '{\"name\": \"left\", \"license\": \"ISC\"}' > node_modules/left/package.json && \
+                   printf 'Metadata-Version: 2.1\\nName: Some_Thing\\nLicense: UNKNOWN\\n\
+                   Classifier: License :: OSI Approved :: BSD License\\n\\nLicense: of the text\\n' \
+                   > .venv/lib/python3.11/site-packages/Some_Thing-1.0.dist-info/METADATA && \
+                   echo '{\"private\": true, \"dependencies\": {\"left\": \"1.0.0\", \"right\": \"1.0.0\"}}' > package.json && \
+                   echo 'some-thing==1.0' > requirements.txt";
+    let files = [("calc.py", ADD), ("package.json", "{\"private\": true}\n"), ("requirements.txt", "\n")];
+    let steps = [plan(), mend(), call("shell", json!({ "command": install })), say("Done.")];
+    let (task, _) = task(&files, &steps, &json!(["true"])).await;
+    let told: Vec<&str> =
+        findings(&task, "dependency").iter().map(|finding| finding["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "a new dependency: left 1.0.0, licence ISC",
+            "a new dependency: right 1.0.0, licence unknown here",
+            "a new dependency: some-thing ==1.0, licence BSD License",
+        ],
+        "{task:#}"
+    );
+}

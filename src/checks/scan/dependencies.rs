@@ -10,25 +10,53 @@ use std::collections::BTreeSet;
 /// Packages that come with others and are named.
 const NAMES_MAX: usize = 10;
 
-pub(super) fn findings(files: &[ChangedFile<'_>]) -> Vec<Finding> {
+/// Packages by manifest, before and after.
+type Both<'a> = Vec<(&'a str, (Packages, Packages))>;
+
+/// What manifests ask for, and what lock files hold.
+fn packages<'a>(files: &[ChangedFile<'a>]) -> (Both<'a>, Both<'a>) {
     let read = |text: Option<&[u8]>| text.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
     let both = |file: &ChangedFile<'_>, packages: fn(&str, &str) -> Option<Packages>| {
         let after = packages(file.path, &read(Some(file.after?)))?;
         // What cannot be read any more, or is new, had none.
         Some((packages(file.path, &read(file.before)).unwrap_or_default(), after))
     };
+    let of = |packages| files.iter().filter_map(|file| Some((file.path, both(file, packages)?))).collect();
+    (of(asked_for), of(resolved))
+}
+
+fn known<'p>(manifests: &'p Both<'_>, locks: &'p Both<'_>) -> BTreeSet<&'p str> {
+    manifests.iter().chain(locks).flat_map(|(_, (before, _))| before.keys().map(String::as_str)).collect()
+}
+
+/// The packages that the patch asks for and the base does not, each with the first manifest that does.
+pub fn new_dependencies(files: &[ChangedFile<'_>]) -> Vec<(String, String)> {
+    let (manifests, locks) = packages(files);
+    let known = known(&manifests, &locks);
+    let mut new: Vec<(String, String)> = Vec::new();
+    for (path, (_, after)) in &manifests {
+        for name in after.keys().filter(|name| !known.contains(name.as_str())) {
+            if !new.iter().any(|(_, other)| other == name) {
+                new.push(((*path).to_owned(), name.clone()));
+            }
+        }
+    }
+    new
+}
+
+/// `licences` are those of packages as they are installed, by name.
+pub(super) fn findings(files: &[ChangedFile<'_>], licences: &[(String, String)]) -> Vec<Finding> {
     // By the name of the package, in whichever manifest: moving one from here to there adds nothing.
-    let manifests: Vec<_> = files.iter().filter_map(|file| Some((file.path, both(file, asked_for)?))).collect();
-    let locks: Vec<_> = files.iter().filter_map(|file| Some((file.path, both(file, resolved)?))).collect();
-    let known: BTreeSet<&str> =
-        manifests.iter().chain(&locks).flat_map(|(_, (before, _))| before.keys().map(String::as_str)).collect();
+    let (manifests, locks) = packages(files);
+    let known = known(&manifests, &locks);
     let mut named: BTreeSet<&str> = BTreeSet::new();
     let mut findings = Vec::new();
     for (path, (_, after)) in &manifests {
         for (name, asked) in after.iter().filter(|(name, _)| !known.contains(name.as_str())) {
             if named.insert(name) {
                 let locked = locks.iter().find_map(|(_, (_, after))| after.get(name));
-                findings.push(added(path, name, asked, locked, licence(files, name)));
+                let installed = || licences.iter().find(|(of, _)| of == name).map(|(_, licence)| licence.clone());
+                findings.push(added(path, name, asked, locked, licence(files, name).or_else(installed)));
             }
         }
     }
@@ -57,9 +85,9 @@ fn with_version(name: &str, version: &str) -> String {
     if version.is_empty() { name.to_owned() } else { format!("{name} {version}") }
 }
 
-fn added(path: &str, name: &str, asked: &Package, locked: Option<&Package>, vendored: Option<String>) -> Finding {
+fn added(path: &str, name: &str, asked: &Package, locked: Option<&Package>, own: Option<String>) -> Finding {
     let version = locked.map_or(&asked.version, |locked| &locked.version);
-    let licence = locked.and_then(|locked| locked.licence.clone()).or(vendored);
+    let licence = locked.and_then(|locked| locked.licence.clone()).or(own);
     let licence = licence.map_or_else(|| "licence unknown here".to_owned(), |licence| format!("licence {licence}"));
     let what = if asked.development { "a new dependency for development" } else { "a new dependency" };
     let message = format!("{what}: {}, {licence}", with_version(name, version));

@@ -9,6 +9,7 @@ mod protected;
 mod secrets;
 
 pub use compat::{Exported, api_changes};
+pub use dependencies::new_dependencies;
 pub use headers::neighbours;
 pub use manifests::is_manifest;
 pub use protected::forbidden;
@@ -35,6 +36,9 @@ pub struct ScanInput<'a> {
     pub protected: &'a [String],
     /// Files that the model made and that git ignores.
     pub ignored: &'a [String],
+    /// Licences of new dependencies as they are installed, by name: what [`new_dependencies`] names and nothing else
+    /// tells.
+    pub licences: &'a [(String, String)],
 }
 
 /// The findings, serious ones first, at most 50 and one that counts the rest.
@@ -42,7 +46,7 @@ pub fn scan(input: &ScanInput<'_>) -> Vec<Finding> {
     let mut findings = lines::findings(input.patch);
     findings.extend(protected::findings(input.files, input.protected));
     findings.extend(compat::findings(input.files));
-    findings.extend(dependencies::findings(input.files));
+    findings.extend(dependencies::findings(input.files, input.licences));
     findings.extend(headers::findings(input.files, input.neighbours));
     findings.extend(input.ignored.iter().map(|path| {
         let message = "the model made this file, but git ignores it: it is not in the patch";

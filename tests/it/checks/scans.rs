@@ -1,7 +1,7 @@
 //! What a person should look at: secrets by disorder, protected paths, headers, dependencies, promises.
 
 use journeyman::{
-    checks::{ChangedFile, Exported, ScanInput, api_changes, is_manifest, neighbours, scan},
+    checks::{ChangedFile, Exported, ScanInput, api_changes, is_manifest, neighbours, new_dependencies, scan},
     domain::check::{Finding, FindingKind, Severity},
 };
 
@@ -204,6 +204,21 @@ fn new_dependencies_are_named_with_version_and_licence() {
     assert!(
         is_manifest("web/package-lock.json") && is_manifest("requirements-dev.txt") && !is_manifest("src/package.rs")
     );
+}
+
+#[test]
+fn a_licence_that_is_known_of_what_is_installed_is_told() {
+    let files = [file("package.json", Some("{}"), Some("{\"dependencies\": {\"left\": \"1.0.0\"}}"))];
+    assert_eq!(new_dependencies(&files), [("package.json".to_owned(), "left".to_owned())]);
+    let licences = [("left".to_owned(), "ISC".to_owned())];
+    let findings = scan(&ScanInput { files: &files, licences: &licences, ..ScanInput::default() });
+    assert_eq!(findings[0].message, "a new dependency: left 1.0.0, licence ISC");
+    let moved = [file(
+        "package.json",
+        Some("{\"dependencies\": {\"left\": \"1\"}}"),
+        Some("{\"devDependencies\": {\"left\": \"2\"}}"),
+    )];
+    assert_eq!(new_dependencies(&moved), []);
 }
 
 #[test]
