@@ -15,7 +15,7 @@ use crate::{
     secrets::{Keyring, Redactor},
     store::{self, Store},
     workspace::{
-        self, BackendSettings, SandboxLimits, SandboxSettings, Sandboxes,
+        self, BackendSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
         repository::{Credentials, Repositories, RepositorySettings},
     },
 };
@@ -115,6 +115,12 @@ impl Parts {
             store,
         })
     }
+}
+
+/// What setups of environments prepare: one at most as large as a task's disk.
+pub(super) fn prepared(settings: &Settings) -> Prepared {
+    let set = &settings.workspace;
+    Prepared::new(&settings.data_dir, set.limits.disk_bytes, set.snapshots_bytes)
 }
 
 /// What a team gave to reach its repositories, asked for at each fetch. A database that is away is waited for, for a

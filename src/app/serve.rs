@@ -248,6 +248,7 @@ fn start_worker(
         cut: shutdown.cut(),
         failpoint,
         baselines: Baselines::default(),
+        prepared: build::prepared(settings),
         parsers: build::parsers(&sandboxes)?,
         mcp: build::mcp(settings, parts)?,
         skills: settings.extension.skills_dir.clone().map(OperatorSkills::new),

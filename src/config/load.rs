@@ -197,6 +197,7 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
             cpus: cpus.unwrap_or(2.0),
             disk_bytes: source.parsed("sandbox_disk_mib", parse::number(16, 16 << 20))?.unwrap_or(10_240) * MIB,
         },
+        snapshots_bytes: source.parsed("snapshots_mib", parse::number(1, 1 << 30))?.unwrap_or(20_480) * MIB,
         repository_limit_bytes: source.parsed("repository_limit_mib", parse::number(1, 16 << 20))?.unwrap_or(2_048)
             * MIB,
     })

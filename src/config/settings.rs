@@ -123,6 +123,8 @@ pub struct WorkspaceSettings {
     /// The first of the unprivileged user ids that tasks get, when started as root.
     pub uid_base: u32,
     pub limits: SandboxLimitSettings,
+    /// What setups of environments have prepared is kept on disk up to this, all together.
+    pub snapshots_bytes: u64,
     /// Repositories larger than this are refused.
     pub repository_limit_bytes: u64,
 }

@@ -5,6 +5,8 @@ use super::{
     drive::Driver,
     journal::{Flow, Halt, patiently},
     links,
+    outfit::Outfit,
+    setup::{self, Ready},
 };
 use crate::{
     agent::{prompt, rules},
@@ -43,7 +45,13 @@ impl Driver {
             Err(other) => return Err(other),
         };
         self.boundary()?;
-        self.copy.start(base.clone(), TreeDelta::default(), true);
+        match self.set_up(&base).await? {
+            Ready::Go => {}
+            Ready::Failed(why) => return self.fail(ErrorCode::WorkspaceFailed, why).await,
+            Ready::CutShort => return Ok(Flow::On),
+        }
+        let outfit = Outfit::of(&self.journal.session);
+        self.copy.start(base.clone(), TreeDelta::default(), true, outfit);
         let (offers_skills, list, skills) = self.skills(&base).await?;
         let layers = self.layers().await?;
         // One budget for tools, skills, memories and brief: servers' tools take what leaves the least to the brief, and
@@ -61,7 +69,8 @@ impl Driver {
         brief.text.push_str(&list);
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
-        let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval);
+        let prepared = setup::told(&self.journal.session);
+        let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval) + &prepared;
         let private = Private::Brief {
             head,
             text: self.redactor.redact_known(&brief.text).into_owned(),

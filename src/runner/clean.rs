@@ -4,6 +4,7 @@
 use super::{
     Deps,
     journal::{Halt, patiently},
+    outfit::Outfit,
     pass::{Budget, Pass, Tree},
 };
 use crate::{
@@ -32,6 +33,7 @@ pub(super) struct Clean {
     pub(super) task: TaskId,
     pub(super) base: Base,
     pub(super) redactor: Arc<Redactor>,
+    pub(super) outfit: Outfit,
     /// For one validation.
     pub(super) allowed: Duration,
 }
@@ -101,8 +103,11 @@ impl Clean {
             [pids, memory_bytes, cpu_percent, disk_bytes, tmp_bytes, output_bytes],
             &*programs,
         ]);
-        if again && let Some(parts) = shape.as_array_mut() {
-            parts.push("again".into());
+        if let Some(parts) = shape.as_array_mut() {
+            parts.extend(self.outfit.digest().map(Into::into));
+            if again {
+                parts.push("again".into());
+            }
         }
         BlobHash::of(shape.to_string().as_bytes()).0
     }

@@ -4,14 +4,14 @@
 //! A copy that survived a crash is used as it is; it is laid anew from the last checkpoint only
 //! where it is gone or a retry goes back.
 
-use super::{BlobError, Deps, OriginError, journal::Halt, origin};
+use super::{BlobError, Deps, OriginError, journal::Halt, origin, outfit::Outfit, setup};
 use crate::{
     agent::Session,
     domain::{BlobHash, Oid, TaskId, TeamId, event::TreeDelta},
     secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
-        OpenSandbox, Workspace,
+        OpenSandbox, Workspace, WorkspaceError,
         checkpoint::{Checkpoint, CheckpointError, TreeState},
         remove_tree,
         repository::Base,
@@ -75,12 +75,12 @@ impl Copy {
             None => TreeDelta::default(),
         };
         let relay = std::mem::take(&mut session.relay);
-        self.start(base, delta, relay);
+        self.start(base, delta, relay, Outfit::of(session));
         Ok(())
     }
 
     /// Starts with a base that was just resolved.
-    pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool) {
+    pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool, outfit: Outfit) {
         self.tree = Some(TreeState::from(&base, &delta).hiding(&self.hidden));
         self.base = Some(base.clone());
         self.looked = false;
@@ -88,9 +88,11 @@ impl Copy {
         self.opening = Some(tokio::spawn(async move {
             let present = tokio::fs::try_exists(&directory).await.map_err(Halt::Disk)?;
             if relay || !present {
-                lay_out(&deps, team, task, &base, &delta, &directory).await?;
+                lay_out(&deps, team, task, &base, &delta, &directory, &outfit).await?;
             }
-            open(&deps, task, &base, directory, false).await
+            let workspace = open(&deps, task, &base, directory, false, &outfit).await?;
+            outfit.begin(&deps, &workspace).await;
+            Ok(workspace)
         }));
     }
 
@@ -100,7 +102,7 @@ impl Copy {
             return Ok(workspace.clone());
         }
         let Some(opening) = self.opening.as_mut() else {
-            return Err(crate::workspace::WorkspaceError::Gone { why: "it is not open".to_owned() }.into());
+            return Err(WorkspaceError::Gone { why: "it is not open".to_owned() }.into());
         };
         let opened = opening.await.map_err(|error| Halt::Disk(io::Error::other(error)));
         self.opening = None;
@@ -194,12 +196,37 @@ impl Copy {
 fn unusable(error: CheckpointError) -> Halt {
     match error {
         CheckpointError::Workspace(error) => error.into(),
-        other => crate::workspace::WorkspaceError::Refused { why: other.to_string() }.into(),
+        other => WorkspaceError::Refused { why: other.to_string() }.into(),
     }
 }
 
-/// Lays out a tree in a fresh directory, whole or not at all.
+/// Lays out a tree in a fresh directory, with what the environment's setup prepared; whole or not at all. What is not
+/// prepared on this host any more is prepared again first.
 pub(super) async fn lay_out(
+    deps: &Arc<Deps>,
+    team: TeamId,
+    task: TaskId,
+    base: &Base,
+    delta: &TreeDelta,
+    directory: &Path,
+    outfit: &Outfit,
+) -> Result<(), Halt> {
+    let unfinished = directory.with_extension("part");
+    let prepared = setup::ensure(deps, team, task, base, outfit).await?;
+    lay_out_bare(deps, team, task, base, delta, &unfinished).await?;
+    if let Some(key) = prepared {
+        let owner = deps.sandboxes.owner_uid(task);
+        if !deps.prepared.lay(team, key, unfinished.clone(), owner).await? {
+            let why = "what the setup prepared was removed meanwhile: give it more room (JOURNEYMAN_SNAPSHOTS_MIB)";
+            return Err(WorkspaceError::Refused { why: why.to_owned() }.into());
+        }
+    }
+    clear(directory).await?;
+    tokio::fs::rename(unfinished, directory).await.map_err(Halt::Disk)
+}
+
+/// Lays out a tree alone.
+pub(super) async fn lay_out_bare(
     deps: &Deps,
     team: TeamId,
     task: TaskId,
@@ -225,6 +252,7 @@ pub(super) async fn open(
     base: &Base,
     directory: PathBuf,
     low_priority: bool,
+    outfit: &Outfit,
 ) -> Result<Workspace, Halt> {
     let laid_out = base.laid_out(&directory).await;
     let open = OpenSandbox {
@@ -232,8 +260,8 @@ pub(super) async fn open(
         copy: directory,
         mirrors: base.mount(),
         limits: deps.limits,
-        env: Vec::new(),
-        image: None,
+        env: outfit.variables.clone(),
+        image: outfit.image.clone(),
         tracked: base.tracked(),
         low_priority,
     };

@@ -16,7 +16,7 @@ use crate::{
     llm, mcp,
     secrets::Redactor,
     store::Store,
-    workspace::{SandboxLimits, Sandboxes, repository::Repositories},
+    workspace::{Prepared, SandboxLimits, Sandboxes, repository::Repositories},
 };
 use bytes::Bytes;
 
@@ -53,6 +53,8 @@ pub struct Deps {
     /// For drills of recovery.
     pub failpoint: Option<Failpoint>,
     pub baselines: Baselines,
+    /// What setups of environments have prepared on this host.
+    pub prepared: Prepared,
     pub parsers: Parsers,
     /// The operator's instructions for every task; empty: none.
     pub instructions: Arc<str>,

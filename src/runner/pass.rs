@@ -147,10 +147,11 @@ impl Pass {
         if let Some(workspace) = &self.open {
             return Ok(workspace.clone());
         }
-        let Clean { deps, team, task, base, .. } = &self.clean;
+        let Clean { deps, team, task, base, outfit, .. } = &self.clean;
         let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
-        copy::lay_out(deps, *team, *task, base, &self.delta, &directory).await?;
-        let workspace = copy::open(deps, *task, base, directory, self.low_priority).await?;
+        copy::lay_out(deps, *team, *task, base, &self.delta, &directory, outfit).await?;
+        let workspace = copy::open(deps, *task, base, directory, self.low_priority, outfit).await?;
+        outfit.begin(deps, &workspace).await;
         self.open = Some(workspace.clone());
         Ok(workspace)
     }

@@ -27,7 +27,9 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
             known.text(&mut check.name);
             known.text(&mut check.command);
         }),
-        EventData::MessageAssistant { text, .. } | EventData::Reasoning { summary: text } => all.text(text),
+        EventData::MessageAssistant { text, .. }
+        | EventData::Reasoning { summary: text }
+        | EventData::SetupCompleted { output: text, .. } => all.text(text),
         EventData::ModelRetried { reason, .. } | EventData::ApprovalReviewed { reason, .. } => all.text(reason),
         EventData::TaskStatus { error: Some(error), .. } => all.text(&mut error.message),
         EventData::ToolStarted { arguments, .. } => all.json(arguments),
@@ -51,6 +53,7 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         }
         EventData::TaskResult { result } => all.result(result),
         EventData::TaskCreated { .. }
+        | EventData::SetupStarted { .. }
         | EventData::TaskStatus { error: None, .. }
         | EventData::TaskPhase { .. }
         | EventData::TaskControl { .. }

@@ -8,6 +8,7 @@ use super::{
     drive::Driver,
     evidence::{Judged, is_test},
     journal::{Flow, Halt},
+    outfit::Outfit,
 };
 use crate::{
     agent::{
@@ -184,6 +185,7 @@ impl Driver {
             task: self.claimed.task,
             base: base.clone(),
             redactor: Arc::clone(&self.redactor),
+            outfit: Outfit::of(&self.journal.session),
             allowed: Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds)),
         }
     }

@@ -82,6 +82,15 @@ pub(super) fn remove_mark(copy: &Path) -> Result<(), RepositoryError> {
     }
 }
 
+/// Puts a complete copy where it belongs, its mark with it. Blocks.
+pub(super) fn put_in_place(from: &Path, to: &Path) -> io::Result<()> {
+    let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let (Some(old), Some(new)) = (mark(from), mark(to)) else { return Err(io::ErrorKind::InvalidFilename.into()) };
+    std::fs::remove_file(&new).or_else(|error| if absent(&error) { Ok(()) } else { Err(error) })?;
+    std::fs::rename(from, to)?;
+    std::fs::rename(old, new).or_else(|error| if absent(&error) { Ok(()) } else { Err(error) })
+}
+
 /// Beside the copy, where no workspace sees it.
 fn mark(copy: &Path) -> Option<PathBuf> {
     let mut name = OsString::from(".");

@@ -209,6 +209,11 @@ impl Repositories {
         result
     }
 
+    /// Puts a copy that is complete where it belongs; nothing may be there.
+    pub async fn put_in_place(&self, from: PathBuf, to: PathBuf) -> Result<(), RepositoryError> {
+        blocking("putting a working copy in its place", move || laid_out::put_in_place(&from, &to)).await
+    }
+
     /// The content of the file at `path` in `base` with `delta` laid over it; absent where there is none.
     pub async fn read_at<C, F>(
         &self,

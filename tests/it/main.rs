@@ -57,6 +57,7 @@ mod runaway;
 mod scripted;
 mod scrubbed;
 mod secrets;
+mod setup;
 mod shutdown;
 mod skills;
 mod steering;

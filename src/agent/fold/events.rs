@@ -42,7 +42,16 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
     }
     session.last_seq = event.seq;
     match &event.data {
-        EventData::TaskCreated { .. } | EventData::Reasoning { .. } | EventData::MessageAssistant { .. } => {}
+        EventData::TaskCreated { .. }
+        | EventData::SetupStarted { .. }
+        | EventData::Reasoning { .. }
+        | EventData::MessageAssistant { .. } => {}
+        EventData::SetupCompleted { .. } => {
+            session.prepared = match private {
+                Some(Private::Prepared { key }) => Some(key.clone()),
+                _ => None,
+            };
+        }
         EventData::ModelRetried { overflowed, next_model, broke_off, .. } => {
             session.overflowed |= overflowed;
             if *broke_off {

@@ -46,6 +46,8 @@ pub struct Session {
     pub drained: bool,
     pub phase: Phase,
     pub briefed: Option<Briefed>,
+    /// The key of what the environment's setup has prepared for every copy.
+    pub prepared: Option<String>,
     /// The recalled memories' text as the prompt has it; empty where there are none.
     pub memory: Option<String>,
     pub recalled: Vec<RecalledMemory>,
@@ -150,6 +152,7 @@ impl Session {
             drained: false,
             phase: Phase::Analysis,
             briefed: None,
+            prepared: None,
             memory: None,
             recalled: Vec::new(),
             planning: None,

@@ -16,10 +16,14 @@ use crate::{
         event::{EventData, LimitKind, RecoveredAfter},
         plan::Planning,
         task::{Control, Status, TaskSpec, WaitingFor},
+        tool::ToolOutcome,
     },
 };
 use serde_json::Value;
 use std::time::Duration;
+
+/// Lines of a failed setup's output that are shown.
+const SETUP_LINES_MAX: usize = 8;
 
 /// Columns of an event's lines below their heading.
 const INDENT: usize = 2;
@@ -64,6 +68,14 @@ impl Story {
                 let mut lines = if self.phase.is_none() { self.phase(Phase::Analysis, event.at) } else { Vec::new() };
                 lines.extend(brief(languages, conventions, checks, *files));
                 lines
+            }
+            EventData::SetupStarted { environment } => {
+                let mut lines = if self.phase.is_none() { self.phase(Phase::Analysis, event.at) } else { Vec::new() };
+                lines.push(Line::at(INDENT).plain(format!("setting up {}", clean(environment))));
+                lines
+            }
+            EventData::SetupCompleted { outcome, output, cached: false, duration_ms, .. } => {
+                setup(*outcome, output, *duration_ms)
             }
             EventData::MemoryUsed { memories } => memories
                 .iter()
@@ -300,6 +312,19 @@ fn brief(
     for check in checks {
         lines.push(Line::at(INDENT).dim("check  ").plain(clean(&check.command)).cut());
     }
+    lines
+}
+
+/// How a setup went; of one that failed, the end of what it said.
+fn setup(outcome: ToolOutcome, output: &str, duration_ms: u64) -> Vec<Line> {
+    let took = duration(Duration::from_millis(duration_ms));
+    if outcome == ToolOutcome::Ok {
+        return vec![Line::at(INDENT).dim(format!("set up in {took}"))];
+    }
+    let said = clean_block(output.trim());
+    let end = said.len().saturating_sub(SETUP_LINES_MAX);
+    let mut lines = vec![Line::at(INDENT).plain(format!("the setup failed after {took}"))];
+    lines.extend(said.into_iter().skip(end).map(|line| Line::at(INDENT + 2).dim(line).cut()));
     lines
 }
 

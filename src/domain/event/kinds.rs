@@ -102,6 +102,20 @@ pub enum EventData {
     /// What the run gave; stands before the `task.status` that ends it.
     #[serde(rename = "task.result")]
     TaskResult { result: Box<TaskResult> },
+    /// The setup of the task's environment is run: what it prepares is not here yet.
+    #[serde(rename = "setup.started")]
+    SetupStarted { environment: String },
+    #[serde(rename = "setup.completed")]
+    SetupCompleted {
+        /// `ok`, `error` or `timed_out`.
+        outcome: ToolOutcome,
+        exit_code: Option<i32>,
+        duration_ms: u64,
+        /// The last 16 KiB of what it said; empty where it was not run.
+        output: String,
+        /// What it prepares was here already.
+        cached: bool,
+    },
     #[serde(rename = "brief.ready")]
     BriefReady {
         commit: Option<Oid>,
@@ -298,6 +312,8 @@ impl EventData {
             Self::TaskForked { .. } => "task.forked",
             Self::TaskUpdated { .. } => "task.updated",
             Self::TaskResult { .. } => "task.result",
+            Self::SetupStarted { .. } => "setup.started",
+            Self::SetupCompleted { .. } => "setup.completed",
             Self::BriefReady { .. } => "brief.ready",
             Self::PlanUpdated { .. } => "plan.updated",
             Self::MessageUser { .. } => "message.user",

@@ -130,6 +130,8 @@ pub enum Private {
         #[serde(default)]
         loop_version: u32,
     },
+    /// Of `setup.completed`: the key under which what it prepared is kept.
+    Prepared { key: String },
     /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
     Reserved {
         tokens: u64,

@@ -111,7 +111,15 @@ impl Walk<'_> {
             Step::Record(events) => self.expect_all("the loop says so itself", &events),
             Step::Plan(call) => self.plan(&call),
             Step::Analyse => {
-                self.what_came("the repository is looked at", |data| matches!(data, EventData::BriefReady { .. }))
+                // What the environment's setup came to is the world's.
+                self.what_came("the repository is looked at", |data| {
+                    matches!(
+                        data,
+                        EventData::BriefReady { .. }
+                            | EventData::SetupStarted { .. }
+                            | EventData::SetupCompleted { .. }
+                    )
+                })
             }
             Step::Recall => {
                 self.what_came("memories are recalled", |data| matches!(data, EventData::MemoryUsed { .. }))

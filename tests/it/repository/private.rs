@@ -230,3 +230,123 @@ async fn while_git_has_a_token_no_process_shows_it_and_no_file_holds_it() {
     is_nowhere_below(house.root.path(), canary);
     asked.abort();
 }
+
+/// A value that a task's environment has, as a file of its repository has it too.
+const CANARY: &str = "canary/5f2c 9b1e+77aa~of-the-environment";
+
+fn script() -> serde_json::Value {
+    let spell = "import urllib.parse;d=open('leak.txt','rb').read();print(d.hex());print(d.hex().upper());\
+        print(urllib.parse.quote(d,safe=''));print(urllib.parse.quote_plus(d))";
+    let spelled = format!(
+        "cat leak.txt; for before in '' a ab; do printf '%s' \"$before\" | cat - leak.txt | base64 -w0; echo; \
+         printf '%s' \"$before\" | cat - leak.txt | base64 -w0 | tr '+/' '-_'; echo; done; /usr/bin/python3 -c \"{spell}\""
+    );
+    let slow = "s=$(cat leak.txt); for ((i = 0; i < ${#s}; i += 7)); do printf '%s' \"${s:i:7}\"; sleep 0.12; done; \
+        cp leak.txt copy.txt; base64 leak.txt > copy.b64; sed -i 's/a - b/a + b/' calc.py";
+    let call = |command: &str| crate::support::service::call("shell", serde_json::json!({ "command": command }));
+    serde_json::json!({ "rules": [
+        { "when": { "calls": 0 }, "reply": crate::support::service::plan() },
+        { "when": { "calls": 1 }, "reply": call(&spelled) },
+        { "when": { "calls": 2 }, "reply": call(slow) },
+        { "when": {}, "reply": crate::support::service::say("Mended.") },
+    ] })
+}
+
+/// Every row of every table, as Postgres writes it.
+async fn dump(url: &str) -> String {
+    use sqlx::{AssertSqlSafe, Connection};
+    let mut database = sqlx::PgConnection::connect(url).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+    )
+    .fetch_all(&mut database)
+    .await
+    .unwrap();
+    assert!(tables.len() > 15, "{tables:?}");
+    let mut all = String::new();
+    for table in tables {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM \"{table}\" t")))
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
+        all.extend(rows);
+    }
+    all
+}
+
+#[track_caller]
+fn shows_nothing(what: &str, text: &str) {
+    for secret in [CANARY, TOKEN] {
+        let redactor = journeyman::secrets::Redactor::new([&Secret::new(secret)]);
+        assert_eq!(redactor.redact_known(text), text, "{what} shows a secret");
+        // Bytes stand in a dump in hexadecimal digits, whatever they spell.
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD_NO_PAD, secret);
+        let hex: String = base64[..16].bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!text.contains(&hex), "{what} shows a secret");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_on_a_private_repository_shows_no_secret_to_anybody() {
+    use crate::support::{service::Ground, stream::Stream};
+    use serde_json::json;
+    let house = House::new();
+    let leak = format!("{CANARY}\n{TOKEN}");
+    house.remote("calc", &[("calc.py", "def add(a, b):\n    return a - b\n"), ("leak.txt", &leak)]);
+    let server = Https::start(&house, "bot", TOKEN).await;
+    let mut ground = Ground::new(&script()).await;
+    for (name, value) in [
+        ("JOURNEYMAN_PRIVATE_HOSTS", "localhost,127.0.0.1".to_owned()),
+        ("JOURNEYMAN_CA_FILE", server.ca.display().to_string()),
+    ] {
+        ground.variables.push((name.to_owned(), value));
+    }
+    let service = ground.start().await;
+    let api = service.api();
+    let environment = json!({ "name": "calc", "variables": { "GREETING": "hello" }, "checks": ["grep -q 'a + b' calc.py && test \"$GREETING\" = hello"] });
+    let (status, environment) = api.post("/v1/environments", &environment).await;
+    assert_eq!(status, 201, "{environment}");
+    let path = format!("{}/v1/environments/{}/secrets/TOKEN", api.base, environment["id"].as_str().unwrap());
+    let set = api.http.put(path).bearer_auth(&api.key).json(&json!({ "value": CANARY, "use": "setup" })).send().await;
+    assert_eq!(set.unwrap().status(), 204);
+    let request = json!({ "request": "mend add", "environment": "calc", "repository": { "url": server.url("calc") } });
+
+    let refused = api.rest(&api.create(&request).await).await;
+    assert_eq!(refused["error"]["code"], "repository_unreachable", "{refused:#}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("POST /v1/git_credentials"), "{refused:#}");
+
+    let credential =
+        json!({ "host": "localhost", "kind": "token", "username": "bot", "secret": TOKEN, "repositories": ["cal*"] });
+    assert_eq!(api.post("/v1/git_credentials", &credential).await.0, 201);
+    let id = api.create(&request).await;
+    let mut stream = Stream::open(&api, &id, None).await.unwrap().unwrap();
+    let watching = tokio::spawn(async move {
+        let (mut told, mut live) = (String::new(), String::new());
+        while let Some(seen) = stream.next().await {
+            told.push_str(&seen.data.to_string());
+            if seen.event == "tool.output" {
+                live.push_str(seen.data["data"]["text"].as_str().unwrap());
+            }
+        }
+        (told, live)
+    });
+    let task = api.rest(&id).await;
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("verified")), "{task:#}");
+    let (told, live) = watching.await.unwrap();
+    shows_nothing("the stream", &told);
+    shows_nothing("the live output", &live);
+    let events = api.events(&id).await;
+    let outputs: Vec<&str> = events.iter().filter_map(|event| event["data"]["output"].as_str()).collect();
+    let outputs = outputs.join("\n");
+    shows_nothing("the log", &serde_json::to_string(&events).unwrap());
+    assert!(outputs.matches("***").count() >= 11, "{outputs}");
+    assert!(live.contains("***"), "{live}");
+    let (_, patch) = api.text(&format!("/v1/tasks/{id}/patch")).await;
+    assert!(patch.contains("+    return a + b") && patch.contains("copy.txt") && patch.contains("+***"), "{patch}");
+    shows_nothing("the patch", &patch);
+    shows_nothing("the database", &dump(&ground.database).await);
+    for request in ground.model.requests().await {
+        shows_nothing("a request to the model", &request.to_string());
+    }
+    service.stop().await;
+}
