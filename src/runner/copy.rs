@@ -221,8 +221,8 @@ pub(super) async fn lay_out(
             return Err(WorkspaceError::Refused { why: why.to_owned() }.into());
         }
     }
-    clear(directory).await?;
-    tokio::fs::rename(unfinished, directory).await.map_err(Halt::Disk)
+    remove(directory.to_owned()).await.map_err(Halt::Disk)?;
+    Ok(deps.repositories.put_in_place(unfinished, directory.to_owned()).await?)
 }
 
 /// Lays out a tree alone.

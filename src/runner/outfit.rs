@@ -8,8 +8,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long what `start` starts may run: longer than any workspace.
-const START_SPAN: Duration = Duration::from_secs(30 * 86_400);
+/// How long what `start` starts may run: as long as a command may at all.
+const START_SPAN: Duration = Duration::from_secs(7 * 86_400);
 
 /// The same for the agent's workspace and for those of checks. Cheap enough to clone.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Outfit {
     pub(super) start: Option<String>,
     /// The key of what the setup prepared; absent where there is no setup, or one that failed and need not hold.
     pub(super) prepared: Option<String>,
-    environment: Option<Box<PinnedEnvironment>>,
+    pub(super) environment: Option<Box<PinnedEnvironment>>,
 }
 
 impl Outfit {

@@ -164,7 +164,7 @@ impl Setup<'_> {
             deps.prepared.keep(self.team, key, directory.clone(), known).await?;
         }
         // What stays is removed with the task.
-        let _ = tokio::fs::remove_dir_all(&directory).await;
+        let _ = copy::remove(directory).await;
         let output = checks::tail(&output).to_owned();
         Ok(SetUp { outcome, exit_code, duration: ran.duration, output, cached: false })
     }

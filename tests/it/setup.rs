@@ -36,7 +36,9 @@ async fn secret(api: &Api, environment: &str, name: &str) {
 
 async fn setups(api: &Api, task: &str) -> (usize, Vec<Value>) {
     let events = api.events(task).await;
-    let of_kind = |kind: &str| events.iter().filter(|event| event["kind"] == kind).map(|event| event["data"].clone());
+    let of_kind = |kind: &'static str| {
+        events.iter().filter(move |event| event["kind"] == kind).map(|event| event["data"].clone())
+    };
     (of_kind("setup.started").count(), of_kind("setup.completed").collect())
 }
 

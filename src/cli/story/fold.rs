@@ -74,9 +74,8 @@ impl Story {
                 lines.push(Line::at(INDENT).plain(format!("setting up {}", clean(environment))));
                 lines
             }
-            EventData::SetupCompleted { outcome, output, cached: false, duration_ms, .. } => {
-                setup(*outcome, output, *duration_ms)
-            }
+            EventData::SetupCompleted { cached: true, .. } => Vec::new(),
+            EventData::SetupCompleted { outcome, output, duration_ms, .. } => setup(*outcome, output, *duration_ms),
             EventData::MemoryUsed { memories } => memories
                 .iter()
                 .map(|memory| Line::at(INDENT).with("✦ ", Tone::Accent).plain(clean(&memory.text)).hang(2))

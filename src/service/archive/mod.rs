@@ -104,7 +104,8 @@ pub(super) fn named(record: &Record) -> Vec<BlobHash> {
             | Private::Reply(_)
             | Private::Compaction { .. }
             | Private::Reserved { .. }
-            | Private::Told { .. },
+            | Private::Told { .. }
+            | Private::Prepared { .. },
         )
         | None => Vec::new(),
     };

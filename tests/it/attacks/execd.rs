@@ -123,9 +123,8 @@ fn marked(mark: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn daemons_outlive_neither_their_sandbox_nor_a_timeout_that_kills_their_session() {
-    let daemons = |mark: u32| {
-        format!("setsid sleep {mark} & (setsid sleep {mark} >/dev/null 2>&1 &) ; (sleep {mark} &); echo")
-    };
+    let daemons =
+        |mark: u32| format!("setsid sleep {mark} & (setsid sleep {mark} >/dev/null 2>&1 &) ; (sleep {mark} &); echo");
     let mut outside = as_user("sh");
     outside.args(["-c", &daemons(77_001)]);
     outside.stdout(std::process::Stdio::null());
