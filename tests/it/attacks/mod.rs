@@ -2,13 +2,13 @@
 //! it does: it has to without the control that is to stop it, which each run shows first, and it must
 //! not in a workspace.
 
-mod execd;
 mod files;
 mod ground;
 mod kernel;
 mod limits;
 mod network;
 mod processes;
+mod server;
 
 use ground::{Backend, Ground};
 
