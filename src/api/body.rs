@@ -14,10 +14,16 @@ use serde_path_to_error::Segment;
 pub(crate) const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A JSON object as `T`, with what is needed to recognise the same body again.
-#[derive(Debug)]
 pub(crate) struct Body<T> {
     pub(crate) value: T,
     raw: Bytes,
+}
+
+/// Bodies may hold secrets.
+impl<T> std::fmt::Debug for Body<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("bytes", &self.raw.len()).finish_non_exhaustive()
+    }
 }
 
 impl<T> Body<T> {

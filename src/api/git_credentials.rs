@@ -34,7 +34,7 @@ async fn create(
     key: IdempotencyKey,
     body: Body<NewGitCredential>,
 ) -> Result<Response, ApiError> {
-    let key = key.of(&body.canonical());
+    let key = key.of_hash(state.service.fingerprint(&body.canonical()));
     Ok(state.service.create_git_credential(&caller, body.value, key.as_ref()).await?.into_response())
 }
 

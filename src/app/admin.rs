@@ -81,7 +81,10 @@ async fn on(
     database.connections = 2;
     let store = Store::connect(&database, migrate).await.context("the database")?;
     let done = match action {
-        AdminAction::RotateSecrets => rotate(&store, &build::keyring(settings, &settings.data_dir)?).await,
+        AdminAction::RotateSecrets => match build::keyring_for_rotation(settings, &settings.data_dir) {
+            Ok(keyring) => rotate(&store, &keyring).await,
+            Err(error) => Err(error),
+        },
         action => act(&store, action).await,
     };
     store.close().await;
@@ -143,6 +146,14 @@ async fn rotate(store: &Store, keyring: &Keyring) -> anyhow::Result<Vec<String>>
     }
     let summary = format!("{done} secrets are now under the master key {}", keyring.current_id());
     if failed.is_empty() {
+        // Somebody with the earlier key alone may have set secrets meanwhile.
+        let others = sealed::key_ids(store).await?.into_iter().filter(|(id, _)| id != keyring.current_id());
+        let others: u64 = others.map(|(_, count)| count).sum();
+        if others > 0 {
+            bail!(
+                "{summary}; {others} were set under an earlier key meanwhile: give every replica the new key, and call this again"
+            );
+        }
         return Ok(vec![summary]);
     }
     let left = failed.len();

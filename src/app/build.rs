@@ -12,7 +12,7 @@ use crate::{
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     postgres::{Cluster, ClusterSettings, DataDirLock},
     runner::{Blobs, Vault, VaultError},
-    secrets::{Keyring, Redactor},
+    secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
     workspace::{
         self, BackendSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
@@ -25,7 +25,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -74,7 +74,7 @@ impl RunningDatabase {
 }
 
 /// The rooms that the API and workers share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Parts {
     pub store: Store,
     pub redactor: Arc<Redactor>,
@@ -85,6 +85,12 @@ pub struct Parts {
     pub secret: [u8; 32],
     pub vault: Vault,
     pub host: Uuid,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("objects", &self.objects).field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Parts {
@@ -101,15 +107,17 @@ impl Parts {
         repositories.outgoing = outgoing(settings);
         let vault = Vault::new(store.clone(), keyring);
         repositories.credentials = credentials(&vault);
+        let secret = secret(settings, data_dir)?;
         let objects = data_dir.join("objects");
         fs::create_dir_all(&objects).context("the object store")?;
         Ok(Self {
-            redactor: Arc::new(settings.redactor()),
+            // One that was made in the data directory is in no setting.
+            redactor: Arc::new(settings.redactor().with([&Secret::new(STANDARD.encode(secret))])),
             repositories: Repositories::new(repositories, policy.clone()),
             policy,
             blobs: Blobs::new(store.clone(), objects.clone()),
             objects,
-            secret: secret(settings, data_dir)?,
+            secret,
             vault,
             host: host_id(data_dir)?,
             store,
@@ -284,6 +292,14 @@ pub(super) fn keyring(settings: &Settings, data_dir: &Path) -> anyhow::Result<Ke
     Ok(Keyring::new(&current, &old))
 }
 
+/// The master keys for a change of them, which makes none: what is wrapped under a key that nobody has is lost.
+pub(super) fn keyring_for_rotation(settings: &Settings, data_dir: &Path) -> anyhow::Result<Keyring> {
+    if settings.auth.secret_key.is_none() && !data_dir.join(SECRET_KEY_FILE).exists() {
+        bail!("there is no master key here: set JOURNEYMAN_SECRET_KEY to the one that the service is to use");
+    }
+    keyring(settings, data_dir)
+}
+
 /// Says in the log which secrets nobody here can open.
 async fn look_over_secrets(store: &Store, keyring: &Keyring) -> anyhow::Result<()> {
     for (key_id, count) in store::sealed::key_ids(store).await.context("the database")? {
@@ -312,6 +328,10 @@ fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     }
     let path = data_dir.join(SECRET_KEY_FILE);
     let text = once(&path, || STANDARD.encode(clock::random_bytes::<32>()))?;
+    let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        bail!("{} can be read by others: chmod 600, and change the key if somebody may have read it", path.display());
+    }
     key_of(&text).with_context(|| format!("{} does not hold 32 bytes in base64", path.display()))
 }
 
@@ -325,6 +345,16 @@ fn host_id(data_dir: &Path) -> anyhow::Result<Uuid> {
     text.trim().parse().with_context(|| format!("{} does not hold an id", data_dir.join("host-id").display()))
 }
 
+/// On the disk, whole, and over nothing: written beside its place, then linked to it.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(directory)?;
+    writeln!(file, "{text}")?;
+    file.as_file().sync_all()?;
+    fs::hard_link(file.path(), path)?;
+    fs::File::open(directory)?.sync_all()
+}
+
 /// A small file, readable by its owner alone, made once. Its directory is locked by this process.
 pub(super) fn once(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
     match fs::read_to_string(path) {
@@ -332,16 +362,10 @@ pub(super) fn once(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| path.display().to_string())
         }
-        Ok(_) | Err(_) => {
+        Ok(_) => bail!("{} is empty: bring it back from a backup, or remove it to have another made", path.display()),
+        Err(_) => {
             let text = make();
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| path.display().to_string())?;
-            writeln!(file, "{text}").with_context(|| path.display().to_string())?;
+            write_whole(path, &text).with_context(|| path.display().to_string())?;
             Ok(text)
         }
     }

@@ -187,7 +187,7 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
     })?;
     Ok(WorkspaceSettings {
         backend: backend.unwrap_or(WorkspaceBackend::Bubblewrap),
-        docker: docker(source)?,
+        docker: docker(source, backend == Some(WorkspaceBackend::Docker))?,
         execd: source.parsed("execd", parse::absolute_path)?,
         toolchains: source.list("toolchains", ':', parse::absolute_path)?,
         uid_base: source.parsed("sandbox_uid_base", parse::number(1_000, 4_000_000_000))?.unwrap_or(200_000) as u32,
@@ -203,10 +203,11 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
     })
 }
 
-fn docker(source: &Source<'_>) -> Result<DockerSettings, ConfigError> {
+fn docker(source: &Source<'_>, used: bool) -> Result<DockerSettings, ConfigError> {
     let host = match source.own("docker_host")? {
         Some(given) => Some(given),
-        None => source.variable("DOCKER_HOST")?,
+        // The variable is other programs' too: it says nothing to a service without containers.
+        None => source.variable("DOCKER_HOST")?.filter(|_| used),
     };
     let host = host.map(|given| text(given, str::parse::<EngineAddress>)).transpose()?;
     let word = |text: &str| {

@@ -37,6 +37,9 @@ pub struct PinnedEnvironment {
     pub start: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
+    /// What the environment allows; the task's own may be another.
+    #[serde(default)]
+    pub network: NetworkPolicy,
     #[serde(default)]
     pub setup_network: NetworkPolicy,
     #[serde(default)]
@@ -53,6 +56,7 @@ impl PinnedEnvironment {
             setup: spec.setup.clone(),
             start: spec.start.clone(),
             variables: spec.variables.clone(),
+            network: spec.network.clone(),
             setup_network: spec.setup_network.clone(),
             setup_optional: spec.setup_optional,
             setup_timeout_seconds: spec.setup_timeout_seconds,

@@ -53,6 +53,11 @@ impl Copy {
         }
     }
 
+    /// Hides these from now on in what is kept of the task's files.
+    pub(super) fn hide(&mut self, hidden: Redactor) {
+        self.hidden = hidden;
+    }
+
     /// Whether the copy of an earlier driver is still here.
     pub(super) async fn survives(&self) -> bool {
         tokio::fs::try_exists(self.directory()).await.unwrap_or(false)

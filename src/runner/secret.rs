@@ -44,8 +44,16 @@ pub(super) async fn of_task(
             Err(VaultError::Store(error)) => Err(error),
         }
     });
-    Ok(values.await?.map(|values| match values.as_slice() {
-        [] => Hidden::none(deps),
-        values => Hidden { redactor: Arc::new(deps.redactor.with(values)), own: Redactor::new(values) },
-    }))
+    let values = match values.await? {
+        Ok(values) if values.is_empty() => return Ok(Ok(Hidden::none(deps))),
+        Ok(values) => values,
+        Err(error) => return Ok(Err(error)),
+    };
+    let process = Arc::clone(&deps.redactor);
+    // Thousands of spellings take a while: not on a thread that serves others.
+    let made = tokio::task::spawn_blocking(move || Hidden {
+        redactor: Arc::new(process.with(&values)),
+        own: Redactor::new(&values),
+    });
+    made.await.map(Ok).map_err(|error| Halt::Disk(std::io::Error::other(error)))
 }

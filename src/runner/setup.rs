@@ -10,6 +10,7 @@ use super::{
     drive::Driver,
     journal::{Halt, patiently},
     outfit::Outfit,
+    secret::{self, Hidden},
     vault::VaultError,
 };
 use crate::{
@@ -68,6 +69,16 @@ impl Driver {
     pub(super) async fn set_up(&mut self, base: &Base) -> Result<Ready, Halt> {
         let spec = &self.journal.session.spec;
         let Some(pinned) = spec.pinned.clone().filter(|pinned| pinned.setup.is_some()) else { return Ok(Ready::Go) };
+        // Secrets that were set since the task was claimed are hidden as well.
+        match secret::of_task(&self.deps, &self.claimed, spec).await? {
+            Ok(Hidden { redactor, own }) => {
+                self.redactor = redactor;
+                self.journal.scrub_with(Arc::clone(&self.redactor));
+                self.copy.hide(own);
+            }
+            Err(error) => return Ok(Ready::Failed(error.to_string())),
+        }
+        let spec = &self.journal.session.spec;
         let key = key(&self.deps, spec, &pinned, base).await;
         let outfit = Outfit { prepared: Some(key.clone()), ..Outfit::of(&self.journal.session) };
         if !self.deps.prepared.has(self.claimed.team, &key).await {

@@ -81,6 +81,7 @@ impl Vault {
             kind,
             username: row.username.clone(),
             secret,
+            names_port: row.host == format!("{}:{port}", host.to_ascii_lowercase()),
             known_hosts: row.known_hosts.clone(),
         }))
     }

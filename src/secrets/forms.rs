@@ -18,9 +18,24 @@ const COLUMNS: [usize; 2] = [76, 64];
 /// A line of a longer value is hidden by itself where it is this long.
 const LINE_BYTES_MIN: usize = 16;
 
-/// Every spelling of a value, each at least [`MIN_KNOWN_BYTES`] long.
-pub(super) fn forms(value: &str) -> BTreeSet<String> {
+/// Values up to this are looked for in every spelling; longer ones as they are, line by line, and in base64.
+const SPELLED_BYTES_MAX: usize = 1 << 10;
+
+/// The spellings of a value, each at least [`MIN_KNOWN_BYTES`] long: together at most some sixty times a short value, and
+/// eight times a long one. With `whole_alone`, it is looked for as it is.
+pub(super) fn forms(value: &str, whole_alone: bool) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
+    if whole_alone {
+        all.insert(value.to_owned());
+        return all;
+    }
+    if value.len() > SPELLED_BYTES_MAX {
+        all.insert(value.to_owned());
+        base64(value.as_bytes(), &mut all);
+        let lines = value.lines().map(str::trim);
+        all.extend(lines.filter(|line| line.len() >= LINE_BYTES_MIN && !line.starts_with("-----")).map(str::to_owned));
+        return all;
+    }
     spell(value, &mut all);
     let lines: Vec<&str> = value.lines().map(str::trim).filter(|line| line.len() >= LINE_BYTES_MIN).collect();
     if value.contains('\n') {

@@ -5,7 +5,7 @@
 //! upper bounds, which would blow up the automaton.
 
 use super::{Secret, forms::forms};
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Captures, Regex};
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc, sync::LazyLock};
 
@@ -14,6 +14,11 @@ pub const REDACTED: &str = "***";
 
 /// Shorter known values are left alone: replacing them would garble ordinary text.
 pub const MIN_KNOWN_BYTES: usize = 8;
+
+/// Spellings of all values together, in bytes; values beyond are looked for as they are alone.
+const SPELLED_TOGETHER_BYTES: usize = 1 << 20;
+/// The most of a text that is held back for what may be the beginning of a known value.
+const HELD_BYTES_MAX: usize = 4 << 10;
 
 /// Credentials as they look wherever they come from. Group 1 is what stays.
 /// Sources: the prefixes are those that GitHub, GitLab, `OpenAI`, Anthropic, AWS, Google, Slack and
@@ -49,7 +54,7 @@ pub struct Redactor {
 struct Known {
     /// Every spelling, sorted.
     forms: Vec<String>,
-    /// Bytes of the longest.
+    /// Bytes of the longest, as far as a text that comes in pieces is held back for it.
     longest: usize,
     finder: AhoCorasick,
 }
@@ -65,10 +70,13 @@ impl Redactor {
     #[must_use]
     pub fn with<'a>(&self, values: impl IntoIterator<Item = &'a Secret>) -> Self {
         let mut all: BTreeSet<String> = BTreeSet::new();
+        let mut spelled_bytes = 0;
         for value in values {
             let value = value.expose().trim();
             if value.len() >= MIN_KNOWN_BYTES {
-                all.extend(forms(value));
+                let forms = forms(value, spelled_bytes > SPELLED_TOGETHER_BYTES);
+                spelled_bytes += forms.iter().map(String::len).sum::<usize>();
+                all.extend(forms);
             }
         }
         if all.is_empty() {
@@ -79,9 +87,11 @@ impl Redactor {
         // Of two values that begin alike the whole of the longer one goes.
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
+            // A DFA of thousands of spellings would be a gigabyte.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&forms)
             .expect("secrets are far smaller than what an automaton may hold");
-        let longest = forms.iter().map(String::len).max().unwrap_or_default();
+        let longest = forms.iter().map(String::len).max().unwrap_or_default().min(HELD_BYTES_MAX);
         Self { known: Some(Arc::new(Known { forms, longest, finder })) }
     }
 
@@ -111,6 +121,23 @@ impl Redactor {
     /// As [`Self::redact_known`] for text that may not be UTF-8.
     pub fn redact_known_bytes<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         self.known_bytes(text)
+    }
+
+    /// Hides known values that `but_for` does not hold as well; absent where there are none.
+    pub fn redact_all_but(&self, text: &[u8], but_for: &[u8]) -> Option<Vec<u8>> {
+        let known = self.known.as_ref()?;
+        let theirs: BTreeSet<usize> = known.finder.find_iter(but_for).map(|found| found.pattern().as_usize()).collect();
+        let mut found = (known.finder.find_iter(text)).filter(|one| !theirs.contains(&one.pattern().as_usize()));
+        let mut next = Some(found.next()?);
+        let (mut hidden, mut done) = (Vec::with_capacity(text.len()), 0);
+        while let Some(one) = next {
+            hidden.extend_from_slice(&text[done..one.start()]);
+            hidden.extend_from_slice(REDACTED.as_bytes());
+            done = one.end();
+            next = found.next();
+        }
+        hidden.extend_from_slice(&text[done..]);
+        Some(hidden)
     }
 
     /// How much of a text that goes on can be redacted now: what follows may be the beginning of a known value.

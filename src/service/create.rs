@@ -111,12 +111,15 @@ impl Service {
         key: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         access::require(principal, Right::WriteTasks)?;
-        let environment = self.named_environment(principal, new.environment.as_deref()).await?;
-        let spec = self.spec(principal, new, environment, source)?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
+        let environment = match new.environment.as_deref() {
+            Some(name_or_id) => environments::find(&mut tx, name_or_id).await?,
+            None => None,
+        };
+        let spec = self.spec(principal, new, environment, source)?;
         check_upload(&mut tx, &spec).await?;
         self.fits_budget(&mut tx, principal, &spec.model).await?;
         let id: TaskId = clock::new_id();
@@ -137,19 +140,6 @@ impl Service {
         let answer = idempotency::commit(tx, principal, key, answer).await?;
         self.committed(principal.team, id, last_seq);
         Ok(answer)
-    }
-
-    /// The environment that a task is to have.
-    async fn named_environment(
-        &self,
-        principal: &Principal,
-        name_or_id: Option<&str>,
-    ) -> Result<Option<EnvironmentRow>, Error> {
-        let Some(name_or_id) = name_or_id else { return Ok(None) };
-        let mut tx = self.store().team(principal.team).await?;
-        let found = environments::find(&mut tx, name_or_id).await?;
-        tx.commit().await?;
-        Ok(found)
     }
 
     /// Checks everything that a caller asks for and fills in every default: the environment's, then the service's.

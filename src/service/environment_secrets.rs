@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 const SECRETS_MAX: usize = 100;
 const VALUE_BYTES_MAX: usize = 16 << 10;
 /// Of all of an environment's secrets, sealed: each is looked for in all that its tasks write.
-const TOGETHER_BYTES_MAX: usize = 64 << 10;
+const TOGETHER_BYTES_MAX: usize = 32 << 10;
 
 /// A secret as it is set.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -121,6 +121,9 @@ impl Service {
         name: &str,
     ) -> Result<(), Error> {
         access::require(principal, Right::ManageEnvironments)?;
+        if !is_variable_name(name) {
+            return Err(Error::NotFound);
+        }
         let mut tx = self.store().team(principal.team).await?;
         let there = environments::delete_secret(&mut tx, environment, name).await?;
         tx.commit().await?;

@@ -106,7 +106,9 @@ impl Service {
         apply(&mut session, &events);
 
         session.spec.source = source;
-        if session.spec.network.mode == NetworkMode::Open {
+        // That of an environment was opened by an admin.
+        let by_environment = session.spec.pinned.as_ref().is_some_and(|pinned| pinned.network == session.spec.network);
+        if session.spec.network.mode == NetworkMode::Open && !by_environment {
             access::require(principal, Right::OpenNetwork)?;
         }
         self.can_be_capped(&session.spec.model, &session.spec.limits)?;

@@ -14,6 +14,7 @@ use crate::{
         sealed,
     },
 };
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use globset::Glob;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -123,7 +124,7 @@ impl Service {
     pub async fn git_credential(&self, principal: &Principal, id: GitCredentialId) -> Result<GitCredentialView, Error> {
         access::require(principal, Right::ReadEnvironments)?;
         let mut tx = self.store().team(principal.team).await?;
-        let row = git_credentials::get(&mut tx, id).await?;
+        let row = git_credentials::get(&mut tx, id, false).await?;
         tx.commit().await?;
         row.map(view).ok_or(Error::NotFound)
     }
@@ -137,7 +138,7 @@ impl Service {
     ) -> Result<GitCredentialView, Error> {
         access::require(principal, Right::ManageEnvironments)?;
         let mut tx = self.store().team(principal.team).await?;
-        let row = git_credentials::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let row = git_credentials::get(&mut tx, id, true).await?.ok_or(Error::NotFound)?;
         let moved = edit.host.as_ref().is_some_and(|host| host.trim().to_ascii_lowercase() != row.host);
         let parts = Parts {
             host: edit.host.unwrap_or(row.host),
@@ -251,11 +252,20 @@ fn check_secret(kind: GitCredentialKind, secret: &str, faults: &mut Faults) {
         GitCredentialKind::Ssh if !secret.trim_start().starts_with("-----BEGIN ") => {
             faults.add("/secret", "must be a private key, beginning with -----BEGIN");
         }
-        GitCredentialKind::Ssh if secret.contains("ENCRYPTED") => {
+        GitCredentialKind::Ssh if secret.contains("ENCRYPTED") || has_passphrase(secret) => {
             faults.add("/secret", "must be a key without a passphrase (ssh-keygen -p takes it away)");
         }
         _ => {}
     }
+}
+
+/// Whether a key in OpenSSH's own form (PROTOCOL.key) is encrypted: the name of its cipher is then another than `none`.
+fn has_passphrase(key: &str) -> bool {
+    let Some(inner) = key.trim().strip_prefix("-----BEGIN OPENSSH PRIVATE KEY-----") else { return false };
+    let text: String = inner.chars().take_while(|c| *c != '-').filter(|c| !c.is_whitespace()).collect();
+    let start = text.get(..text.len().min(64) / 4 * 4).unwrap_or_default();
+    let bytes = STANDARD_NO_PAD.decode(start.trim_end_matches('=')).unwrap_or_default();
+    bytes.strip_prefix(b"openssh-key-v1\0").is_some_and(|rest| !rest.starts_with(b"\0\0\0\x04none"))
 }
 
 /// A name or address as a URL has it, perhaps with a port.

@@ -104,6 +104,12 @@ impl Service {
         &self.inner.standings
     }
 
+    /// What a body that holds a secret is known by again: nobody without the master key can try out what it was.
+    pub fn fingerprint(&self, canonical_body: &[u8]) -> [u8; 32] {
+        let key = crate::auth::mac::hmac_sha256(&self.inner.settings.secret, b"bodies with secrets");
+        crate::auth::mac::hmac_sha256(&key, canonical_body)
+    }
+
     pub(super) fn keyring(&self) -> &Keyring {
         &self.inner.keyring
     }

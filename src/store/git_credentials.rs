@@ -102,15 +102,15 @@ pub async fn list(
     rows.iter().map(credential_row).collect()
 }
 
-/// One credential, locked until the transaction ends.
-pub async fn get(tx: &mut TeamTx, id: GitCredentialId) -> Result<Option<GitCredentialRow>, StoreError> {
-    let row = sqlx::query(
+/// One credential; locked until the transaction ends where `lock` is set.
+pub async fn get(tx: &mut TeamTx, id: GitCredentialId, lock: bool) -> Result<Option<GitCredentialRow>, StoreError> {
+    let select =
         "SELECT id, host, kind, username, repositories, known_hosts, created_at, updated_at FROM git_credentials
-         WHERE team = current_team() AND id = $1 FOR UPDATE",
-    )
-    .bind(id.0)
-    .fetch_optional(tx.connection())
-    .await?;
+         WHERE team = current_team() AND id = $1";
+    let locked =
+        "SELECT id, host, kind, username, repositories, known_hosts, created_at, updated_at FROM git_credentials
+         WHERE team = current_team() AND id = $1 FOR UPDATE";
+    let row = sqlx::query(if lock { locked } else { select }).bind(id.0).fetch_optional(tx.connection()).await?;
     row.as_ref().map(credential_row).transpose()
 }
 

@@ -39,6 +39,8 @@ pub struct GitCredential {
     pub kind: GitCredentialKind,
     pub username: Option<String>,
     pub secret: Secret,
+    /// It was given for one port of the host.
+    pub names_port: bool,
     /// The host's own keys; absent: the first that it shows is kept.
     pub known_hosts: Option<String>,
 }
@@ -73,6 +75,16 @@ impl GitCredential {
     pub(super) fn redactor(&self) -> Redactor {
         let basic = STANDARD.encode(format!("{}:{}", self.user(), self.secret.expose()));
         Redactor::new([&self.secret, &Secret::new(basic)])
+    }
+
+    /// Whether it is for the port of this URL: one that names none is for the scheme's own, where anybody may serve others.
+    pub(super) fn is_for(&self, url: &RepositoryUrl) -> bool {
+        let default = match url {
+            RepositoryUrl::Http(url) => url.port().is_none(),
+            RepositoryUrl::Ssh(ssh) => matches!(ssh.port, None | Some(22)),
+            RepositoryUrl::Local(_) => false,
+        };
+        self.names_port || default
     }
 
     /// For http: what a host takes whom the token alone tells enough.
@@ -155,7 +167,7 @@ fn known_hosts(text: &str, ssh: &SshUrl) -> String {
             lines.push(' ');
         }
         parts.next();
-        lines.push_str(ssh.alias());
+        lines.push_str(&ssh.alias());
         for part in parts.take(2) {
             lines.push(' ');
             lines.push_str(part);

@@ -177,7 +177,7 @@ impl Mirror {
             Origin::Url(url) => {
                 place::ensure_repository(&nowhere(&self.settings)).await?;
                 let credential = self.settings.credentials.ask(self.team, url).await?;
-                Remote::open(url, credential, &self.settings, &self.policy).await
+                Remote::open(self.team, url, credential, &self.settings, &self.policy).await
             }
             Origin::Upload(file) => {
                 place::ensure_repository(&nowhere(&self.settings)).await?;

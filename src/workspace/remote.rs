@@ -12,7 +12,7 @@ use super::{
     source::{RepositoryUrl, SourceError, SshUrl},
 };
 use crate::{
-    domain::BlobHash,
+    domain::{BlobHash, TeamId},
     net::{AddressPolicy, NetError, is_public},
 };
 use std::{
@@ -35,8 +35,8 @@ pub(super) enum Found {
     CommitId(String),
 }
 
-/// The file of hosts' keys that were seen first, in the data directory.
-const KNOWN_HOSTS: &str = "known_hosts";
+/// In the data directory: a file per team of hosts' keys that were seen first.
+const KNOWN_HOSTS: &str = "known-hosts";
 
 struct SshSettings {
     known_hosts: PathBuf,
@@ -73,6 +73,7 @@ pub(super) struct Remote {
 impl Remote {
     /// Resolves and checks the host, or finds the real place of a local repository.
     pub(super) async fn open(
+        team: TeamId,
         url: &RepositoryUrl,
         credential: Option<GitCredential>,
         settings: &RepositorySettings,
@@ -84,6 +85,7 @@ impl Remote {
             RepositoryUrl::Http(_) => {
                 remote.protocol = "http:https";
                 let private = remote.open_http(url, settings, policy).await?;
+                let credential = credential.filter(|credential| private || credential.is_for(url));
                 // In the clear a token goes over the operator's own networks alone.
                 let safe = private || remote.url.to_string_lossy().starts_with("https:");
                 if let (Some(credential), Some((host, port))) = (credential.filter(|_| safe), url.host_and_port()) {
@@ -95,8 +97,14 @@ impl Remote {
                 remote.protocol = "ssh";
                 let port = ssh.port.unwrap_or(22);
                 let addresses = policy.resolve(&ssh.host, port).await.map_err(refused)?;
+                let private = !addresses.iter().any(|address| is_public(address.ip()));
+                let credential = credential.filter(|credential| private || credential.is_for(url));
                 remote.env.push(("GIT_SSH_VARIANT", "ssh".into()));
-                remote.hidden.push(settings.data_dir.join(KNOWN_HOSTS).display().to_string());
+                // Each team finds out for itself whom it speaks to.
+                let known_hosts = settings.data_dir.join(KNOWN_HOSTS);
+                tokio::fs::create_dir_all(&known_hosts).await.map_err(io_error("keeping hosts' keys"))?;
+                remote.ssh_settings.known_hosts = known_hosts.join(team.to_string());
+                remote.hidden.push(known_hosts.display().to_string());
                 if let Some(credential) = credential {
                     remote.given = Given::Key(credential, ssh.clone(), addresses);
                 } else {
@@ -126,7 +134,7 @@ impl Remote {
             hidden: vec![settings.data_dir.display().to_string()],
             given: Given::Nothing,
             ssh_settings: SshSettings {
-                known_hosts: settings.data_dir.join(KNOWN_HOSTS),
+                known_hosts: PathBuf::new(),
                 connect_seconds: settings.connect_timeout.as_secs().max(1),
             },
             bundle: false,
@@ -427,7 +435,7 @@ fn ssh_command(
     credential: Option<(&GitCredential, &Handed)>,
     settings: &SshSettings,
 ) -> OsString {
-    let host = ssh.alias();
+    let (host, alias) = (ssh.bare_host(), ssh.alias());
     let address = addresses.first().map_or_else(|| host.to_owned(), |address| address.ip().to_string());
     let given = credential.filter(|(credential, _)| credential.known_hosts.is_some());
     let known_hosts = given.map_or_else(|| settings.known_hosts.clone(), |(_, handed)| handed.known_hosts());
@@ -444,7 +452,7 @@ fn ssh_command(
         }
     };
     format!(
-        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o HostKeyAlias={host} -o ConnectTimeout={seconds} \
+        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o 'HostKeyAlias={alias}' -o ConnectTimeout={seconds} \
          -o StrictHostKeyChecking={strict} -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
          -o IdentityFile=none {keys} -o ProxyCommand=none -o ForwardAgent=no \
          -o ForwardX11=no -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlMaster=no -o ControlPath=none"

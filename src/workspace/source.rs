@@ -153,9 +153,17 @@ impl RepositoryUrl {
 }
 
 impl SshUrl {
-    /// The name under which the host's keys are kept.
-    pub(super) fn alias(&self) -> &str {
+    /// The host without brackets.
+    pub(super) fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The name under which the keys of the host at this port are kept, as ssh writes it.
+    pub(super) fn alias(&self) -> String {
+        match self.port {
+            None | Some(22) => self.bare_host().to_owned(),
+            Some(port) => format!("[{}]:{port}", self.bare_host()),
+        }
     }
 }
 
@@ -249,6 +257,13 @@ fn split_user(authority: &str) -> Result<(Option<String>, &str), SourceError> {
 fn check_path(path: &str) -> Result<(), SourceError> {
     if matches!(path, "" | "/") {
         return Err(SourceError::Url("has no path"));
+    }
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    let encoded_slash = path.to_ascii_lowercase().contains("%2f") || decoded.contains('\\');
+    let inner = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if encoded_slash || inner.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(SourceError::Url("has a path with an empty part, '.', '..' or an encoded slash"));
     }
     if path.starts_with('-') || path.contains("/-") && path.trim_start_matches('/').starts_with('-') {
         return Err(SourceError::Url("has a path that starts with '-'"));

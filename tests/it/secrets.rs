@@ -212,6 +212,25 @@ proptest! {
     }
 }
 
+#[test]
+fn many_large_secrets_cost_little_and_are_hidden_still() {
+    let lines = "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~\n".repeat(600);
+    let values: Vec<Secret> = (0..3).map(|at| Secret::new(format!("{at}{}", &lines[..16_000]))).collect();
+    let start = Instant::now();
+    let redactor = Redactor::new(&values);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(redactor.redact_known(&format!("<{}>", values[1].expose().trim())), "<***>");
+    assert_eq!(redactor.redact_known(values[2].expose().lines().nth(3).unwrap()), "***");
+}
+
+#[test]
+fn of_a_text_only_what_another_has_not_is_hidden() {
+    let redactor = Redactor::new([&Secret::new("first-secret"), &Secret::new("second-secret")]);
+    let text = b"first-secret second-secret";
+    assert_eq!(redactor.redact_all_but(text, b"has first-secret").unwrap(), b"first-secret ***");
+    assert_eq!(redactor.redact_all_but(text, b"first-secret second-secret"), None);
+}
+
 fn owner(name: &str) -> Owner {
     Owner { team: clock::new_id::<TeamId>(), kind: SecretKind::Environment, id: clock::new_id(), name: name.to_owned() }
 }

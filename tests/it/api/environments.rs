@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 const CANARY: &str = "canary-5f2c/9b1e+77aa";
+/// Of `ssh-keygen -t ed25519 -N x`: its beginning names the cipher.
+const LOCKED_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABBmAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
 const SSH_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk=\n-----END OPENSSH PRIVATE KEY-----\n";
 
 async fn put(server: &Server, path: &str, key: &str, body: &Value) -> super::harness::Reply {
@@ -123,6 +125,7 @@ async fn secrets_go_in_and_never_come_out() {
     ] {
         assert_eq!(put(&server, &format!("{secrets}/{name}"), ADMIN, &body).await.pointers(), [pointer], "{body}");
     }
+    server.delete(&format!("{secrets}/%00"), ADMIN).await.expect(404);
     let unknown = format!("/v1/environments/{}/secrets/X", clock::new_id::<Uuid>());
     put(&server, &unknown, ADMIN, &body).await.expect(404);
 
@@ -183,6 +186,7 @@ async fn git_credentials_are_kept_without_being_shown() {
         (json!({ "repositories": ["a["] }), "/repositories/0"),
         (json!({ "known_hosts": "x" }), "/known_hosts"),
         (json!({ "kind": "ssh" }), "/secret"),
+        (json!({ "kind": "ssh", "secret": LOCKED_KEY }), "/secret"),
         (json!({ "kind": "ssh", "secret": SSH_KEY, "username": "-o" }), "/username"),
         (json!({ "kind": "ssh", "secret": SSH_KEY, "known_hosts": "junk" }), "/known_hosts"),
         (json!({ "token": "x" }), "/token"),

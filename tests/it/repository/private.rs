@@ -34,6 +34,7 @@ fn token(username: &str, secret: &str) -> GitCredential {
         kind: GitCredentialKind::Token,
         username,
         secret,
+        names_port: true,
         known_hosts: None,
     }
 }
@@ -44,6 +45,7 @@ fn key(secret: &str, known_hosts: Option<&str>) -> GitCredential {
         kind: GitCredentialKind::Ssh,
         username: Some(user_name()),
         secret: Secret::new(secret),
+        names_port: false,
         known_hosts: known_hosts.map(str::to_owned),
     }
 }
