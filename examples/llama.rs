@@ -111,7 +111,14 @@ async fn ask(
         .call(
             model,
             conversation,
-            Call { cache_key: "llama", share: "", turn, max_output_tokens, repeats_max: 0 },
+            Call {
+                cache_key: "llama",
+                share: "",
+                by: Attribution { task: "llama", team: "", user: "" },
+                turn,
+                max_output_tokens,
+                repeats_max: 0,
+            },
             live,
         )
         .await

@@ -282,7 +282,18 @@ impl Walker {
     }
 
     fn see(&mut self, path: &Path) -> Result<(), Failure> {
-        let Ok(stat) = self.look(path) else { return Ok(()) };
+        let stat = match self.look(path) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            // What cannot be looked at is not gone.
+            Err(_) => {
+                if let Some(relative) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
+                    self.keep(relative);
+                }
+                self.leave_out(path, LeftOutReason::Unreadable);
+                return Ok(());
+            }
+        };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             return Ok(());
@@ -356,7 +367,7 @@ impl Walker {
     /// The same for all that was below a directory that cannot be looked into now.
     fn keep_below(&mut self, directory: &Path) {
         let Some(relative) = directory.strip_prefix(&self.root).ok().and_then(Path::to_str) else { return };
-        let prefix = format!("{relative}/");
+        let prefix = if relative.is_empty() { String::new() } else { format!("{relative}/") };
         for (_, known) in self.files.iter_mut().filter(|(path, _)| path.starts_with(&prefix)) {
             known.seen = self.generation;
         }

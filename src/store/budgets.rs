@@ -266,27 +266,42 @@ pub async fn settle(store: &Store, drawer: Drawer) -> Result<(), StoreError> {
 /// held was given back. At most `limit`; answers how many. What nobody knows the cost of counts as spent.
 pub async fn settle_forgotten(store: &Store, limit: u32) -> Result<usize, StoreError> {
     let rows = sqlx::query(
-        "SELECT h.team, h.task, h.holder, h.held + h.spent_before AS all_spent,
-            ((t.detail::json->'usage'->>'cost_usd')::numeric
-                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
-         FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
-         WHERE h.drawn_at < now() - interval '1 minute' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)
-         ORDER BY h.drawn_at LIMIT $1",
+        "SELECT team, task FROM budget_holds h
+         WHERE drawn_at < now() - interval '1 minute' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)
+         ORDER BY drawn_at LIMIT $1",
     )
     .bind(i64::from(limit))
     .fetch_all(store.across())
     .await?;
+    let mut settled = 0;
     for row in &rows {
-        let spent: Option<f64> = row.try_get("spent")?;
-        let drawer = Drawer {
-            team: TeamId(row.try_get("team")?),
-            user: UserId(row.try_get("holder")?),
-            task: TaskId(row.try_get("task")?),
-            spent: spent.map_or(row.try_get("all_spent")?, nano),
-        };
-        settle(store, drawer).await?;
+        let (team, task) = (TeamId(row.try_get("team")?), TaskId(row.try_get("task")?));
+        settled += usize::from(settle_if_forgotten(store, team, task).await?);
     }
-    Ok(rows.len())
+    Ok(settled)
+}
+
+/// The same for one task, as it stands now that nobody else writes the team's accounts: it may have been woken.
+async fn settle_if_forgotten(store: &Store, team: TeamId, task: TaskId) -> Result<bool, StoreError> {
+    let mut tx = store.across().begin().await?;
+    lock(&mut tx, team).await?;
+    let row = sqlx::query(
+        "SELECT h.holder, h.held + h.spent_before AS all_spent,
+            ((t.detail::json->'usage'->>'cost_usd')::numeric
+                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
+         FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
+         WHERE h.task = $1 AND h.drawn_at < now() - interval '1 minute'
+            AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)",
+    )
+    .bind(task.0)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let (Some(row), Some(hold)) = (row, hold(&mut tx, task).await?) else { return Ok(false) };
+    let spent: Option<f64> = row.try_get("spent")?;
+    let spent = spent.map_or(row.try_get("all_spent")?, nano);
+    give_back(&mut tx, Drawer { team, user: UserId(row.try_get("holder")?), task, spent }, hold).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// What is taken of each account of a team now, and what tasks hold of it: for people.

@@ -6,7 +6,7 @@
 //! through execd.
 
 use super::{
-    FILE_LIMIT_BYTES, Walk, WalkedFile, Workspace, WorkspaceError,
+    FILE_LIMIT_BYTES, LeftOutReason, Walk, WalkedFile, Workspace, WorkspaceError,
     materialize::is_safe_path,
     objects::ObjectId,
     repository::Base,
@@ -127,11 +127,17 @@ impl TreeState {
 
     fn take_in(&self, walk: Walk, news: &mut News) -> Result<(), CheckpointError> {
         if walk.first {
-            // what is not in it is gone, unless it could not be taken
+            // what is not in it is gone, unless it could not be taken, or looked for
             let there: BTreeSet<&str> = (walk.changed.iter().map(|file| file.path.as_str()))
                 .chain(walk.left_out.iter().map(|left| left.path.as_str()))
                 .collect();
-            news.0 = (self.paths().filter(|path| !there.contains(path))).map(|path| (path.to_owned(), None)).collect();
+            let unreadable: Vec<&str> = (walk.left_out.iter())
+                .filter(|left| left.why == LeftOutReason::Unreadable)
+                .map(|left| left.path.as_str())
+                .collect();
+            let hidden = |path: &str| unreadable.iter().any(|directory| is_below(path, directory));
+            let gone = self.paths().filter(|path| !there.contains(path) && !hidden(path));
+            news.0 = gone.map(|path| (path.to_owned(), None)).collect();
         }
         for path in walk.deleted {
             news.0.insert(path, None);
@@ -284,6 +290,11 @@ impl TreeState {
 /// What walks told since the last checkpoint: the file at each path, or that it is gone.
 #[derive(Default)]
 struct News(BTreeMap<String, Option<(u32, ObjectId, u64)>>);
+
+/// Whether a path is somewhere below a directory; below the root, which is empty, everything is.
+fn is_below(path: &str, directory: &str) -> bool {
+    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
 
 fn tree_id(snapshot: &Snapshot, changed: &BTreeMap<String, DeltaEntry>, deleted: &BTreeSet<String>) -> ObjectId {
     let mut overlay: Overlay<'_> = deleted.iter().map(|path| (path.as_str(), None)).collect();

@@ -6,7 +6,7 @@ use journeyman::{
     clock,
     domain::{TaskId, event::TreeDelta},
     workspace::{
-        OpenSandbox, SandboxLimits, Sandboxes, Workspace,
+        OpenSandbox, RunCommand, SandboxLimits, Sandboxes, Workspace,
         checkpoint::{Checkpoint, TreeState},
         repository::Base,
     },
@@ -14,6 +14,7 @@ use journeyman::{
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 struct Work {
@@ -188,4 +189,28 @@ async fn a_first_walk_finds_what_was_changed_behind_the_times_of_files() {
 fn ctime(path: &Path) -> (i64, i64) {
     let metadata = std::fs::metadata(path).unwrap();
     (metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_not_gone() {
+    let work = Work::new(&[("a", "1\n"), ("closed/b", "2\n"), ("closed/deep/c", "3\n")]).await;
+    let workspace = work.open().await;
+    let mut state = TreeState::from(&work.base, &TreeDelta::default());
+    output(&workspace, "chmod 0 closed").await;
+    let first = workspace.walk().await.unwrap();
+    assert!(first.first);
+    assert_eq!(state.absorb(first, &workspace).await.unwrap(), None, "nothing is known to have changed");
+    output(&workspace, "chmod 755 closed; chmod 0 .").await;
+    let walk = workspace.walk().await.unwrap();
+    assert_eq!(state.absorb(walk, &workspace).await.unwrap(), None, "nor here");
+    // Nothing starts in a directory that cannot be entered.
+    let mend = RunCommand {
+        workdir: Some("/tmp".to_owned()),
+        ..RunCommand::new("chmod 755 /workspace; rm /workspace/closed/b", Duration::from_secs(10))
+    };
+    workspace.run(mend, None).await.unwrap();
+    let walk = workspace.walk().await.unwrap();
+    let checkpoint = state.absorb(walk, &workspace).await.unwrap().unwrap();
+    assert_eq!((checkpoint.delta.changed.len(), checkpoint.delta.deleted), (0, vec!["closed/b".to_owned()]));
+    workspace.close().await;
 }
