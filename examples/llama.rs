@@ -9,7 +9,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use journeyman::{
     domain::{Item, item::Wire, tool::ToolSpec},
-    llm::{Call, Client, ClientSettings, Completed, Conversation, Live, Model, ModelError, Retries},
+    llm::{Attribution, Call, Client, ClientSettings, Completed, Conversation, Live, Model, ModelError, Retries},
 };
 use std::{
     env,
