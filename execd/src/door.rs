@@ -14,7 +14,7 @@ use rustix::{
     time::Timespec,
 };
 use std::{
-    io,
+    io::{self, Write},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -28,6 +28,7 @@ pub(crate) struct Door {
     pub(crate) listener: OwnedFd,
     /// The uid that the server's connections come from.
     from: u32,
+    served: bool,
     /// When nobody has come back by then, all is over; absent while the server is there.
     until: Option<Instant>,
 }
@@ -41,7 +42,7 @@ impl Door {
         let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         bind(&listener, &address(name)?)?;
         listen(&listener, BACKLOG)?;
-        Ok(Self { listener, from, until: Some(Instant::now() + ALONE) })
+        Ok(Self { listener, from, served: false, until: Some(Instant::now() + ALONE) })
     }
 
     /// The server's connection, if it is the one that knocked.
@@ -49,8 +50,13 @@ impl Door {
         let socket = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()?;
         let peer = socket_peercred(&socket).ok()?;
         if peer.uid.as_raw() != self.from {
+            if !self.served {
+                // Nobody else is there before the server has come: the runtime does not say who connects.
+                let _ = writeln!(io::stderr(), "turned away a connection of the uid {}", peer.uid.as_raw());
+            }
             return None;
         }
+        self.served = true;
         self.until = None;
         Some(socket)
     }

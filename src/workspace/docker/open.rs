@@ -345,8 +345,11 @@ impl Container {
 
 /// Why a workspace did not start, from what its execd said.
 pub(in crate::workspace) fn explain(said: &str, why: &str) -> WorkspaceError {
-    let said = said.trim_start_matches("execd: ");
-    let mend = if said.contains("/workspace") {
+    let said = said.lines().next().unwrap_or_default().trim_start_matches("execd: ");
+    let mend = if said.contains("turned away") {
+        "its runtime does not tell who connects to a socket (SO_PEERCRED), as some versions of gVisor do not: use another, by \
+         JOURNEYMAN_DOCKER_RUNTIME"
+    } else if said.contains("/workspace") {
         "the task's user must be able to enter its working copy: an engine that maps users (userns-remap, rootless) is of no \
          use here"
     } else {
