@@ -51,7 +51,7 @@ pub(crate) async fn workspaces(report: &mut Report) {
     let docker = Sandboxes::new(settings(&data, "execd-static", docker)).await.unwrap();
     let bare = bare_run(&engine).await;
     report.add("floor: a bare container of busybox: create, start, wait, remove", bare, "ms");
-    let workspace = opened("docker", &docker, Some(bare * 1.3 + 100.0), report).await;
+    let workspace = opened("docker", &docker, Some((bare * 1.3 + 100.0).round()), report).await;
     commands("docker", &workspace, spawn, report).await;
     workspace.close().await;
 }
@@ -120,7 +120,7 @@ async fn commands(name: &str, workspace: &Workspace, spawn: f64, report: &mut Re
         workspace.run(RunCommand::new("true", Duration::from_secs(10)), None).await.unwrap();
         taken.push(ms(since));
     }
-    report.at_most(format!("{name}: a command's round trip"), median(&mut taken), "ms", spawn + 5.0);
+    report.at_most(format!("{name}: a command's round trip"), median(&mut taken), "ms", (spawn + 5.0).round());
 }
 
 async fn bare_run(engine: &Engine) -> f64 {
