@@ -84,7 +84,8 @@ pub fn shapes_setup(script: &str) -> impl Fn(&str) -> bool + '_ {
 
 fn is_manifest(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let requirements = name.starts_with("requirements") && (name.ends_with(".txt") || name.ends_with(".in"))
-        || (path.contains("requirements/") && name.ends_with(".txt"));
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let requirements = (name.starts_with("requirements") && matches!(ending, "txt" | "in"))
+        || (path.contains("requirements/") && ending == "txt");
     requirements || NAMES.contains(&name) || ENDS.iter().any(|end| name.ends_with(end))
 }

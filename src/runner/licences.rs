@@ -64,7 +64,7 @@ async fn vendored(workspace: &Workspace, name: &str) -> Option<String> {
 
 async fn text(workspace: &Workspace, path: &str) -> Option<String> {
     let content = workspace.read_entry(path, MANIFEST_BYTES_MAX).await.ok().filter(|content| !content.truncated)?;
-    String::from_utf8(content.bytes.to_vec()).ok()
+    String::from_utf8(content.bytes).ok()
 }
 
 /// From the heads of `METADATA` files, one after the other:

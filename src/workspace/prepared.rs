@@ -41,6 +41,8 @@ pub struct Prepared {
     inner: Arc<Inner>,
 }
 
+type Making = tokio::sync::Mutex<()>;
+
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
@@ -49,7 +51,8 @@ struct Inner {
     all_bytes: u64,
     /// Held for reading while something is copied from here, for writing while something is removed.
     using: RwLock<()>,
-    making: Mutex<HashMap<(TeamId, String), Weak<tokio::sync::Mutex<()>>>>,
+    /// By team and key: whoever makes one is alone.
+    making: Mutex<HashMap<(TeamId, String), Weak<Making>>>,
 }
 
 impl Prepared {
@@ -123,9 +126,8 @@ impl Prepared {
         owner: Option<(u32, u32)>,
     ) -> Result<bool, WorkspaceError> {
         let _using = self.inner.using.read().await;
-        let inner = Arc::clone(&self.inner);
-        let place = inner.place(team, key);
-        let laid = tokio::task::spawn_blocking(move || inner.lay(&place, &directory, owner)).await;
+        let place = self.inner.place(team, key);
+        let laid = tokio::task::spawn_blocking(move || Inner::lay(&place, &directory, owner)).await;
         laid.map_err(|error| failed(&io::Error::other(error)))?.map_err(|error| failed(&error))
     }
 }
@@ -178,7 +180,7 @@ impl Inner {
         })
     }
 
-    fn lay(&self, place: &Path, directory: &Path, owner: Option<(u32, u32)>) -> io::Result<bool> {
+    fn lay(place: &Path, directory: &Path, owner: Option<(u32, u32)>) -> io::Result<bool> {
         let from = match open(&place.join(FILES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened?,
