@@ -52,10 +52,9 @@ impl Disk {
         let due = self.last.is_none_or(|(at, measure, free_then)| {
             let since = now.saturating_duration_since(at);
             let lost = free_then.saturating_sub(self.free_bytes());
-            let room = self.limit_bytes.saturating_sub(measure.used_bytes);
+            let room = if measure.hides { 0 } else { self.limit_bytes.saturating_sub(measure.used_bytes) };
             let filled = !self.ended && lost > SLACK_BYTES.max(room / 2);
-            let share = measure.took * MEASURE_SHARE;
-            idle || filled || since >= if measure.hides { share } else { share.max(MEASURE_EVERY) }
+            idle || filled || since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE)
         });
         self.measuring = due;
         due.then(|| self.root.clone())
