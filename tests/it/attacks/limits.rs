@@ -103,9 +103,9 @@ finally: os.unlink(name)
     Attack {
         name: "many files",
         probe: r#"
-for number in range(80):
-    with open("file%d" % number, "wb") as file: file.write(b"x" * (4 << 20))
-    time.sleep(0.05)
+for number in range(200):
+    with open("file%d" % number, "wb") as file: file.write(b"x" * (1 << 20))
+    time.sleep(0.06)
 succeed()
 "#,
         works: User,
@@ -116,9 +116,9 @@ succeed()
 for _ in range(40):
     os.mkdir("d" * 200)
     os.chdir("d" * 200)
-for number in range(80):
-    with open("file%d" % number, "wb") as file: file.write(b"x" * (4 << 20))
-    time.sleep(0.05)
+for number in range(200):
+    with open("file%d" % number, "wb") as file: file.write(b"x" * (1 << 20))
+    time.sleep(0.06)
 succeed()
 "#,
         works: User,

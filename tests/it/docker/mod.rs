@@ -1,4 +1,5 @@
 //! Tests of workspaces in containers, by a real engine that they start themselves.
 
 mod containers;
+mod engines;
 mod tasks;

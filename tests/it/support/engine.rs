@@ -29,6 +29,8 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Engine {
     dir: PathBuf,
     running: Option<Child>,
+    /// What of this machine it does not see: something of its own is there.
+    hidden: Option<PathBuf>,
 }
 
 /// The one of this process.
@@ -40,8 +42,13 @@ pub(crate) async fn shared() -> &'static Engine {
 impl Engine {
     /// A fresh one with all images.
     pub(crate) async fn new() -> Self {
+        Self::apart(None).await
+    }
+
+    /// One that does not share a directory with this machine, as one elsewhere would not.
+    pub(crate) async fn apart(hidden: Option<PathBuf>) -> Self {
         let dir = tempfile::Builder::new().prefix("jm-engine-").tempdir().unwrap().keep();
-        let mut engine = Self { dir, running: None };
+        let mut engine = Self { dir, running: None, hidden };
         engine.start().await;
         for (name, tar) in [(BUSYBOX, images::busybox()), (HOST, images::host()), (EMPTY, images::empty())] {
             engine.import(name, &tar).await;
@@ -74,8 +81,10 @@ impl Engine {
             kill $!
             wait $!
             [ \"$line\" = keep ] || rm -rf \"$0\"";
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(&self.dir).arg(dockerd);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", if self.hidden.is_some() { "private" } else { "unchanged" }]);
+        command.args(["sh", "-c", &format!("[ -z \"$2\" ] || mount -t tmpfs none \"$2\" || exit 1\n{script}")]);
+        command.arg(&self.dir).arg(dockerd).arg(self.hidden.as_deref().unwrap_or(Path::new("")));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(command.spawn().unwrap());
         let begun = Instant::now();
