@@ -186,10 +186,8 @@ impl Driver {
         let store = &self.deps.store;
         let budget = memory::Budget::of_window(self.facts().window_tokens);
         let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, budget)).await?;
-        self.journal.record(
-            EventData::MemoryUsed { memories: recalled.memories },
-            Some(Private::Memory { text: recalled.text }),
-        );
+        let text = self.deps.redactor.redact_known(&recalled.text).into_owned();
+        self.journal.record(EventData::MemoryUsed { memories: recalled.memories }, Some(Private::Memory { text }));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         EventData,
         check::{CheckResult, CheckRun, Finding},
+        memory::RecalledMemory,
         plan::Planning,
         task::TaskResult,
     },
@@ -51,6 +52,7 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
             known.texts(errors);
             known.text(text);
         }
+        EventData::MemoryUsed { memories } => all.memories(memories),
         EventData::TaskResult { result } => all.result(result),
         EventData::TaskCreated { .. }
         | EventData::SetupStarted { .. }
@@ -67,8 +69,7 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         | EventData::Compaction { .. }
         | EventData::Checkpoint { .. }
         | EventData::LimitWarned { .. }
-        | EventData::Recovered { .. }
-        | EventData::MemoryUsed { .. } => {}
+        | EventData::Recovered { .. } => {}
     }
 }
 
@@ -149,7 +150,11 @@ impl Scrubber<'_> {
     }
 
     fn result(&self, result: &mut TaskResult) {
-        let TaskResult { summary, answer, reason, criteria, checks, findings, structured, .. } = result;
+        let TaskResult { summary, answer, reason, criteria, checks, findings, memories, structured, .. } = result;
+    fn memories(&self, memories: &mut [RecalledMemory]) {
+        self.texts(memories.iter_mut().flat_map(|one| [&mut one.text, &mut one.reason]));
+    }
+
         self.texts(summary.iter_mut().chain(answer).chain(reason));
         self.texts(criteria.iter_mut().flat_map(|it| [Some(&mut it.text), it.evidence.as_mut()]).flatten());
         for check in checks {
@@ -158,6 +163,7 @@ impl Scrubber<'_> {
         self.findings(findings);
         if let Some(value) = structured {
             self.json(value);
+        self.memories(memories);
         }
     }
 }

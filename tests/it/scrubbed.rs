@@ -33,6 +33,8 @@ async fn a_secret_that_a_model_writes_stands_in_no_event_no_task_and_no_question
     let request = json!({
         "request": "mend add", "repository": { "url": url }, "approval": "plan", "checks": [check],
     });
+    let memory = json!({ "text": format!("to mend add, say {SECRET}"), "kind": "fact", "scope": "user" });
+    assert_eq!(api.post("/v1/memories", &memory).await.0, 201);
     let id = api.create(&request).await;
     assert_eq!(api.rest(&id).await["waiting_for"], "approval");
     let (status, pending) = api.get("/v1/approvals?state=pending").await;
@@ -45,8 +47,13 @@ async fn a_secret_that_a_model_writes_stands_in_no_event_no_task_and_no_question
     let task = api.rest(&id).await;
     assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("verified")), "{task:#}");
 
-    // What people wrote themselves stays theirs.
+    // What people wrote themselves stays theirs, but for what is known to be secret of what they had remembered.
     let events = api.events(&id).await;
+    let used = &events.iter().find(|event| event["kind"] == "memory.used").unwrap()["data"]["memories"];
+    assert_eq!(used[0]["text"], "to mend add, say ***", "{used:#}");
+    assert_eq!(task["result"]["memories"], *used);
+    let first = ground.model.requests().await[0]["body"].to_string();
+    assert!(first.contains("to mend add, say ***"), "{first}");
     assert!(events[0]["data"].to_string().contains(SECRET));
     for event in &events[1..] {
         assert!(!event.to_string().contains(SECRET), "{event:#}");
