@@ -9,7 +9,7 @@ use crate::domain::{
 /// Validations in a row without fewer failures, after which nothing more is sent back.
 const NOT_SHRUNK_MAX: u32 = 2;
 
-/// How much fails that the base does not fail; less is better.
+/// How much fails that the base does not fail, of what is required; less is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
     /// Checks that fail without a word on which tests: a build that breaks hides every test.
@@ -32,7 +32,7 @@ impl Score {
 
     fn counted(checks: &[CheckResult]) -> Self {
         let mut score = Self::default();
-        for check in checks {
+        for check in checks.iter().filter(|check| check.required) {
             let Some(run) = check.final_run.as_ref().filter(|run| run.outcome != CheckOutcome::Pass) else { continue };
             let base = check.baseline.as_ref();
             if run.failing.is_empty() {

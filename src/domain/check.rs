@@ -186,12 +186,20 @@ pub struct Measured {
     pub change: Option<f64>,
 }
 
+/// Earlier builds did not say.
+fn required() -> bool {
+    true
+}
+
 /// A check with what it gave on the base and on the final tree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CheckResult {
     pub name: String,
     pub command: String,
     pub source: CheckSource,
+    /// Whether it decides; what is optional is run and told of alone.
+    #[serde(default = "required")]
+    pub required: bool,
     pub baseline: Option<CheckRun>,
     #[serde(rename = "final")]
     pub final_run: Option<CheckRun>,

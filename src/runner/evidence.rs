@@ -237,6 +237,7 @@ impl Driver {
                 command: c.check.command,
                 source: c.check.source,
                 log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
+                required: c.check.required,
                 baseline: c.baseline,
                 final_run: c.final_run,
                 measured: c.measured,

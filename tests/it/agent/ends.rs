@@ -164,6 +164,28 @@ fn a_build_that_breaks_is_worse_than_tests_that_fail() {
 }
 
 #[test]
+fn what_is_optional_does_not_say_which_tree_is_the_best() {
+    use journeyman::{
+        agent::Score,
+        domain::check::{CheckOutcome, CheckResult},
+    };
+    let check = |required: bool, failing: &[&str]| -> CheckResult {
+        let outcome = if failing.is_empty() { CheckOutcome::Pass } else { CheckOutcome::Fail };
+        let run = json!({ "outcome": outcome, "exit_code": 1, "duration_ms": 1, "failing": failing, "log": "" });
+        serde_json::from_value(json!({
+            "name": "c", "command": "c", "source": "task", "required": required, "baseline": null, "final": run, "log": "",
+        }))
+        .unwrap()
+    };
+    assert_eq!(Score::of(&[check(true, &["a"]), check(false, &["b", "c"])]), Score { unread: 0, failing: 1 });
+    assert_eq!(Score::of(&[check(false, &["b"])]), Score::default());
+    // Logs of earlier builds do not say.
+    let mut earlier = serde_json::to_value(check(true, &["a"])).unwrap();
+    earlier.as_object_mut().unwrap().remove("required");
+    assert!(serde_json::from_value::<CheckResult>(earlier).unwrap().required);
+}
+
+#[test]
 fn words_that_change_nothing_after_failed_checks_are_answered_once_and_end_the_run_then() {
     let mut play = Play::planned(json!({}));
     change(&mut play, '1');

@@ -320,6 +320,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
             name: check.name,
             command: check.command,
             source: check.source,
+            required: check.required,
             baseline: None,
             final_run: Some(run),
             measured: None,

@@ -138,6 +138,7 @@ fn result(base: Option<CheckRun>, last: CheckRun) -> CheckResult {
         name: "suite".to_owned(),
         command: "make test".to_owned(),
         source: CheckSource::Detected,
+        required: true,
         log: last.log.clone(),
         baseline: base,
         final_run: Some(last),
