@@ -1,6 +1,7 @@
 //! Which files are tests, and what a patch does to them.
 
 use super::{
+    named::Named,
     steer::steers,
     testcode::{Test, WrittenTests, tests_in},
 };
@@ -47,8 +48,14 @@ pub fn is_test_path(path: &str) -> bool {
     }
 }
 
-/// What a patch does to tests. `changed` are all files of the patch, `base_paths` those of the base.
-pub fn test_change<'a>(changed: &[ChangedFile<'_>], base_paths: impl IntoIterator<Item = &'a str>) -> TestChange {
+/// What a patch does to tests. `changed` are all files of the patch, `base_paths` those of the base; `named` is what
+/// configurations and commands name.
+pub fn test_change<'a>(
+    changed: &[ChangedFile<'_>],
+    base_paths: impl IntoIterator<Item = &'a str>,
+    named: &Named,
+) -> TestChange {
+    let steering = |file: &&ChangedFile<'_>| steers(file) || (file.after.is_some() && named.has(file.path));
     let tests = || changed.iter().filter(|file| is_test_path(file.path));
     let sorted = |files: &mut dyn Iterator<Item = &ChangedFile<'_>>| -> Vec<String> {
         files.map(|file| file.path.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
@@ -58,7 +65,7 @@ pub fn test_change<'a>(changed: &[ChangedFile<'_>], base_paths: impl IntoIterato
         base_has_tests: base_paths.into_iter().any(is_test_path),
         touched: sorted(&mut tests().filter(|file| file.before.is_some())),
         added: sorted(&mut tests().filter(|file| file.before.is_none())),
-        steering: sorted(&mut changed.iter().filter(|file| steers(file))),
+        steering: sorted(&mut changed.iter().filter(steering)),
         weakened: weakened(&tests().copied().collect::<Vec<_>>()),
     }
 }

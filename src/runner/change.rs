@@ -6,7 +6,7 @@ use crate::{
     checks::{self, ChangedFile, ScanInput},
     domain::{
         BlobHash,
-        check::{Finding, TestChange},
+        check::{Check, Finding, TestChange},
         event::{PatchPaths, TreeDelta},
     },
     workspace::{Workspace, repository::Base},
@@ -21,6 +21,8 @@ use std::{
 const NEW_FILES_MAX: usize = 200;
 /// Paths of a patch that its validation keeps.
 const PATHS_MAX: usize = 300;
+/// Configurations of the base that are read for what they name.
+const CONFIGS_MAX: usize = 60;
 /// Files that the model made that are looked for in the working copy.
 const LOOKED_FOR_MAX: usize = 20;
 
@@ -51,10 +53,10 @@ impl Change {
             .collect()
     }
 
-    /// What it does to tests.
-    pub(super) async fn to_tests(self: &Arc<Self>, base: &Base) -> Result<TestChange, Halt> {
+    /// What it does to tests, where these files are named.
+    pub(super) async fn to_tests(self: &Arc<Self>, base: &Base, named: checks::Named) -> Result<TestChange, Halt> {
         let (change, entries) = (Arc::clone(self), base.entries());
-        aside(move || checks::test_change(&change.files(), entries.iter().map(|entry| &*entry.path))).await
+        aside(move || checks::test_change(&change.files(), entries.iter().map(|entry| &*entry.path), &named)).await
     }
 }
 
@@ -95,7 +97,9 @@ impl Driver {
     pub(super) async fn change(&self, base: &Base, delta: &TreeDelta) -> Result<Arc<Change>, Halt> {
         let entries = base.entries();
         let in_base = |path: &str| entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
-        let matters = |path: &str| checks::is_test_path(path) || checks::is_manifest(path) || checks::may_steer(path);
+        let matters = |path: &str| {
+            checks::is_test_path(path) || checks::is_manifest(path) || checks::may_steer(path) || checks::may_name(path)
+        };
         let mut files: BTreeMap<&str, Touched> = BTreeMap::new();
         let mut new_files = 0;
         for entry in &delta.changed {
@@ -121,6 +125,29 @@ impl Driver {
             }
         }
         Ok(Arc::new(Change { files: files.into_values().collect() }))
+    }
+
+    /// The files that configurations, those of the base and as the patch has them, and the checks' commands name.
+    pub(super) async fn named(&self, base: &Base, change: &Change, checks: &[Check]) -> Result<checks::Named, Halt> {
+        let entries = base.entries();
+        let mut paths: Vec<&str> =
+            entries.iter().map(|entry| &*entry.path).filter(|path| checks::may_name(path)).collect();
+        // The higher ones first: those of packages deep below matter less where there are many.
+        paths.sort_by_key(|path| path.matches('/').count());
+        paths.truncate(CONFIGS_MAX);
+        let paths: Vec<String> = paths.into_iter().map(str::to_owned).collect();
+        let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
+        let mut named = checks::Named::default();
+        for (path, content) in paths.iter().zip(contents) {
+            named.by_config(path, &content.unwrap_or_default());
+        }
+        for file in change.files.iter().filter(|file| checks::may_name(&file.path)) {
+            named.by_config(&file.path, file.after.as_deref().unwrap_or_default());
+        }
+        for check in checks {
+            named.by_command(check.workdir.as_deref().unwrap_or_default(), &check.command);
+        }
+        Ok(named)
     }
 
     /// What a person should look at in the patch; `protected` are globs that it must not touch.

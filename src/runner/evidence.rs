@@ -219,7 +219,8 @@ impl Driver {
         let patch = if changed { Some(self.patch(base, delta).await?) } else { None };
         let change = self.change(base, delta).await?;
         let clean = self.clean(base);
-        let to_tests = change.to_tests(base).await?;
+        let named = self.named(base, &change, &checks.run).await?;
+        let to_tests = change.to_tests(base, named).await?;
         let mut evidence = Evidence::new(&clean, delta, checks, self.journal.session.weakening_approved());
         let decided = evidence.decide(beside, &to_tests).await;
         let compared = evidence.close().await;
@@ -236,8 +237,8 @@ impl Driver {
                 name: c.check.name,
                 command: c.check.command,
                 source: c.check.source,
-                log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
                 required: c.check.required,
+                log: c.final_run.as_ref().map(|run| run.log.clone()).unwrap_or_default(),
                 baseline: c.baseline,
                 final_run: c.final_run,
                 measured: c.measured,

@@ -1,7 +1,7 @@
 //! What patches do to tests, and what they bring that a person should see.
 
 use journeyman::{
-    checks::{self, ChangedFile, ScanInput, is_test_path, test_change},
+    checks::{self, ChangedFile, Named, ScanInput, is_test_path, test_change},
     domain::check::{Finding, FindingKind, Weakening},
 };
 
@@ -51,7 +51,7 @@ fn tests_are_known_by_their_paths() {
 /// How the one test file is weakened, as `name how` words.
 fn weakened(path: &str, before: &str, after: Option<&str>) -> Vec<String> {
     let file = ChangedFile { path, before: Some(before.as_bytes()), after: after.map(str::as_bytes) };
-    let change = test_change(&[file], [path]);
+    let change = test_change(&[file], [path], &Named::default());
     assert_eq!(change.touched, [path]);
     change.weakened.into_iter().map(|test| format!("{} {:?}", test.name, test.how)).collect()
 }
@@ -117,7 +117,7 @@ fn a_test_that_moves_to_a_new_file_is_not_removed() {
         ChangedFile { path: "tests/unit/test_a.py", before: None, after: Some(PYTHON.as_bytes()) },
         ChangedFile { path: "src/a.py", before: Some(b""), after: Some(b"") },
     ];
-    let change = test_change(&moved, ["tests/test_a.py", "src/a.py"]);
+    let change = test_change(&moved, ["tests/test_a.py", "src/a.py"], &Named::default());
     assert_eq!((change.weakened.len(), change.empty_patch, change.base_has_tests), (0, false, true));
     assert_eq!(
         (change.touched, change.added),
@@ -125,8 +125,8 @@ fn a_test_that_moves_to_a_new_file_is_not_removed() {
     );
     let emptied = PYTHON.replace("self.assertEqual(f(), 2)", "pass");
     let moved = [moved[0], ChangedFile { after: Some(emptied.as_bytes()), ..moved[1] }];
-    assert_eq!(test_change(&moved, []).weakened[0].how, Weakening::Emptied);
-    assert!(test_change(&[], ["src/a.py"]).empty_patch);
+    assert_eq!(test_change(&moved, [], &Named::default()).weakened[0].how, Weakening::Emptied);
+    assert!(test_change(&[], ["src/a.py"], &Named::default()).empty_patch);
 }
 
 fn patch(path: &str, lines: &str) -> Vec<u8> {
@@ -219,7 +219,7 @@ proptest::proptest! {
         for path in ["test_a.py", "tests/a.rs", "a_test.go", "a.test.ts", "src/test/A.java"] {
             let (python, code) = (format!("def test_a(): {text}"), format!("#[test]\n@Test\nfn a() {{ it('x', {text}"));
             for before in [python, code] {
-                test_change(&[ChangedFile { path, before: Some(before.as_bytes()), after: Some(&bytes) }], []);
+                test_change(&[ChangedFile { path, before: Some(before.as_bytes()), after: Some(&bytes) }], [], &Named::default());
             }
         }
     }
@@ -229,7 +229,7 @@ proptest::proptest! {
 fn files_that_steer_how_tests_run_are_seen_where_a_patch_changes_what_they_steer() {
     let steers = |path: &str, before: Option<&str>, after: &str| {
         let file = ChangedFile { path, before: before.map(str::as_bytes), after: Some(after.as_bytes()) };
-        !test_change(&[file], [path]).steering.is_empty()
+        !test_change(&[file], [path], &Named::default()).steering.is_empty()
     };
     for (path, before, after) in [
         ("conftest.py", None, "def pytest_runtest_makereport(item, call):\n    ...\n"),
@@ -262,4 +262,55 @@ fn files_that_steer_how_tests_run_are_seen_where_a_patch_changes_what_they_steer
     ] {
         assert!(!steers(path, before, after), "{path}: {after}");
     }
+}
+
+#[test]
+fn files_that_configurations_and_commands_name_steer_and_others_do_not() {
+    let steers = |config: &str, content: &str, path: &str| {
+        let mut named = Named::default();
+        named.by_config(config, content.as_bytes());
+        let file = ChangedFile { path, before: Some(b"a"), after: Some(b"b") };
+        !test_change(&[file], [path], &named).steering.is_empty()
+    };
+    let jest =
+        r#"{"jest": {"setupFiles": ["<rootDir>/tools/first.js"], "globalSetup": "./tools/all", "preset": "./base"}}"#;
+    let scripts = r#"{"scripts": {"unit": "NODE_OPTIONS='--require ./hooks/pre.cjs' node --import=./hooks/esm.mjs --loader ./hooks/load.mjs x"}}"#;
+    for (config, content, path) in [
+        ("pytest.ini", "[pytest]\naddopts = -q -p plugs.shim\n", "src/plugs/shim.py"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\naddopts = [\"-p\", \"shim\"]\n", "shim/__init__.py"),
+        ("setup.cfg", "[tool:pytest]\naddopts =\n    -pshim\n", "shim.py"),
+        ("tests/conftest.py", "pytest_plugins = [\n    \"support.fixtures\",\n]\n", "support/fixtures.py"),
+        ("tox.ini", "[testenv]\nsetenv = PYTEST_PLUGINS=shim\n", "shim.py"),
+        ("package.json", jest, "tools/first.js"),
+        ("package.json", jest, "tools/all.ts"),
+        ("web/package.json", jest, "web/base/jest-preset.js"),
+        ("package.json", scripts, "hooks/pre.cjs"),
+        ("package.json", scripts, "hooks/esm.mjs"),
+        ("package.json", scripts, "hooks/load.mjs"),
+        (".mocharc.json", r#"{"require": ["./hooks/pre"]}"#, "hooks/pre.js"),
+        (".mocharc.yml", "require:\n  - ./hooks/pre.js\nspec: test\n", "hooks/pre.js"),
+        ("a/vitest.config.ts", "export default { test: { setupFiles: ['../shared/setup.ts'] } }", "shared/setup.ts"),
+        (".npmrc", "node-options=--require ./pre.js\n", "pre.js"),
+    ] {
+        assert!(steers(config, content, path), "{config}: {path}");
+    }
+    let entries =
+        r#"{"exports": {"import": "./src/index.js", "require": "./src/index.cjs"}, "scripts": {"t": "jest"}}"#;
+    for (config, content, path) in [
+        ("pytest.ini", "[pytest]\naddopts = -p no:cacheprovider\n", "cacheprovider.py"),
+        ("pytest.ini", "[pytest]\naddopts = -p shim\n", "src/shimmer.py"),
+        ("pytest.ini", "[pytest]\naddopts = -p shim\n", "shim.js"),
+        ("package.json", entries, "src/index.js"),
+        ("package.json", jest, "src/first.js"),
+        ("package.json", "no JSON: --require ./x.js", "x.js"),
+    ] {
+        assert!(!steers(config, content, path), "{config}: {path}");
+    }
+    let mut named = Named::default();
+    named.by_command("", "pip install -r requirements.txt && pytest");
+    let file = ChangedFile { path: "requirements.txt", before: Some(b"a"), after: Some(b"b") };
+    assert!(test_change(&[file], ["requirements.txt"], &named).steering.is_empty());
+    named.by_command("web", "mocha --require ./boot.js --reporter dot");
+    let file = ChangedFile { path: "web/boot.js", before: None, after: Some(b"b") };
+    assert_eq!(test_change(&[file], ["web/a.js"], &named).steering, ["web/boot.js"]);
 }
