@@ -1,13 +1,16 @@
 //! Runs one check in an open workspace.
 
-use super::{Output, judge};
+use super::{Output, judge, reports::Reports};
 use crate::{
-    domain::check::{Check, CheckRun},
+    domain::check::{Check, CheckKind, CheckRun},
     workspace::{RunCommand, Workspace, WorkspaceError},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+
+/// The version of what reads tests from runs: another one may give other names.
+pub const READS: &str = "logs and reports";
 
 /// What makes runners name their tests, and tell how long the slowest took, without changing what they run or
 /// how they end. A command or configuration that says otherwise wins.
@@ -34,7 +37,15 @@ pub async fn run(
     let mut command = RunCommand::new(&check.command, own.map_or(budget, |own| own.min(budget)));
     command.env = TALKATIVE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     command.workdir.clone_from(&check.workdir);
+    let reports = Reports::of(check, paths).filter(|_| check.kind == CheckKind::Test);
+    if let Some(reports) = &reports {
+        reports.begin(workspace).await?;
+    }
     let result = workspace.run(command, live).await?;
+    let reports = match reports {
+        Some(reports) => reports.collect(workspace, check).await?,
+        None => Vec::new(),
+    };
     let (check, paths) = (check.clone(), Arc::clone(paths));
     // A log is gone through many times: other tasks are not held up by it.
     let judged = tokio::task::spawn_blocking(move || {
@@ -44,7 +55,7 @@ pub async fn run(
             omitted_bytes: result.omitted_bytes,
             omitted_at: result.omitted_at,
             duration: result.duration,
-            reports: &[],
+            reports: &reports,
             paths: &paths,
         };
         Ran { run: judge(&check, &output), output: result.output }

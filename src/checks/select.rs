@@ -92,10 +92,13 @@ fn options<'a>(args: &[&'a str], valued: &[&str]) -> Vec<&'a str> {
     kept
 }
 
-/// Node ids are relative to the root, which is where such a call runs.
+/// Node ids are relative to the root, which is where such a call runs. Names from a report are none.
 fn pytest(call: &[&str], args: &[&str], tests: &[String]) -> Option<Vec<String>> {
     const VALUED: &[&str] = &["-k", "-m", "-p", "-c", "-n", "-o", "-W", "-r", "--rootdir", "--ignore", "--deselect"];
-    if has(args, &["-x", "--exitfirst", "--maxfail", "--lf", "--ff", "--sw", "--rootdir", "--pyargs"]) {
+    let stops = has(args, &["-x", "--exitfirst", "--maxfail", "--lf", "--ff", "--sw", "--rootdir", "--pyargs"]);
+    let files = [".py", ".txt", ".rst", ".md"];
+    let is_id = |test: &String| test.split("::").next().is_some_and(|file| files.iter().any(|end| file.ends_with(end)));
+    if stops || !tests.iter().all(is_id) {
         return None;
     }
     let mut line = owned(call);

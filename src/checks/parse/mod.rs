@@ -36,7 +36,8 @@ macro_rules! pattern {
 pub(super) use pattern;
 
 /// The tests of one run. `reports` are the contents of report files (JUnit XML, TAP) that the run
-/// wrote; where they can be read they go before the log. Absent where neither says for sure what
+/// wrote; where they can be read they go before the log, unless that names every test and at least as many, or more
+/// that fail (another runner spoke there too). Absent where neither says for sure what
 /// ran: an unknown runner, a cut log, a summary that does not agree with the tests named.
 pub fn parse(command: &str, log: &[u8], reports: &[Vec<u8>]) -> Option<TestReport> {
     parse_cut(command, log, None, reports)
@@ -44,18 +45,30 @@ pub fn parse(command: &str, log: &[u8], reports: &[Vec<u8>]) -> Option<TestRepor
 
 /// As [`parse`], for a log whose bytes are missing at `gap`.
 pub(super) fn parse_cut(command: &str, log: &[u8], gap: Option<usize>, reports: &[Vec<u8>]) -> Option<TestReport> {
-    if !reports.is_empty() {
-        let read = combine(reports.iter().map(|report| {
-            let text = clean(report);
-            match junit::parse(&text) {
-                Parsed::NotMine => tap::parse(&Log::of(command, &text, false)),
-                parsed => parsed,
-            }
-        }));
-        if read.is_some() {
-            return read;
-        }
+    let told = read(command, log, gap);
+    let reported =
+        if reports.is_empty() { None } else { combine(reports.iter().map(|report| of_file(command, report))) };
+    match (reported, told) {
+        (Some(reported), Some(told)) if tells_more(&told, &reported) => Some(told),
+        (Some(reported), _) => Some(reported),
+        (None, told) => told,
     }
+}
+
+fn of_file(command: &str, report: &[u8]) -> Parsed {
+    let text = clean(report);
+    match junit::parse(&text) {
+        Parsed::NotMine => tap::parse(&Log::of(command, &text, false)),
+        parsed => parsed,
+    }
+}
+
+fn tells_more(log: &TestReport, reported: &TestReport) -> bool {
+    log.counts.failed > reported.counts.failed || (log.counts.all_named && log.tests.len() >= reported.tests.len())
+}
+
+/// The tests of a log whose bytes are missing at `gap`.
+fn read(command: &str, log: &[u8], gap: Option<usize>) -> Option<TestReport> {
     let text = match gap.map(|at| log.split_at(at.min(log.len()))) {
         Some((head, tail)) => Cow::Owned([whole_lines_before(head), whole_lines_after(tail)].concat()),
         None => clean(log),

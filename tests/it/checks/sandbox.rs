@@ -90,3 +90,62 @@ async fn a_check_keeps_its_own_directory_and_timeout() {
     assert_eq!(ran.run.obstacle, Some(Obstacle::TimeLimit));
     workspace.close().await;
 }
+
+const REPORT: &str = "<testsuite name='A' tests='2' failures='1'><testcase classname='A' name='ok'/><testcase classname='A' name='no'><failure>x</failure></testcase></testsuite>";
+/// A build by Maven, as far as its output and its files go.
+const MAVEN: &str = "echo ' T E S T S'; echo '[INFO] Results:'; echo '[ERROR] Tests run: 2, Failures: 1, Errors: 0, Skipped: 0'; \
+    mkdir -p app/target/surefire-reports; sleep 0.05; printf \"%s\" \"$REPORT\" > app/target/surefire-reports/TEST-A.xml; exit 1";
+
+async fn reported(workspace: &Workspace, command: &str, paths: &[&str]) -> checks::Ran {
+    let check = Check::command(format!("REPORT=\"{REPORT}\"; {command}"), CheckSource::Task);
+    let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    checks::run(workspace, &check, Duration::from_secs(60), &Arc::from(paths), None).await.unwrap()
+}
+
+fn named(ran: &checks::Ran) -> Option<Vec<String>> {
+    ran.run.tests.as_ref().map(|tests| tests.iter().map(|test| test.name.clone()).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_a_check_has_just_written_name_its_tests() {
+    let copy = Copy::new().await;
+    copy.write("app/pom.xml", "<project/>");
+    copy.write("app/target/surefire-reports/TEST-Old.xml", &REPORT.replace("'A'", "'Old'"));
+    let workspace = copy.open().await;
+    let ran = reported(&workspace, MAVEN, &["app/pom.xml"]).await;
+    assert_eq!(named(&ran), Some(vec!["A::no".to_owned(), "A::ok".to_owned()]), "{}", ran.run.log);
+    assert_eq!((ran.run.outcome, ran.run.failing), (CheckOutcome::Fail, vec!["A::no".to_owned()]));
+
+    // What the run did not write is no report of it, nor is what lies elsewhere.
+    let again = reported(&workspace, "echo done", &["app/pom.xml"]).await;
+    assert_eq!((named(&again), again.run.outcome), (None, CheckOutcome::Pass));
+    let elsewhere = MAVEN.replace("surefire-reports", "pictures");
+    assert_eq!(named(&reported(&workspace, &elsewhere, &["app/pom.xml"]).await), None);
+    let no_build = reported(&workspace, MAVEN, &["app/build.md"]).await;
+    assert_eq!(named(&no_build), None, "nothing tells that there are any");
+
+    // A file that the command names, wherever it lies.
+    for place in ["out.xml", "/tmp/reports.xml"] {
+        let command = format!("sleep 0.05; true --junitxml={place}; printf '%s' \"$REPORT\" > {place}; exit 1");
+        let ran = reported(&workspace, &command, &[]).await;
+        assert_eq!(named(&ran).map(|names| names.len()), Some(2), "{place}: {}", ran.run.log);
+    }
+    workspace.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_cannot_be_taken_leave_what_the_log_says() {
+    let copy = Copy::new().await;
+    let workspace = copy.open().await;
+    let into = |what: &str| format!("mkdir -p target/surefire-reports; cd target/surefire-reports; sleep 0.05; {what}");
+    let link = "printf '%s' \"$REPORT\" > /tmp/elsewhere.xml; ln -s /tmp/elsewhere.xml TEST-A.xml";
+    let large = "head -c 9000000 /dev/zero > TEST-B.xml; printf '%s' \"$REPORT\" > TEST-A.xml; rm TEST-A.xml";
+    let many = "for i in $(seq 1 600); do printf '%s' \"$REPORT\" > TEST-$i.xml; done";
+    let broken = "printf '%s' '<testsuite tests=\"1\"><testcase na' > TEST-A.xml";
+    for what in [link, large, many, broken] {
+        let ran = reported(&workspace, &into(what), &["pom.xml"]).await;
+        assert_eq!((named(&ran), ran.run.outcome), (None, CheckOutcome::Pass), "{what}: {}", ran.run.log);
+        run(&workspace, "rm -rf target", 60).await;
+    }
+    workspace.close().await;
+}
