@@ -34,10 +34,10 @@ pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
 pub use circles::Moves;
 pub use formatted::{formatted, told};
 pub use intent::{announces_more, ends_in_call};
-pub use outcome::task_result;
+pub use outcome::{result_at_rest, task_result};
 pub use progress::{Progress, Score, Validated};
 pub use session::{
-    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session, Weakening,
+    Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session, Weakening,
 };
 pub use step::{End, Step, give_up_calls, next_step, puts_back, refines, started};
 pub use weakening::{asks_about_tests, tests_subject};

@@ -41,6 +41,13 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
     }
 }
 
+/// The result of a task that is ended while it rests, when no worker has its working copy.
+pub fn result_at_rest(session: &Session, end: &End) -> TaskResult {
+    let kept = session.at_rest();
+    let untouched = (!session.changed() && !session.dirty).then_some(&[][..]);
+    task_result(session, end, kept.map(|kept| kept.stat), kept.map(|kept| &kept.broken[..]).or(untouched))
+}
+
 /// What the request forbids is kept or not by the patch's paths; what has none is not known, but for new dependencies.
 fn forbidden(
     session: &Session,

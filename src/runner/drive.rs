@@ -231,10 +231,11 @@ impl Driver {
                 return Ok(Flow::On);
             }
         }
+        let patch = self.patch_at_rest().await?;
         self.settle_budget().await?;
         self.still().await;
         let status = EventData::TaskStatus { status: Status::Waiting, waiting_for: Some(waiting_for), error: None };
-        self.journal.record(status, None);
+        self.journal.record(status, patch);
         self.journal.close(JobChange::Remove, approval).await
     }
 

@@ -119,6 +119,24 @@ impl Driver {
         Ok(Some((stat, blob, self.broken(&base, &delta))))
     }
 
+    /// The patch as it is when the task begins to wait. It is looked up again at an end that a worker writes: what
+    /// cannot be had now is done without.
+    pub(super) async fn patch_at_rest(&mut self) -> Result<Option<Private>, Halt> {
+        let session = &self.journal.session;
+        let Some(tree) = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone()) else { return Ok(None) };
+        if !session.keeps_changes() {
+            return Ok(None);
+        }
+        match self.last_patch().await {
+            Ok(patch) => Ok(patch.map(|(stat, blob, broken)| Private::Rest { tree, blob, stat, broken })),
+            Err(error @ (Halt::Repository(_) | Halt::Disk(_))) => {
+                tracing::warn!(task.id = %self.claimed.task, %error, "the patch could not be made before a rest");
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     pub(super) async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
         let contents = self.deps.blobs.of_team(self.claimed.team);
         let patch = self.deps.repositories.patch(base, &TreeDelta::default(), delta, contents).await?;

@@ -295,7 +295,7 @@ async fn close_log(tx: &mut TeamTx, id: TaskId, step: &mut Step) -> Result<Optio
     let mut closing = agent::give_up_calls(&session);
     apply(&mut session, &closing.iter().cloned().map(event).collect::<Vec<_>>());
     let end = End { status: Status::Cancelled, error: None, verdict: None, reason: None };
-    let result = EventData::TaskResult { result: Box::new(agent::task_result(&session, &end, None, None)) };
+    let result = EventData::TaskResult { result: Box::new(agent::result_at_rest(&session, &end)) };
     closing.push(result);
     let status = step.events.len() - 1;
     apply(&mut session, &closing[closing.len() - 1..].iter().cloned().map(event).collect::<Vec<_>>());

@@ -1,7 +1,8 @@
 //! Tests of people's hands on a running task: messages, cancel, pause, resume, retry, approvals, limits.
 
 use crate::support::{
-    calculator::served,
+    calculator::{self, served},
+    replayed::{export, fold},
     service::{Api, Ground, call, plan, say},
 };
 use serde_json::{Value, json};
@@ -48,6 +49,28 @@ async fn a_cancel_ends_a_running_command_at_once() {
     assert_eq!(outcomes(&events), ["interrupted"]);
     let (status, answer) = api.post(&format!("/v1/tasks/{id}/cancel"), &json!({})).await;
     assert_eq!(status, 409, "{answer}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_of_a_task_that_waits_tells_of_its_patch_as_any_other_end_does() {
+    let edit = call("edit", json!({ "path": "calc.py", "old": "a - b", "new": "a + b" }));
+    let ask = call("ask_user", json!({ "questions": [{ "question": "Is that right?" }] }));
+    let ground = calculator::ground(&json!({ "sequence": [plan(), edit, ask, say("So it is.")] })).await;
+    let service = ground.start().await;
+    let api = service.api();
+    let more = json!({ "request": "Mend add. Do not touch test_calc.py." });
+    let id = api.create(&request(&ground, &more)).await;
+    assert_eq!(api.rest(&id).await["waiting_for"], "input");
+    assert_eq!(api.post(&format!("/v1/tasks/{id}/cancel"), &json!({})).await.0, 202);
+    let task = api.rest(&id).await;
+    let stat = json!({ "files": 1, "additions": 1, "deletions": 1 });
+    assert_eq!((&task["status"], &task["result"]["patch"]), (&json!("cancelled"), &stat), "{task:#}");
+    let patch = api.text(&format!("/v1/tasks/{id}/patch")).await.1;
+    assert!(patch.contains("+    return a + b"), "{patch}");
+    let kept = &task["result"]["criteria"][0];
+    assert_eq!(kept["status"], "met", "what the request forbids was looked at: {task:#}");
+    assert_eq!(fold(&export(&api, &id, "").await).difference, None);
     service.stop().await;
 }
 

@@ -13,7 +13,7 @@ use crate::{
         review::{self, Reviewed},
         revision,
         session::{
-            Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session, Weakening,
+            Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session, Weakening,
         },
         structured::OutputUse,
         weight::Size,
@@ -104,6 +104,10 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 session.error = None;
             }
             session.status = *status;
+            if let Some(Private::Rest { tree, blob, stat, broken }) = private {
+                session.patch = Some(blob.clone());
+                session.at_rest = Some(AtRest { tree: tree.clone(), stat: *stat, broken: broken.clone() });
+            }
             session.waiting_for = *waiting_for;
             if error.is_some() {
                 session.error.clone_from(error);

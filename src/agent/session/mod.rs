@@ -8,7 +8,7 @@ mod state;
 mod used;
 
 pub use parts::{
-    Asked, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Weakening,
+    Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Weakening,
 };
 pub(super) use parts::{LastWords, RunStart};
 pub use state::Session;

@@ -11,6 +11,7 @@ use crate::domain::{
     mcp::McpTool,
     plan::{PlanStep, Planning},
     rule::Rules,
+    task::PatchStat,
     tool::ToolCall,
 };
 use std::collections::BTreeMap;
@@ -72,6 +73,15 @@ pub struct LastWords {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     pub verdict: Verdict,
+/// The patch of a task when it began to rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtRest {
+    pub tree: Oid,
+    pub stat: PatchStat,
+    /// Of each prohibition of the brief, whether the patch has a path that it forbids.
+    pub broken: Vec<bool>,
+}
+
     pub reason: Option<String>,
     pub checks: Vec<CheckResult>,
     pub findings: Vec<Finding>,

@@ -1,7 +1,9 @@
 //! The session itself, and what is read off it.
 
 use super::{
-    parts::{Asked, Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart},
+    parts::{
+        Asked, AtRest, Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
+    },
     used::RunUse,
 };
 use crate::{
@@ -80,6 +82,8 @@ pub struct Session {
     pub plan_call: Option<CallId>,
     /// What was asked for calls of the last reply.
     pub asked: Vec<Asked>,
+    /// What was kept of the patch when the task last began to wait.
+    pub(in crate::agent) at_rest: Option<AtRest>,
     /// The calls of the last reply about which a model was asked.
     pub approver_asked: Vec<CallId>,
     /// What people have decided for the rest of the task, by what it is about.
@@ -176,6 +180,7 @@ impl Session {
             remembered: BTreeMap::new(),
             background: BTreeMap::new(),
             last_said: String::new(),
+            at_rest: None,
             cancel: false,
             pause: false,
             had_copy: false,
@@ -312,6 +317,12 @@ impl Session {
 
     /// Words that were kept for the next run and are a reason for it.
     pub fn keeps_words(&self) -> bool {
+    /// What was kept of the patch, where nothing has changed since.
+    pub(in crate::agent) fn at_rest(&self) -> Option<&AtRest> {
+        let here = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree);
+        self.at_rest.as_ref().filter(|kept| Some(&kept.tree) == here && self.keeps_changes())
+    }
+
         self.inputs.values().any(|input| input.queued_in_run.is_some() && !input.quiet)
     }
 

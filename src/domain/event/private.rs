@@ -6,6 +6,7 @@ use crate::domain::{
     item::{DeveloperRole, Item, Reply},
     mcp::McpTool,
     rule::Rules,
+    task::PatchStat,
     tool::ToolSpec,
 };
 use serde::{Deserialize, Serialize};
@@ -170,6 +171,15 @@ pub enum Private {
         told: Option<String>,
     },
     /// Of `checks.completed` and `task.result`: the patch, as a blob.
+    /// Of the `task.status` with which a task waits: its patch at that tree, for an end that no worker writes.
+    Rest {
+        tree: Oid,
+        blob: BlobHash,
+        stat: PatchStat,
+        /// Of each prohibition of the brief, whether the patch has a path that it forbids.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        broken: Vec<bool>,
+    },
     Patch {
         blob: BlobHash,
         /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.

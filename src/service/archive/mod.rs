@@ -98,7 +98,7 @@ pub(super) fn named(record: &Record) -> Vec<BlobHash> {
         Some(Private::Brief { head, .. }) => vec![head.instructions.clone(), head.tools.clone()],
         Some(Private::Output { blob, .. }) => blob.iter().cloned().collect(),
         Some(Private::Checkpoint { delta, .. }) => vec![delta.clone()],
-        Some(Private::Patch { blob, .. }) => vec![blob.clone()],
+        Some(Private::Patch { blob, .. } | Private::Rest { blob, .. }) => vec![blob.clone()],
         Some(
             Private::Memory { .. }
             | Private::Reply(_)
