@@ -150,6 +150,11 @@ impl Journal {
         Ok(())
     }
 
+    /// The same with a question that a model has decided in place of people.
+    pub(super) async fn commit_decided(&mut self, approval: NewApproval<'_>) -> Result<(), Halt> {
+        self.append(None, JobChange::Keep, Some(approval)).await.map(drop)
+    }
+
     /// Writes what was recorded; answers whether nobody else wrote since the last commit. Where somebody did, what
     /// was decided before may no longer hold.
     pub(super) async fn commit_alone(&mut self) -> Result<bool, Halt> {

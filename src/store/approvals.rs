@@ -3,7 +3,7 @@
 use super::{StoreError, TeamTx};
 use crate::domain::{
     ApprovalId, TaskId, Timestamp, UserId,
-    approval::{Approval, Decision},
+    approval::{Approval, DecidedBy, Decision},
 };
 use sqlx::{Row, postgres::PgRow};
 
@@ -37,7 +37,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<ApprovalRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, task, kind, subject, deadline, default_decision, decision, decided_by, note, deadline < now() AS past
+        "SELECT id, task, kind, subject, deadline, default_decision, decision, decided_by, decided_by_model, note, deadline < now() AS past
          FROM approvals WHERE team = current_team() AND ($1::uuid IS NULL OR task = $1)
             AND (NOT $2 OR (decision IS NULL AND deadline >= now())) AND ($3::uuid IS NULL OR id > $3)
          ORDER BY id LIMIT $4",
@@ -65,7 +65,7 @@ pub async fn undecided(tx: &mut TeamTx, task: TaskId) -> Result<Vec<ApprovalId>,
 /// One approval of a task, locked until the transaction ends.
 pub async fn lock(tx: &mut TeamTx, task: TaskId, id: ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
     let row = sqlx::query(
-        "SELECT id, task, kind, subject, deadline, default_decision, decision, decided_by, note, deadline < now() AS past
+        "SELECT id, task, kind, subject, deadline, default_decision, decision, decided_by, decided_by_model, note, deadline < now() AS past
          FROM approvals WHERE team = current_team() AND task = $1 AND id = $2 FOR UPDATE",
     )
     .bind(task.0)
@@ -111,10 +111,16 @@ fn approval_row(row: &PgRow) -> Result<ApprovalRow, StoreError> {
         deadline: Timestamp(row.try_get("deadline")?),
         default: parsed(&row.try_get::<String, _>("default_decision")?).ok_or_else(|| corrupt("default_decision"))?,
         decision: decision.map(|word| parsed(&word).ok_or_else(|| corrupt("decision"))).transpose()?,
-        decided_by: row.try_get::<Option<uuid::Uuid>, _>("decided_by")?.map(UserId),
+        decided_by: decided_by(row)?,
         note: row.try_get("note")?,
     };
     Ok(ApprovalRow { task: TaskId(row.try_get("task")?), approval, past_deadline: row.try_get("past")? })
+}
+
+fn decided_by(row: &PgRow) -> Result<Option<DecidedBy>, StoreError> {
+    let user = row.try_get::<Option<uuid::Uuid>, _>("decided_by")?.map(|id| DecidedBy::User(UserId(id)));
+    let model = row.try_get::<Option<String>, _>("decided_by_model")?.map(DecidedBy::Model);
+    Ok(user.or(model))
 }
 
 /// A word as the domain's enum reads it from JSON.

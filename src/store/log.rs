@@ -4,10 +4,10 @@
 //! in the queue. Seqs are given out under the head's lock, so that they have no gaps and commit in
 //! order; a worker's append carries its epoch and changes nothing once another has taken the task.
 
-use super::{Store, StoreError, TeamTx};
+use super::{Store, StoreError, TeamTx, approvals};
 use crate::domain::{
-    Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, WaitingFor, event::Record,
-    task::LOG_VERSION, task::TaskDetail,
+    Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, WaitingFor, approval::Decision,
+    event::Record, task::LOG_VERSION, task::TaskDetail,
 };
 use sqlx::{PgExecutor, Row, postgres::PgRow};
 use time::OffsetDateTime;
@@ -42,6 +42,16 @@ pub struct NewApproval<'a> {
     pub subject: &'a str,
     pub deadline: Timestamp,
     pub default_decision: &'static str,
+    /// Decided already, by a model.
+    pub decided: Option<DecidedByModel<'a>>,
+}
+
+/// What a model decided in place of people.
+#[derive(Clone, Copy, Debug)]
+pub struct DecidedByModel<'a> {
+    pub model: &'a str,
+    pub decision: Decision,
+    pub note: &'a str,
 }
 
 /// What becomes of the task's place in the queue.
@@ -160,6 +170,7 @@ async fn write(
         .and_then(|v| serde_json::to_value(v).ok())
         .and_then(|v| v.as_str().map(str::to_owned));
     let detail = change.detail.map(encode).transpose()?;
+    let decided = change.approval.and_then(|approval| approval.decided);
     let row = sqlx::query(
         "WITH head AS (
             UPDATE task_heads SET last_seq = last_seq + $4
@@ -191,8 +202,10 @@ async fn write(
                 ready_at = head.at
             FROM head WHERE $20 = 'release' AND jobs.id = $2
          ), asked AS (
-            INSERT INTO approvals (team, id, task, kind, subject, deadline, default_decision)
-            SELECT $1, $21, $2, $22, $23, $24, $25 FROM head WHERE $21 IS NOT NULL
+            INSERT INTO approvals (team, id, task, kind, subject, deadline, default_decision, decision, decided_by_model,
+                note, decided_at)
+            SELECT $1, $21, $2, $22, $23, $24, $25, $26, $27, $28, CASE WHEN $26 IS NOT NULL THEN head.at END
+            FROM head WHERE $21 IS NOT NULL
          )
          SELECT last_seq, at FROM head",
     )
@@ -225,6 +238,9 @@ async fn write(
     .bind(change.approval.map(|a| a.subject))
     .bind(change.approval.map(|a| a.deadline.0))
     .bind(change.approval.map(|a| a.default_decision))
+    .bind(decided.map(|d| approvals::word(d.decision)))
+    .bind(decided.map(|d| d.model))
+    .bind(decided.map(|d| d.note))
     .fetch_optional(executor)
     .await?;
     row.map(|row| Ok((row.try_get("last_seq")?, row.try_get::<OffsetDateTime, _>("at")?.into()))).transpose()

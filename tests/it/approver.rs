@@ -71,6 +71,16 @@ async fn a_plain_answer_decides_is_told_in_the_log_and_is_counted() {
         let done = of_kind(&events, "tool.completed");
         assert_eq!(done[0]["outcome"], outcome);
         assert_eq!(done[0]["output"].as_str().unwrap().contains("It is said: for a reason."), outcome == "denied");
+        // It stands in people's list, too.
+        let (_, listed) = api.get(&format!("/v1/tasks/{id}/approvals")).await;
+        let listed = listed["data"].as_array().unwrap().clone();
+        assert_eq!(listed.len(), 1, "{listed:#?}");
+        let shown = ["decision", "decided_by", "note", "kind"].map(|field| listed[0][field].clone());
+        assert_eq!(shown, [json!(decision), json!("model:judge"), json!("for a reason"), json!("command")]);
+        assert!(listed[0]["subject"].to_string().contains("git push"), "{listed:#?}");
+        let decide = format!("/v1/tasks/{id}/approvals/{}", listed[0]["id"].as_str().unwrap());
+        assert_eq!(api.post(&decide, &json!({ "decision": "deny" })).await.0, 409);
+        assert_eq!(api.get("/v1/approvals?state=pending").await.1["data"], json!([]));
         // Two calls of the loop and the review.
         let calls = of_kind(&events, "model.completed");
         let input = |data: &Value| data["usage"]["input_tokens"].as_u64().unwrap();
