@@ -74,41 +74,32 @@ pub(super) fn warnings(session: &Session, now: Timestamp) -> Vec<EventData> {
 /// How many tokens the next reply may have, or the end where the next call would pass a limit.
 /// The prompt is taken to be what the last call had, in and out, and what was added since at its dearest.
 pub(super) fn next_call(session: &Session, model: &ModelFacts) -> Result<u64, End> {
-    next_call_after(session, model, (0, 0, 0.0))
-}
-
-/// The same after so many more calls, tokens and dollars.
-pub(super) fn next_call_after(
-    session: &Session,
-    model: &ModelFacts,
-    (calls, tokens, cost_usd): (u32, u64, f64),
-) -> Result<u64, End> {
     let limits = &session.spec.limits;
     let used = &session.used;
-    let (used_tokens, used_usd) = (used.tokens.saturating_add(tokens), used.cost_usd + cost_usd);
-    if used.model_calls.saturating_add(calls) >= limits.turns {
+    if used.model_calls >= limits.turns {
         let text = format!("the run made {} model calls (limits.turns); resume it with a higher limit", limits.turns);
         return Err(End::failed(ErrorCode::LimitTurns, text));
     }
     // A call that was begun and never answered counts with the next one's beginning.
-    let lost = if session.calling { session.reserved } else { Reserved::default() };
-    let left = limits.tokens.saturating_sub(used_tokens + lost.tokens).saturating_sub(session.context_at_most());
+    let lost = session.under_way();
+    let left = limits.tokens.saturating_sub(used.tokens + lost.tokens).saturating_sub(session.context_at_most());
     if left < OUTPUT_TOKENS_MIN {
         let text = format!(
             "the run used {} tokens and its next call would pass limits.tokens ({}); resume it with a higher limit",
-            used_tokens, limits.tokens
+            used.tokens, limits.tokens
         );
         return Err(End::failed(ErrorCode::LimitTokens, text));
     }
     let mut output = model.max_output_tokens.min(left);
     if let (Some(cap), Some(prices)) = (limits.cost_usd, model.prices) {
         let prompt = prices.most_usd(session.context_at_most(), 0);
-        let left = cap - used_usd - lost.cost_usd.unwrap_or_default() - prompt;
+        let left = cap - used.cost_usd - lost.cost_usd.unwrap_or_default() - prompt;
         let affordable =
             if prices.output > 0.0 { (left.max(0.0) * 1_000_000.0 / prices.output) as u64 } else { u64::MAX };
         if left <= 0.0 || affordable < OUTPUT_TOKENS_MIN {
             let text = format!(
-                "the run cost ${used_usd:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit"
+                "the run cost ${:.4} and its next call could pass limits.cost_usd ({cap}); resume it with a higher limit",
+                used.cost_usd
             );
             return Err(End::failed(ErrorCode::LimitCost, text));
         }
@@ -124,6 +115,25 @@ pub fn reservation(session: &Session, model: &ModelFacts, max_output_tokens: u64
         tokens: prompt.saturating_add(max_output_tokens),
         cost_usd: model.prices.map(|prices| prices.most_usd(prompt, max_output_tokens)),
     }
+}
+
+/// What a call outside the loop may cost at most, whose prompt has so many tokens at most.
+pub fn aside_reservation(prompt_tokens: u64, max_output_tokens: u64, prices: Option<Prices>) -> Reserved {
+    Reserved {
+        tokens: prompt_tokens.saturating_add(max_output_tokens),
+        cost_usd: prices.map(|prices| prices.most_usd(prompt_tokens, max_output_tokens)),
+    }
+}
+
+/// Whether the run can pay for a call outside the loop. A cap in money holds nothing where a price is not known.
+pub fn affords(session: &Session, reserved: Reserved) -> bool {
+    let (limits, used, under_way) = (&session.spec.limits, &session.used, session.under_way());
+    let tokens = used.tokens.saturating_add(under_way.tokens).saturating_add(reserved.tokens);
+    let paid = limits.cost_usd.is_none_or(|cap| {
+        let spent = used.cost_usd + under_way.cost_usd.unwrap_or_default();
+        reserved.cost_usd.is_some_and(|cost| spent + cost <= cap)
+    });
+    used.model_calls < limits.turns && tokens <= limits.tokens && paid
 }
 
 /// How often a call that costs so much may begin anew, after its reply broke off, before a limit is passed. To be

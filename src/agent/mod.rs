@@ -30,7 +30,7 @@ pub mod verdict;
 mod weakening;
 mod weight;
 
-pub use budget::{ModelFacts, Reviewer, repeats_left, reservation, wall_left};
+pub use budget::{ModelFacts, Reviewer, affords, aside_reservation, repeats_left, reservation, wall_left};
 pub use circles::Moves;
 pub use formatted::{formatted, told};
 pub use intent::{announces_more, ends_in_call};

@@ -138,6 +138,8 @@ impl Client {
                 live(piece);
             };
             let tried = timeout(total, transport::attempt(model, &gate, request, call.turn, &mut show)).await;
+            // Its provider has worked on what did not come in time.
+            let late = tried.is_err();
             let error = match tried {
                 Ok(Ok(mut decoded)) => {
                     if recover::apply(&mut decoded.reply, conversation.offered(), call.turn) {
@@ -167,8 +169,8 @@ impl Client {
             }
             let reason = error.to_string();
             let (attempt, delay) = backoff.next(error)?;
-            repeats += u32::from(shown);
-            let broke_off = shown;
+            let broke_off = shown || late;
+            repeats += u32::from(broke_off);
             tracing::warn!(model.name = model.name, model.attempt = attempt, model.delay = ?delay, "retrying a model call: {reason}");
             if repeats > call.repeats_max {
                 return Err(ModelError::SpentUp);

@@ -186,7 +186,7 @@ impl Driver {
         let store = &self.deps.store;
         let budget = memory::Budget::of_window(self.facts().window_tokens);
         let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, budget)).await?;
-        let text = self.deps.redactor.redact_known(&recalled.text).into_owned();
+        let text = self.redactor.redact_known(&recalled.text).into_owned();
         self.journal.record(EventData::MemoryUsed { memories: recalled.memories }, Some(Private::Memory { text }));
         Ok(())
     }

@@ -1,22 +1,26 @@
 //! Calls that rules ask about: a reviewer may decide within its limits, else they are put to people.
 
 use super::{
-    caller::Caller,
+    aside::{GivesWay, Question, Told},
     drive::Driver,
     journal::{Flow, Halt},
-    model::DRAIN_WAITS,
+    scrub,
 };
 use crate::{
     agent::{
-        self,
         approver::{self, Opinion},
         rules::{self, Found},
     },
     clock,
     domain::{
-        ApprovalId, EventData, Item, approval::ApprovalKind, event::ToolSpecs, tool::ToolCall, usage::TokenUsage,
+        ApprovalId, EventData,
+        approval::{ApprovalKind, DecidedBy},
+        event::Aside,
+        tool::ToolCall,
+        usage::TokenUsage,
     },
     llm,
+    store::log::{DecidedByModel, NewApproval},
 };
 use std::time::Duration;
 
@@ -28,7 +32,6 @@ enum Reviewed {
     Said(Opinion, TokenUsage),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
-    Fenced,
 }
 
 impl Driver {
@@ -43,7 +46,7 @@ impl Driver {
             // One that a shared budget has no room for is done without.
             let paid = self.try_draw(model.prices, input, output).await?;
             if paid.is_ok_and(|paid| paid.output_tokens >= output) {
-                return self.decided_by_model(&model, &request, call).await;
+                return self.decided_by_model(&model, &request, call, asks).await;
             }
         }
         let subject = rules::subject(call, asks).to_string();
@@ -60,11 +63,16 @@ impl Driver {
     }
 
     /// Asks the reviewer and records what it said; where that decides nothing, people are asked next.
-    async fn decided_by_model(&mut self, model: &llm::Model, request: &str, call: &ToolCall) -> Result<Flow, Halt> {
-        let (opinion, usage) = match self.ask_approver(model, request).await {
+    async fn decided_by_model(
+        &mut self,
+        model: &llm::Model,
+        request: &str,
+        call: &ToolCall,
+        asks: &[Found],
+    ) -> Result<Flow, Halt> {
+        let (opinion, usage) = match self.ask_approver(model, request).await? {
             Reviewed::Said(opinion, usage) => (opinion, usage),
             Reviewed::CutShort => return Ok(Flow::On),
-            Reviewed::Fenced => return Err(Halt::Fenced),
         };
         let reason = self.redactor.redact(&opinion.reason).into_owned();
         let reviewed = EventData::ApprovalReviewed {
@@ -76,55 +84,41 @@ impl Driver {
             cost_usd: model.prices.map(|prices| prices.cost_usd(usage)),
         };
         self.journal.record(reviewed, None);
-        if let Some(decision) = opinion.decision {
-            let approval: ApprovalId = clock::new_id();
-            let kind = ApprovalKind::Command;
-            let (deadline, call) = (clock::now(), Some(call.call.clone()));
-            self.journal.record(EventData::ApprovalRequested { approval, kind, deadline, call }, None);
-            let resolved = EventData::ApprovalResolved {
-                approval,
-                decision,
-                author: format!("model:{}", model.name),
-                plan: Vec::new(),
-                note: Some(reason),
-                answers: Vec::new(),
-                remember: None,
-            };
-            self.journal.record(resolved, None);
-        }
-        self.journal.commit().await.map(|()| Flow::On)
+        let Some(decision) = opinion.decision else { return self.journal.commit().await.map(|()| Flow::On) };
+        let id: ApprovalId = clock::new_id();
+        let kind = ApprovalKind::Command;
+        let (deadline, of) = (clock::now(), Some(call.call.clone()));
+        self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call: of }, None);
+        let resolved = EventData::ApprovalResolved {
+            approval: id,
+            decision,
+            author: DecidedBy::Model(model.name.clone()).to_string(),
+            plan: Vec::new(),
+            note: Some(reason.clone()),
+            answers: Vec::new(),
+            remember: None,
+        };
+        self.journal.record(resolved, None);
+        let subject = &scrub::subject(&self.redactor, &rules::subject(call, asks).to_string());
+        let decided = Some(DecidedByModel { model: &model.name, decision, note: &reason });
+        let approval = NewApproval { id, kind: "command", subject, deadline, default_decision: "deny", decided };
+        self.journal.commit_decided(approval).await.map(|()| Flow::On)
     }
 
-    /// A call outside the loop, without tools and with a prompt of its own. A fault is no opinion.
-    async fn ask_approver(&self, model: &llm::Model, request: &str) -> Reviewed {
-        let mut conversation = llm::Conversation::new(model, approver::INSTRUCTIONS, &ToolSpecs::new());
-        conversation.push(&Item::User { text: request.to_owned() });
-        let (cache_key, caller) = (format!("{}:approval", self.claimed.task), Caller::of(&self.claimed));
-        let call = llm::Call {
-            cache_key: &cache_key,
-            share: &caller.user,
-            by: caller.attribution(),
-            turn: self.journal.session.turn + 1,
-            max_output_tokens: approver::OUTPUT_TOKENS_MAX.min(model.max_output_tokens),
-            repeats_max: 0,
+    /// A fault is no opinion.
+    async fn ask_approver(&mut self, model: &llm::Model, request: &str) -> Result<Reviewed, Halt> {
+        let question = Question {
+            aside: Aside::Approval,
+            model,
+            instructions: approver::INSTRUCTIONS,
+            text: request.to_owned(),
+            max_output_tokens: u64::from(approver::OUTPUT_TOKENS_MAX.min(model.max_output_tokens)),
+            timeout: Some(REVIEW_TIMEOUT),
+            gives_way: GivesWay::ToInterrupts,
         };
-        let wall = agent::wall_left(&self.journal.session, clock::now());
-        let drained = async {
-            self.deps.draining.cancelled().await;
-            tokio::time::sleep(DRAIN_WAITS).await;
-        };
-        let answer = tokio::select! {
-            answer = self.deps.client.call(model, &conversation, call, |_| {}) => answer,
-            () = tokio::time::sleep(REVIEW_TIMEOUT.min(wall)) => {
-                return Reviewed::Said(Opinion::none("the reviewer took too long"), TokenUsage::default());
-            }
-            () = self.journal.cut_short() => return Reviewed::CutShort,
-            () = self.lost.cancelled() => return Reviewed::Fenced,
-            () = drained => return Reviewed::CutShort,
-            () = self.deps.cut.cancelled() => return Reviewed::CutShort,
-        };
-        match answer {
-            Ok(completed) => {
+        let none = |why| Reviewed::Said(Opinion::none(why), TokenUsage::default());
+        Ok(match self.ask_aside(question).await? {
+            Told::Answer(completed) => {
                 let reply = &completed.reply;
                 let opinion = if reply.cut {
                     Opinion::none("the reviewer's answer was cut off")
@@ -133,10 +127,13 @@ impl Driver {
                 };
                 Reviewed::Said(opinion, completed.usage)
             }
-            Err(error) => {
+            Told::CutShort => Reviewed::CutShort,
+            Told::TimedOut => none("the reviewer took too long"),
+            Told::Unaffordable => none("the limits of the task leave no room for the reviewer"),
+            Told::Failed(error) => {
                 tracing::warn!(task.id = %self.claimed.task, model.name = model.name, "a review was not had: {error}");
-                Reviewed::Said(Opinion::none("the reviewer could not be asked"), TokenUsage::default())
+                none("the reviewer could not be asked")
             }
-        }
+        })
     }
 }

@@ -1,17 +1,15 @@
 //! Compaction: the record of the conversation is summarised by a call outside the loop, and the prompt begins anew.
 
 use super::{
-    caller::Caller,
+    aside::{GivesWay, Question, Told},
     drive::Driver,
     journal::{Flow, Halt},
-    model::DRAIN_WAITS,
 };
 use crate::{
-    agent::{self, compact, prompt},
-    clock,
+    agent::{compact, prompt, tokens_at_most},
     domain::{
-        ErrorCode, EventData, Item, Private,
-        event::{ToolSpecs, TreeDelta},
+        ErrorCode, EventData, Private,
+        event::{Aside, TreeDelta},
         usage::TokenUsage,
     },
     llm::{self, ModelError},
@@ -22,7 +20,7 @@ const HALVINGS_MAX: u32 = 3;
 /// Summaries that may break off before one is done without.
 const REPEATS_MAX: u32 = 2;
 
-/// What the call gave.
+/// What the calls gave.
 enum Summary {
     Of(Box<llm::Completed>),
     /// None that is of use: what the server kept has to do.
@@ -30,7 +28,6 @@ enum Summary {
     Failed(ModelError),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
-    Fenced,
 }
 
 impl Driver {
@@ -53,14 +50,13 @@ impl Driver {
             Summary::None
         } else {
             let Some(paid) = self.draw(prices, prompt, max_output_tokens).await? else { return Ok(Flow::On) };
-            self.summarise(&model, paid.output_tokens).await
+            self.summarise(&model, paid.output_tokens).await?
         };
         let completed = match summary {
             Summary::Of(completed) => Some(completed),
             Summary::None => None,
             Summary::Failed(error) => return self.another_or_end(&model.name, &error).await,
             Summary::CutShort => return Ok(Flow::On),
-            Summary::Fenced => return Err(Halt::Fenced),
         };
         let touched = self.touched().await?;
         let (facts, session) = (self.facts(), &self.journal.session);
@@ -81,43 +77,40 @@ impl Driver {
         self.journal.commit().await.map(|()| Flow::On)
     }
 
-    async fn summarise(&self, model: &llm::Model, max_output_tokens: u64) -> Summary {
+    async fn summarise(&mut self, model: &llm::Model, max_output_tokens: u64) -> Result<Summary, Halt> {
         let facts = self.facts();
-        for halvings in 0..=HALVINGS_MAX {
-            let record = compact::transcript(self.journal.session.items(), &facts, halvings);
-            let mut conversation = llm::Conversation::new(model, prompt::SUMMARY_INSTRUCTIONS, &ToolSpecs::new());
-            conversation.push(&Item::User { text: record });
-            // No prefix is shared with the loop's calls, so neither is its cache.
-            let (cache_key, caller) = (format!("{}:summary", self.claimed.task), Caller::of(&self.claimed));
-            let call = llm::Call {
-                cache_key: &cache_key,
-                share: &caller.user,
-                by: caller.attribution(),
-                turn: self.journal.session.turn + 1,
-                max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
-                repeats_max: REPEATS_MAX,
+        let (mut halvings, mut broken_off) = (0, 0);
+        while halvings <= HALVINGS_MAX && broken_off <= REPEATS_MAX {
+            let text = compact::transcript(self.journal.session.items(), &facts, halvings);
+            // The items came from the log, but for what this build would hide and an earlier one did not.
+            let text = self.redactor.redact_known(&text).into_owned();
+            // The first try was drawn for.
+            if halvings + broken_off > 0 {
+                let input = tokens_at_most(prompt::SUMMARY_INSTRUCTIONS) + tokens_at_most(&text);
+                let paid = self.try_draw(model.prices, input, max_output_tokens).await?;
+                if !paid.is_ok_and(|paid| paid.output_tokens >= max_output_tokens) {
+                    break;
+                }
+            }
+            let question = Question {
+                aside: Aside::Summary,
+                model,
+                instructions: prompt::SUMMARY_INSTRUCTIONS,
+                text,
+                max_output_tokens,
+                timeout: None,
+                gives_way: GivesWay::ToInterrupts,
             };
-            let wall = agent::wall_left(&self.journal.session, clock::now());
-            let drained = async {
-                self.deps.draining.cancelled().await;
-                tokio::time::sleep(DRAIN_WAITS).await;
-            };
-            let answer = tokio::select! {
-                answer = self.deps.client.call(model, &conversation, call, |_| {}) => answer,
-                () = self.journal.cut_short() => return Summary::CutShort,
-                () = tokio::time::sleep(wall) => return Summary::CutShort,
-                () = drained => return Summary::CutShort,
-                () = self.deps.cut.cancelled() => return Summary::CutShort,
-                () = self.lost.cancelled() => return Summary::Fenced,
-            };
-            match answer {
-                Ok(completed) => return Summary::Of(Box::new(completed)),
-                Err(ModelError::ContextTooLong) => {}
-                Err(ModelError::CutOff | ModelError::Nonsense { .. }) => return Summary::None,
-                Err(error) => return Summary::Failed(error),
+            match self.ask_aside(question).await? {
+                Told::Answer(completed) => return Ok(Summary::Of(completed)),
+                Told::CutShort => return Ok(Summary::CutShort),
+                Told::TimedOut | Told::Unaffordable | Told::Failed(ModelError::Nonsense { .. }) => break,
+                Told::Failed(ModelError::ContextTooLong) => halvings += 1,
+                Told::Failed(ModelError::CutOff | ModelError::SpentUp) => broken_off += 1,
+                Told::Failed(error) => return Ok(Summary::Failed(error)),
             }
         }
-        Summary::None
+        Ok(Summary::None)
     }
 
     /// Paths that differ from the base, as last looked at.

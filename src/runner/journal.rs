@@ -329,6 +329,9 @@ impl Journal {
                     | EventData::ModelStarted { .. }
                     | EventData::ModelCompleted { .. }
                     | EventData::ChecksCompleted { .. }
+                    | EventData::ModelRetried { broke_off: true, .. }
+                    | EventData::AsideStarted { .. }
+                    | EventData::AsideCompleted { .. }
                     | EventData::ReviewCompleted { .. }
                     | EventData::TaskResult { .. }
                     | EventData::TaskStatus { .. }

@@ -6,6 +6,7 @@
 
 mod analyse;
 mod approve;
+mod aside;
 mod beside;
 mod blobs;
 mod budget;

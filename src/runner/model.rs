@@ -4,7 +4,7 @@
 use super::{
     caller::Caller,
     drive::Driver,
-    journal::{Flow, Halt},
+    journal::{Flow, Halt, Journal},
     live::Pieces,
 };
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
     llm::{self, Live, ModelError},
     workspace::WorkspaceError,
 };
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
+use tokio::sync::mpsc;
 
 /// How long a drain waits for a reply that is under way.
 pub(super) const DRAIN_WAITS: Duration = Duration::from_secs(8);
@@ -72,12 +73,15 @@ impl Driver {
             max_output_tokens: u32::try_from(max_output_tokens).unwrap_or(u32::MAX),
             repeats_max: agent::repeats_left(&self.journal.session, reserved).min(paid.repeats),
         };
-        let mut retries = Vec::new();
+        let (retried, mut retries) = mpsc::unbounded_channel();
         let mut pieces = Pieces::of_message(&self.deps.hub, &self.redactor, task);
         let live = |piece: Live| match piece {
             Live::Text(text) => pieces.push(text.as_bytes(), clock::monotonic()),
             Live::Reset => pieces.reset(),
-            Live::Retry { attempt, reason, delay, broke_off } => retries.push((attempt, reason, delay, broke_off)),
+            Live::Retry { attempt, reason, delay, broke_off } => {
+                // Whoever listens ends with this call.
+                let _ = retried.send((attempt, reason, delay, broke_off));
+            }
             Live::Reasoning(_) | Live::Tool(_) => {}
         };
         let wall = agent::wall_left(&self.journal.session, clock::now());
@@ -86,22 +90,34 @@ impl Driver {
             deps.draining.cancelled().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
-        let look = async {
-            if self.journal.session.dirty || !self.copy.looked() { Some(self.copy.look().await) } else { None }
-        };
+        let must_look = self.journal.session.dirty || !self.copy.looked();
+        let look = async { if must_look { Some(self.copy.look().await) } else { None } };
+        let journal = &mut self.journal;
         let asked = async {
-            let asking = deps.client.call(&model, &conversation, call, live);
-            tokio::select! {
-                answer = asking => match answer {
-                    Ok(completed) => Answer::Reply(Box::new(completed)),
-                    Err(ModelError::SpentUp) => Answer::SpentUp,
-                    Err(error) => Answer::Error(error),
-                },
-                () = self.journal.cut_short() => Answer::CutShort,
-                () = tokio::time::sleep(wall) => Answer::CutShort,
-                () = drained => Answer::CutShort,
-                () = deps.cut.cancelled() => Answer::CutShort,
-                () = self.lost.cancelled() => Answer::CutShort,
+            let mut asking = pin!(deps.client.call(&model, &conversation, call, live));
+            let mut drained = pin!(drained);
+            let mut late = pin!(tokio::time::sleep(wall));
+            loop {
+                let retry = tokio::select! {
+                    answer = &mut asking => return Ok::<_, Halt>(match answer {
+                        Ok(completed) => Answer::Reply(Box::new(completed)),
+                        Err(ModelError::SpentUp) => Answer::SpentUp,
+                        Err(error) => Answer::Error(error),
+                    }),
+                    Some(retry) = retries.recv() => retry,
+                    () = journal.cut_short() => return Ok(Answer::CutShort),
+                    () = &mut late => return Ok(Answer::CutShort),
+                    () = &mut drained => return Ok(Answer::CutShort),
+                    () = deps.cut.cancelled() => return Ok(Answer::CutShort),
+                    () = self.lost.cancelled() => return Ok(Answer::CutShort),
+                };
+                // What a broken reply may cost stands in the log before the next try goes out: the call stands still
+                // meanwhile.
+                record_retry(journal, retry);
+                journal.commit().await?;
+                if journal.session.cancel || journal.session.interrupted() {
+                    return Ok(Answer::CutShort);
+                }
             }
         };
         let (answer, looked) = tokio::join!(asked, look);
@@ -109,12 +125,10 @@ impl Driver {
         if self.lost.is_cancelled() {
             return Err(Halt::Fenced);
         }
-        for (attempt, reason, delay, broke_off) in retries {
-            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.journal.record(
-                EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None, broke_off },
-                None,
-            );
+        let answer = answer?;
+        // Those of the last moment.
+        while let Ok(retry) = retries.try_recv() {
+            record_retry(&mut self.journal, retry);
         }
         match looked {
             None => {}
@@ -134,10 +148,13 @@ impl Driver {
         match answer {
             Answer::Reply(completed) => {
                 self.record_reply(&model, *completed, conversation.chain(), asked_at);
-                for item in self.journal.session.take_items() {
-                    conversation.push(&item);
+                // Folded anew meanwhile: the session holds all items, and the next call makes the conversation of them.
+                if !self.journal.refolded {
+                    for item in self.journal.session.take_items() {
+                        conversation.push(&item);
+                    }
+                    self.conversation = Some(conversation);
                 }
-                self.conversation = Some(conversation);
                 Ok(Flow::On)
             }
             Answer::CutShort => {
@@ -183,7 +200,7 @@ impl Driver {
             delay_ms: 0,
             overflowed: false,
             next_model: Some(next),
-            broke_off: false,
+            broke_off: self.journal.session.calling && matches!(error, ModelError::CutOff),
         };
         self.journal.record(taken_over, None);
         self.journal.commit().await.map(|()| Flow::On)
@@ -276,6 +293,16 @@ impl Driver {
             self.journal.record(EventData::MessageAssistant { text, author: model.name.clone() }, None);
         }
     }
+}
+
+type Retry = (u32, String, Duration, bool);
+
+fn record_retry(journal: &mut Journal, (attempt, reason, delay, broke_off): Retry) {
+    let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    journal.record(
+        EventData::ModelRetried { attempt, reason, delay_ms, overflowed: false, next_model: None, broke_off },
+        None,
+    );
 }
 
 /// How a run ends whose model cannot be had.

@@ -2,20 +2,18 @@
 //! the task goes on: the verdict was the checks' before, and is afterwards.
 
 use super::{
-    caller::Caller,
+    aside::{GivesWay, Question, Told},
     drive::Driver,
     journal::{Flow, Halt},
-    model::DRAIN_WAITS,
 };
 use crate::{
     agent::{
-        self, prompt,
+        prompt,
         review::{self, Answer, Room},
     },
-    clock,
     domain::{
-        EventData, Item, Phase,
-        event::{ToolSpecs, TreeDelta},
+        EventData, Phase,
+        event::{Aside, TreeDelta},
         usage::TokenUsage,
     },
     llm::{self, ModelError},
@@ -23,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// What the reviewer's calls have taken so far.
+/// What the reviewer's calls have taken so far, as far as they were answered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spent {
     calls: u32,
@@ -35,13 +33,9 @@ enum Asked {
     Answer(Box<llm::Completed>),
     /// To be tried again with less, if it may.
     Unfit(&'static str),
-    /// The same; the answer had begun, and its provider may charge for it.
-    BrokeOff,
     Failed(String),
     /// Somebody's words, a limit or a drain cut it off.
     CutShort,
-    /// Another worker has the task.
-    Fenced,
 }
 
 /// What a review comes to.
@@ -83,7 +77,7 @@ impl Driver {
         let room = Room { output_tokens, ..room };
         let (outcome, spent) = self.ask_reviewer(&model, room, &String::from_utf8_lossy(&patch), &delta).await?;
         match outcome {
-            // Nothing was spent: done anew when the task gets there again.
+            // Nothing was answered: done anew when the task gets there again.
             None if spent.calls == 0 => Ok(Flow::On),
             None => self.reviewed(&model, Err("it was cut short".to_owned()), spent).await,
             Some(Ok(answer)) => {
@@ -105,34 +99,27 @@ impl Driver {
 
     /// Asks, and once more with half of the patch where the answer is of no use. No outcome: it was cut short.
     async fn ask_reviewer(
-        &self,
+        &mut self,
         model: &llm::Model,
         room: Room,
         patch: &str,
         delta: &TreeDelta,
     ) -> Result<(Option<Outcome>, Spent), Halt> {
-        let session = &self.journal.session;
         let changed = delta.changed.iter().map(|entry| entry.path.as_str());
         let paths: Vec<&str> = changed.chain(delta.deleted.iter().map(String::as_str)).collect();
         let mut spent = Spent::default();
         let mut why = "";
         for smaller in 0..room.tries {
-            let text = review::put_to(session, patch, room.prompt_tokens >> smaller);
-            match self.ask_once(model, &text, room.output_tokens).await {
-                Asked::Fenced => return Err(Halt::Fenced),
+            let text = review::put_to(&self.journal.session, patch, room.prompt_tokens >> smaller);
+            match self.ask_once(model, &text, room.output_tokens).await? {
                 Asked::CutShort => return Ok((None, spent)),
                 Asked::Failed(why) => return Ok((Some(Err(why)), spent)),
                 Asked::Unfit(unfit) => why = unfit,
-                Asked::BrokeOff => {
-                    why = "its answer broke off";
-                    spent.calls += 1;
-                    let (input_tokens, output_tokens) = (text.len() as u64 / 4, room.output_tokens);
-                    spent.usage += TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() };
-                }
                 Asked::Answer(completed) => {
                     spent.calls += 1;
                     spent.usage += completed.usage;
-                    match Answer::read(&completed.reply.text, session, &paths).filter(|_| !completed.reply.cut) {
+                    let answer = Answer::read(&completed.reply.text, &self.journal.session, &paths);
+                    match answer.filter(|_| !completed.reply.cut) {
                         Some(answer) => return Ok((Some(Ok(answer)), spent)),
                         None => {
                             why = if completed.reply.cut { "its answer was cut off" } else { "its answer is no review" }
@@ -144,43 +131,28 @@ impl Driver {
         Ok((Some(Err(format!("{}: {why}", model.name))), spent))
     }
 
-    async fn ask_once(&self, model: &llm::Model, text: &str, output_tokens: u64) -> Asked {
-        let mut conversation = llm::Conversation::new(model, prompt::REVIEW_INSTRUCTIONS, &ToolSpecs::new());
-        conversation.push(&Item::User { text: self.redactor.redact_known(text).into_owned() });
-        // No prefix is shared with the loop's calls, so neither is its cache.
-        let (cache_key, caller) = (format!("{}:review", self.claimed.task), Caller::of(&self.claimed));
-        let call = llm::Call {
-            cache_key: &cache_key,
-            share: &caller.user,
-            by: caller.attribution(),
-            turn: self.journal.session.turn + 1,
-            max_output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
-            // It is asked anew here, with less.
-            repeats_max: 0,
+    async fn ask_once(&mut self, model: &llm::Model, text: &str, output_tokens: u64) -> Result<Asked, Halt> {
+        let question = Question {
+            aside: Aside::Review,
+            model,
+            instructions: prompt::REVIEW_INSTRUCTIONS,
+            text: self.redactor.redact_known(text).into_owned(),
+            max_output_tokens: output_tokens,
+            timeout: None,
+            gives_way: GivesWay::ToWords,
         };
-        let wall = agent::wall_left(&self.journal.session, clock::now());
-        let drained = async {
-            self.deps.draining.cancelled().await;
-            tokio::time::sleep(DRAIN_WAITS).await;
-        };
-        let answer = tokio::select! {
-            answer = self.deps.client.call(model, &conversation, call, |_| {}) => answer,
-            () = self.journal.spoken_to() => return Asked::CutShort,
-            () = tokio::time::sleep(wall) => return Asked::CutShort,
-            () = drained => return Asked::CutShort,
-            () = self.deps.cut.cancelled() => return Asked::CutShort,
-            () = self.lost.cancelled() => return Asked::Fenced,
-        };
-        match answer {
-            Ok(completed) => Asked::Answer(Box::new(completed)),
-            Err(ModelError::ContextTooLong) => Asked::Unfit("the patch is too long for it"),
-            Err(ModelError::CutOff | ModelError::SpentUp) => Asked::BrokeOff,
-            Err(ModelError::Nonsense { .. }) => Asked::Unfit("its answer cannot be read"),
-            Err(error) => {
+        Ok(match self.ask_aside(question).await? {
+            Told::Answer(completed) => Asked::Answer(completed),
+            Told::CutShort | Told::TimedOut => Asked::CutShort,
+            Told::Unaffordable => Asked::Failed("the limits of the task leave no room for it".to_owned()),
+            Told::Failed(ModelError::ContextTooLong) => Asked::Unfit("the patch is too long for it"),
+            Told::Failed(ModelError::CutOff | ModelError::SpentUp) => Asked::Unfit("its answer broke off"),
+            Told::Failed(ModelError::Nonsense { .. }) => Asked::Unfit("its answer cannot be read"),
+            Told::Failed(error) => {
                 tracing::warn!(task.id = %self.claimed.task, model.name = model.name, "a patch could not be reviewed: {error}");
                 Asked::Failed(format!("{}: {error}", model.name))
             }
-        }
+        })
     }
 
     /// How many lines the new files have that findings name.
@@ -205,7 +177,7 @@ impl Driver {
         };
         let Spent { calls, usage } = spent;
         let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
-        let sent_back = review::sends_back(session, &self.facts(), &findings, (calls, usage, cost_usd));
+        let sent_back = review::sends_back(session, &self.facts(), &findings);
         let told = sent_back.then(|| review::told(&findings));
         let tree = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
         let name = model.name.clone();

@@ -63,6 +63,8 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         | EventData::TaskUpdated { .. }
         | EventData::MessageUser { .. }
         | EventData::ModelStarted { .. }
+        | EventData::AsideStarted { .. }
+        | EventData::AsideCompleted { .. }
         | EventData::ModelCompleted { .. }
         | EventData::ApprovalRequested { .. }
         | EventData::ApprovalResolved { .. }
@@ -149,21 +151,21 @@ impl Scrubber<'_> {
         }
     }
 
-    fn result(&self, result: &mut TaskResult) {
-        let TaskResult { summary, answer, reason, criteria, checks, findings, memories, structured, .. } = result;
     fn memories(&self, memories: &mut [RecalledMemory]) {
         self.texts(memories.iter_mut().flat_map(|one| [&mut one.text, &mut one.reason]));
     }
 
+    fn result(&self, result: &mut TaskResult) {
+        let TaskResult { summary, answer, reason, criteria, checks, findings, memories, structured, .. } = result;
         self.texts(summary.iter_mut().chain(answer).chain(reason));
         self.texts(criteria.iter_mut().flat_map(|it| [Some(&mut it.text), it.evidence.as_mut()]).flatten());
         for check in checks {
             self.check(check);
         }
         self.findings(findings);
+        self.memories(memories);
         if let Some(value) = structured {
             self.json(value);
-        self.memories(memories);
         }
     }
 }

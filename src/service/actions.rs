@@ -281,7 +281,7 @@ async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut
 }
 
 /// What a worker would write at the end of a task that none holds: its open calls are answered, and its result stands
-/// in the log. The patch follows from the last checkpoint. Nothing is written of a task that has not begun.
+/// in the log, with the patch as the worker left it. Nothing is written of a task that has not begun.
 async fn close_log(tx: &mut TeamTx, id: TaskId, step: &mut Step) -> Result<Option<TaskDetail>, Error> {
     // A log that is too long to be read here is cancelled without.
     let Ok(records) = read_log(tx, id).await else { return Ok(None) };

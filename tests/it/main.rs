@@ -10,6 +10,7 @@ mod approvals;
 mod approver;
 mod architecture;
 mod archives;
+mod asides;
 mod attacks;
 mod baseline;
 mod branches;

@@ -201,7 +201,7 @@ async fn a_reviewer_that_fails_is_asked_once_more_with_less_and_then_done_withou
         assert_eq!((&reviews[0]["calls"], asked.len()), (&json!(calls), asked_times), "{reviewer}: {reviews:#?}");
         let told = of_review(&task);
         assert!(told.len() == 1 && told[0]["message"].as_str().unwrap().starts_with(&found), "{reviewer}: {told:?}");
-        assert_eq!(task["usage"]["model_calls"], 3 + calls, "{reviewer}");
+        assert_eq!(task["usage"]["model_calls"], 3 + asked_times, "{reviewer}");
         assert_eq!(task["result"]["criteria"].as_array().unwrap().len(), 1);
     }
 }

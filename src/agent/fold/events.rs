@@ -3,7 +3,7 @@
 use super::{
     replies::{model_completed, model_started},
     runs::{control, forked, next_run, rewind},
-    spend::{cached, lose_call, reserve, spend, unreported},
+    spend::{aside_completed, aside_started, cached, lose_aside, lose_call, reserve, told_with_outcome, unreported},
 };
 use crate::{
     agent::{
@@ -55,7 +55,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::ModelRetried { overflowed, next_model, broke_off, .. } => {
             session.overflowed |= overflowed;
             if *broke_off {
-                unreported(session);
+                unreported(session, session.reserved);
             }
             // A provider that refuses a call does not charge for it.
             if *overflowed || next_model.is_some() {
@@ -73,11 +73,11 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             }
             compacted(session, opening.as_deref(), items, *tokens_after);
             session.compacted_at = *tokens_before;
-            if usage.total() > 0 {
-                session.used.model_calls += 1;
-                session.usage.model_calls += 1;
-                spend(session, *usage, *cost_usd);
-            }
+            told_with_outcome(session, u32::from(usage.total() > 0), *usage, *cost_usd);
+        }
+        EventData::AsideStarted { .. } => aside_started(session, private),
+        EventData::AsideCompleted { outcome, usage, cost_usd, .. } => {
+            aside_completed(session, *outcome, *usage, *cost_usd);
         }
         EventData::ChecksStarted { .. } => session.used.progress.running = true,
         EventData::LimitWarned { limit: LimitKind::Repetition, .. } => {
@@ -93,6 +93,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::LimitWarned { limit, .. } => session.used.warned.push(*limit),
         EventData::TaskStatus { status, waiting_for, error } => {
             lose_call(session);
+            lose_aside(session);
             if let Some(since) = session.running_since.take() {
                 session.used.ran += event.at.since(since);
             }
@@ -103,11 +104,11 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 session.running_since = Some(event.at);
                 session.error = None;
             }
-            session.status = *status;
             if let Some(Private::Rest { tree, blob, stat, broken }) = private {
                 session.patch = Some(blob.clone());
                 session.at_rest = Some(AtRest { tree: tree.clone(), stat: *stat, broken: broken.clone() });
             }
+            session.status = *status;
             session.waiting_for = *waiting_for;
             if error.is_some() {
                 session.error.clone_from(error);
@@ -266,11 +267,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             patch(session, private);
         }
         EventData::ReviewCompleted { tree, findings, criteria, sent_back, failed, calls, usage, cost_usd, .. } => {
-            if *calls > 0 {
-                session.used.model_calls += calls;
-                session.usage.model_calls += calls;
-                spend(session, *usage, *cost_usd);
-            }
+            told_with_outcome(session, *calls, *usage, *cost_usd);
             let reviewed = Reviewed {
                 tree: tree.clone(),
                 findings: findings.clone(),
@@ -295,11 +292,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::ApprovalReviewed { call, usage, cost_usd, .. } => {
             session.approver_asked.push(call.clone());
             session.used.approver_calls += 1;
-            if usage.total() > 0 {
-                session.used.model_calls += 1;
-                session.usage.model_calls += 1;
-                spend(session, *usage, *cost_usd);
-            }
+            told_with_outcome(session, u32::from(usage.total() > 0), *usage, *cost_usd);
         }
         EventData::ApprovalResolved { approval, decision, plan, note, answers, remember, .. } => {
             if *remember == Some(Remember::Task) {
@@ -341,6 +334,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         }
         EventData::Recovered { .. } => {
             lose_call(session);
+            lose_aside(session);
             session.background.clear();
             let text = match private {
                 Some(Private::Told { text }) => Some(text.clone()),

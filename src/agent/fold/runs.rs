@@ -51,6 +51,7 @@ pub(super) fn next_run(session: &mut Session, run: u32) {
 pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str>) {
     session.forked_from = Some(from);
     session.had_copy = false;
+    session.aside = None;
     session.status = Status::Waiting;
     session.waiting_for = None;
     session.drained = false;

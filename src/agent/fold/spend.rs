@@ -2,7 +2,11 @@
 
 use crate::{
     agent::session::{Reserved, Session},
-    domain::{Private, event::CacheUse, usage::TokenUsage},
+    domain::{
+        Private,
+        event::{AsideOutcome, CacheUse},
+        usage::TokenUsage,
+    },
 };
 
 /// A call begins; one that was begun before and never answered counts at what was reserved for it, unless it was
@@ -18,18 +22,58 @@ pub(super) fn reserve(session: &mut Session, private: Option<&Private>) {
         session.usage.model_calls = session.usage.model_calls.saturating_sub(1);
     }
     lose_call(session);
+    lose_aside(session);
     session.reserved = Reserved { tokens: *tokens, cost_usd: *cost_usd };
 }
 
 /// No usage will come any more of the call that is under way.
 pub(super) fn lose_call(session: &mut Session) {
     if std::mem::take(&mut session.calling) {
-        unreported(session);
+        unreported(session, session.reserved);
     }
 }
 
-pub(super) fn unreported(session: &mut Session) {
-    let Reserved { tokens, cost_usd } = session.reserved;
+/// A call outside the loop begins.
+pub(super) fn aside_started(session: &mut Session, private: Option<&Private>) {
+    lose_aside(session);
+    session.tells_asides = true;
+    session.used.model_calls += 1;
+    session.usage.model_calls += 1;
+    if let Some(Private::Reserved { tokens, cost_usd, .. }) = private {
+        session.aside = Some(Reserved { tokens: *tokens, cost_usd: *cost_usd });
+    }
+}
+
+/// It has ended: nothing more of it is under way.
+pub(super) fn aside_completed(session: &mut Session, outcome: AsideOutcome, usage: TokenUsage, cost_usd: Option<f64>) {
+    match outcome {
+        AsideOutcome::Answered => {
+            session.aside = None;
+            spend(session, usage, cost_usd);
+        }
+        AsideOutcome::Refused => session.aside = None,
+        AsideOutcome::Lost => lose_aside(session),
+    }
+}
+
+/// No usage will come any more of the call outside the loop that is under way.
+pub(super) fn lose_aside(session: &mut Session) {
+    if let Some(reserved) = session.aside.take() {
+        unreported(session, reserved);
+    }
+}
+
+/// What came of a call outside the loop in a log of an earlier build, which tells of it with nothing else.
+pub(super) fn told_with_outcome(session: &mut Session, calls: u32, usage: TokenUsage, cost_usd: Option<f64>) {
+    if calls > 0 && !session.tells_asides {
+        session.used.model_calls += calls;
+        session.usage.model_calls += calls;
+        spend(session, usage, cost_usd);
+    }
+}
+
+pub(super) fn unreported(session: &mut Session, reserved: Reserved) {
+    let Reserved { tokens, cost_usd } = reserved;
     if tokens == 0 {
         return;
     }

@@ -19,7 +19,6 @@ use crate::domain::{
     Oid, Status,
     check::{Finding, FindingKind, Severity, Verdict},
     review::{ReviewFinding, ReviewedCriterion},
-    usage::TokenUsage,
 };
 
 /// How often in a run findings go back; the second time only where they have become fewer.
@@ -104,19 +103,14 @@ fn serious(findings: &[ReviewFinding]) -> usize {
 }
 
 /// Whether findings go back to the model: while refinements are left, at most twice in a run, and where its next
-/// call can be paid for after what the review took.
-pub fn sends_back(
-    session: &Session,
-    model: &ModelFacts,
-    findings: &[ReviewFinding],
-    (calls, usage, cost_usd): (u32, TokenUsage, Option<f64>),
-) -> bool {
+/// call can be paid for.
+pub fn sends_back(session: &Session, model: &ModelFacts, findings: &[ReviewFinding]) -> bool {
     let (serious, before) = (serious(findings), session.used.sent_back);
     serious > 0
         && session.used.refinements < session.spec.limits.refinements
         && before.times < BACK_MAX
         && (before.times == 0 || serious < before.serious)
-        && budget::next_call_after(session, model, (calls, usage.total(), cost_usd.unwrap_or(0.0))).is_ok()
+        && budget::next_call(session, model).is_ok()
 }
 
 /// A limit that strikes while the model works on what a review has raised takes nothing away: the run ends as it

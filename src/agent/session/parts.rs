@@ -55,11 +55,31 @@ pub struct Reserved {
     pub cost_usd: Option<f64>,
 }
 
+impl Reserved {
+    /// Both together.
+    pub(in crate::agent) fn and(self, other: Self) -> Self {
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
+        Self { tokens: self.tokens.saturating_add(other.tokens), cost_usd }
+    }
+}
+
 /// The newest checkpoint: a tree and the blob with its difference from the base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointRef {
     pub tree: Oid,
     pub delta: BlobHash,
+}
+
+/// The patch of a task when it began to rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtRest {
+    pub tree: Oid,
+    pub stat: PatchStat,
+    /// Of each prohibition of the brief, whether the patch has a path that it forbids.
+    pub broken: Vec<bool>,
 }
 
 /// A reply without tool calls.
@@ -73,15 +93,6 @@ pub struct LastWords {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     pub verdict: Verdict,
-/// The patch of a task when it began to rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AtRest {
-    pub tree: Oid,
-    pub stat: PatchStat,
-    /// Of each prohibition of the brief, whether the patch has a path that it forbids.
-    pub broken: Vec<bool>,
-}
-
     pub reason: Option<String>,
     pub checks: Vec<CheckResult>,
     pub findings: Vec<Finding>,

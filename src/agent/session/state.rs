@@ -61,6 +61,11 @@ pub struct Session {
     pub calling: bool,
     /// What the call that is under way may cost at most.
     pub(in crate::agent) reserved: Reserved,
+    /// What the call outside the loop that is under way may cost at most.
+    pub(in crate::agent) aside: Option<Reserved>,
+    /// The log tells of calls outside the loop themselves: what came of them is not counted again. Earlier builds
+    /// told of them with what came of them alone.
+    pub(in crate::agent) tells_asides: bool,
     pub last_words: Option<LastWords>,
     pub checkpoint: Option<CheckpointRef>,
     /// Files that the server had formatted, with the formatters.
@@ -74,6 +79,8 @@ pub struct Session {
     pub reviews: Vec<Reviewed>,
     /// The patch from the base to the newest checkpoint that was asked for.
     pub patch: Option<BlobHash>,
+    /// What was kept of the patch when the task last began to wait.
+    pub(in crate::agent) at_rest: Option<AtRest>,
     pub plan_approval: Option<PlanApproval>,
     /// The plan that people have approved, with what was ticked off since: it holds while another is put to them, and
     /// when they deny that one.
@@ -82,8 +89,6 @@ pub struct Session {
     pub plan_call: Option<CallId>,
     /// What was asked for calls of the last reply.
     pub asked: Vec<Asked>,
-    /// What was kept of the patch when the task last began to wait.
-    pub(in crate::agent) at_rest: Option<AtRest>,
     /// The calls of the last reply about which a model was asked.
     pub approver_asked: Vec<CallId>,
     /// What people have decided for the rest of the task, by what it is about.
@@ -164,6 +169,8 @@ impl Session {
             calls: Vec::new(),
             calling: false,
             reserved: Reserved::default(),
+            aside: None,
+            tells_asides: false,
             last_words: None,
             checkpoint: None,
             formatted: BTreeMap::new(),
@@ -172,6 +179,7 @@ impl Session {
             checked: None,
             reviews: Vec::new(),
             patch: None,
+            at_rest: None,
             plan_approval: None,
             approved: None,
             plan_call: None,
@@ -180,7 +188,6 @@ impl Session {
             remembered: BTreeMap::new(),
             background: BTreeMap::new(),
             last_said: String::new(),
-            at_rest: None,
             cancel: false,
             pause: false,
             had_copy: false,
@@ -310,6 +317,12 @@ impl Session {
         last.is_some_and(|last| matches!(last.decided, Some((Decision::Approve, _))))
     }
 
+    /// What was kept of the patch, where nothing has changed since.
+    pub(in crate::agent) fn at_rest(&self) -> Option<&AtRest> {
+        let here = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree);
+        self.at_rest.as_ref().filter(|kept| Some(&kept.tree) == here && self.keeps_changes())
+    }
+
     /// The working copy was looked at and had not changed: nothing is written of it.
     pub fn looked(&mut self) {
         self.dirty = false;
@@ -317,12 +330,6 @@ impl Session {
 
     /// Words that were kept for the next run and are a reason for it.
     pub fn keeps_words(&self) -> bool {
-    /// What was kept of the patch, where nothing has changed since.
-    pub(in crate::agent) fn at_rest(&self) -> Option<&AtRest> {
-        let here = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree);
-        self.at_rest.as_ref().filter(|kept| Some(&kept.tree) == here && self.keeps_changes())
-    }
-
         self.inputs.values().any(|input| input.queued_in_run.is_some() && !input.quiet)
     }
 
@@ -338,8 +345,13 @@ impl Session {
 
     /// What the task has spent in money over all runs, with what may be spent by a call that was not answered.
     pub fn spent_usd(&self) -> f64 {
-        let lost = if self.calling { self.reserved.cost_usd.unwrap_or_default() } else { 0.0 };
-        self.spent_usd + lost
+        self.spent_usd + self.under_way().cost_usd.unwrap_or_default()
+    }
+
+    /// What calls may cost that were begun and not answered.
+    pub(in crate::agent) fn under_way(&self) -> Reserved {
+        let called = if self.calling { self.reserved } else { Reserved::default() };
+        called.and(self.aside.unwrap_or_default())
     }
 
     /// How long the present run has been running.

@@ -99,6 +99,11 @@ impl Story {
                 let text = format!("the model is asked again in {delay} (attempt {attempt}): {}", clean(reason));
                 vec![notice("↻", Tone::Warn, text)]
             }
+            EventData::AsideStarted { .. } => self.doing(Doing::Thinking),
+            EventData::AsideCompleted { usage, .. } => {
+                self.tokens += usage.total();
+                Vec::new()
+            }
             EventData::ModelCompleted { usage, .. } => {
                 self.tokens += usage.total();
                 self.doing(Doing::Tools)

@@ -68,6 +68,29 @@ pub enum LimitKind {
     Budget,
 }
 
+/// What a call outside the loop is for: without tools, with a prompt of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aside {
+    /// To sum the conversation up, for a compaction.
+    Summary,
+    /// To review the patch.
+    Review,
+    /// To decide about a call in place of people.
+    Approval,
+}
+
+/// What became of a call outside the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AsideOutcome {
+    Answered,
+    /// Its provider refused it or could not be had, or it was never sent: it costs nothing.
+    Refused,
+    /// Cut short, or the answer broke off: its usage never comes, and what was reserved for it counts as spent.
+    Lost,
+}
+
 /// Kind and data of an event. The words of `kind` and the fields of `data` are the contract.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "data")]
@@ -179,6 +202,19 @@ pub enum EventData {
     },
     #[serde(rename = "model.completed")]
     ModelCompleted { model: String, usage: TokenUsage, cache: CacheUse, cost_usd: Option<f64>, duration_ms: u64 },
+    /// A call outside the loop begins. One that no `aside.completed` follows counts as lost.
+    #[serde(rename = "aside.started")]
+    AsideStarted { aside: Aside, model: String },
+    #[serde(rename = "aside.completed")]
+    AsideCompleted {
+        aside: Aside,
+        model: String,
+        outcome: AsideOutcome,
+        /// None unless it was answered.
+        usage: TokenUsage,
+        cost_usd: Option<f64>,
+        duration_ms: u64,
+    },
     #[serde(rename = "checks.started")]
     ChecksStarted { cycle: u32, checks: Vec<String> },
     #[serde(rename = "checks.completed")]
@@ -325,6 +361,8 @@ impl EventData {
             Self::ModelStarted { .. } => "model.started",
             Self::ModelRetried { .. } => "model.retried",
             Self::ModelCompleted { .. } => "model.completed",
+            Self::AsideStarted { .. } => "aside.started",
+            Self::AsideCompleted { .. } => "aside.completed",
             Self::ChecksStarted { .. } => "checks.started",
             Self::ChecksCompleted { .. } => "checks.completed",
             Self::OutputRequested { .. } => "output.requested",

@@ -9,7 +9,7 @@ mod kinds;
 mod private;
 
 pub use cache::{CacheMiss, CacheUse, MissCause, PrefixMark, PromptSeen};
-pub use kinds::{Event, EventData, LimitKind, Record, RecoveredAfter};
+pub use kinds::{Aside, AsideOutcome, Event, EventData, LimitKind, Record, RecoveredAfter};
 pub use private::{
     DeltaEntry, Formatted, LOOP_VERSION, PatchPaths, Private, PromptForm, PromptHead, ToolSpecs, TreeDelta,
 };

@@ -133,7 +133,8 @@ pub enum Private {
     },
     /// Of `setup.completed`: the key under which what it prepared is kept.
     Prepared { key: String },
-    /// Of `model.started`: what the call may cost at most. Where its usage does not come, this is spent.
+    /// Of `model.started` and `aside.started`: what the call may cost at most. Where its usage does not come, this
+    /// is spent.
     Reserved {
         tokens: u64,
         cost_usd: Option<f64>,
@@ -170,7 +171,6 @@ pub enum Private {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         told: Option<String>,
     },
-    /// Of `checks.completed` and `task.result`: the patch, as a blob.
     /// Of the `task.status` with which a task waits: its patch at that tree, for an end that no worker writes.
     Rest {
         tree: Oid,
@@ -180,6 +180,7 @@ pub enum Private {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         broken: Vec<bool>,
     },
+    /// Of `checks.completed` and `task.result`: the patch, as a blob.
     Patch {
         blob: BlobHash,
         /// Its paths that the request forbids, as far as they were looked for; sorted, at most 50.

@@ -3,7 +3,11 @@
 
 use crate::{
     agent::{ModelFacts, Reviewer, Session},
-    domain::{EventData, Timestamp, event::LimitKind, event::Record, usage::Prices},
+    domain::{
+        EventData, Timestamp,
+        event::{Aside, LimitKind, Record},
+        usage::Prices,
+    },
 };
 use std::time::Duration;
 
@@ -39,10 +43,13 @@ pub(super) fn worlds(records: &[Record], at: usize, session: &Session) -> Vec<Wo
 
     let window = |window_tokens| ModelFacts { window_tokens, ..ROOMY };
     let named = commit().find_map(window_named);
-    let full = commit().any(|data| matches!(data, EventData::Compaction { .. })) || named.is_some();
+    let begins =
+        |wanted: Aside| commit().any(|data| matches!(data, EventData::AsideStarted { aside, .. } if *aside == wanted));
+    let compacted = commit().any(|data| matches!(data, EventData::Compaction { .. }));
+    let full = compacted || begins(Aside::Summary) || named.is_some();
     let dear = Prices { input: 1e12, cached_input: 1e12, output: 1e12, cache_write: None };
     let capped = session.spec.limits.cost_usd.is_some();
-    let reviewed = commit().any(|data| matches!(data, EventData::ReviewCompleted { .. }));
+    let reviewed = commit().any(|data| matches!(data, EventData::ReviewCompleted { .. })) || begins(Aside::Review);
     let settings = [
         Some(ROOMY),
         full.then(|| window(named.unwrap_or(1))),

@@ -12,7 +12,7 @@ use crate::{
         CallId, EventData, Phase, Private, Status, WaitingFor,
         approval::ApprovalKind,
         check::Verdict,
-        event::{LimitKind, Record, RecoveredAfter},
+        event::{Aside, LimitKind, Record, RecoveredAfter},
         item::Reply,
         plan::Planning,
         tool::{ToolCall, ToolOutcome},
@@ -29,6 +29,8 @@ pub(super) enum Doing {
     Asking,
     /// These calls' results.
     Running(Vec<ToolCall>),
+    /// A call outside the loop.
+    Aside(Aside),
     /// The checks; whether they may be the last of a run.
     Checking(Vec<bool>),
 }
@@ -52,6 +54,12 @@ impl Walk<'_> {
             (_, Status::Running) => match std::mem::replace(&mut self.doing, Doing::Nothing) {
                 Doing::Nothing => self.decide(),
                 Doing::Asking => self.asking(record),
+                Doing::Aside(aside) if matches!(record.event.data, EventData::AsideCompleted { .. }) => {
+                    self.take()?;
+                    self.after_aside(aside)
+                }
+                // A crash came first: nothing tells what became of it.
+                Doing::Aside(_) => self.decide(),
                 Doing::Running(calls) => self.running(record, calls),
                 Doing::Checking(lasts) => self.checking(record, &lasts),
             },
@@ -233,13 +241,24 @@ impl Walk<'_> {
 
     /// What a reviewer thinks of a call, with its decision where it gave one; else people are asked.
     fn ask_about(&mut self, call: &ToolCall, start: usize) -> Walked {
-        let (decides, of) = match &self.next()?.event.data {
+        if self.begins_aside(Aside::Approval)? {
+            return Ok(());
+        }
+        match &self.next()?.event.data {
             // A shared budget has no room for the reviewer.
-            EventData::LimitWarned { limit: LimitKind::Budget, .. } => return self.take(),
-            EventData::ApprovalReviewed { call, decision, .. } => (decision.is_some(), call),
-            _ => return self.ask(ApprovalKind::Command, Some(&call.call), WaitingFor::Approval, start),
+            EventData::LimitWarned { limit: LimitKind::Budget, .. } => self.take(),
+            EventData::ApprovalReviewed { .. } => self.reviewed(&call.call),
+            _ => self.ask(ApprovalKind::Command, Some(&call.call), WaitingFor::Approval, start),
+        }
+    }
+
+    /// What a reviewer said of a call.
+    fn reviewed(&mut self, call: &CallId) -> Walked {
+        let EventData::ApprovalReviewed { call: of, decision, .. } = &self.next()?.event.data else {
+            return Err(self.differs("a reviewer is asked about a call", None));
         };
-        if *of != call.call {
+        let decides = decision.is_some();
+        if of != call {
             return Err(self.differs("a reviewer is asked about the next call", None));
         }
         self.take()?;
@@ -249,7 +268,7 @@ impl Walk<'_> {
         for _ in 0..2 {
             let mine = match &self.next()?.event.data {
                 EventData::ApprovalRequested { kind, call: of, .. } => {
-                    *kind == ApprovalKind::Command && of.as_ref() == Some(&call.call)
+                    *kind == ApprovalKind::Command && of.as_ref() == Some(call)
                 }
                 EventData::ApprovalResolved { author, .. } => author.starts_with("model:"),
                 _ => false,
@@ -280,7 +299,35 @@ impl Walk<'_> {
         self.expect("the task waits", &EventData::TaskStatus { status: Status::Waiting, waiting_for, error: None })
     }
 
+    /// A call outside the loop for this begins; what becomes of it is the model's.
+    fn begins_aside(&mut self, wanted: Aside) -> Result<bool, Stop> {
+        if !matches!(self.next()?.event.data, EventData::AsideStarted { aside, .. } if aside == wanted) {
+            return Ok(false);
+        }
+        self.take()?;
+        self.doing = Doing::Aside(wanted);
+        Ok(true)
+    }
+
+    /// Whoever asked goes on with what it asked for, whatever the loop would decide now that it is paid for; cut
+    /// short, it decides anew.
+    fn after_aside(&mut self, aside: Aside) -> Walked {
+        if self.is_boundary() {
+            return Ok(());
+        }
+        match (aside, &self.next()?.event.data) {
+            (Aside::Summary, EventData::Compaction { .. } | EventData::ModelRetried { .. }) => self.compact(),
+            (Aside::Review, EventData::ReviewCompleted { .. }) => self.review(),
+            (Aside::Approval, EventData::ApprovalReviewed { call, .. }) => self.reviewed(call),
+            (_, EventData::AsideStarted { .. }) => self.begins_aside(aside).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     fn compact(&mut self) -> Walked {
+        if self.begins_aside(Aside::Summary)? {
+            return Ok(());
+        }
         let record = self.next()?;
         // The model could not be had for it: another takes over.
         if matches!(record.event.data, EventData::ModelRetried { next_model: Some(_), .. }) {
@@ -331,6 +378,9 @@ impl Walk<'_> {
     fn review(&mut self) -> Walked {
         if self.is_over_budget() {
             self.take()?;
+        }
+        if self.begins_aside(Aside::Review)? {
+            return Ok(());
         }
         let record = self.next()?;
         let EventData::ReviewCompleted { tree, findings, sent_back, .. } = &record.event.data else {

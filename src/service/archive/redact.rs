@@ -6,13 +6,14 @@ use crate::domain::{Event, event::Record};
 use serde_json::{Map, Number, Value};
 
 /// Fields whose texts are words of a fixed list, ids, hashes or times. All other texts go.
-const KEPT: [&str; 43] = [
+const KEPT: [&str; 44] = [
     "kind",
     "data",
     "status",
     "phase",
     "waiting_for",
     "action",
+    "aside",
     "on_busy",
     "code",
     "verdict",

@@ -4,7 +4,7 @@
 use super::play::{Play, edit, shell};
 use journeyman::{
     agent::{
-        Reviewer, Session, Step, compact, next_step,
+        Reviewer, Session, Step, affords, aside_reservation, compact, next_step,
         review::{self, Room},
         rules,
     },
@@ -12,7 +12,7 @@ use journeyman::{
         ApprovalId, EventData, Phase, Private, Status, Timestamp, WaitingFor,
         approval::{ApprovalKind, Decision, Remember},
         check::Verdict,
-        event::RecoveredAfter,
+        event::{Aside, AsideOutcome, RecoveredAfter},
         plan::{PlanOrigin, PlanStep, Planning, StepStatus},
         review::{ReviewFinding, ReviewSeverity},
         rule::CommandRule,
@@ -46,6 +46,14 @@ struct World<'a> {
     approvals: u128,
     /// A token has two bytes and not four.
     dense: bool,
+}
+
+/// What became of a call outside the loop.
+enum Asked {
+    Answered(TokenUsage),
+    Not,
+    /// The process died meanwhile.
+    Crashed,
 }
 
 impl World<'_> {
@@ -156,33 +164,59 @@ impl World<'_> {
                 self.play.judged(verdict, &names[..failing], last);
             }
             Step::Review(room) => self.review(room),
-            Step::Compact { .. } => {
-                let items = compact::replacement(&self.play.session, &self.play.facts, Some("So far."), &[]);
-                let data = EventData::Compaction {
-                    tokens_before: self.play.session.context_estimate(),
-                    tokens_after: compact::tokens_of(&self.play.session, None, &items),
-                    usage: TokenUsage::default(),
-                    cost_usd: None,
-                    summarised: true,
-                };
-                self.play.record(data, Some(Private::Compaction { items, opening: None }));
-            }
+            Step::Compact { max_output_tokens } => self.compact(max_output_tokens),
             other => panic!("the play does that itself: {other:?}"),
         }
     }
 
+    /// A call outside the loop: what it used, where it was answered. It may be lost, and so may the process.
+    fn aside(&mut self, aside: Aside, prompt_tokens: u64, output_tokens: u64) -> Asked {
+        let reserved = aside_reservation(prompt_tokens, output_tokens, None);
+        if !affords(&self.play.session, reserved) {
+            return Asked::Not;
+        }
+        let private = Private::Reserved { tokens: reserved.tokens, cost_usd: reserved.cost_usd, instead: false };
+        let model = || "r".to_owned();
+        self.play.record(EventData::AsideStarted { aside, model: model() }, Some(private));
+        if self.chance(7) {
+            self.crash();
+            return Asked::Crashed;
+        }
+        let outcome = match self.byte() % 4 {
+            0 => AsideOutcome::Lost,
+            1 => AsideOutcome::Refused,
+            _ => AsideOutcome::Answered,
+        };
+        let answered = outcome == AsideOutcome::Answered;
+        let usage = match answered {
+            true => TokenUsage { input_tokens: prompt_tokens, output_tokens, ..TokenUsage::default() },
+            false => TokenUsage::default(),
+        };
+        let (cost_usd, duration_ms) = (None, 1);
+        let data = EventData::AsideCompleted { aside, model: model(), outcome, usage, cost_usd, duration_ms };
+        self.play.record(data, None);
+        if answered { Asked::Answered(usage) } else { Asked::Not }
+    }
+
     /// A reviewer that finds something, nothing, or says nonsense twice, within its room.
     fn review(&mut self, room: Option<Room>) {
-        let (calls, usage, failed) = match room {
-            None => (0, TokenUsage::default(), Some("no room".to_owned())),
-            Some(room) => {
-                let tries = if self.chance(3) { room.tries } else { 1 };
-                let input_tokens = room.prompt_tokens + if tries > 1 { room.prompt_tokens / 2 } else { 0 };
-                let output_tokens = room.output_tokens * u64::from(tries);
-                let usage = TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() };
-                (tries, usage, (tries > 1).then(|| "nonsense".to_owned()))
+        let (mut calls, mut usage, mut failed) = (0, TokenUsage::default(), Some("no room".to_owned()));
+        if let Some(room) = room {
+            for smaller in 0..room.tries {
+                match self.aside(Aside::Review, room.prompt_tokens >> smaller, room.output_tokens) {
+                    Asked::Crashed => return,
+                    Asked::Not => failed = Some("it could not be asked".to_owned()),
+                    Asked::Answered(used) => {
+                        calls += 1;
+                        usage += used;
+                        failed = self.chance(3).then(|| "nonsense".to_owned());
+                    }
+                }
+                if failed.is_none() {
+                    break;
+                }
             }
-        };
+        }
         let count = if failed.is_some() { 0 } else { usize::from(self.byte() % 4) };
         let finding = |at: usize| ReviewFinding {
             severity: if at == 2 { ReviewSeverity::Minor } else { ReviewSeverity::Major },
@@ -192,7 +226,7 @@ impl World<'_> {
         };
         let findings: Vec<_> = (0..count).map(finding).collect();
         let session = &self.play.session;
-        let sent_back = review::sends_back(session, &self.play.facts, &findings, (calls, usage, None));
+        let sent_back = review::sends_back(session, &self.play.facts, &findings);
         let tree = session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
         let (model, criteria, cost_usd) = ("r".to_owned(), Vec::new(), None);
         self.play.record(
@@ -203,6 +237,23 @@ impl World<'_> {
             self.play.record(EventData::TaskPhase { phase: Phase::Refinement }, None);
             self.play.record(EventData::MessageDeveloper { text: "Mend these.".to_owned() }, None);
         }
+    }
+
+    fn compact(&mut self, max_output_tokens: u64) {
+        let usage = match self.aside(Aside::Summary, self.play.session.context_estimate() / 2, max_output_tokens) {
+            Asked::Crashed => return,
+            Asked::Not => TokenUsage::default(),
+            Asked::Answered(usage) => usage,
+        };
+        let items = compact::replacement(&self.play.session, &self.play.facts, Some("So far."), &[]);
+        let data = EventData::Compaction {
+            tokens_before: self.play.session.context_estimate(),
+            tokens_after: compact::tokens_of(&self.play.session, None, &items),
+            usage,
+            cost_usd: None,
+            summarised: usage.total() > 0,
+        };
+        self.play.record(data, Some(Private::Compaction { items, opening: None }));
     }
 
     /// A reply within what the call was allowed, of whatever the model likes.

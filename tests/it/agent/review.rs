@@ -9,6 +9,7 @@ use journeyman::{
     domain::{
         EventData, Phase, Status,
         brief::Prohibition,
+        event::{Aside, AsideOutcome},
         review::{ReviewFinding, ReviewSeverity, ReviewedCriterion},
         task::{CriterionStatus, OnBusy},
         tool::ToolOutcome,
@@ -52,7 +53,11 @@ fn validated(play: &mut Play, failing: &[&str]) -> Step {
 /// The review ends so, recorded as the driver records it; whether it went back.
 fn reviewed(play: &mut Play, findings: Vec<ReviewFinding>, criteria: Vec<ReviewedCriterion>) -> bool {
     let usage = TokenUsage { input_tokens: 500, output_tokens: 50, ..TokenUsage::default() };
-    let sent_back = review::sends_back(&play.session, &play.facts, &findings, (1, usage, None));
+    let aside = Aside::Review;
+    play.record(EventData::AsideStarted { aside, model: "r".into() }, None);
+    let (model, outcome) = ("r".to_owned(), AsideOutcome::Answered);
+    play.record(EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, duration_ms: 1 }, None);
+    let sent_back = review::sends_back(&play.session, &play.facts, &findings);
     let told = review::told(&findings);
     let tree = play.session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
     let model = "r".to_owned();

@@ -4,10 +4,10 @@ use super::play::{Play, edit, shell, tree};
 use journeyman::{
     agent::Step,
     domain::{
-        ApprovalId, ErrorCode, EventData,
+        ApprovalId, CallId, ErrorCode, EventData, Private, Status,
         approval::{ApprovalKind, Decision},
         check::Verdict,
-        event::RecoveredAfter,
+        event::{Aside, AsideOutcome, RecoveredAfter},
         task::{Control, OnBusy},
         tool::ToolOutcome,
         usage::TokenUsage,
@@ -86,6 +86,78 @@ fn what_breaks_off_again_and_again_ends_at_the_limit() {
     assert!(play.session.used.tokens <= 100_000, "{:?}", play.session.usage);
     assert!(calls >= 3, "{calls} calls");
     assert_eq!(play.session.error.as_ref().unwrap().code, ErrorCode::LimitTokens);
+}
+
+fn aside_begins(play: &mut Play, tokens: u64) {
+    let private = Private::Reserved { tokens, cost_usd: None, instead: false };
+    play.record(EventData::AsideStarted { aside: Aside::Review, model: "r".into() }, Some(private));
+}
+
+fn aside_ends(play: &mut Play, outcome: AsideOutcome, usage: TokenUsage) {
+    let (aside, model) = (Aside::Review, "r".to_owned());
+    let data = EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, duration_ms: 1 };
+    play.record(data, None);
+}
+
+#[test]
+fn a_call_outside_the_loop_counts_as_the_loops_own_do() {
+    let usage = TokenUsage { input_tokens: 900, output_tokens: 100, ..TokenUsage::default() };
+    let sums = |play: &Play| {
+        let unreported = play.session.usage.unreported;
+        (play.session.used.tokens, play.session.used.model_calls, unreported.calls, unreported.tokens)
+    };
+    let begun = || {
+        let mut play = Play::planned(json!({}));
+        aside_begins(&mut play, 5_000);
+        assert_eq!(sums(&play), (0, 1, 0, 0));
+        play
+    };
+    let mut answered = begun();
+    aside_ends(&mut answered, AsideOutcome::Answered, usage);
+    assert_eq!(sums(&answered), (1_000, 1, 0, 0));
+    let mut refused = begun();
+    aside_ends(&mut refused, AsideOutcome::Refused, TokenUsage::default());
+    assert_eq!(sums(&refused), (0, 1, 0, 0));
+    let mut lost = begun();
+    aside_ends(&mut lost, AsideOutcome::Lost, TokenUsage::default());
+    assert_eq!(sums(&lost), (5_000, 1, 1, 5_000));
+
+    // Nothing tells what became of it: a crash, the next one's beginning, the loop's own call, the end of a run.
+    let recovered = || EventData::Recovered { after: RecoveredAfter::Crash, interrupted: Vec::new() };
+    let ends: [&dyn Fn(&mut Play); 4] =
+        [&|play| play.record(recovered(), None), &|play| aside_begins(play, 1), &|play| drop(play.step()), &|play| {
+            play.status(Status::Queued)
+        }];
+    for end in ends {
+        let mut play = begun();
+        end(&mut play);
+        let unreported = play.session.usage.unreported;
+        assert_eq!((unreported.calls, unreported.tokens), (1, 5_000));
+        // Once, whatever comes after.
+        play.record(recovered(), None);
+        assert!(play.session.usage.unreported.tokens <= 5_000 + 25_000, "{:?}", play.session.usage);
+    }
+}
+
+#[test]
+fn what_came_of_calls_that_the_log_tells_of_is_not_counted_again() {
+    let usage = TokenUsage { input_tokens: 900, output_tokens: 100, ..TokenUsage::default() };
+    let reviewed = || EventData::ApprovalReviewed {
+        call: CallId::new(1, 0),
+        model: "r".into(),
+        decision: None,
+        reason: String::new(),
+        usage,
+        cost_usd: None,
+    };
+    // An earlier build told of it with its outcome alone.
+    let mut earlier = Play::planned(json!({}));
+    earlier.record(reviewed(), None);
+    assert_eq!((earlier.session.used.tokens, earlier.session.used.model_calls), (1_000, 1));
+    aside_begins(&mut earlier, 5_000);
+    aside_ends(&mut earlier, AsideOutcome::Answered, usage);
+    earlier.record(reviewed(), None);
+    assert_eq!((earlier.session.used.tokens, earlier.session.used.model_calls), (2_000, 2));
 }
 
 #[test]
