@@ -107,7 +107,7 @@ fn named(command: &str) -> Vec<String> {
         if OPTIONS.contains(&option)
             && let Some(value) = value.or_else(|| words.get(at + 1).copied())
         {
-            let value = value.trim_matches(['"', '\'']);
+            let value = value.trim_end_matches([';', '&', '|', ')']).trim_matches(['"', '\'']);
             let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
             if value.ends_with(".xml") && value.chars().all(plain) && !value.starts_with('-') {
                 named.push(value.to_owned());
