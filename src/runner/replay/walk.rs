@@ -158,6 +158,10 @@ impl<'a> Walk<'a> {
             EventData::TaskStatus { status: new, waiting_for, .. } if *new != Status::Running => {
                 status != Status::Running || self.is_import(at, *waiting_for)
             }
+            // A cancel of a task that no worker holds.
+            EventData::ToolStarted { .. } | EventData::ToolCompleted { .. } | EventData::TaskResult { .. } => {
+                status != Status::Running
+            }
             // A fork takes the look at the working copy along that its log has only later.
             EventData::Checkpoint { .. } => {
                 let next = self.records.get(at + 1).map(|record| &record.event.data);
