@@ -10,7 +10,7 @@ const CONFIG_BYTES_MAX: usize = 256 << 10;
 const NAMES_MAX: usize = 500;
 
 pattern!(PYTEST_PLUGIN, r#"(?m)(?:^|[\s"'=])-p["']?[\s,=]*["']?([A-Za-z_][\w.]*)"#);
-pattern!(PYTEST_PLUGINS, r#"(?i)pytest_plugins\s*=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)"#);
+pattern!(PYTEST_PLUGINS, r"(?i)pytest_plugins\s*=\s*(\[[^\]]*\]|\([^)]*\)|[^\n]*)");
 pattern!(
     NODE_OPTION,
     r#"(?:--require|-r|--import|--loader|--experimental-loader|--globalSetup|--setupFiles\w*|--preset)(?:=|\s+)["'\\]*([^\s"'\\,;]+)"#
@@ -145,7 +145,7 @@ impl Named {
         let named = { without }.chain([whole]).any(|name| self.paths.contains(name));
         let ends = |module: &String| {
             let of = |name: &str| name == module || name.ends_with(&format!("/{module}"));
-            path.ends_with(".py") && (of(stem) || entered.is_some_and(of))
+            extension(path) == "py" && (of(stem) || entered.is_some_and(of))
         };
         named || self.modules.iter().any(ends)
     }
@@ -153,6 +153,9 @@ impl Named {
 
 /// What node loads, by the end of its name.
 fn is_script(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    ["js", "cjs", "mjs", "jsx", "ts", "cts", "mts", "tsx", "json", "node"].contains(&extension)
+    ["js", "cjs", "mjs", "jsx", "ts", "cts", "mts", "tsx", "json", "node"].contains(&extension(name))
+}
+
+fn extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
 }

@@ -7,7 +7,7 @@ use crate::{
     domain::check::Check,
     workspace::{RunCommand, Workspace, WorkspaceError},
 };
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 /// Reports of one run; more are no report of it.
 const FILES_MAX: usize = 500;
@@ -83,16 +83,13 @@ impl Reports {
         let fresh = format!("-type f -newer {MARK}");
         let mut script = String::new();
         for path in &self.named {
-            script.push_str(&format!(
-                "find \"$PWD\"/{path} {path} -maxdepth 0 {fresh} 2>/dev/null; ",
-                path = quoted(path)
-            ));
+            let _ =
+                write!(script, "find \"$PWD\"/{path} {path} -maxdepth 0 {fresh} 2>/dev/null; ", path = quoted(path));
         }
         if self.places {
             let skip = "\\( -name node_modules -o -name .git \\) -prune";
-            script.push_str(&format!(
-                "find \"$PWD\" {skip} -o {fresh} \\( {PLACES} \\) -print 2>/dev/null | head -n 1000; "
-            ));
+            let _ =
+                write!(script, "find \"$PWD\" {skip} -o {fresh} \\( {PLACES} \\) -print 2>/dev/null | head -n 1000; ");
         }
         script + "true"
     }
@@ -109,7 +106,10 @@ fn named(command: &str) -> Vec<String> {
         {
             let value = value.trim_end_matches([';', '&', '|', ')']).trim_matches(['"', '\'']);
             let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-            if value.ends_with(".xml") && value.chars().all(plain) && !value.starts_with('-') {
+            if value.rsplit_once('.').is_some_and(|(_, end)| end == "xml")
+                && value.chars().all(plain)
+                && !value.starts_with('-')
+            {
                 named.push(value.to_owned());
             }
         }

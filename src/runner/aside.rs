@@ -91,8 +91,9 @@ impl Driver {
             self.deps.draining.cancelled().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
+        let asking = Box::pin(self.deps.client.call(model, &conversation, call, |_| {}));
         let told = tokio::select! {
-            answer = self.deps.client.call(model, &conversation, call, |_| {}) => match answer {
+            answer = asking => match answer {
                 Ok(completed) => Told::Answer(Box::new(completed)),
                 Err(error) => Told::Failed(error),
             },

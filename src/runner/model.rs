@@ -94,7 +94,7 @@ impl Driver {
         let look = async { if must_look { Some(self.copy.look().await) } else { None } };
         let journal = &mut self.journal;
         let asked = async {
-            let mut asking = pin!(deps.client.call(&model, &conversation, call, live));
+            let mut asking = Box::pin(deps.client.call(&model, &conversation, call, live));
             let mut drained = pin!(drained);
             let mut late = pin!(tokio::time::sleep(wall));
             loop {

@@ -52,14 +52,13 @@ impl Walk<'_> {
                 self.expect("a drain gives the task back", &decisions::status(Status::Queued))
             }
             (_, Status::Running) => match std::mem::replace(&mut self.doing, Doing::Nothing) {
-                Doing::Nothing => self.decide(),
                 Doing::Asking => self.asking(record),
                 Doing::Aside(aside) if matches!(record.event.data, EventData::AsideCompleted { .. }) => {
                     self.take()?;
                     self.after_aside(aside)
                 }
-                // A crash came first: nothing tells what became of it.
-                Doing::Aside(_) => self.decide(),
+                // Of a call outside the loop that a crash cut off nothing tells.
+                Doing::Nothing | Doing::Aside(_) => self.decide(),
                 Doing::Running(calls) => self.running(record, calls),
                 Doing::Checking(lasts) => self.checking(record, &lasts),
             },

@@ -110,7 +110,7 @@ fn named(ran: &checks::Ran) -> Option<Vec<String>> {
 async fn reports_that_a_check_has_just_written_name_its_tests() {
     let copy = Copy::new().await;
     copy.write("app/pom.xml", "<project/>");
-    copy.write("app/target/surefire-reports/TEST-Old.xml", &REPORT.replace("'A'", "'Old'"));
+    copy.write("app/target/surefire-reports/TEST-Old.xml", REPORT.replace("'A'", "'Old'"));
     let workspace = copy.open().await;
     let ran = reported(&workspace, MAVEN, &["app/pom.xml"]).await;
     assert_eq!(named(&ran), Some(vec!["A::no".to_owned(), "A::ok".to_owned()]), "{}", ran.run.log);
