@@ -37,7 +37,8 @@ pub use intent::{announces_more, ends_in_call};
 pub use outcome::{result_at_rest, task_result};
 pub use progress::{Progress, Score, Validated};
 pub use session::{
-    Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session, Weakening,
+    Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Session,
+    Weakening,
 };
 pub use step::{End, Step, give_up_calls, next_step, puts_back, refines, started};
 pub use weakening::{asks_about_tests, tests_subject};

@@ -310,7 +310,7 @@ impl Driver {
             ApprovalKind::WeakenedTests => ("weakened_tests", WaitingFor::Approval),
         };
         self.journal.record(EventData::ApprovalRequested { approval: id, kind, deadline, call }, None);
-let subject = &scrub::subject(&self.redactor, subject);
+        let subject = &scrub::subject(&self.redactor, subject);
         let approval = NewApproval { id, kind: word, subject, deadline, default_decision, decided: None };
         self.wait(waiting_for, Some(approval)).await
     }

@@ -13,7 +13,8 @@ use crate::{
         review::{self, Reviewed},
         revision,
         session::{
-            Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session, Weakening,
+            Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session,
+            Weakening,
         },
         structured::OutputUse,
         weight::Size,
