@@ -141,7 +141,8 @@ async fn a_setup_is_run_once_for_all_copies_and_again_when_a_lock_file_has_chang
 async fn a_python_projects_tests_find_what_its_setup_installed_on_the_clean_copies_too() {
     let setup = "mkdir -p .venv/lib .venv/bin && touch .venv/pyvenv.cfg && echo 'EXPECTED = 5' > .venv/lib/dep.py && \
         ln -s /usr/bin/python3 .venv/bin/python && chmod 700 .venv/lib";
-    let ground = Ground::new(&script("cat /tmp/begun; .venv/bin/python -c 'import dep; print(dep.EXPECTED)'")).await;
+    // Nothing waits for what an environment starts: who needs it does.
+    let ground = Ground::new(&script("for i in $(seq 200); do [ -s /tmp/begun ] && break; sleep 0.05; done; cat /tmp/begun; .venv/bin/python -c 'import dep; print(dep.EXPECTED)'")).await;
     let test = "import unittest\nimport dep\nfrom calc import add\n\n\nclass T(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), dep.EXPECTED)\n";
     let url =
         ground.repositories.make("calc", &[("calc.py", BROKEN), ("test_calc.py", test), ("requirements.txt", "dep\n")]);
