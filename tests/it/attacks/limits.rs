@@ -5,7 +5,7 @@ use super::{
     Uncontrolled::User,
     ground::{Backend, Ground, SUCCESS},
 };
-use crate::support::sandbox::output;
+use crate::support::sandbox::run;
 use journeyman::workspace::SandboxLimits;
 use std::time::{Duration, Instant};
 
@@ -157,9 +157,11 @@ async fn try_all(backend: Backend) {
         if inside.contains(SUCCESS) {
             wrong.push(format!("{}: it SUCCEEDED", attack.name));
         }
+        // What an attack has left alive may still take what there is, and the next command with it.
         let begun = Instant::now();
-        assert_eq!(output(&workspace, "rm -rf /workspace/*; echo alive").await, "alive\n", "after {}", attack.name);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{}: {:?}", attack.name, begun.elapsed());
+        while run(&workspace, "rm -rf /workspace/*; echo alive").await.output != b"alive\n" {
+            assert!(begun.elapsed() < Duration::from_secs(5), "{backend:?}: nothing runs after {}", attack.name);
+        }
         workspace.close().await;
     }
     assert!(wrong.is_empty(), "{backend:?}:\n{}", wrong.join("\n"));
