@@ -18,6 +18,7 @@ pub mod llm;
 pub mod mcp;
 pub mod memory;
 pub mod net;
+pub mod objects;
 pub mod postgres;
 pub mod queue;
 pub mod runner;
