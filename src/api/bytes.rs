@@ -17,7 +17,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio_util::io::ReaderStream;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -139,13 +138,22 @@ pub(super) async fn content(
             }
             response
         }
-        Content::File { path, size } => {
-            let file = tokio::fs::File::open(&path).await.map_err(|error| {
-                tracing::error!(%error, "a content of the object store cannot be read");
-                ApiError::internal()
-            })?;
-            let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+        Content::Object(object) => {
+            let tag = format!("\"{}\"", object.hash.as_str());
+            let mut response = if reply::has_tag(headers, &tag) {
+                StatusCode::NOT_MODIFIED.into_response()
+            } else {
+                let pieces = object.stream().await.map_err(|error| {
+                    tracing::error!(%error, "a content of the object store cannot be read");
+                    ApiError::from(crate::service::unreadable(error))
+                })?;
+                let mut response = Response::new(Body::from_stream(pieces));
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(object.size));
+                response
+            };
+            if let Ok(tag) = HeaderValue::from_str(&tag) {
+                response.headers_mut().insert(header::ETAG, tag);
+            }
             response
         }
     };

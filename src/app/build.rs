@@ -10,6 +10,7 @@ use crate::{
     },
     llm, mcp,
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
+    objects::{Bucket, Objects},
     postgres::{Cluster, ClusterSettings, DataDirLock},
     runner::{Blobs, Vault, VaultError},
     secrets::{Keyring, Redactor, Secret},
@@ -81,7 +82,9 @@ pub struct Parts {
     pub policy: AddressPolicy,
     pub repositories: Repositories,
     pub blobs: Blobs,
-    pub objects: PathBuf,
+    pub objects: Objects,
+    /// Where uploads come in and are laid for git, on this host.
+    pub files: PathBuf,
     pub secret: [u8; 32],
     pub vault: Vault,
     pub host: Uuid,
@@ -108,15 +111,17 @@ impl Parts {
         let vault = Vault::new(store.clone(), keyring);
         repositories.credentials = credentials(&vault);
         let secret = secret(settings, data_dir)?;
-        let objects = data_dir.join("objects");
-        fs::create_dir_all(&objects).context("the object store")?;
+        let files = data_dir.join("uploads");
+        fs::create_dir_all(&files).context("the directory of uploads")?;
+        let objects = objects(settings, data_dir).context("[objects]")?;
         Ok(Self {
             // One that was made in the data directory is in no setting.
             redactor: Arc::new(settings.redactor().with([&Secret::new(STANDARD.encode(secret))])),
             repositories: Repositories::new(repositories, policy.clone()),
             policy,
-            blobs: Blobs::new(store.clone(), objects.clone()),
+            blobs: Blobs::new(store.clone(), objects.clone(), files.clone()),
             objects,
+            files,
             secret,
             vault,
             host: host_id(data_dir)?,
@@ -167,6 +172,22 @@ pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {
         })
         .collect();
     AddressPolicy::new(&hosts).context("JOURNEYMAN_PRIVATE_HOSTS")
+}
+
+fn objects(settings: &Settings, data_dir: &Path) -> anyhow::Result<Objects> {
+    let Some(set) = &settings.objects else { return Ok(Objects::directory(&data_dir.join("objects"))?) };
+    let ca_pem = settings.network.ca_file.as_ref().map(fs::read).transpose().context("JOURNEYMAN_CA_FILE")?;
+    Ok(Objects::bucket(&Bucket {
+        name: set.bucket.clone(),
+        prefix: set.prefix.clone(),
+        endpoint: set.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        region: set.region.clone(),
+        credentials: set.credentials.clone(),
+        timeout: set.timeout,
+        proxy: settings.network.https_proxy.as_ref().map(ToString::to_string),
+        no_proxy: settings.network.no_proxy.clone(),
+        ca_pem,
+    })?)
 }
 
 fn outgoing(settings: &Settings) -> Outgoing {

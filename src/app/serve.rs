@@ -11,7 +11,7 @@ use crate::{
     config::{CallRole, Settings},
     domain::{Limits, task::LOG_VERSION},
     events::Hub,
-    jobs::{self, Reconciler, ReconcilerSettings},
+    jobs::{self, Reconciler, ReconcilerSettings, Retention, RetentionSettings},
     postgres::DataDirLock,
     queue::{Queue, QueueSettings},
     runner::{Analyses, Baselines, Deps, Failpoint, KnownCaps, OperatorSkills, Runner},
@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a worker looks for work that no one in its process told it of.
 const QUEUE_POLL: Duration = Duration::from_millis(200);
+/// How long a content stays that nobody needs: far longer than anybody takes to name what it has stored.
+const BLOBS_GRACE: Duration = Duration::from_secs(24 * 3_600);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// What a process does.
@@ -262,6 +264,16 @@ fn start_worker(
         parts.store.clone(),
         queue.clone(),
         sandboxes,
+        Retention::new(
+            parts.store.clone(),
+            parts.blobs.clone(),
+            parts.objects.clone(),
+            RetentionSettings {
+                history: settings.retention.history,
+                tasks: settings.retention.tasks,
+                grace: BLOBS_GRACE,
+            },
+        ),
         ReconcilerSettings {
             deadlines_every: Duration::from_secs(1),
             sweep_every: Duration::from_secs(60),
@@ -288,6 +300,7 @@ fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
         models: settings.models.all.iter().map(view).collect(),
         limits: Limits::default(),
         objects: parts.objects.clone(),
+        files: parts.files.clone(),
         secret: parts.secret,
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     ConfigError, Environment, Origin, extension, mcp,
     models::Models,
-    parse, rules,
+    objects, parse, rules,
     settings::{
         AuthSettings, DatabaseSettings, DockerSettings, HttpSettings, JwtKey, JwtSettings, LogSettings,
         NetworkSettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
@@ -52,6 +52,7 @@ impl Settings {
             rules: rules::read(&source)?,
             extension: extension::read(&source)?,
             network: network(&source)?,
+            objects: objects::read(&source)?,
             retention: retention(&source)?,
             log: log(&source)?,
             warnings: Vec::new(),
@@ -77,7 +78,8 @@ impl Settings {
         let proxy = self.network.https_proxy.as_ref().and_then(|url| url.password()).map(Secret::new);
         let old = self.auth.secret_keys_old.iter().map(|key| Secret::new(BASE64.encode(key.0)));
         let old: Vec<Secret> = old.collect();
-        let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy];
+        let bucket = self.objects.as_ref().and_then(|objects| Some(objects.credentials.as_ref()?.1.clone()));
+        let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy, bucket];
         let models = self.models.all.iter().filter_map(|model| model.key.as_ref());
         let servers: Vec<Secret> = self.extension.mcp_servers.iter().flat_map(mcp::secrets).collect();
         Redactor::new(own.iter().flatten().chain(models).chain(&servers).chain(&old))
@@ -254,6 +256,7 @@ fn retention(source: &Source<'_>) -> Result<RetentionSettings, ConfigError> {
     let days = |days: u64| DAY * days as u32;
     Ok(RetentionSettings {
         tasks: source.parsed("task_retention_days", parse::number(1, 36_500))?.map(days),
+        history: source.parsed("history_retention_days", parse::number(0, 36_500))?.map(days),
         workspaces: source.parsed("workspace_retention_days", parse::number(0, 36_500))?.map_or(DAY * 3, days),
     })
 }

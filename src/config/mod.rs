@@ -12,6 +12,7 @@ mod extension;
 mod load;
 mod mcp;
 mod models;
+mod objects;
 mod parse;
 mod rules;
 pub mod settings;

@@ -1,6 +1,6 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
-use super::models::Models;
+use super::{models::Models, objects::ObjectSettings};
 use crate::{
     domain::rule::CommandRule,
     mcp,
@@ -27,6 +27,8 @@ pub struct Settings {
     pub rules: Vec<CommandRule>,
     pub extension: ExtensionSettings,
     pub network: NetworkSettings,
+    /// Absent: a directory below the data directory.
+    pub objects: Option<ObjectSettings>,
     pub retention: RetentionSettings,
     pub log: LogSettings,
     /// Lines for the log: what is not wrong but hardly meant.
@@ -188,6 +190,8 @@ pub struct ExtensionSettings {
 pub struct RetentionSettings {
     /// How long ended tasks are kept; absent: for ever.
     pub tasks: Option<Duration>,
+    /// How long the history of an ended task (outputs, files of earlier turns) is kept; absent: as long as the task.
+    pub history: Option<Duration>,
     /// How long the working copies of resting tasks are kept on disk.
     pub workspaces: Duration,
 }

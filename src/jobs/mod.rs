@@ -3,8 +3,10 @@
 //! is nothing to do.
 
 mod reconcile;
+mod retention;
 
 pub use reconcile::{Reconciler, ReconcilerSettings};
+pub use retention::{Retention, RetentionError, RetentionSettings, Round};
 
 use crate::{
     queue::{Done, Queue},

@@ -1,5 +1,6 @@
 //! The reconcilers' loop: deadlines every second, the rest more rarely.
 
+use super::retention::{Retention, Round};
 use crate::{
     domain::ApprovalId,
     queue::Queue,
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 const OVERDUE_MAX: u32 = 100;
 /// Holds of a budget settled in one round, at most.
 const FORGOTTEN_MAX: u32 = 100;
+/// How often the object store is looked through.
+const LISTED_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// Runs on bases kept for each team.
 const BASELINES_KEPT: u32 = 2_000;
 /// Approvals that cannot be resolved and of which it is remembered that they were told of.
@@ -31,24 +34,36 @@ pub struct Reconciler {
     store: Store,
     queue: Queue,
     sandboxes: Sandboxes,
+    retention: Retention,
     settings: ReconcilerSettings,
 }
 
 impl Reconciler {
-    pub fn new(store: Store, queue: Queue, sandboxes: Sandboxes, settings: ReconcilerSettings) -> Self {
-        Self { store, queue, sandboxes, settings }
+    pub fn new(
+        store: Store,
+        queue: Queue,
+        sandboxes: Sandboxes,
+        retention: Retention,
+        settings: ReconcilerSettings,
+    ) -> Self {
+        Self { store, queue, sandboxes, retention, settings }
     }
 
     /// Runs until `stop`; what fails is tried again in the next round.
     pub async fn run(&self, stop: CancellationToken) {
         let mut deadlines = tokio::time::interval(self.settings.deadlines_every);
         let mut sweeps = tokio::time::interval(self.settings.sweep_every);
+        let mut listings = tokio::time::interval(LISTED_EVERY);
         let mut broken = HashSet::new();
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = deadlines.tick() => self.deadlines(&mut broken).await,
                 _ = sweeps.tick() => self.sweep().await,
+                _ = listings.tick() => {
+                    self.list().await;
+                    Ok(())
+                }
             };
             if let Err(error) = done {
                 tracing::warn!(error = %error, "a reconciler could not do its round");
@@ -83,11 +98,27 @@ impl Reconciler {
         }
     }
 
+    /// Looks for objects that crashes have left.
+    async fn list(&self) {
+        match self.retention.sweep_objects().await {
+            Ok(0) => {}
+            Ok(objects) => tracing::info!(objects, "removed objects that no row names"),
+            Err(error) => tracing::warn!(%error, "the object store could not be looked through"),
+        }
+    }
+
     /// Removes working copies that nobody wants and what is kept for a while only.
     async fn sweep(&self) -> Result<(), StoreError> {
         deadlines::forget_old(&self.store).await?;
         budgets::settle_forgotten(&self.store, FORGOTTEN_MAX).await?;
         baselines::trim(&self.store, BASELINES_KEPT).await?;
+        match self.retention.round().await {
+            Ok(round) if round != Round::default() => {
+                tracing::info!(tasks = round.tasks, blobs = round.blobs, objects = round.objects, "let old things go");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "what is old could not be let go"),
+        }
         let kept = i64::try_from(self.settings.copies_kept.as_secs()).unwrap_or(i64::MAX);
         let mut live: HashSet<_> = deadlines::with_copies(&self.store, kept).await?.into_iter().collect();
         live.extend(self.queue.held());

@@ -167,8 +167,8 @@ impl Driver {
         let bytes = (instructions.len() + specs.len()) as u64;
         Ok(PromptHead {
             bytes,
-            instructions: self.deps.keep(team, instructions).await?,
-            tools: self.deps.keep(team, specs).await?,
+            instructions: self.deps.keep(team, self.claimed.task, instructions).await?,
+            tools: self.deps.keep(team, self.claimed.task, specs).await?,
             form: model.map(llm::Model::form),
         })
     }

@@ -1,19 +1,21 @@
 //! Large contents of teams: in the database up to its limit, beyond it in the object store.
 
 use crate::{
-    domain::{BlobHash, TeamId, UploadId},
+    domain::{BlobHash, TaskId, TeamId, UploadId},
+    objects::{ObjectError, Objects, StoredObject},
     store::{
         Store, StoreError,
-        blobs::{self, INLINE_BYTES_MAX},
+        blobs::{self, INLINE_BYTES_MAX, Stored},
         uploads,
     },
 };
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{TryStreamExt, future::BoxFuture};
 use std::{
     io,
     path::{Path, PathBuf},
 };
+use tokio::io::AsyncWriteExt;
 
 /// Small contents written with one statement.
 const WRITTEN_AT_ONCE: usize = 64;
@@ -27,28 +29,44 @@ pub enum BlobError {
     Disk(#[from] io::Error),
 }
 
+impl From<ObjectError> for BlobError {
+    fn from(error: ObjectError) -> Self {
+        Self::Disk(error.into())
+    }
+}
+
 /// Reads and writes contents by hash. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Store,
-    objects: PathBuf,
+    objects: Objects,
+    /// Where uploads are laid that git and tar read.
+    files: PathBuf,
 }
 
 impl Blobs {
-    pub fn new(store: Store, objects: PathBuf) -> Self {
-        Self { store, objects }
+    pub fn new(store: Store, objects: Objects, files: PathBuf) -> Self {
+        Self { store, objects, files }
     }
 
-    /// Stores contents, each once in a team; those that are there already cost nothing more.
-    pub async fn put(&self, team: TeamId, contents: &[(BlobHash, Bytes)]) -> Result<(), BlobError> {
+    /// Stores contents for a task, each once in a team; those that are there already cost nothing more.
+    pub async fn put(&self, team: TeamId, task: TaskId, contents: &[(BlobHash, Bytes)]) -> Result<(), BlobError> {
         let (small, large): (Vec<_>, Vec<_>) = contents.iter().partition(|(_, c)| c.len() <= INLINE_BYTES_MAX);
         for chunk in small.chunks(WRITTEN_AT_ONCE) {
             let chunk: Vec<(BlobHash, &[u8])> = chunk.iter().map(|(h, c)| (h.clone(), c.as_ref())).collect();
-            blobs::put(&self.store, team, &chunk).await?;
+            blobs::put(&self.store, team, task, &chunk).await?;
         }
         for (hash, content) in large {
-            write_object(&self.object(team, hash), content).await?;
-            blobs::put_external(&self.store, team, hash, content.len() as u64).await?;
+            if blobs::hold(&self.store, team, task, hash).await? {
+                continue;
+            }
+            // The object stands before the row that names it.
+            let key = Objects::new_key(team, hash);
+            self.objects.put(&key, content.clone()).await?;
+            if !blobs::put_external(&self.store, team, task, (hash, content.len() as u64, &key)).await? {
+                // What stays is found by listing.
+                let _ = self.objects.remove(&key).await;
+            }
         }
         Ok(())
     }
@@ -56,8 +74,8 @@ impl Blobs {
     /// Reads a content.
     pub async fn get(&self, team: TeamId, hash: &BlobHash) -> io::Result<Bytes> {
         match blobs::get(&self.store, team, hash).await.map_err(io::Error::other)? {
-            Some(blobs::Stored { content: Some(content), .. }) => Ok(content.into()),
-            Some(_) => Ok(tokio::fs::read(self.object(team, hash)).await?.into()),
+            Some(Stored { content: Some(content), .. }) => Ok(content.into()),
+            Some(stored) => Ok(self.object(team, hash, stored).bytes().await?),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "the content is not stored")),
         }
     }
@@ -79,26 +97,35 @@ impl Blobs {
         let mut tx = self.store.team(team).await?;
         let Some(row) = uploads::get(&mut tx, upload).await? else { return Ok(None) };
         drop(tx);
-        let path = self.object(team, &row.hash);
+        let path = self.files.join(team.to_string()).join(row.hash.as_str());
         if !tokio::fs::try_exists(&path).await? {
-            write_object(&path, &self.get(team, &row.hash).await?).await?;
+            self.lay(team, &row.hash, &path).await?;
         }
         Ok(Some(path))
     }
 
-    fn object(&self, team: TeamId, hash: &BlobHash) -> PathBuf {
-        self.objects.join(team.to_string()).join(&hash.as_str()[..2]).join(hash.as_str())
+    /// Whole or not at all: written beside its place and renamed into it.
+    async fn lay(&self, team: TeamId, hash: &BlobHash, path: &Path) -> Result<(), BlobError> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "the content is not stored");
+        let stored = blobs::get(&self.store, team, hash).await?.ok_or_else(missing)?;
+        let directory = path.parent().unwrap_or(path);
+        tokio::fs::create_dir_all(directory).await?;
+        let unfinished = directory.join(format!("{}.part", crate::clock::new_id::<uuid::Uuid>()));
+        if let Some(content) = &stored.content {
+            tokio::fs::write(&unfinished, content).await?;
+        } else {
+            let mut file = tokio::fs::File::create(&unfinished).await?;
+            let mut pieces = Box::pin(self.object(team, hash, stored).stream().await?);
+            while let Some(piece) = pieces.try_next().await? {
+                file.write_all(&piece).await?;
+            }
+            file.flush().await?;
+        }
+        Ok(tokio::fs::rename(&unfinished, path).await?)
     }
-}
 
-/// Whole or not at all: written beside its place and renamed into it.
-async fn write_object(path: &Path, content: &[u8]) -> io::Result<()> {
-    if tokio::fs::try_exists(path).await? {
-        return Ok(());
+    fn object(&self, team: TeamId, hash: &BlobHash, stored: Stored) -> StoredObject {
+        let key = stored.object.unwrap_or_else(|| Objects::first_key(team, hash));
+        StoredObject { objects: self.objects.clone(), key, hash: hash.clone(), size: stored.size }
     }
-    let directory = path.parent().unwrap_or(path);
-    tokio::fs::create_dir_all(directory).await?;
-    let unfinished = directory.join(format!("{}.part", crate::clock::new_id::<uuid::Uuid>()));
-    tokio::fs::write(&unfinished, content).await?;
-    tokio::fs::rename(&unfinished, path).await
 }

@@ -73,18 +73,23 @@ pub struct Deps {
 pub type Failpoint = Arc<dyn Fn(TaskId, u32) -> ControlFlow<()> + Send + Sync>;
 
 impl Deps {
-    /// Stores one content and answers its hash.
-    pub(super) async fn keep(&self, team: TeamId, content: impl Into<Bytes>) -> Result<BlobHash, Halt> {
+    /// Stores one content for a task and answers its hash.
+    pub(super) async fn keep(&self, team: TeamId, task: TaskId, content: impl Into<Bytes>) -> Result<BlobHash, Halt> {
         let content = content.into();
         let hash = BlobHash::of(&content);
-        self.keep_all(team, &[(hash.clone(), content)]).await?;
+        self.keep_all(team, task, &[(hash.clone(), content)]).await?;
         Ok(hash)
     }
 
     /// Stores contents; a database that is away is waited for.
-    pub(super) async fn keep_all(&self, team: TeamId, contents: &[(BlobHash, Bytes)]) -> Result<(), Halt> {
+    pub(super) async fn keep_all(
+        &self,
+        team: TeamId,
+        task: TaskId,
+        contents: &[(BlobHash, Bytes)],
+    ) -> Result<(), Halt> {
         patiently(&self.cut, || async {
-            match self.blobs.put(team, contents).await {
+            match self.blobs.put(team, task, contents).await {
                 Ok(()) => Ok(Ok(())),
                 Err(BlobError::Store(error)) => Err(error),
                 Err(BlobError::Disk(error)) => Ok(Err(Halt::Disk(error))),

@@ -368,7 +368,7 @@ where
 }
 
 /// Reads a log whole. A task that has none was deleted.
-async fn fold(store: &Store, task: TaskId) -> Result<(Session, Seq), StoreError> {
+pub(super) async fn fold(store: &Store, task: TaskId) -> Result<(Session, Seq), StoreError> {
     let mut session: Option<Session> = None;
     let mut after = 0;
     loop {

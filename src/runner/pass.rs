@@ -70,7 +70,7 @@ impl Pass {
             return Ok(checks::not_reached(self.budget.allowed));
         }
         let (mut run, output) = self.command(check, left).await?;
-        run.log_blob = Some(self.clean.deps.keep(self.clean.team, output).await?);
+        run.log_blob = Some(self.clean.deps.keep(self.clean.team, self.clean.task, output).await?);
         Ok(run)
     }
 
@@ -82,7 +82,7 @@ impl Pass {
         }
         let (mut run, output) = self.command(check, left).await?;
         let figure = checks::figure(check, &run, &output);
-        run.log_blob = Some(self.clean.deps.keep(self.clean.team, output).await?);
+        run.log_blob = Some(self.clean.deps.keep(self.clean.team, self.clean.task, output).await?);
         Ok((run, figure))
     }
 
@@ -108,7 +108,7 @@ impl Pass {
         };
         let before = before.unwrap_or_else(|| first.log.clone().into());
         let both = [before.as_ref(), said.as_bytes(), &output].concat();
-        run.log_blob = Some(deps.keep(self.clean.team, both).await?);
+        run.log_blob = Some(deps.keep(self.clean.team, self.clean.task, both).await?);
         Ok(Some(run))
     }
 

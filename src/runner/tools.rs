@@ -137,7 +137,8 @@ impl Driver {
         self.edited.extend(answer.edited.iter().map(|edited| edited.path.clone()));
         let scrubbed = self.redactor.redact_known_bytes(&answer.output).into_owned();
         let (output, was_cut) = tools::cut(&scrubbed);
-        let blob = if was_cut { Some(self.deps.keep(self.claimed.team, scrubbed).await?) } else { None };
+        let blob =
+            if was_cut { Some(self.deps.keep(self.claimed.team, self.claimed.task, scrubbed).await?) } else { None };
         let data = EventData::ToolCompleted {
             call: call.call.clone(),
             tool: call.tool.clone(),

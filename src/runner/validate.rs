@@ -71,7 +71,7 @@ impl Driver {
         let hash = BlobHash::of(&delta);
         let mut contents = checkpoint.new_blobs;
         contents.push((hash.clone(), delta));
-        self.deps.keep_all(self.claimed.team, &contents).await?;
+        self.deps.keep_all(self.claimed.team, self.claimed.task, &contents).await?;
         let turn = self.journal.session.turn;
         let data = EventData::Checkpoint { turn, tree: checkpoint.tree, restored: false, formatted };
         self.journal.record(data, Some(Private::Checkpoint { delta: hash, told }));
@@ -140,7 +140,7 @@ impl Driver {
     pub(super) async fn patch(&self, base: &Base, delta: &TreeDelta) -> Result<(PatchStat, BlobHash), Halt> {
         let contents = self.deps.blobs.of_team(self.claimed.team);
         let patch = self.deps.repositories.patch(base, &TreeDelta::default(), delta, contents).await?;
-        let blob = self.deps.keep(self.claimed.team, patch.text).await?;
+        let blob = self.deps.keep(self.claimed.team, self.claimed.task, patch.text).await?;
         Ok((patch.stat, blob))
     }
 

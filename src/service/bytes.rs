@@ -6,13 +6,13 @@ use crate::{
         BlobHash, CallId, EventData, Oid, Principal, Private, Status, TaskId, TaskSpec, TeamId, check::CheckResult,
         event::TreeDelta,
     },
+    objects::{ObjectError, Objects, StoredObject},
     store::{
         StoreError, TeamTx, blobs,
         task_views::{self, TaskRow},
     },
 };
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
 
 /// Events of one turn that are looked through for a call.
 const CALLS_OF_TURN_MAX: u32 = 200;
@@ -31,11 +31,11 @@ pub enum BytesOf {
     CheckLog(usize),
 }
 
-/// Bytes, here or in a file of the object store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Bytes, here or in the object store.
+#[derive(Clone, Debug)]
 pub enum Content {
     Bytes(Vec<u8>),
-    File { path: PathBuf, size: u64 },
+    Object(StoredObject),
 }
 
 /// The parts of a stored detail that lead to bytes.
@@ -50,12 +50,6 @@ struct DetailParts {
 struct ResultParts {
     #[serde(default)]
     checks: Vec<CheckResult>,
-}
-
-/// Where a content of the object store lies below its root.
-pub(super) fn object_path(objects: &Path, team: TeamId, hash: &BlobHash) -> PathBuf {
-    let (shelf, _) = hash.as_str().split_at(hash.as_str().len().min(2));
-    objects.join(team.to_string()).join(shelf).join(hash.as_str())
 }
 
 impl Service {
@@ -100,7 +94,7 @@ impl Service {
                     return Err(Error::NotFound);
                 }
                 if let Some(entry) = delta.changed.iter().find(|entry| entry.path == path) {
-                    return self.blob(&mut tx, principal.team, &entry.content).await;
+                    return self.blob(&mut tx, principal.team, &entry.content).await.map_err(no_longer_kept);
                 }
                 tx.commit().await?;
                 let tree = tree(principal.team, &row, detail.commit, None)?;
@@ -130,7 +124,7 @@ impl Service {
                 _ => (None, 0),
             };
             let whole = match blob {
-                Some(hash) => self.blob(tx, principal.team, &hash).await?,
+                Some(hash) => self.blob(tx, principal.team, &hash).await.map_err(no_longer_kept)?,
                 None => Content::Bytes(output.into_bytes()),
             };
             // An output is at most about 1 MiB: it lies in the database.
@@ -139,7 +133,7 @@ impl Service {
                     bytes.drain(..head.min(bytes.len()));
                     Content::Bytes(bytes)
                 }
-                file @ Content::File { .. } => file,
+                object @ Content::Object(_) => object,
             });
         }
         Err(Error::NotFound)
@@ -180,9 +174,9 @@ impl Service {
         let rows = task_views::events_of_turn(tx, id, "checkpoint", None, until_turn, 1).await?;
         let private = rows.first().and_then(|(_, private)| private.as_deref()).and_then(private_part);
         let Some(Private::Checkpoint { delta, .. }) = private else { return Ok(None) };
-        let bytes = match self.blob(tx, team, &delta).await? {
+        let bytes = match self.blob(tx, team, &delta).await.map_err(no_longer_kept)? {
             Content::Bytes(bytes) => bytes,
-            Content::File { path, .. } => tokio::fs::read(&path).await.map_err(Error::internal)?,
+            Content::Object(object) => object.bytes().await.map_err(unreadable)?.into(),
         };
         let delta = serde_json::from_slice(&bytes).map_err(|_| StoreError::corrupt("blobs", "content", &delta.0))?;
         Ok(Some(delta))
@@ -192,7 +186,12 @@ impl Service {
         let stored = blobs::read(tx, hash).await?.ok_or(Error::NotFound)?;
         Ok(match stored.content {
             Some(bytes) => Content::Bytes(bytes),
-            None => Content::File { path: object_path(&self.settings().objects, team, hash), size: stored.size },
+            None => Content::Object(StoredObject {
+                objects: self.settings().objects.clone(),
+                key: stored.object.unwrap_or_else(|| Objects::first_key(team, hash)),
+                hash: hash.clone(),
+                size: stored.size,
+            }),
         })
     }
 
@@ -205,6 +204,23 @@ impl Service {
             Ok(None) => Err(Error::NotFound),
             Err(why) => Err(Error::NotAvailable(why)),
         }
+    }
+}
+
+/// What the log names and the retention has let go.
+fn no_longer_kept(error: Error) -> Error {
+    match error {
+        Error::NotFound => Error::Expired("this part of the task's history is no longer kept".to_owned()),
+        other => other,
+    }
+}
+
+/// An object that its row names.
+#[expect(clippy::needless_pass_by_value, reason = "stands as a function in map_err")]
+pub fn unreadable(error: ObjectError) -> Error {
+    match error {
+        ObjectError::Missing | ObjectError::Wrong => Error::Internal(error.to_string()),
+        ObjectError::Unusable { .. } | ObjectError::Settings(_) => Error::Unavailable(error.to_string()),
     }
 }
 

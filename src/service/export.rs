@@ -140,7 +140,7 @@ impl Service {
         }
         for (hash, blob) in &archive.blobs {
             if let Blob::Content(bytes) = blob {
-                blobs::keep(&mut tx, principal.team, hash, bytes).await?;
+                blobs::keep(&mut tx, principal.team, id, hash, bytes).await?;
             }
         }
         session.spec.source = source;

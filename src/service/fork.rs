@@ -4,19 +4,19 @@
 //! asked, and the working copy of that point is in the log or follows from it.
 
 use super::{
-    Answer, Error, Faults, Idempotency, Service, access, access::Right, create::REQUEST_CHARS_MAX, idempotency,
-    views::TaskJson,
+    Answer, Content, Error, Faults, Idempotency, Service, access, access::Right, create::REQUEST_CHARS_MAX,
+    idempotency, unreadable, views::TaskJson,
 };
 use crate::{
     agent::Session,
     clock,
     domain::{
         Event, EventData, Principal, Private, Seq, Status, TaskId,
-        event::Record,
+        event::{Record, TreeDelta},
         task::{Control, ForkedFrom, NetworkMode, OnBusy, Source},
     },
     store::{
-        StoreError, TeamTx, forks, jobs,
+        StoreError, TeamTx, blobs, forks, jobs,
         log::{self, NewEvent, TaskChange},
         task_views, tasks,
     },
@@ -122,6 +122,7 @@ impl Service {
         if !forks::create(&mut tx, &new, id, cut.seq).await? {
             return Err(Error::NotFound);
         }
+        self.hold_tree(&mut tx, principal, new_id, &session).await?;
         let change = TaskChange {
             status: Some((Status::Queued, None)),
             phase: Some(session.phase),
@@ -135,6 +136,36 @@ impl Service {
         let answer = idempotency::commit(tx, principal, key, answer).await?;
         self.committed(principal.team, new_id, last_seq);
         Ok(answer)
+    }
+
+    /// The fork holds the contents of the working copy that it begins with.
+    async fn hold_tree(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        id: TaskId,
+        session: &Session,
+    ) -> Result<(), Error> {
+        let gone = || Error::Conflict {
+            code: "no_longer_kept",
+            detail: "the files of that turn are no longer kept: fork the task where it stands now".to_owned(),
+            state: None,
+        };
+        let Some(checkpoint) = &session.checkpoint else { return Ok(()) };
+        let delta = match self.blob(tx, principal.team, &checkpoint.delta).await {
+            Ok(Content::Bytes(bytes)) => bytes,
+            Ok(Content::Object(object)) => object.bytes().await.map_err(unreadable)?.into(),
+            Err(Error::NotFound) => return Err(gone()),
+            Err(error) => return Err(error),
+        };
+        let delta: TreeDelta =
+            serde_json::from_slice(&delta).map_err(|_| StoreError::corrupt("blobs", "content", &checkpoint.delta.0))?;
+        let mut hashes: Vec<&str> = delta.changed.iter().map(|entry| entry.content.as_str()).collect();
+        hashes.push(checkpoint.delta.as_str());
+        hashes.sort_unstable();
+        hashes.dedup();
+        let held = blobs::hold_all(tx, id, &hashes).await?;
+        if held == hashes.len() as u64 { Ok(()) } else { Err(gone()) }
     }
 
     /// 201 with a task that was just made.

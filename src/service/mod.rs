@@ -41,7 +41,7 @@ pub use actions::{Accepted, ActionLimits, NewMessage};
 pub use api_keys::{ApiKeyCreated, ApiKeyView, NewApiKey};
 pub use approvals::{ApprovalView, NewDecision};
 pub use archive::FILE_BYTES_MAX as ARCHIVE_BYTES_MAX;
-pub use bytes::{BytesOf, Content};
+pub use bytes::{BytesOf, Content, unreadable};
 pub use create::{NewTask, RepositoryInput};
 pub use edit::{FeedbackView, NewFeedback, Rating, TaskEditInput};
 pub use environment_secrets::{NewSecret, SecretView};

@@ -4,6 +4,7 @@ use super::{hooks::Hooks, names::Names, standing::Standings};
 use crate::{
     auth::Authenticator,
     domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
+    objects::Objects,
     secrets::Keyring,
     store::Store,
 };
@@ -32,7 +33,9 @@ pub struct Settings {
     /// Limits of a task that names none.
     pub limits: Limits,
     /// Where contents lie that are too large for the database.
-    pub objects: PathBuf,
+    pub objects: Objects,
+    /// Where uploads come in, on this host.
+    pub files: PathBuf,
     /// The master key: it seals secrets, and keys what is kept of an API key until its creation can no longer be
     /// repeated.
     pub secret: [u8; 32],

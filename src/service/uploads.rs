@@ -1,9 +1,10 @@
 //! Uploads: an archive or a bundle, streamed to where contents lie, known by its hash.
 
-use super::{Answer, Error, Idempotency, Service, access, access::Right, bytes::object_path, idempotency};
+use super::{Answer, Error, Idempotency, Service, access, access::Right, idempotency};
 use crate::{
     clock,
     domain::{BlobHash, Principal, Timestamp, UploadId},
+    objects::Objects,
     store::{
         blobs::INLINE_BYTES_MAX,
         uploads::{self, NewUpload},
@@ -32,7 +33,7 @@ pub struct UploadView {
 
 /// An upload while it comes in: in memory first, in a file once it is large.
 struct Incoming {
-    objects: PathBuf,
+    files: PathBuf,
     head: Vec<u8>,
     spilled: Option<(PathBuf, fs::File)>,
     size: u64,
@@ -40,8 +41,8 @@ struct Incoming {
 }
 
 impl Incoming {
-    fn new(objects: PathBuf) -> Self {
-        Self { objects, head: Vec::new(), spilled: None, size: 0, hash: Sha256::new() }
+    fn new(files: PathBuf) -> Self {
+        Self { files, head: Vec::new(), spilled: None, size: 0, hash: Sha256::new() }
     }
 
     async fn write(&mut self, piece: &[u8]) -> Result<(), Error> {
@@ -61,7 +62,7 @@ impl Incoming {
     }
 
     async fn spill(&mut self) -> Result<(), Error> {
-        let incoming = self.objects.join("incoming");
+        let incoming = self.files.join("incoming");
         fs::create_dir_all(&incoming).await.map_err(disk)?;
         let path = incoming.join(clock::new_id::<uuid::Uuid>().to_string());
         let mut file = fs::File::create(&path).await.map_err(disk)?;
@@ -108,7 +109,7 @@ impl Service {
         E: Send,
     {
         access::require(principal, Right::WriteTasks)?;
-        let mut incoming = Incoming::new(self.settings().objects.clone());
+        let mut incoming = Incoming::new(self.settings().files.clone());
         let read = receive(&mut incoming, stream).await;
         let kind = incoming.kind();
         let kind = match (read, kind) {
@@ -139,20 +140,13 @@ impl Service {
             let _ = write!(hex, "{byte:02x}");
         }
         let hash = BlobHash(hex);
+        // The object stands before the row that names it, and outside of the transaction.
+        let object = self.store_spilled(principal, &mut incoming, &hash).await?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
+            self.forget(object.as_deref()).await;
             incoming.discard().await;
             return Ok(done);
-        }
-        // The file stands before the row that names it.
-        if let Some((path, mut file)) = incoming.spilled.take() {
-            file.flush().await.map_err(disk)?;
-            file.sync_all().await.map_err(disk)?;
-            let target = object_path(&self.settings().objects, principal.team, &hash);
-            if let Some(parent) = target.parent() {
-                fs::create_dir_all(parent).await.map_err(disk)?;
-            }
-            fs::rename(&path, &target).await.map_err(disk)?;
         }
         let id: UploadId = clock::new_id();
         let inline = (incoming.size <= INLINE_BYTES_MAX as u64).then_some(incoming.head.as_slice());
@@ -164,10 +158,38 @@ impl Service {
             size: incoming.size,
             hash: &hash,
             content: inline,
+            object: object.as_deref(),
         };
-        let created_at = uploads::insert(&mut tx, new).await?;
+        let (created_at, mine) = uploads::insert(&mut tx, new).await?;
         let view = UploadView { id, kind, size: incoming.size, sha256: hash, created_at };
-        idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await
+        let answer = idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await?;
+        if !mine {
+            self.forget(object.as_deref()).await;
+        }
+        Ok(answer)
+    }
+
+    async fn store_spilled(
+        &self,
+        principal: &Principal,
+        incoming: &mut Incoming,
+        hash: &BlobHash,
+    ) -> Result<Option<String>, Error> {
+        let Some((path, file)) = &mut incoming.spilled else { return Ok(None) };
+        file.flush().await.map_err(disk)?;
+        file.sync_all().await.map_err(disk)?;
+        let key = Objects::new_key(principal.team, hash);
+        let put = self.settings().objects.put_file(&key, path).await;
+        put.map_err(|error| Error::Unavailable(error.to_string()))?;
+        incoming.spilled = None;
+        Ok(Some(key))
+    }
+
+    /// An object that no row names. What stays is found by listing.
+    async fn forget(&self, object: Option<&str>) {
+        if let Some(key) = object {
+            let _ = self.settings().objects.remove(key).await;
+        }
     }
 }
 

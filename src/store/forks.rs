@@ -2,7 +2,7 @@
 //! stands. Also those whose log comes from a file.
 
 use super::{
-    StoreError, TeamTx, log,
+    StoreError, TeamTx, blobs, log,
     tasks::{self, NewTask},
 };
 use crate::domain::{Seq, TaskId, event::Record};
@@ -50,6 +50,7 @@ pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>, from: TaskId, last: Seq)
     .bind(last)
     .execute(tx.connection())
     .await?;
+    blobs::share(tx, from, new.id).await?;
     set_last(tx, new.id, last).await?;
     Ok(copied.rows_affected() == last as u64)
 }

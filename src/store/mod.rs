@@ -23,6 +23,7 @@ pub mod live;
 pub mod log;
 pub mod memories;
 mod pools;
+pub mod retention;
 pub mod roles;
 pub mod sealed;
 pub mod task_edits;

@@ -1,6 +1,6 @@
 //! Changes of tasks by use cases, beside what [`super::log`] appends. The task is locked before.
 
-use super::{StoreError, TeamTx};
+use super::{StoreError, TeamTx, blobs};
 use crate::domain::TaskId;
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ pub async fn delete(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
     ] {
         sqlx::query(statement).bind(id.0).execute(tx.connection()).await?;
     }
-    Ok(())
+    blobs::let_go(tx, id, &[]).await.map(drop)
 }
 
 /// Keeps what a person thought of a task.

@@ -24,17 +24,29 @@ pub struct NewUpload<'a> {
     pub size: u64,
     pub hash: &'a BlobHash,
     pub content: Option<&'a [u8]>,
+    /// Its key there.
+    pub object: Option<&'a str>,
 }
 
-/// Writes an upload with its content.
-pub async fn insert(tx: &mut TeamTx, new: NewUpload<'_>) -> Result<Timestamp, StoreError> {
-    sqlx::query("INSERT INTO blobs (team, hash, size, content) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
-        .bind(new.team.0)
-        .bind(new.hash.as_str())
-        .bind(new.size as i64)
-        .bind(new.content)
-        .execute(tx.connection())
-        .await?;
+/// Writes an upload with its content; false where that was stored before, and the new object is nobody's.
+pub async fn insert(tx: &mut TeamTx, new: NewUpload<'_>) -> Result<(Timestamp, bool), StoreError> {
+    let mine: bool = sqlx::query_scalar(
+        "WITH kept AS (
+            INSERT INTO blobs (team, hash, size, content, object, counted) VALUES ($1, $2, $3, $4, $5, true)
+            ON CONFLICT (team, hash) DO UPDATE SET touched_at = now() RETURNING object
+         ), held AS (
+            INSERT INTO blob_uses (team, hash, holder) VALUES ($1, $2, $6)
+         )
+         SELECT object IS NOT DISTINCT FROM $5 FROM kept",
+    )
+    .bind(new.team.0)
+    .bind(new.hash.as_str())
+    .bind(new.size as i64)
+    .bind(new.content)
+    .bind(new.object)
+    .bind(new.id.0)
+    .fetch_one(tx.connection())
+    .await?;
     let at: time::OffsetDateTime = sqlx::query_scalar(
         "INSERT INTO uploads (team, id, user_id, kind, size, hash) VALUES ($1, $2, $3, $4, $5, $6)
          RETURNING created_at",
@@ -47,7 +59,7 @@ pub async fn insert(tx: &mut TeamTx, new: NewUpload<'_>) -> Result<Timestamp, St
     .bind(new.hash.as_str())
     .fetch_one(tx.connection())
     .await?;
-    Ok(at.into())
+    Ok((at.into(), mine))
 }
 
 /// One upload of the transaction's team.

@@ -377,6 +377,28 @@ fn what_is_wrong_with_a_model_is_told_with_its_name() {
 }
 
 #[test]
+fn a_bucket_is_named_whole_or_what_is_missing_is_told() {
+    let of = |table: &str| load_file(&format!("[objects]\n{table}"), &[]);
+    let set =
+        of("url = \"s3://house/tasks/\"\nendpoint = \"http://minio:9000\"\nkey_id = \"a\"\nsecret = \"b\"").unwrap();
+    let objects = set.objects.unwrap();
+    assert_eq!(
+        (objects.bucket.as_str(), objects.prefix.as_str(), objects.region.as_str()),
+        ("house", "tasks", "us-east-1")
+    );
+    for (table, expected) in [
+        ("url = \"http://x\"", "must be s3://BUCKET or s3://BUCKET/PREFIX"),
+        ("endpoint = \"http://x\"", "`url` is missing"),
+        ("url = \"s3://b\"\nkey_id = \"a\"", "give both or neither"),
+        ("url = \"s3://b\"\nendpont = \"http://x\"", "did you mean `endpoint`?"),
+        ("url = \"s3://b\"\ntimeout_seconds = 0", "`timeout_seconds`"),
+    ] {
+        let error = of(table).unwrap_err();
+        assert!(error.contains(expected), "{table}: {error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_toml_or_is_not_there_is_told() {
     assert!(load_file("listen = = 1", &[]).unwrap_err().starts_with("FILE is not valid TOML: "));
     let error = load(&[("JOURNEYMAN_CONFIG", "/no/such.toml")]).unwrap_err();
@@ -390,10 +412,15 @@ fn the_list_of_settings_names_every_variable_and_no_other() {
     let source = ["src/config/load.rs", "src/config/models.rs", "src/config/extension.rs"]
         .map(|path| std::fs::read_to_string(root.join(path)).unwrap());
     let own = regex::Regex::new(r#"source\s*\.(?:parsed|secret|list|own)\("([a-z_]+)""#).unwrap();
+    let objects = std::fs::read_to_string(root.join("src/config/objects.rs")).unwrap();
+    let of_objects = regex::Regex::new(r#"value\("([a-z_]+)"\)"#).unwrap();
+    let of_objects =
+        of_objects.captures_iter(&objects).map(|found| format!("JOURNEYMAN_OBJECTS_{}", found[1].to_uppercase()));
     let known: std::collections::BTreeSet<String> = source
         .iter()
         .flat_map(|text| own.captures_iter(text))
         .map(|found| format!("JOURNEYMAN_{}", found[1].to_uppercase()))
+        .chain(of_objects)
         .collect();
     let named = regex::Regex::new(r"JOURNEYMAN_[A-Z_]*[A-Z]").unwrap();
     let mut listed: std::collections::BTreeSet<String> =

@@ -37,6 +37,7 @@ mod mcp;
 mod memory;
 mod monorepo;
 mod net;
+mod objects;
 mod operator;
 mod order;
 mod overtaken;

@@ -453,7 +453,9 @@ async fn a_content_is_stored_once_in_a_team_whatever_the_order() {
     let contents: Vec<Vec<u8>> = (0..200_u32).map(|n| n.to_le_bytes().repeat(64)).collect();
     let named: Vec<(BlobHash, &[u8])> = contents.iter().map(|c| (BlobHash::of(c), c.as_slice())).collect();
     let backwards: Vec<(BlobHash, &[u8])> = named.iter().rev().cloned().collect();
-    let puts = (0..6).map(|n| blobs::put(&house.store, house.team, if n % 2 == 0 { &named } else { &backwards }));
+    let puts = (0..6).map(|n| {
+        blobs::put(&house.store, house.team, TaskId(clock::new_id()), if n % 2 == 0 { &named } else { &backwards })
+    });
     for put in futures::future::join_all(puts).await {
         put.unwrap();
     }

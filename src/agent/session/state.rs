@@ -354,6 +354,11 @@ impl Session {
         called.and(self.aside.unwrap_or_default())
     }
 
+    /// What a further run may lay out: the last state, and the one that a retry goes back to.
+    pub fn checkpoints_needed(&self) -> impl Iterator<Item = &CheckpointRef> {
+        self.checkpoint.iter().chain(&self.run_start.checkpoint)
+    }
+
     /// How long the present run has been running.
     pub fn ran(&self, now: Timestamp) -> Duration {
         self.used.ran + self.running_since.map_or(Duration::ZERO, |since| now.since(since))

@@ -15,6 +15,7 @@ use journeyman::{
     },
     events::Hub,
     net::AddressPolicy,
+    objects::Objects,
     service::{Hooks, ModelView, Service, Settings, TreeQuestion},
     store::{
         self, Store, accounts, jobs,
@@ -103,7 +104,8 @@ pub(super) async fn server_with(audience: Option<&str>, new_teams: bool) -> Serv
     let settings = Settings {
         models: vec![model("small", false), model("large", true)],
         limits: Limits::default(),
-        objects: objects.path().to_owned(),
+        objects: Objects::directory(&objects.path().join("objects")).unwrap(),
+        files: objects.path().to_owned(),
         secret: [7; 32],
     };
     let service = Service::new(store.clone(), authenticator.clone(), settings, hooks(hub.clone()));

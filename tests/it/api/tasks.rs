@@ -269,7 +269,7 @@ async fn what_a_task_has_made_is_read_as_bytes() {
     let delta_json = serde_json::to_vec(&delta).unwrap();
     let contents: Vec<(BlobHash, &[u8])> =
         [patch, whole, file, &delta_json].into_iter().map(|content| (BlobHash::of(content), content)).collect();
-    blobs::put(&server.store, team, &contents).await.unwrap();
+    blobs::put(&server.store, team, id, &contents).await.unwrap();
     let call: journeyman::domain::CallId = "call_3_0".parse().unwrap();
     let completed = |call: &str, output: &str| EventData::ToolCompleted {
         call: call.parse().unwrap(),
