@@ -241,6 +241,8 @@ pub enum FindingKind {
     ProtectedPath,
     /// A file that the model made is ignored by git and so in no patch.
     IgnoredFile,
+    /// A file of the working copy that the patch cannot hold, such as one that is too large.
+    LeftOut,
     /// The repository's own formatter changed what the model had written.
     Formatted,
     /// What a reviewer, another model with a fresh view, says of the patch; or that there was no review.

@@ -7,11 +7,15 @@
 use super::{BlobError, Deps, OriginError, journal::Halt, origin, outfit::Outfit, setup};
 use crate::{
     agent::Session,
-    domain::{BlobHash, Oid, TaskId, TeamId, event::TreeDelta},
+    domain::{
+        BlobHash, Oid, TaskId, TeamId,
+        check::{Finding, FindingKind, Severity},
+        event::TreeDelta,
+    },
     secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
-        OpenSandbox, Workspace, WorkspaceError,
+        FILE_LIMIT_BYTES, LeftOut, LeftOutReason, OpenSandbox, Workspace, WorkspaceError,
         checkpoint::{Checkpoint, CheckpointError, TreeState},
         remove_tree,
         repository::Base,
@@ -23,6 +27,9 @@ use std::{
     sync::Arc,
 };
 use tokio::task::JoinHandle;
+
+/// Files of which people are told that no patch holds them.
+const LEFT_OUT_MAX: usize = 20;
 
 pub(super) struct Copy {
     deps: Arc<Deps>,
@@ -36,6 +43,8 @@ pub(super) struct Copy {
     opening: Option<JoinHandle<Result<Workspace, Halt>>>,
     /// The open workspace was walked since it was opened.
     looked: bool,
+    /// Files that the last walk saw and could not take, and so no patch holds.
+    left_out: Vec<LeftOut>,
 }
 
 impl Copy {
@@ -50,6 +59,7 @@ impl Copy {
             workspace: None,
             opening: None,
             looked: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -135,6 +145,7 @@ impl Copy {
                 return Err(error.into());
             }
         };
+        self.left_out.clone_from(&walk.left_out);
         let Some(tree) = self.tree.as_mut() else { return Ok(None) };
         match tree.absorb(walk, &workspace).await {
             Ok(found) => {
@@ -147,6 +158,24 @@ impl Copy {
                 Err(unusable(error))
             }
         }
+    }
+
+    /// What people are told of files that no patch holds; sockets and devices are none.
+    pub(super) fn left_out(&self) -> Vec<Finding> {
+        let why = |left: &LeftOut| match left.why {
+            LeftOutReason::TooLarge => Some(format!("it is larger than {} MiB", FILE_LIMIT_BYTES >> 20)),
+            LeftOutReason::Name => Some("its name is not UTF-8".to_owned()),
+            LeftOutReason::Unreadable => Some("it cannot be read".to_owned()),
+            LeftOutReason::Repository => Some("it is a repository of its own".to_owned()),
+            LeftOutReason::Special => None,
+        };
+        let told = self.left_out.iter().filter_map(|left| Some((left, why(left)?)));
+        told.take(LEFT_OUT_MAX)
+            .map(|(left, why)| {
+                let message = format!("the patch does not hold `{}`: {why}", left.path);
+                Finding::new(FindingKind::LeftOut, Severity::Warning, message).at(left.path.clone(), None)
+            })
+            .collect()
     }
 
     /// The base as the session knows it.

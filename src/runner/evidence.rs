@@ -231,6 +231,7 @@ impl Driver {
             decided.findings.extend(self.scan(base, &change, blob, protected).await?);
             decided.findings.extend(self.compatibility(base, delta).await?);
         }
+        decided.findings.extend(self.copy.left_out());
         let results = compared
             .into_iter()
             .map(|c| CheckResult {

@@ -191,6 +191,26 @@ async fn the_history_of_an_ended_task_goes_and_what_a_next_run_or_a_fork_needs_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_too_large_for_a_patch_is_said() {
+    let make = "head -c 17000000 /dev/zero > huge.bin; echo small > small.txt";
+    let script = json!({ "sequence": [plan(), call("shell", json!({ "command": make })), say("Done.")] });
+    let ground = Ground::new(&script).await;
+    ground.repositories.make("calc", &[("calc.py", "x = 1\n")]);
+    let service = ground.start().await;
+    let api = service.api();
+    let mut body = request(&ground);
+    body["checks"] = json!(["test -f small.txt"]);
+    let id = api.create(&body).await;
+    let task = api.rest(&id).await;
+    let findings = task["result"]["findings"].as_array().unwrap();
+    let left_out = findings.iter().find(|finding| finding["kind"] == "left_out").unwrap_or_else(|| panic!("{task:#}"));
+    assert_eq!(left_out["path"], "huge.bin");
+    assert!(left_out["message"].as_str().unwrap().contains("larger than 16 MiB"), "{left_out}");
+    assert_eq!(task["result"]["patch"]["files"], 1);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_crashes_leave_in_the_object_store_is_found_and_what_is_new_is_left_alone() {
     let ground = ground(None).await;
     let service = ground.start().await;
