@@ -3,7 +3,7 @@
 use super::{
     ConfigError, Environment, Origin, extension, mcp,
     models::Models,
-    objects, parse, rules,
+    network, objects, parse, rules,
     settings::{
         AuthSettings, DatabaseSettings, DockerSettings, HttpSettings, JwtKey, JwtSettings, LogSettings,
         NetworkSettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
@@ -51,7 +51,7 @@ impl Settings {
             models: Models::read(&source)?,
             rules: rules::read(&source)?,
             extension: extension::read(&source)?,
-            network: network(&source)?,
+            network: reach(&source)?,
             objects: objects::read(&source)?,
             retention: retention(&source)?,
             log: log(&source)?,
@@ -234,7 +234,7 @@ fn docker(source: &Source<'_>, used: bool) -> Result<DockerSettings, ConfigError
     })
 }
 
-fn network(source: &Source<'_>) -> Result<NetworkSettings, ConfigError> {
+fn reach(source: &Source<'_>) -> Result<NetworkSettings, ConfigError> {
     let proxy = match source.named("https_proxy", "HTTPS_PROXY")? {
         Some(given) => Some(given),
         None => source.variable("https_proxy")?,
@@ -249,6 +249,7 @@ fn network(source: &Source<'_>) -> Result<NetworkSettings, ConfigError> {
         https_proxy: proxy.map(|given| text(given, parse::http_url)).transpose()?,
         no_proxy: no_proxy.map(|given| text(given, |text| Ok(text.to_owned()))).transpose()?,
         ca_file: source.parsed("ca_file", parse::absolute_path)?,
+        tasks: network::read(source)?,
     })
 }
 

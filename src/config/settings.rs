@@ -1,6 +1,6 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
-use super::{models::Models, objects::ObjectSettings};
+use super::{models::Models, network::TaskNetworkSettings, objects::ObjectSettings};
 use crate::{
     domain::rule::CommandRule,
     mcp,
@@ -174,6 +174,8 @@ pub struct NetworkSettings {
     pub no_proxy: Option<String>,
     /// PEM certificates that are trusted besides the usual ones.
     pub ca_file: Option<PathBuf>,
+    /// Of workspaces.
+    pub tasks: TaskNetworkSettings,
 }
 
 /// What the operator gives to every task.

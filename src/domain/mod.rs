@@ -17,6 +17,7 @@ pub mod item;
 pub mod limits;
 pub mod mcp;
 pub mod memory;
+pub mod network;
 pub mod plan;
 pub mod principal;
 pub mod review;

@@ -177,16 +177,23 @@ pub enum RepositorySource {
     },
 }
 
+/// What a workspace may reach. [`super::network`] tells what the entries mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkPolicy {
     pub mode: NetworkMode,
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// The HTTP methods that may be used; none: all. Where there are some, TLS is read by the proxy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The most that may go in and out together while one workspace is open; absent: the operator's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_mib: Option<u32>,
 }
 
 impl Default for NetworkPolicy {
     fn default() -> Self {
-        Self { mode: NetworkMode::Off, hosts: Vec::new() }
+        Self { mode: NetworkMode::Off, hosts: Vec::new(), methods: Vec::new(), max_mib: None }
     }
 }
 
@@ -236,6 +243,13 @@ pub struct TaskSpec {
     pub priority: i16,
     pub labels: BTreeMap<String, String>,
     pub source: Source,
+}
+
+impl TaskSpec {
+    /// Whether the model may ask people for hosts.
+    pub fn asks_for_network(&self) -> bool {
+        self.approval.asks_for_calls() && self.network.mode != NetworkMode::Open
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -7,7 +7,7 @@
 
 use ipnet::IpNet;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -60,6 +60,8 @@ pub struct AddressPolicy {
 struct Allowed {
     hosts: BTreeSet<String>,
     networks: Vec<IpNet>,
+    /// Names that are not looked up.
+    names: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl AddressPolicy {
@@ -82,6 +84,15 @@ impl AddressPolicy {
         let mut allowed = (*self.inner).clone();
         allowed.add(entry)?;
         Ok(Self { inner: Arc::new(allowed) })
+    }
+
+    /// This policy with addresses of names, in lower case, which are then not looked up. They are judged as if they
+    /// had been.
+    #[must_use]
+    pub fn with_names(&self, names: BTreeMap<String, Vec<IpAddr>>) -> Self {
+        let mut allowed = (*self.inner).clone();
+        allowed.names = names;
+        Self { inner: Arc::new(allowed) }
     }
 
     /// Checks what can be seen without resolving: literal addresses in any spelling that a resolver
@@ -126,6 +137,10 @@ impl AddressPolicy {
             Host::Domain(_) => self.check_host(host)?,
         };
         let unresolved = |reason: String| NetError::Unresolved { host: name.clone(), reason };
+        if let Some(known) = self.inner.names.get(&name) {
+            known.iter().try_for_each(|address| self.check_address(&name, *address))?;
+            return Ok(known.iter().map(|address| SocketAddr::new(*address, port)).collect());
+        }
         let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name.as_str(), port)))
             .await
             .map_err(|_| unresolved("timed out".to_owned()))?

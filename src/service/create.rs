@@ -163,7 +163,7 @@ impl Service {
         let mut checks = checks("/checks", new.checks.unwrap_or_default(), &mut faults);
         let patch = new.limits.unwrap_or_default();
         limits(&patch, &mut faults);
-        let own_network = new.network.map(|input| network("/network", &input, &mut faults));
+        let own_network = new.network.map(|input| network("/network", &input, &self.settings().network, &mut faults));
         if let Some(schema) = &new.output_schema {
             output_schema(schema, &mut faults);
         }

@@ -14,6 +14,7 @@ use crate::{
         EnvironmentId, Principal, Timestamp,
         environment::{EnvironmentSnapshot, EnvironmentSpec, SETUP_SECONDS_DEFAULT},
         limits::LimitsPatch,
+        network::NetworkCap,
         task::NetworkPolicy,
     },
     store::{
@@ -163,7 +164,7 @@ impl Service {
             setup_optional: new.setup_optional,
             setup_timeout_seconds: new.setup_timeout_seconds,
         };
-        let (name, spec) = edited(String::new(), blank, edit)?;
+        let (name, spec) = edited(String::new(), blank, edit, &self.settings().network)?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
@@ -209,7 +210,7 @@ impl Service {
         access::require(principal, Right::ManageEnvironments)?;
         let mut tx = self.store().team(principal.team).await?;
         let row = environments::get(&mut tx, id, true).await?.ok_or(Error::NotFound)?;
-        let (name, spec) = edited(row.name, row.spec, edit)?;
+        let (name, spec) = edited(row.name, row.spec, edit, &self.settings().network)?;
         let row = environments::update(&mut tx, id, &name, &spec).await.map_err(|error| taken(error, &name))?;
         tx.commit().await?;
         Ok(view(row))
@@ -226,7 +227,12 @@ impl Service {
 }
 
 /// What an environment is after an edit, checked whole.
-fn edited(name: String, spec: EnvironmentSpec, edit: EnvironmentEdit) -> Result<(String, EnvironmentSpec), Error> {
+fn edited(
+    name: String,
+    spec: EnvironmentSpec,
+    edit: EnvironmentEdit,
+    cap: &NetworkCap,
+) -> Result<(String, EnvironmentSpec), Error> {
     let mut faults = Faults::default();
     let (mut name, mut spec) = (name, spec);
     if let Some(new) = edit.name {
@@ -269,7 +275,7 @@ fn edited(name: String, spec: EnvironmentSpec, edit: EnvironmentEdit) -> Result<
     ];
     for (pointer, given, at) in networks {
         if let Some(given) = given {
-            *at = given.map(|input| network(pointer, &input, &mut faults)).unwrap_or_default();
+            *at = given.map(|input| network(pointer, &input, cap, &mut faults)).unwrap_or_default();
         }
     }
     spec.setup_optional = edit.setup_optional.unwrap_or(spec.setup_optional);

@@ -6,6 +6,7 @@ use crate::domain::{
     Limits,
     check::{Check, CheckKind, CheckSource},
     limits::LimitsPatch,
+    network::{self, NetworkCap},
     task::{NetworkMode, NetworkPolicy},
 };
 use serde::{
@@ -20,16 +21,24 @@ const COMMAND_CHARS_MAX: usize = 10_000;
 const NAME_CHARS_MAX: usize = 200;
 const CHECK_SECONDS_MAX: u32 = 86_400;
 const METRIC_CHARS_MAX: usize = 1_000;
-const HOSTS_MAX: usize = 100;
 const WORKDIR_CHARS_MAX: usize = 2_000;
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkInput {
     pub mode: NetworkMode,
-    /// For `allowlist`: names such as `pypi.org` or `*.debian.org`.
+    /// For `allowlist`: names such as `pypi.org` or `*.debian.org`, with a port where it is not 80 or 443
+    /// (`git.corp:8443`), addresses, and presets of package registries such as `preset:npm`.
     #[serde(default)]
+    #[schema(max_items = 100)]
     pub hosts: Vec<String>,
+    /// The HTTP methods that may be used; none: all.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub methods: Vec<String>,
+    /// The most that may go in and out together while one workspace is open; absent: the operator's limit.
+    #[schema(minimum = 1)]
+    pub max_mib: Option<u32>,
 }
 
 /// A check: a command alone, or with what else is known of it.
@@ -178,37 +187,46 @@ pub(super) fn limits(patch: &LimitsPatch, faults: &mut Faults) {
     }
 }
 
-/// A policy for a workspace's network; what is wrong is said below `pointer`.
-pub(super) fn network(pointer: &str, input: &NetworkInput, faults: &mut Faults) -> NetworkPolicy {
-    let hosts = format!("{pointer}/hosts");
+/// A policy for a workspace's network, within what the operator lets anybody; what is wrong is said below `pointer`.
+pub(super) fn network(pointer: &str, input: &NetworkInput, cap: &NetworkCap, faults: &mut Faults) -> NetworkPolicy {
+    let at_hosts = format!("{pointer}/hosts");
     if input.mode != NetworkMode::Allowlist && !input.hosts.is_empty() {
-        faults.add(&hosts, "only the mode allowlist has hosts");
+        faults.add(&at_hosts, "only the mode allowlist has hosts");
     }
-    NetworkPolicy { mode: input.mode, hosts: host_patterns(&hosts, &input.hosts, faults) }
-}
-
-/// Host names, perhaps with `*.` before them, in lower case.
-pub(super) fn host_patterns(pointer: &str, hosts: &[String], faults: &mut Faults) -> Vec<String> {
-    faults.count(pointer, hosts.len(), HOSTS_MAX);
+    if input.mode == NetworkMode::Open && !cap.permits_open() {
+        faults.add(
+            format!("{pointer}/mode"),
+            "the operator's settings do not let a task's network be open: list its hosts",
+        );
+    }
+    let hosts = host_patterns(&at_hosts, &input.hosts, faults);
     for (index, host) in hosts.iter().enumerate() {
-        if !is_host_pattern(host) {
-            faults.add(format!("{pointer}/{index}"), "must be a host name such as pypi.org or *.debian.org");
+        let patterns = network::expand(host).unwrap_or_default();
+        if let Some(beyond) = patterns.iter().find(|pattern| !cap.permits(pattern)) {
+            let why = format!("the operator's settings do not let a task reach {beyond}");
+            faults.add(format!("{at_hosts}/{index}"), why);
         }
     }
-    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
+    faults.count(&format!("{pointer}/methods"), input.methods.len(), network::METHODS_MAX);
+    for (index, method) in input.methods.iter().enumerate() {
+        if !network::is_method(method) {
+            let at = format!("{pointer}/methods/{index}");
+            faults.add(at, "must be an HTTP method in capitals such as GET");
+        }
+    }
+    if input.max_mib == Some(0) {
+        faults.add(format!("{pointer}/max_mib"), "must be 1 or more");
+    }
+    NetworkPolicy { mode: input.mode, hosts, methods: input.methods.clone(), max_mib: input.max_mib }
 }
 
-/// A DNS name (RFC 1123), perhaps with `*.` before it; no addresses, ports or paths.
-fn is_host_pattern(host: &str) -> bool {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let label = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !part.starts_with('-')
-            && !part.ends_with('-')
-    };
-    name.len() <= 253
-        && name.split('.').all(label)
-        && name.rsplit('.').next().is_some_and(|last| last.bytes().any(|byte| byte.is_ascii_alphabetic()))
+/// Hosts and presets of them, in lower case.
+pub(super) fn host_patterns(pointer: &str, hosts: &[String], faults: &mut Faults) -> Vec<String> {
+    faults.count(pointer, hosts.len(), network::HOSTS_MAX);
+    for (index, host) in hosts.iter().enumerate() {
+        if let Err(error) = network::expand(host) {
+            faults.add(format!("{pointer}/{index}"), error.to_string());
+        }
+    }
+    hosts.iter().map(|host| host.trim().to_ascii_lowercase()).collect()
 }

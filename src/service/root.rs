@@ -3,7 +3,7 @@
 use super::{hooks::Hooks, names::Names, standing::Standings};
 use crate::{
     auth::Authenticator,
-    domain::{Limits, Seq, TaskId, TeamId, item::Wire, usage::Prices},
+    domain::{Limits, Seq, TaskId, TeamId, item::Wire, network::NetworkCap, usage::Prices},
     objects::Objects,
     secrets::Keyring,
     store::Store,
@@ -32,6 +32,8 @@ pub struct Settings {
     pub models: Vec<ModelView>,
     /// Limits of a task that names none.
     pub limits: Limits,
+    /// What tasks may be allowed to reach.
+    pub network: NetworkCap,
     /// Where contents lie that are too large for the database.
     pub objects: Objects,
     /// Where uploads come in, on this host.

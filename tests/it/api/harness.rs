@@ -102,6 +102,7 @@ pub(super) async fn server_with(audience: Option<&str>, new_teams: bool) -> Serv
     let jwt = JwtSettings::hs256(JWT_SECRET, None, audience, new_teams);
     let authenticator = Authenticator::new(store.clone(), Some(jwt));
     let settings = Settings {
+        network: journeyman::domain::network::NetworkCap::default(),
         models: vec![model("small", false), model("large", true)],
         limits: Limits::default(),
         objects: Objects::directory(&objects.path().join("objects")).unwrap(),
