@@ -40,6 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "llm",
             "tools",
             "mcp",
+            "egress",
             "analysis",
             "checks",
             "workspace",

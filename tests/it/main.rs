@@ -22,6 +22,7 @@ mod config;
 mod crash;
 mod docker;
 mod domain;
+mod egress;
 mod end_to_end;
 mod execd;
 mod fairness;

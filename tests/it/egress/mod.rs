@@ -1,0 +1,9 @@
+//! Tests of the proxy through which workspaces reach the network: real servers on the loopback, real clients.
+
+mod broker;
+mod limits;
+mod parsers;
+mod policy;
+mod proxy;
+mod upstream;
+mod world;
