@@ -13,7 +13,7 @@ use crate::domain::{
     event::LimitKind,
     instructions::InstructionLayer,
     plan::{PlanStep, Planning, StepStatus},
-    task::{ApprovalPolicy, Mode, NetworkMode},
+    task::{ApprovalPolicy, Mode, NetworkMode, NetworkPolicy},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -104,12 +104,9 @@ pub fn facts(spec: &TaskSpec, checks: &[Check], prohibitions: &[Prohibition]) ->
             "A plan is wanted and nothing else: call `update_plan`, then say it in words; edits are refused.\n"
         }
     });
-    match spec.network.mode {
-        NetworkMode::Off => text.push_str("Network: none.\n"),
-        NetworkMode::Allowlist => {
-            let _ = writeln!(text, "Network: only {}.", spec.network.hosts.join(", "));
-        }
-        NetworkMode::Open => text.push_str("Network: open.\n"),
+    text.push_str(&reach(&spec.network));
+    if spec.asks_for_network() {
+        text.push_str("Other hosts can be asked for with `request_network`; a person decides, which can take long.\n");
     }
     if checks.is_empty() {
         text.push_str("Checks: none are known; say how your work can be checked.\n");
@@ -122,6 +119,40 @@ pub fn facts(spec: &TaskSpec, checks: &[Check], prohibitions: &[Prohibition]) ->
     forbids(prohibitions, &mut text);
     text
 }
+
+/// Hosts named to the model at most.
+const HOSTS_TOLD_MAX: usize = 40;
+
+/// What the network is, in words.
+fn reach(policy: &NetworkPolicy) -> String {
+    const HOW: &str = "HTTP and HTTPS alone, through the proxy that HTTP_PROXY and HTTPS_PROXY name (set in every command); \
+                       names are not resolved inside";
+    let hosts: Vec<String> = policy.patterns().iter().map(ToString::to_string).collect();
+    let mut text = match policy.mode {
+        NetworkMode::Allowlist if !hosts.is_empty() => {
+            let more = hosts.len().saturating_sub(HOSTS_TOLD_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let shown = hosts[..hosts.len().min(HOSTS_TOLD_MAX)].join(", ");
+            format!("Network: only {shown}{more}; {HOW}. Whatever else is answered with 403 and the reason.\n")
+        }
+        NetworkMode::Open => format!("Network: open; {HOW}.\n"),
+        NetworkMode::Off | NetworkMode::Allowlist => return "Network: none.\n".to_owned(),
+    };
+    if !policy.methods.is_empty() {
+        text = format!("{} Only {} may be used.\n", text.trim_end(), policy.methods.join(", "));
+    }
+    text
+}
+
+/// What the model is told of hosts that people have allowed.
+pub fn network_allowed(policy: &NetworkPolicy, decided: &Decided) -> String {
+    let note = decided.note.as_ref().map_or_else(String::new, |note| format!(" They say: {note}"));
+    format!("Allowed for the rest of this task.{note}\n{}", reach(policy).trim_end())
+}
+
+/// The answer to asking for hosts where nobody can be asked.
+pub(super) const NO_NETWORK_ASKED: &str = "request_network cannot be used in this task: do without what is not reachable, and say \
+                                           in your last answer what the task's network would have to allow.";
 
 /// What a new task's facts say of the people who are asked.
 pub fn asks(policy: ApprovalPolicy) -> &'static str {
@@ -263,7 +294,7 @@ pub(super) fn denied_by_rule(found: &Found) -> String {
 }
 
 /// A call that people, a reviewer or a deadline have refused.
-pub(super) fn not_approved(decided: &Decided) -> String {
+pub fn not_approved(decided: &Decided) -> String {
     let note =
         decided.note.as_ref().map_or_else(String::new, |note| format!(" It is said: {}.", note.trim_end_matches('.')));
     format!(

@@ -23,7 +23,7 @@ use crate::domain::{
     event::LimitKind,
     plan::{PlanOrigin, Planning, StepStatus},
     task::Mode,
-    tool::{ToolCall, ToolEffect, ToolOutcome, effect},
+    tool::{REQUEST_NETWORK, ToolCall, ToolEffect, ToolOutcome, effect},
 };
 
 /// Replies in a row without words or calls that are answered with a nudge.
@@ -53,6 +53,8 @@ pub enum Step {
     AskApproval(ToolCall),
     /// Put this call's questions to people and wait; the call is answered when they have.
     AskPeople(ToolCall),
+    /// People have decided about the hosts that this call asked for: record it and answer the call.
+    AllowNetwork(ToolCall),
     /// Put this call, which rules ask about, to people and wait; it runs or is refused when they have decided.
     AskAbout { call: ToolCall, asks: Vec<Found> },
     /// Put this plan, which no call brought, to people and wait.
@@ -183,9 +185,15 @@ fn plan(session: &Session, call: &ToolCall) -> Step {
 }
 
 fn ask(session: &Session, call: &ToolCall) -> Step {
+    let for_network = call.tool == REQUEST_NETWORK;
+    if for_network && !session.spec.asks_for_network() {
+        return Step::Record(vec![started(call), answered(call, ToolOutcome::Error, prompt::NO_NETWORK_ASKED)]);
+    }
     match session.asked.iter().find(|asked| asked.call == call.call) {
         None => Step::AskPeople(call.clone()),
+        Some(Asked { decided: None, .. }) if for_network => Step::Wait(WaitingFor::Approval),
         Some(Asked { decided: None, .. }) => Step::Wait(WaitingFor::Input),
+        Some(_) if for_network => Step::AllowNetwork(call.clone()),
         Some(Asked { decided: Some(decided), .. }) => {
             Step::Record(vec![answered(call, ToolOutcome::Ok, &prompt::answers(decided))])
         }

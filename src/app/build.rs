@@ -8,6 +8,7 @@ use crate::{
         self, Settings,
         settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend},
     },
+    egress::{Egress, EgressSettings, Limits},
     llm, mcp,
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     objects::{Bucket, Objects},
@@ -171,7 +172,8 @@ pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {
             PrivateHost::Network(network) => network.to_string(),
         })
         .collect();
-    AddressPolicy::new(&hosts).context("JOURNEYMAN_PRIVATE_HOSTS")
+    let policy = AddressPolicy::new(&hosts).context("JOURNEYMAN_PRIVATE_HOSTS")?;
+    Ok(policy.with_names(settings.network.tasks.names.clone()))
 }
 
 fn objects(settings: &Settings, data_dir: &Path) -> anyhow::Result<Objects> {
@@ -278,6 +280,18 @@ pub(super) fn mcp(settings: &Settings, parts: &Parts) -> anyhow::Result<mcp::Ser
     let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(600), total: None };
     let client = CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?;
     Ok(mcp::Servers::new(settings.extension.mcp_servers.clone(), client))
+}
+
+/// The way out of workspaces.
+pub(super) fn egress(settings: &Settings, parts: &Parts) -> anyhow::Result<Egress> {
+    let mut limits = Limits::default();
+    let tasks = &settings.network.tasks;
+    if let Some(mib) = tasks.max_mib {
+        limits.workspace_bytes = mib << 20;
+        limits.connection_bytes = limits.connection_bytes.min(limits.workspace_bytes);
+    }
+    let (addresses, outgoing) = (parts.policy.clone(), outgoing(settings));
+    Ok(Egress::new(EgressSettings { addresses, outgoing, cap: tasks.cap.clone(), limits })?)
 }
 
 pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {

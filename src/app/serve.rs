@@ -253,6 +253,7 @@ fn start_worker(
         prepared: build::prepared(settings),
         parsers: build::parsers(&sandboxes)?,
         mcp: build::mcp(settings, parts)?,
+        egress: build::egress(settings, parts)?,
         skills: settings.extension.skills_dir.clone().map(OperatorSkills::new),
         instructions: settings.extension.instructions.as_str().into(),
         known_caps: KnownCaps::default(),
@@ -299,6 +300,7 @@ fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
     service::Settings {
         models: settings.models.all.iter().map(view).collect(),
         limits: Limits::default(),
+        network: settings.network.tasks.cap.clone(),
         objects: parts.objects.clone(),
         files: parts.files.clone(),
         secret: parts.secret,

@@ -64,7 +64,7 @@ pattern!(
 pattern!(DOCKER, r"(?m)(Cannot connect to the Docker daemon)");
 pattern!(
     NETWORK,
-    r"(?mi)(Temporary failure in name resolution|Could(?:n't| not) resolve host|Name or service not known|Network is unreachable|getaddrinfo (?:EAI_AGAIN|ENOTFOUND)|dial tcp: lookup|failed to lookup address information|No address associated with hostname|UnknownHostException|Unknown host|spurious network error|download of config\.json failed|unable to update registry|ENOTCACHED|Failed to establish a new connection|Could not GET 'https?:)"
+    r"(?mi)(network refused: \S+|Received HTTP code 403 from proxy|CONNECT tunnel failed, response 403|Tunnel connection failed: 403|Temporary failure in name resolution|Could(?:n't| not) resolve host|Name or service not known|Network is unreachable|getaddrinfo (?:EAI_AGAIN|ENOTFOUND)|dial tcp: lookup|failed to lookup address information|No address associated with hostname|UnknownHostException|Unknown host|spurious network error|download of config\.json failed|unable to update registry|ENOTCACHED|Failed to establish a new connection|Could not GET 'https?:)"
 );
 pattern!(
     VERSION,
@@ -166,7 +166,8 @@ fn package_missing(seen: &Seen<'_>) -> Option<(Obstacle, String)> {
             None => "install what it loads by the environment's setup".to_owned(),
         };
         let reason = format!(
-            "it needs the network, which is off ({}); allow the hosts by the task's network, or {mend}",
+            "it needs the network, which is off or does not lead there ({}); allow the hosts by the task's network and give the \
+             check `network`, or {mend}",
             words.as_str()
         );
         return Some((Obstacle::NetworkBlocked, reason));

@@ -24,11 +24,13 @@ pub struct Ran {
     pub output: Vec<u8>,
 }
 
-/// Runs a check, for at most `budget` or its own timeout; `paths` are those of the base. An error is the workspace's; whatever
+/// Runs a check, for at most `budget` or its own timeout, with `env` besides the workspace's own; `paths` are those of
+/// the base. An error is the workspace's; whatever
 /// the command does is an outcome.
 pub async fn run(
     workspace: &Workspace,
     check: &Check,
+    env: &[(String, String)],
     budget: Duration,
     paths: &Arc<[String]>,
     live: Option<mpsc::Sender<Bytes>>,
@@ -36,6 +38,7 @@ pub async fn run(
     let own = check.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     let mut command = RunCommand::new(&check.command, own.map_or(budget, |own| own.min(budget)));
     command.env = TALKATIVE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    command.env.extend_from_slice(env);
     command.workdir.clone_from(&check.workdir);
     let reports = Reports::of(check, paths).filter(|_| check.kind == CheckKind::Test);
     if let Some(reports) = &reports {

@@ -64,13 +64,16 @@ impl ToolEffect {
     }
 }
 
+/// The tool by which a model asks people for hosts.
+pub const REQUEST_NETWORK: &str = "request_network";
+
 /// The effect of a tool of our own by its name; an unknown tool is only answered, so it reads.
 pub fn effect(tool: &str) -> ToolEffect {
     match tool {
         "shell" | "write_stdin" => ToolEffect::Runs,
         "apply_patch" | "edit" => ToolEffect::Edits,
         "update_plan" => ToolEffect::Plans,
-        "ask_user" => ToolEffect::Asks,
+        "ask_user" | REQUEST_NETWORK => ToolEffect::Asks,
         _ => ToolEffect::Reads,
     }
 }

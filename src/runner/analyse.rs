@@ -5,6 +5,7 @@ use super::{
     drive::Driver,
     journal::{Flow, Halt, patiently},
     links,
+    network::Network,
     outfit::Outfit,
     setup::{self, Ready},
 };
@@ -51,7 +52,8 @@ impl Driver {
             Ready::CutShort => return Ok(Flow::On),
         }
         let outfit = Outfit::of(&self.journal.session);
-        self.copy.start(base.clone(), TreeDelta::default(), true, outfit);
+        let network = Network::of(&self.journal.session, self.copy.used());
+        self.copy.start(base.clone(), TreeDelta::default(), true, outfit, network);
         let (offers_skills, list, skills) = self.skills(&base).await?;
         let layers = self.layers().await?;
         // One budget for tools, skills, memories and brief: servers' tools take what leaves the least to the brief, and
@@ -147,6 +149,9 @@ impl Driver {
         let mut specs = tools::specs_for_window(ToolSet::Work, window_tokens);
         if offers_skills {
             specs.extend(tools::specs_for_window(ToolSet::Skills, window_tokens));
+        }
+        if self.journal.session.spec.asks_for_network() {
+            specs.extend(tools::specs_for_window(ToolSet::Network, window_tokens));
         }
         specs.retain(|spec| model.is_none_or(|model| model.is_given(&spec.name)));
         let editors: Vec<String> =

@@ -4,6 +4,7 @@
 use super::{
     Deps,
     journal::{Halt, patiently},
+    network::Network,
     outfit::Outfit,
     pass::{Budget, Pass, Tree},
 };
@@ -37,6 +38,8 @@ pub(super) struct Clean {
     pub(super) outfit: Outfit,
     /// For one validation.
     pub(super) allowed: Duration,
+    /// For checks that ask for it.
+    pub(super) network: Network,
 }
 
 /// What each check gave, in the checks' order.
@@ -95,12 +98,13 @@ impl Clean {
     async fn key(&self, check: &Check, again: bool) -> String {
         let SandboxLimits { pids, memory_bytes, cpu_percent, disk_bytes, tmp_bytes, output_bytes } = self.deps.limits;
         let programs = self.deps.sandboxes.programs().await;
+        let network = if check.network { serde_json::json!(self.network.policy) } else { false.into() };
         let mut shape = serde_json::json!([
             self.base.tree,
             check.command,
             check.workdir,
             check.timeout_seconds,
-            check.network,
+            network,
             [pids, memory_bytes, cpu_percent, disk_bytes, tmp_bytes, output_bytes],
             &*programs,
         ]);

@@ -4,7 +4,14 @@
 //! A copy that survived a crash is used as it is; it is laid anew from the last checkpoint only
 //! where it is gone or a retry goes back.
 
-use super::{BlobError, Deps, OriginError, journal::Halt, origin, outfit::Outfit, setup};
+use super::{
+    BlobError, Deps, OriginError,
+    journal::Halt,
+    network::{self, Network, Proxy},
+    origin,
+    outfit::Outfit,
+    setup,
+};
 use crate::{
     agent::Session,
     domain::{
@@ -12,6 +19,7 @@ use crate::{
         check::{Finding, FindingKind, Severity},
         event::TreeDelta,
     },
+    egress::Used,
     secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
@@ -45,6 +53,8 @@ pub(super) struct Copy {
     looked: bool,
     /// Files that the last walk saw and could not take, and so no patch holds.
     left_out: Vec<LeftOut>,
+    /// What the task's workspaces used of the network.
+    used: Used,
 }
 
 impl Copy {
@@ -60,12 +70,17 @@ impl Copy {
             opening: None,
             looked: false,
             left_out: Vec::new(),
+            used: Used::default(),
         }
     }
 
     /// Hides these from now on in what is kept of the task's files.
     pub(super) fn hide(&mut self, hidden: Redactor) {
         self.hidden = hidden;
+    }
+
+    pub(super) fn used(&self) -> &Used {
+        &self.used
     }
 
     /// Whether the copy of an earlier driver is still here.
@@ -90,12 +105,13 @@ impl Copy {
             None => TreeDelta::default(),
         };
         let relay = std::mem::take(&mut session.relay);
-        self.start(base, delta, relay, Outfit::of(session));
+        let network = Network::of(session, &self.used);
+        self.start(base, delta, relay, Outfit::of(session), network);
         Ok(())
     }
 
     /// Starts with a base that was just resolved.
-    pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool, outfit: Outfit) {
+    pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool, outfit: Outfit, network: Network) {
         self.tree = Some(TreeState::from(&base, &delta).hiding(&self.hidden));
         self.base = Some(base.clone());
         self.looked = false;
@@ -105,7 +121,16 @@ impl Copy {
             if relay || !present {
                 lay_out(&deps, team, task, &base, &delta, &directory, &outfit).await?;
             }
-            let workspace = open(&deps, task, &base, directory, false, &outfit).await?;
+            let Some(access) = network.access(&deps)? else {
+                let opening = Opening { directory, certificates: None, env: Vec::new(), low_priority: false };
+                let workspace = open(&deps, task, &base, opening, &outfit).await?;
+                outfit.begin(&deps, &workspace).await;
+                return Ok(workspace);
+            };
+            let certificates = network::bundle(&access, &directory).await?;
+            let opening = Opening { directory, certificates, env: access.environment(), low_priority: false };
+            let workspace = open(&deps, task, &base, opening, &outfit).await?;
+            Proxy::listen(&workspace, access).await?.open();
             outfit.begin(&deps, &workspace).await;
             Ok(workspace)
         }));
@@ -279,22 +304,33 @@ pub(super) async fn remove(directory: PathBuf) -> io::Result<()> {
     tokio::task::spawn_blocking(move || remove_tree(&directory)).await.map_err(io::Error::other)?
 }
 
-/// Opens a sandbox over a directory.
+/// How a workspace is opened over a directory, beside what its environment says.
+pub(super) struct Opening {
+    pub(super) directory: PathBuf,
+    /// What it is to trust, on the host and inside.
+    pub(super) certificates: Option<(PathBuf, PathBuf)>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) low_priority: bool,
+}
+
+/// Opens a sandbox over a directory, with what else is mounted and the environment of its commands.
 pub(super) async fn open(
     deps: &Deps,
     task: TaskId,
     base: &Base,
-    directory: PathBuf,
-    low_priority: bool,
+    opening: Opening,
     outfit: &Outfit,
 ) -> Result<Workspace, Halt> {
+    let Opening { directory, certificates, env, low_priority } = opening;
     let laid_out = base.laid_out(&directory).await;
+    let mut mirrors = base.mount();
+    mirrors.extend(certificates);
     let open = OpenSandbox {
         task,
         copy: directory,
-        mirrors: base.mount(),
+        mirrors,
         limits: deps.limits,
-        env: outfit.variables.clone(),
+        env: outfit.variables.iter().cloned().chain(env).collect(),
         image: outfit.image.clone(),
         tracked: base.tracked(),
         low_priority,

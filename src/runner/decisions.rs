@@ -140,6 +140,20 @@ pub(super) fn planned(session: &Session, call: &ToolCall) -> Vec<EventData> {
     events
 }
 
+/// What people's decision about hosts comes to: they are the task's from then on, or the call is refused.
+pub(super) fn network_decided(session: &Session, call: &ToolCall) -> Vec<EventData> {
+    let asked = session.asked.iter().find(|asked| asked.call == call.call);
+    let Some(decided) = asked.and_then(|asked| asked.decided.as_ref()) else { return Vec::new() };
+    match tools::parse(&call.tool, &call.arguments) {
+        Ok(Parsed::RequestNetwork { hosts, .. }) if decided.decision == Decision::Approve => {
+            let told = agent::prompt::network_allowed(&session.spec.network.with(&hosts), decided);
+            let allowed = EventData::NetworkAllowed { call: call.call.clone(), hosts };
+            vec![allowed, answered(call, ToolOutcome::Ok, told)]
+        }
+        _ => vec![answered(call, ToolOutcome::Denied, agent::prompt::not_approved(decided))],
+    }
+}
+
 /// What a validation gave.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'a> {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     analysis::symbols::Parsers,
     domain::{BlobHash, TaskId, TeamId, rule::CommandRule},
+    egress::Egress,
     events::Hub,
     llm, mcp,
     secrets::Redactor,
@@ -59,6 +60,8 @@ pub struct Deps {
     /// The operator's instructions for every task; empty: none.
     pub instructions: Arc<str>,
     pub mcp: mcp::Servers,
+    /// The way out of workspaces.
+    pub egress: Egress,
     /// Absent where the operator keeps none.
     pub skills: Option<OperatorSkills>,
     pub known_caps: KnownCaps,

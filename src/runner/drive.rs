@@ -140,6 +140,7 @@ impl Driver {
             return self.park().await;
         }
         self.journal.refresh().await?;
+        self.record_network();
         self.start_beside();
         match agent::next_step(&self.journal.session, &self.facts(), clock::now()) {
             Step::Record(events) => self.journal.record_all(events),
@@ -150,6 +151,10 @@ impl Driver {
             Step::RunTools { intent, calls } => return self.run_tools(intent, calls).await,
             Step::AskApproval(call) => return self.ask_approval(&call).await,
             Step::AskPeople(call) => return self.ask_people(&call).await,
+            Step::AllowNetwork(call) => {
+                let events = decisions::network_decided(&self.journal.session, &call);
+                self.journal.record_all(events);
+            }
             Step::AskAbout { call, asks } => return self.ask_about(&call, &asks).await,
             Step::AskApprovalOf(planning) => return self.ask_approval_of(planning).await,
             Step::AskAboutTests => return self.ask_about_tests().await,
@@ -267,6 +272,7 @@ impl Driver {
         self.begin(call);
         let questions = match tools::parse(&call.tool, &call.arguments) {
             Ok(Parsed::AskUser { questions }) => questions,
+            Ok(Parsed::RequestNetwork { hosts, reason }) => return self.ask_for_hosts(call, &hosts, &reason).await,
             Ok(_) => return Ok(Flow::On),
             Err(answer) => {
                 self.answer(call, ToolOutcome::Error, String::from_utf8_lossy(&answer.output));
@@ -297,8 +303,8 @@ impl Driver {
         let spec = &self.journal.session.spec;
         let span = spec.approval_deadline_seconds.map_or(APPROVAL_DEADLINE, |span| Duration::from_secs(span.into()));
         let deadline = clock::now().plus(span);
-        // Nobody's silence answers a question, or lets a patch weaken tests.
-        let by_silence = !matches!(kind, ApprovalKind::Question | ApprovalKind::WeakenedTests);
+        // Nobody's silence answers a question, lets a patch weaken tests, or opens a way out.
+        let by_silence = !matches!(kind, ApprovalKind::Question | ApprovalKind::WeakenedTests | ApprovalKind::Network);
         let approves = by_silence && spec.approval_default == Some(Decision::Approve);
         let default_decision = if approves { "approve" } else { "deny" };
         let (word, waiting_for) = match kind {
@@ -324,7 +330,7 @@ impl Driver {
 
     /// Before the workspace ends: what calls have changed since the last look is looked at, for the copy may be
     /// laid anew on another machine from what the log knows.
-    async fn keep_changes(&mut self) -> Result<(), Halt> {
+    pub(super) async fn keep_changes(&mut self) -> Result<(), Halt> {
         if !self.journal.session.dirty || self.journal.session.briefed.is_none() {
             return Ok(());
         }

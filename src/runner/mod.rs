@@ -30,6 +30,7 @@ mod live;
 mod mcp;
 mod model;
 mod needed;
+mod network;
 mod origin;
 mod outfit;
 mod pass;

@@ -1,13 +1,19 @@
 //! One pass over checks on one tree: a clean copy laid out when it is first needed, with a sandbox of
 //! its own, open until the pass ends, so that what failed can be run again on it unchanged.
 
-use super::{clean::Clean, copy, journal::Halt};
+use super::{
+    clean::Clean,
+    copy::{self, Opening},
+    journal::Halt,
+    network::{self, Proxy},
+};
 use crate::{
     checks, clock,
     domain::{
         check::{Check, CheckRun},
         event::TreeDelta,
     },
+    egress::Access,
     workspace::{Workspace, WorkspaceError, checkpoint::TreeState},
 };
 use std::time::Duration;
@@ -56,11 +62,15 @@ pub(super) struct Pass {
     budget: Budget,
     low_priority: bool,
     open: Option<Workspace>,
+    /// Of the open workspace: what checks with a network are let through.
+    access: Option<Access>,
+    /// Listens once a check has asked for it, and is shut but while one runs that does.
+    proxy: Option<Proxy>,
 }
 
 impl Pass {
     pub(super) fn new(clean: &Clean, tree: Tree, delta: TreeDelta, budget: Budget, low_priority: bool) -> Self {
-        Self { clean: clean.clone(), tree, delta, budget, low_priority, open: None }
+        Self { clean: clean.clone(), tree, delta, budget, low_priority, open: None, access: None, proxy: None }
     }
 
     /// Runs a check; one that the time does not reach could not run.
@@ -115,14 +125,13 @@ impl Pass {
     /// Redacted.
     async fn command(&mut self, check: &Check, left: Duration) -> Result<(CheckRun, Vec<u8>), Halt> {
         let workspace = self.workspace().await?;
-        let tracked = self.clean.base.tracked();
-        let ran = match checks::run(&workspace, check, left, &tracked, None).await {
+        let ran = match self.try_command(&workspace, check, left).await {
             // Nothing was decided yet: on a copy that is laid out anew it runs as it would have.
             Err(WorkspaceError::Gone { why }) => {
                 tracing::warn!(task.id = %self.clean.task, "the workspace died under a check: {why}");
                 self.close().await;
                 let workspace = self.workspace().await?;
-                checks::run(&workspace, check, left, &tracked, None).await?
+                self.try_command(&workspace, check, left).await?
             }
             other => other?,
         };
@@ -130,6 +139,32 @@ impl Pass {
         let redactor = &self.clean.redactor;
         run.log = redactor.redact_known(&run.log).into_owned();
         Ok((run, redactor.redact_known_bytes(&output).into_owned()))
+    }
+
+    /// With the way out open for as long as a check runs that asks for it.
+    async fn try_command(
+        &mut self,
+        workspace: &Workspace,
+        check: &Check,
+        left: Duration,
+    ) -> Result<checks::Ran, WorkspaceError> {
+        let env = if check.network { self.connect(workspace).await? } else { Vec::new() };
+        let ran = checks::run(workspace, check, &env, left, &self.clean.base.tracked(), None).await;
+        if let Some(proxy) = &self.proxy {
+            proxy.shut();
+        }
+        ran
+    }
+
+    /// Opens the way out, if there is one; the variables that lead to it.
+    async fn connect(&mut self, workspace: &Workspace) -> Result<Vec<(String, String)>, WorkspaceError> {
+        let Some(access) = &self.access else { return Ok(Vec::new()) };
+        let proxy = match &self.proxy {
+            Some(proxy) => proxy,
+            None => self.proxy.insert(Proxy::listen(workspace, access.clone()).await?),
+        };
+        proxy.open();
+        Ok(access.environment())
     }
 
     /// Files of the tree differ from what was laid out. What is ignored, such as build results, does not
@@ -147,10 +182,16 @@ impl Pass {
         if let Some(workspace) = &self.open {
             return Ok(workspace.clone());
         }
-        let Clean { deps, team, task, base, outfit, .. } = &self.clean;
+        let Clean { deps, team, task, base, outfit, network, .. } = &self.clean;
         let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
         copy::lay_out(deps, *team, *task, base, &self.delta, &directory, outfit).await?;
-        let workspace = copy::open(deps, *task, base, directory, self.low_priority, outfit).await?;
+        self.access = network.access(deps)?;
+        let certificates = match &self.access {
+            Some(access) => network::bundle(access, &directory).await?,
+            None => None,
+        };
+        let opening = Opening { directory, certificates, env: Vec::new(), low_priority: self.low_priority };
+        let workspace = copy::open(deps, *task, base, opening, outfit).await?;
         outfit.begin(deps, &workspace).await;
         self.open = Some(workspace.clone());
         Ok(workspace)
@@ -158,6 +199,7 @@ impl Pass {
 
     /// Removes the copy; the pass can go on with a new one.
     pub(super) async fn close(&mut self) {
+        self.proxy = None;
         let Some(workspace) = self.open.take() else { return };
         workspace.close().await;
         let directory = self.clean.deps.sandboxes.directory(self.clean.task).clean_copy(self.tree.name());

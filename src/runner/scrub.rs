@@ -54,6 +54,10 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         }
         EventData::MemoryUsed { memories } => all.memories(memories),
         EventData::TaskResult { result } => all.result(result),
+        EventData::NetworkUsed { hosts, .. } => {
+            all.texts(hosts.iter_mut().map(|used| &mut used.host));
+            all.texts(hosts.iter_mut().flat_map(|used| &mut used.reason));
+        }
         EventData::TaskCreated { .. }
         | EventData::SetupStarted { .. }
         | EventData::TaskStatus { error: None, .. }
@@ -71,7 +75,8 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         | EventData::Compaction { .. }
         | EventData::Checkpoint { .. }
         | EventData::LimitWarned { .. }
-        | EventData::Recovered { .. } => {}
+        | EventData::Recovered { .. }
+        | EventData::NetworkAllowed { .. } => {}
     }
 }
 

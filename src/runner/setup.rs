@@ -6,9 +6,11 @@
 //! are in the script's own environment and nowhere else.
 
 use super::{
-    Deps, copy,
+    Deps,
+    copy::{self, Opening},
     drive::Driver,
     journal::{Halt, patiently},
+    network::{self, Network, Proxy},
     outfit::Outfit,
     secret::{self, Hidden},
     vault::VaultError,
@@ -150,7 +152,16 @@ impl Setup<'_> {
         let directory = deps.sandboxes.directory(self.task).clean_copy("setup");
         let bare = Outfit { prepared: None, start: None, ..self.outfit.clone() };
         copy::lay_out_bare(deps, self.team, self.task, self.base, &TreeDelta::default(), &directory).await?;
-        let workspace = copy::open(deps, self.task, self.base, directory.clone(), false, &bare).await?;
+        let access = Network::of_setup(pinned.setup_network.clone()).access(deps)?;
+        let (certificates, env) = match &access {
+            Some(access) => (network::bundle(access, &directory).await?, access.environment()),
+            None => (None, Vec::new()),
+        };
+        let opening = Opening { directory: directory.clone(), certificates, env, low_priority: false };
+        let workspace = copy::open(deps, self.task, self.base, opening, &bare).await?;
+        if let Some(access) = access {
+            Proxy::listen(&workspace, access).await?.open();
+        }
         let timeout = Duration::from_secs(pinned.setup_timeout_seconds.into());
         let script = pinned.setup.clone().unwrap_or_default();
         let command = RunCommand { env: secrets, ..RunCommand::new(script, timeout) };

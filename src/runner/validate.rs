@@ -8,6 +8,7 @@ use super::{
     drive::Driver,
     evidence::{Judged, is_test},
     journal::{Flow, Halt},
+    network::Network,
     outfit::Outfit,
 };
 use crate::{
@@ -205,6 +206,7 @@ impl Driver {
             redactor: Arc::clone(&self.redactor),
             outfit: Outfit::of(&self.journal.session),
             allowed: Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds)),
+            network: Network::of(&self.journal.session, self.copy.used()),
         }
     }
 

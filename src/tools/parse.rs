@@ -7,7 +7,9 @@ use super::{
 };
 use crate::domain::{
     approval::Question,
+    network,
     plan::{Approach, PlanStep},
+    tool::REQUEST_NETWORK,
 };
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub enum Parsed {
     ListFiles { path: Option<String>, depth: u32, glob: Option<String> },
     AskUser { questions: Vec<Question> },
     ReadSkill { name: String, path: Option<String> },
+    RequestNetwork { hosts: Vec<String>, reason: String },
     UpdatePlan { steps: Vec<PlanStep>, explanation: Option<String>, approaches: Vec<Approach>, criteria: Vec<String> },
 }
 
@@ -40,6 +43,7 @@ impl Parsed {
             Self::ListFiles { .. } => "list_files",
             Self::AskUser { .. } => "ask_user",
             Self::ReadSkill { .. } => "read_skill",
+            Self::RequestNetwork { .. } => REQUEST_NETWORK,
             Self::UpdatePlan { .. } => "update_plan",
         }
     }
@@ -102,6 +106,24 @@ fn questions(given: &[Value]) -> Vec<Question> {
         .collect()
 }
 
+/// Hosts, of which URLs are taken for what they name.
+fn hosts(given: &[Value]) -> Result<Vec<String>, ToolAnswer> {
+    let mut hosts = Vec::new();
+    for entry in given.iter().filter_map(Value::as_str) {
+        let bare = entry.trim().trim_start_matches("https://").trim_start_matches("http://");
+        let host = bare.split('/').next().unwrap_or(bare).to_ascii_lowercase();
+        if let Err(error) = network::expand(&host) {
+            let shown: String = entry.chars().take(100).collect();
+            let text = format!("{REQUEST_NETWORK} was not called: `hosts`: \"{shown}\" {error}");
+            return Err(ToolAnswer::refused(text));
+        }
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    Ok(hosts)
+}
+
 /// Arguments that have passed the check against their schema.
 struct Checked(Map<String, Value>);
 
@@ -141,6 +163,10 @@ fn typed(tool: &str, given: &Checked) -> Result<Parsed, ToolAnswer> {
             shell(given, millis("timeout_ms", default), background)
         }
         "read_skill" => Ok(Parsed::ReadSkill { name: given.text("name").trim().to_owned(), path: given.place("path") }),
+        REQUEST_NETWORK => Ok(Parsed::RequestNetwork {
+            hosts: hosts(given.list("hosts"))?,
+            reason: given.text("reason").trim().to_owned(),
+        }),
         "write_stdin" => Ok(Parsed::WriteStdin {
             process: given.number("process", 0) as u32,
             text: given.text("text"),

@@ -34,7 +34,7 @@ pub async fn run(
         // The server reads it: no workspace sees the operator's files.
         Parsed::ReadSkill { .. } => Ok(ToolAnswer::refused("skills cannot be read here")),
         // Asked and answered by the server, which waits for people without a workspace.
-        Parsed::AskUser { .. } => Ok(ToolAnswer::said("people were asked")),
+        Parsed::AskUser { .. } | Parsed::RequestNetwork { .. } => Ok(ToolAnswer::said("people were asked")),
         Parsed::UpdatePlan { .. } => Ok(ToolAnswer::said("the plan is set")),
     };
     let mut answer = answer.or_else(told)?;

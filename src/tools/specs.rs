@@ -7,7 +7,11 @@ use super::{
     nearest::Name,
     schema::{self, Field, Kind},
 };
-use crate::domain::{event::ToolSpecs, tool::ToolSpec};
+use crate::domain::{
+    event::ToolSpecs,
+    network::HOSTS_ASKED_MAX,
+    tool::{REQUEST_NETWORK, ToolSpec},
+};
 
 /// Which of the tools a model is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub enum ToolSet {
     Work,
     /// What is offered besides where the operator keeps skills.
     Skills,
+    /// What is offered besides where people can be asked for hosts.
+    Network,
     /// Every tool of the contract, also those that nothing answers yet.
     Contract,
 }
@@ -33,7 +39,7 @@ pub(super) struct Tool {
 
 /// The descriptions for a model: fixed order, schemas with sorted keys.
 pub fn specs(set: ToolSet) -> ToolSpecs {
-    let contract = |tool: &Tool| set == ToolSet::Contract && tool.set != ToolSet::Skills;
+    let contract = |tool: &Tool| set == ToolSet::Contract && matches!(tool.set, ToolSet::Work | ToolSet::Contract);
     let given = |tool: &&Tool| contract(tool) || tool.set == set;
     let spec = |tool: &Tool| ToolSpec {
         name: tool.name.to_owned(),
@@ -117,7 +123,8 @@ const TOOLS: &[Tool] = &[
         about: "Runs a command with `bash -c` in the working copy, /workspace. The answer has the exit code, the \
                 duration, and stdout and stderr together, cut in the middle where they are long.\n\
                 - Every call is a new shell: `cd` and variables do not last, so give `workdir`.\n\
-                - There is no terminal and stdin is empty: use flags that keep programs from asking. There is no network.\n\
+                - There is no terminal and stdin is empty: use flags that keep programs from asking. What \
+                network there is, the task says.\n\
                 - Servers, watchers and programs that want input: set `background`, then use write_stdin.\n\
                 - To look at code, search, read_file and list_files are quicker; to change files use apply_patch or edit.",
         fields: &[
@@ -402,5 +409,28 @@ const TOOLS: &[Tool] = &[
         ],
         also: &["skill", "load_skill", "use_skill", "view_skill"],
         set: ToolSet::Skills,
+    },
+    Tool {
+        name: REQUEST_NETWORK,
+        about: "Asks a person to let this task's commands reach hosts that they cannot reach, and waits. Processes in the \
+                background end meanwhile. Only for what the work cannot be done without, and all of it in one call.",
+        fields: &[
+            required(
+                "hosts",
+                Kind::List { of: &Kind::Text, min: 1, max: HOSTS_ASKED_MAX },
+                "Names such as `pypi.org` or `*.debian.org`, with a port where it is not 80 or 443; or presets of package \
+                 registries: `preset:npm`, `preset:pypi`, `preset:crates`, `preset:go`, `preset:maven`, `preset:debian`, \
+                 `preset:rubygems`.",
+                &["host", "domains", "urls", "names"],
+            ),
+            required(
+                "reason",
+                Kind::Text,
+                "What is loaded from there, and what it is needed for.",
+                &["why", "justification"],
+            ),
+        ],
+        also: &["allow_network", "request_hosts", "network_access", "request_permissions"],
+        set: ToolSet::Network,
     },
 ];

@@ -5,8 +5,8 @@
 //! execd sends that is out of bounds makes the workspace [`WorkspaceError::Gone`].
 
 use super::{
-    FileChange, FileContent, LaidOut, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand, RunResult, SearchHits,
-    SearchQuery, Walk, WorkspaceError,
+    FileChange, FileContent, LaidOut, LeftOutReason, ListQuery, Listing, ProcessId, ProcessOutput, RunCommand,
+    RunResult, SearchHits, SearchQuery, Walk, WorkspaceError,
     calls::{COMMAND_LIMIT_BYTES, Expect, FILE_LIMIT_BYTES, OUTPUT_LIMIT_BYTES},
     link::{Answered, Link, Wanted},
     relayed::RelayedStream,
@@ -33,6 +33,19 @@ const LINE_LIMIT_BYTES: usize = 32 * 1024;
 #[derive(Clone, Debug)]
 pub struct Workspace {
     handle: Arc<Handle>,
+}
+
+/// What connects to ports of a workspace that are listened on. It ends with the workspace.
+#[derive(Debug)]
+pub struct Connections {
+    link: Arc<Link>,
+}
+
+impl Connections {
+    /// The next one. Cancel safe.
+    pub async fn next(&self) -> Result<RelayedStream, WorkspaceError> {
+        RelayedStream::accept(&self.link).await
+    }
 }
 
 #[derive(Debug)]
@@ -219,7 +232,9 @@ impl Workspace {
             return Err(self.broken());
         }
         let walk = walked::parse(data, first).await.ok_or_else(|| self.broken())?;
-        walks.generation = generation;
+        // What a first walk could not look at is not known there, nor that it is gone later: the next is a first one too.
+        let hidden = first && walk.left_out.iter().any(|left| left.why == LeftOutReason::Unreadable);
+        walks.generation = if hidden { 0 } else { generation };
         walks.tracked = None;
         Ok(walk)
     }
@@ -233,7 +248,13 @@ impl Workspace {
         }
     }
 
-    /// The next connection that something in the workspace makes to a port that is listened on.
+    /// Connections that something in the workspace makes to ports that are listened on. Does not keep the
+    /// workspace open.
+    pub fn connections(&self) -> Connections {
+        Connections { link: Arc::clone(&self.handle.link) }
+    }
+
+    /// The next of [`Self::connections`].
     pub async fn accept(&self) -> Result<RelayedStream, WorkspaceError> {
         RelayedStream::accept(&self.handle.link).await
     }

@@ -48,7 +48,7 @@ mod walked;
 
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
-pub use client::Workspace;
+pub use client::{Connections, Workspace};
 pub use docker::{DockerSettings, EngineAddress, Pull};
 pub use error::WorkspaceError;
 pub use git::version as git_version;

@@ -46,12 +46,20 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::TaskCreated { .. }
         | EventData::SetupStarted { .. }
         | EventData::Reasoning { .. }
-        | EventData::MessageAssistant { .. } => {}
+        | EventData::MessageAssistant { .. }
+        | EventData::NetworkUsed { .. } => {}
         EventData::SetupCompleted { .. } => {
             session.prepared = match private {
                 Some(Private::Prepared { key }) => Some(key.clone()),
                 _ => None,
             };
+        }
+        EventData::NetworkAllowed { hosts, .. } => {
+            for host in hosts {
+                if !session.allowed_hosts.contains(host) {
+                    session.allowed_hosts.push(host.clone());
+                }
+            }
         }
         EventData::ModelRetried { overflowed, next_model, broke_off, .. } => {
             session.overflowed |= overflowed;

@@ -24,7 +24,7 @@ use crate::{
         mcp::McpTool,
         memory::RecalledMemory,
         plan::Planning,
-        task::{ForkedFrom, Mode, TaskDetail, TaskResult},
+        task::{ForkedFrom, Mode, NetworkPolicy, TaskDetail, TaskResult},
         tool::{ToolCall, ToolEffect, effect},
         usage::Usage,
     },
@@ -93,6 +93,8 @@ pub struct Session {
     pub approver_asked: Vec<CallId>,
     /// What people have decided for the rest of the task, by what it is about.
     pub remembered: BTreeMap<String, Decision>,
+    /// Hosts that people have allowed the task besides those of its policy, in the order in which they did.
+    pub allowed_hosts: Vec<String>,
     /// Processes in the background, each with its command, as far as is known.
     pub background: BTreeMap<u32, String>,
     /// The newest words of the model, with calls or without.
@@ -186,6 +188,7 @@ impl Session {
             asked: Vec::new(),
             approver_asked: Vec::new(),
             remembered: BTreeMap::new(),
+            allowed_hosts: Vec::new(),
             background: BTreeMap::new(),
             last_said: String::new(),
             cancel: false,
@@ -285,6 +288,11 @@ impl Session {
         } else {
             &self.spec.checks
         }
+    }
+
+    /// What the task's workspaces may reach now.
+    pub fn network(&self) -> NetworkPolicy {
+        self.spec.network.with(&self.allowed_hosts)
     }
 
     /// Whether the working copy differs from the base, as far as has been looked.

@@ -14,6 +14,7 @@ use crate::{
         Phase, Timestamp,
         approval::ApprovalKind,
         event::{EventData, LimitKind, RecoveredAfter},
+        network::{NetworkOutcome, NetworkUse},
         plan::Planning,
         task::{Control, Status, TaskSpec, WaitingFor},
         tool::ToolOutcome,
@@ -171,6 +172,10 @@ impl Story {
                 checks::reviewed(model, findings, *sent_back, failed.as_deref(), INDENT)
             }
             EventData::LimitWarned { limit, used, limit_value, .. } => vec![limit_warned(*limit, *used, *limit_value)],
+            EventData::NetworkUsed { hosts, .. } => hosts.iter().filter_map(network_used).collect(),
+            EventData::NetworkAllowed { hosts, .. } => {
+                vec![notice("⇄", Tone::Accent, format!("may now reach {}", clean(&hosts.join(", "))))]
+            }
             EventData::Recovered { after, interrupted } => {
                 let after = match after {
                     RecoveredAfter::Crash => "a crash",
@@ -347,6 +352,17 @@ fn said(text: &str, tone: Tone, mark: &str) -> Vec<Line> {
 
 fn notice(mark: &str, tone: Tone, text: String) -> Line {
     Line::at(INDENT).with(format!("{mark} "), tone).with(text, tone).hang(2)
+}
+
+/// What was kept from a workspace; what it was let do is seen in its calls.
+fn network_used(used: &NetworkUse) -> Option<Line> {
+    let what = match used.outcome {
+        NetworkOutcome::Allowed => return None,
+        NetworkOutcome::Refused => "refused",
+        NetworkOutcome::Failed => "failed",
+    };
+    let why = used.reason.as_deref().map(|reason| format!(": {}", clean(reason))).unwrap_or_default();
+    Some(notice("⇄", Tone::Dim, format!("network {what}: {}:{}{why}", clean(&used.host), used.port)))
 }
 
 fn limit_warned(limit: LimitKind, used: f64, value: f64) -> Line {

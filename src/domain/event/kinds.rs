@@ -13,6 +13,7 @@ use crate::domain::{
     limits::LimitsPatch,
     mcp::McpServerFound,
     memory::RecalledMemory,
+    network::NetworkUse,
     plan::{PlanStep, Planning},
     review::{ReviewFinding, ReviewedCriterion},
     skill::SkillRef,
@@ -335,6 +336,23 @@ pub enum EventData {
     Recovered { after: RecoveredAfter, interrupted: Vec<CallId> },
     #[serde(rename = "memory.used")]
     MemoryUsed { memories: Vec<RecalledMemory> },
+    /// What workspaces of the task reached, or tried to, since this was last said.
+    #[serde(rename = "network.used")]
+    NetworkUsed {
+        /// At most 50, those of the most requests first.
+        hosts: Vec<NetworkUse>,
+        /// Of further ones: their number alone.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        others: u32,
+    },
+    /// People have allowed the task these hosts, for the rest of it.
+    #[serde(rename = "network.allowed")]
+    NetworkAllowed { call: CallId, hosts: Vec<String> },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl EventData {
@@ -375,6 +393,8 @@ impl EventData {
             Self::LimitWarned { .. } => "limit.warned",
             Self::Recovered { .. } => "recovered",
             Self::MemoryUsed { .. } => "memory.used",
+            Self::NetworkUsed { .. } => "network.used",
+            Self::NetworkAllowed { .. } => "network.allowed",
         }
     }
 }

@@ -40,6 +40,8 @@ impl Walk<'_> {
     pub(super) fn step(&mut self) -> Walked {
         let record = self.next()?;
         match (&record.event.data, self.session.status) {
+            // It came from outside, and leaves what a worker waits for as it is.
+            (EventData::NetworkUsed { .. }, Status::Running) => self.take(),
             (EventData::TaskStatus { status: Status::Running, .. }, Status::Queued) => self.taken_up(),
             (EventData::Recovered { after, .. }, Status::Running) => {
                 self.doing = Doing::Nothing;
@@ -160,6 +162,7 @@ impl Walk<'_> {
             Step::AskApprovalOf(planning) => self.ask_of_plan(planning, start),
             Step::AskAboutTests => self.ask(ApprovalKind::WeakenedTests, None, WaitingFor::Approval, start),
             Step::AskPeople(call) => self.ask_people(&call, start),
+            Step::AllowNetwork(call) => self.allow_network(&call),
             Step::AskAbout { call, .. } => self.ask_about(&call, start),
             Step::Compact { .. } => self.compact(),
             Step::Checkpoint => {
@@ -229,12 +232,32 @@ impl Walk<'_> {
         self.expect_all("people are asked", begun.as_slice())?;
         match tools::parse(&call.tool, &call.arguments) {
             Ok(Parsed::AskUser { .. }) => self.ask(ApprovalKind::Question, Some(&call.call), WaitingFor::Input, start),
+            // The operator's settings spoke against it.
+            Ok(Parsed::RequestNetwork { .. }) if self.is_answer_to(std::slice::from_ref(call)) => self.take(),
+            Ok(Parsed::RequestNetwork { .. }) => {
+                self.ask(ApprovalKind::Network, Some(&call.call), WaitingFor::Approval, start)
+            }
             Ok(_) => Ok(()),
             Err(answer) => {
                 let refused =
                     decisions::answered(call, ToolOutcome::Error, String::from_utf8_lossy(&answer.output).into_owned());
                 self.expect("questions that cannot be read are refused", &refused)
             }
+        }
+    }
+
+    fn allow_network(&mut self, call: &ToolCall) -> Walked {
+        if self.blank.is_none() {
+            let events = decisions::network_decided(&self.session, call);
+            return self.expect_all("people's decision about hosts is recorded", &events);
+        }
+        // Which hosts they were is not here to be read.
+        if matches!(self.next()?.event.data, EventData::NetworkAllowed { .. }) {
+            self.take_wordless()?;
+        }
+        match &self.next()?.event.data {
+            EventData::ToolCompleted { call: of, .. } if *of == call.call => self.take_wordless(),
+            _ => Err(self.differs("people's decision about hosts is recorded", None)),
         }
     }
 

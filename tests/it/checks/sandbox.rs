@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 async fn run(workspace: &Workspace, command: &str, seconds: u64) -> checks::Ran {
     let check = Check::command(command, CheckSource::Task);
-    checks::run(workspace, &check, Duration::from_secs(seconds), &Arc::from([]), None).await.unwrap()
+    checks::run(workspace, &check, &[], Duration::from_secs(seconds), &Arc::from([]), None).await.unwrap()
 }
 
 const CASES: &str = "import unittest\nfrom calc import add\n\nclass A(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(1, 2), 3)\n\n    def test_zero(self):\n        self.assertEqual(add(0, 0), 0)\n";
@@ -82,11 +82,11 @@ async fn a_check_keeps_its_own_directory_and_timeout() {
     let workspace = copy.open().await;
     let mut check = Check::command("test -f here", CheckSource::Repository);
     check.workdir = Some("web".to_owned());
-    let ran = checks::run(&workspace, &check, Duration::from_secs(60), &Arc::from([]), None).await.unwrap();
+    let ran = checks::run(&workspace, &check, &[], Duration::from_secs(60), &Arc::from([]), None).await.unwrap();
     assert_eq!(ran.run.outcome, CheckOutcome::Pass, "{}", ran.run.log);
     check.command = "sleep 600".to_owned();
     check.timeout_seconds = Some(1);
-    let ran = checks::run(&workspace, &check, Duration::from_secs(600), &Arc::from([]), None).await.unwrap();
+    let ran = checks::run(&workspace, &check, &[], Duration::from_secs(600), &Arc::from([]), None).await.unwrap();
     assert_eq!(ran.run.obstacle, Some(Obstacle::TimeLimit));
     workspace.close().await;
 }
@@ -99,7 +99,7 @@ const MAVEN: &str = "echo ' T E S T S'; echo '[INFO] Results:'; echo '[ERROR] Te
 async fn reported(workspace: &Workspace, command: &str, paths: &[&str]) -> checks::Ran {
     let check = Check::command(format!("REPORT=\"{REPORT}\"; {command}"), CheckSource::Task);
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
-    checks::run(workspace, &check, Duration::from_secs(60), &Arc::from(paths), None).await.unwrap()
+    checks::run(workspace, &check, &[], Duration::from_secs(60), &Arc::from(paths), None).await.unwrap()
 }
 
 fn named(ran: &checks::Ran) -> Option<Vec<String>> {

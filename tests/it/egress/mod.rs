@@ -5,5 +5,6 @@ mod limits;
 mod parsers;
 mod policy;
 mod proxy;
+mod tasks;
 mod upstream;
 mod world;

@@ -1,0 +1,276 @@
+//! Tests of the network of whole tasks: commands in real sandboxes, checks, approvals.
+
+use super::world::{Ca, NAMES, Site, answer};
+use crate::support::{
+    replayed,
+    service::{Api, Ground, TestService, call, plan, say},
+};
+use serde_json::{Value, json};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A service whose names lead to the loopback.
+struct Net {
+    ground: Ground,
+    _settings: TempDir,
+}
+
+impl Net {
+    async fn new(script: &Value, ca: &Ca, settings: &str) -> Self {
+        let mut ground = Ground::new(script).await;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("settings.toml");
+        let names: String = NAMES.iter().map(|name| format!("\"{name}\" = \"127.0.0.1\"\n")).collect();
+        std::fs::write(&file, format!("{settings}\n[network.names]\n{names}")).unwrap();
+        ground.variables.extend([
+            ("JOURNEYMAN_CONFIG".to_owned(), file.display().to_string()),
+            ("JOURNEYMAN_PRIVATE_HOSTS".to_owned(), "127.0.0.0/8".to_owned()),
+            ("JOURNEYMAN_CA_FILE".to_owned(), ca.file.display().to_string()),
+        ]);
+        Self { ground, _settings: dir }
+    }
+
+    async fn start(&self) -> (TestService, Api) {
+        let service = self.ground.start().await;
+        let api = service.api();
+        (service, api)
+    }
+}
+
+/// The log folds to itself, with its words and without.
+async fn replays(api: &Api, task: &str) {
+    for query in ["", "?redact=true"] {
+        let replayed = replayed::fold(&replayed::export(api, task, query).await);
+        assert!(replayed.difference.is_none(), "{query}: {:#?}", replayed.difference);
+        assert!(replayed.decided > 0);
+    }
+}
+
+fn shell(command: &str) -> Value {
+    call("shell", json!({ "command": command }))
+}
+
+fn outputs(events: &[Value]) -> Vec<String> {
+    let completed = events.iter().filter(|event| event["kind"] == "tool.completed");
+    completed.map(|event| event["data"]["output"].as_str().unwrap().to_owned()).collect()
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["kind"] == kind).map(|event| &event["data"]).collect()
+}
+
+#[tokio::test]
+async fn commands_reach_what_is_listed_by_the_tools_they_know_and_nothing_else() {
+    let ca = Ca::new();
+    let tls =
+        Site::https(ca.server(&["registry.test", "git.test"]), |seen| answer(200, &[], format!("tls {}", seen.line)))
+            .await;
+    let plain = Site::http(|seen| answer(200, &[], format!("plain {}", seen.line))).await;
+    let other = Site::http(|_| answer(200, &[], "reached")).await;
+    let (s, p, o) = (tls.port, plain.port, other.port);
+    let python = format!(
+        "python3 -c \"import urllib.request as u; print(u.urlopen('https://registry.test:{s}/simple/x/').read().decode())\""
+    );
+    let script = json!({ "sequence": [
+        shell(&format!("curl -sS https://registry.test:{s}/a && curl -sS http://a.test:{p}/b")),
+        shell(&python),
+        shell(&format!("curl -sS http://b.test:{o}/; curl -sS https://b.test:{o}/ || true")),
+        shell(&format!("curl -sS --noproxy '*' http://127.0.0.1:{p}/ || echo raw-refused")),
+        shell("python3 - <<'E'\nimport socket\nfor family, kind, to in [(socket.AF_INET, socket.SOCK_STREAM, ('93.184.216.34', 80)), (socket.AF_INET, socket.SOCK_DGRAM, ('1.1.1.1', 53)), (socket.AF_INET6, socket.SOCK_STREAM, ('2606:4700::1111', 443))]:\n    s = socket.socket(family, kind); s.settimeout(2)\n    try:\n        s.connect(to); s.send(b'x'); print('CONNECTED', to)\n    except OSError as e:\n        print('no way', to[0])\ntry:\n    socket.getaddrinfo('registry.test', 443); print('RESOLVED')\nexcept OSError:\n    print('no names')\nE"),
+        say("Done."),
+    ] });
+    let net = Net::new(&script, &ca, "").await;
+    let (service, api) = net.start().await;
+    let hosts = [format!("registry.test:{s}"), format!("a.test:{p}")];
+    let body = json!({ "request": "look", "network": { "mode": "allowlist", "hosts": hosts } });
+    let task = api.create(&body).await;
+    assert_eq!(api.rest(&task).await["status"], "succeeded");
+    let events = api.events(&task).await;
+    let said = outputs(&events);
+    assert!(said[0].contains("tls GET /a") && said[0].contains("plain GET /b"), "{}", said[0]);
+    assert!(said[1].contains("tls GET /simple/x/"), "{}", said[1]);
+    assert!(said[2].contains(&format!("network refused: b.test:{o}")) && said[2].contains("403"), "{}", said[2]);
+    assert!(said[3].contains("raw-refused"), "{}", said[3]);
+    assert!(said[4].matches("no way").count() == 3 && said[4].contains("no names"), "{}", said[4]);
+    assert_eq!(other.connections(), 0);
+    let facts = net.ground.model.requests().await[0].to_string();
+    assert!(facts.contains(&format!("Network: only a.test:{p}, registry.test:{s};")), "{facts}");
+    let used: Vec<&Value> =
+        of_kind(&events, "network.used").into_iter().flat_map(|data| data["hosts"].as_array().unwrap()).collect();
+    let of = |host: &str, outcome: &str| {
+        let mine = used.iter().filter(|used| used["host"] == host && used["outcome"] == outcome);
+        mine.map(|used| used["requests"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((of("registry.test", "allowed"), of("a.test", "allowed"), of("b.test", "refused")), (2, 1, 2));
+    assert!(used.iter().any(|used| used["host"] == "registry.test" && used["bytes_in"].as_u64() > Some(500)));
+    let used = events.iter().position(|event| event["kind"] == "network.used").unwrap();
+    assert_eq!(events[used]["at"], events[used + 1]["at"], "it costs no commit of its own");
+    replays(&api, &task).await;
+    service.stop().await;
+}
+
+/// What a plain file server needs for `git clone`.
+fn served(directory: &Path) -> impl Fn(&super::world::Seen) -> super::world::Answer + Send + Sync + 'static {
+    let directory = directory.to_owned();
+    move |seen| {
+        let path = seen.line.split_whitespace().nth(1).unwrap().split('?').next().unwrap();
+        match std::fs::read(directory.join(path.trim_start_matches('/'))) {
+            Ok(content) => answer(200, &[], content),
+            Err(_) => answer(404, &[], ""),
+        }
+    }
+}
+
+#[tokio::test]
+async fn git_clones_over_tls_and_two_tasks_at_once_have_their_own_policies() {
+    let ca = Ca::new();
+    let root = tempfile::tempdir().unwrap();
+    let repositories = crate::support::service::Repositories::new();
+    repositories.make("lib", &[("lib.py", "LIB = 1\n")]);
+    let bare = root.path().join("lib.git");
+    let from = repositories.path().join("lib").display().to_string();
+    crate::support::service::git(
+        repositories.path(),
+        &["clone", "--quiet", "--bare", &from, &bare.display().to_string()],
+    );
+    crate::support::service::git(&bare, &["update-server-info"]);
+    let site = Site::https(ca.server(&["git.test"]), served(root.path())).await;
+    let port = site.port;
+    let script = json!({ "sequence": [
+        shell(&format!("git clone --quiet https://git.test:{port}/lib.git /tmp/lib && cat /tmp/lib/lib.py")),
+        say("Done."),
+    ] });
+    let net = Net::new(&script, &ca, "").await;
+    let (service, api) = net.start().await;
+    let with = |hosts: Vec<String>| json!({ "request": "look", "network": { "mode": "allowlist", "hosts": hosts } });
+    let (one, other) =
+        (api.create(&with(vec![format!("git.test:{port}")])).await, api.create(&with(vec!["a.test".to_owned()])).await);
+    api.rest(&one).await;
+    api.rest(&other).await;
+    let said = outputs(&api.events(&one).await);
+    assert!(said[0].contains("LIB = 1"), "{}", said[0]);
+    let said = outputs(&api.events(&other).await);
+    assert!(said[0].contains("403") && !said[0].contains("LIB"), "{}", said[0]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_has_the_network_only_if_it_says_so() {
+    let ca = Ca::new();
+    let site = Site::http(|_| answer(200, &[], "fine")).await;
+    let port = site.port;
+    let script = json!({ "sequence": [plan(), shell("echo changed > file.txt"), say("Done.")] });
+    let net = Net::new(&script, &ca, "").await;
+    net.ground.repositories.make("one", &[("file.txt", "first\n")]);
+    let (service, api) = net.start().await;
+    let url = format!("file://{}", net.ground.repositories.path().join("one").display());
+    let ask = format!("curl -sS --fail http://a.test:{port}/");
+    let by_hand = format!("! curl -sS --fail --max-time 5 --proxy http://127.0.0.1:3128 http://a.test:{port}/");
+    let body = json!({
+        "request": "change", "repository": { "url": url },
+        "network": { "mode": "allowlist", "hosts": [format!("a.test:{port}")] },
+        "checks": [
+            { "name": "with", "command": ask, "network": true },
+            { "name": "by hand", "command": by_hand },
+            { "name": "without", "command": format!("! {ask}") },
+        ],
+    });
+    let task = api.create(&body).await;
+    let task_row = api.rest(&task).await;
+    assert_eq!(task_row["result"]["verdict"], "verified", "{task_row:#}");
+    assert!(site.connections() >= 1);
+    replays(&api, &task).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn people_allow_hosts_for_the_rest_of_the_task() {
+    let ca = Ca::new();
+    let site = Site::http(|_| answer(200, &[], "fine")).await;
+    let port = site.port;
+    let host = format!("a.test:{port}");
+    let look = shell(&format!("python3 -c \"import urllib.request as u; print(u.urlopen('http://{host}/').read())\""));
+    let script = json!({ "sequence": [
+        look,
+        call("request_network", json!({ "hosts": [host], "reason": "the data" })),
+        look,
+        call("request_network", json!({ "hosts": ["b.test"], "reason": "more" })),
+        say("Done."),
+        look,
+        say("Done again."),
+    ] });
+    let net = Net::new(&script, &ca, "").await;
+    let (service, api) = net.start().await;
+    // What Python does is no network tool: nobody is asked about it.
+    let task = api.create(&json!({ "request": "look", "approval": "on_risk" })).await;
+    let waiting = api.rest(&task).await;
+    assert_eq!((&waiting["status"], &waiting["waiting_for"]), (&json!("waiting"), &json!("approval")));
+    let pending = api.get(&format!("/v1/tasks/{task}/approvals")).await.1["data"][0].clone();
+    assert_eq!(pending["kind"], "network");
+    assert_eq!(pending["default"], "deny");
+    assert_eq!(pending["subject"], json!({ "hosts": [host], "reaches": [host], "reason": "the data" }));
+    let id = pending["id"].as_str().unwrap();
+    let path = format!("/v1/tasks/{task}/approvals/{id}");
+    assert_eq!(api.post(&path, &json!({ "decision": "approve" })).await.0, 200);
+    let waiting = api.until(&task, |task| task["usage"]["turns"] == 4 && task["status"] == "waiting").await;
+    assert_eq!(waiting["waiting_for"], "approval");
+    let page = api.get("/v1/approvals?state=pending").await.1;
+    let id = page["data"][0]["id"].as_str().unwrap();
+    let path = format!("/v1/tasks/{task}/approvals/{id}");
+    assert_eq!(api.post(&path, &json!({ "decision": "deny", "note": "not that one" })).await.0, 200);
+    api.until(&task, |task| task["status"] == "succeeded").await;
+    // Another process goes on with what was allowed.
+    service.stop().await;
+    let (service, api) = net.start().await;
+    assert_eq!(api.post(&format!("/v1/tasks/{task}/messages"), &json!({ "text": "again" })).await.0, 202);
+    api.until(&task, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    let events = api.events(&task).await;
+    let said = outputs(&events);
+    assert!(!said[0].contains("fine") && said[2].contains("fine") && said[4].contains("fine"), "{said:#?}");
+    assert!(said[1].contains(&format!("only {host};")), "{}", said[1]);
+    assert!(said[3].starts_with("denied: not approved") && said[3].contains("not that one"), "{}", said[3]);
+    assert_eq!(of_kind(&events, "network.allowed"), [&json!({ "call": "call_2_0", "hosts": [host] })]);
+    replays(&api, &task).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_operators_cap_holds_for_tasks_and_for_what_people_are_asked() {
+    let ca = Ca::new();
+    let script = json!({ "sequence": [
+        call("request_network", json!({ "hosts": ["evil.example"], "reason": "x" })),
+        call("request_network", json!({ "hosts": ["not a host"], "reason": "x" })),
+        say("Done."),
+    ] });
+    let net = Net::new(&script, &ca, "[network]\nhosts = [\"preset:npm\", \"*.test\"]\nopen = false").await;
+    let (service, api) = net.start().await;
+    let new = |network: Value| json!({ "request": "look", "approval": "on_risk", "network": network });
+    for (network, pointer) in [
+        (json!({ "mode": "open" }), "/network/mode"),
+        (json!({ "mode": "allowlist", "hosts": ["a.test", "pypi.org"] }), "/network/hosts/1"),
+        (json!({ "mode": "allowlist", "hosts": ["preset:pypi"] }), "/network/hosts/0"),
+        (json!({ "mode": "allowlist", "hosts": ["preset:none"] }), "/network/hosts/0"),
+        (json!({ "mode": "allowlist", "hosts": ["a.test"], "methods": ["get"] }), "/network/methods/0"),
+        (json!({ "mode": "allowlist", "hosts": ["a.test"], "max_mib": 0 }), "/network/max_mib"),
+    ] {
+        let (status, problem) = api.post("/v1/tasks", &new(network)).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+    }
+    let task = api.create(&new(json!({ "mode": "allowlist", "hosts": ["preset:npm", "x.test"] }))).await;
+    assert_eq!(api.rest(&task).await["status"], "succeeded");
+    let said = outputs(&api.events(&task).await);
+    assert!(said[0].contains("the operator's settings let no task reach evil.example"), "{said:#?}");
+    assert!(said[1].contains("\"not a host\" must be a host name"), "{said:#?}");
+    let requests = net.ground.model.requests().await;
+    assert!(requests[0].to_string().contains("registry.npmjs.org, registry.yarnpkg.com, x.test;"));
+    replays(&api, &task).await;
+    // Where nobody is asked, there is no such tool.
+    net.ground.model.forget().await;
+    let task = api.create(&json!({ "request": "look" })).await;
+    api.rest(&task).await;
+    let requests = net.ground.model.requests().await;
+    assert!(!requests[0]["tools"].to_string().contains("request_network"));
+    let said = outputs(&api.events(&task).await);
+    assert!(said[0].contains("cannot be used in this task"), "{said:#?}");
+    service.stop().await;
+}
