@@ -121,7 +121,7 @@ impl Copy {
             if relay || !present {
                 lay_out(&deps, team, task, &base, &delta, &directory, &outfit).await?;
             }
-            let Some(access) = network.access(&deps)? else {
+            let Some(access) = network.access(&deps, team, task).await? else {
                 let opening = Opening { directory, certificates: None, env: Vec::new(), low_priority: false };
                 let workspace = open(&deps, task, &base, opening, &outfit).await?;
                 outfit.begin(&deps, &workspace).await;

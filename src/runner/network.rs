@@ -6,18 +6,19 @@
 use super::{
     Deps,
     drive::Driver,
-    journal::{Flow, Halt},
+    journal::{Flow, Halt, patiently},
+    vault::VaultError,
 };
 use crate::{
     agent::Session,
     domain::{
-        EventData,
+        EnvironmentId, EventData, TaskId, TeamId,
         approval::ApprovalKind,
         network::HostPattern,
         task::NetworkPolicy,
         tool::{ToolCall, ToolOutcome},
     },
-    egress::{self, Access, NewAccess, Used},
+    egress::{self, Access, BrokerSecret, NewAccess, Used},
     workspace::{Connections, RelayedStream, Workspace, WorkspaceError},
 };
 use std::{
@@ -43,28 +44,50 @@ pub(super) struct Network {
     pub(super) policy: NetworkPolicy,
     asks: bool,
     used: Used,
+    /// Whose broker's secrets go out with requests.
+    environment: Option<EnvironmentId>,
 }
 
 impl Network {
     pub(super) fn of(session: &Session, used: &Used) -> Self {
-        Self { policy: session.network(), asks: session.spec.asks_for_network(), used: used.clone() }
+        let environment = session.spec.pinned.as_ref().map(|pinned| pinned.id);
+        Self { policy: session.network(), asks: session.spec.asks_for_network(), used: used.clone(), environment }
     }
 
     /// What an environment's setup may reach, whatever its tasks may.
     pub(super) fn of_setup(policy: NetworkPolicy) -> Self {
-        Self { policy, asks: false, used: Used::default() }
+        Self { policy, asks: false, used: Used::default(), environment: None }
     }
 
     /// The way out of one workspace; none where it may reach nothing.
-    pub(super) fn access(&self, deps: &Deps) -> Result<Option<Access>, WorkspaceError> {
+    pub(super) async fn access(&self, deps: &Deps, team: TeamId, task: TaskId) -> Result<Option<Access>, Halt> {
         let (policy, asks, used) = (self.policy.clone(), self.asks, self.used.clone());
-        deps.egress.access(NewAccess { policy, secrets: Vec::new(), asks, used }).map_err(|error| {
-            WorkspaceError::Setup {
-                what: format!("the workspace's network could not be set up: {error}"),
-                mend: "see the log".to_owned(),
-            }
-        })
+        let secrets = match self.environment {
+            Some(environment) => broker_secrets(deps, team, task, environment).await?,
+            None => Vec::new(),
+        };
+        let access = deps.egress.access(NewAccess { policy, secrets, asks, used });
+        Ok(access.map_err(|error| WorkspaceError::Setup {
+            what: format!("the workspace's network could not be set up: {error}"),
+            mend: "see the log".to_owned(),
+        })?)
     }
+}
+
+async fn broker_secrets(
+    deps: &Deps,
+    team: TeamId,
+    task: TaskId,
+    environment: EnvironmentId,
+) -> Result<Vec<BrokerSecret>, Halt> {
+    let opened = patiently(&deps.cut, || async {
+        match deps.vault.broker_secrets(team, task, environment).await {
+            Ok(secrets) => Ok(Ok(secrets)),
+            Err(VaultError::Seal(error)) => Ok(Err(error)),
+            Err(VaultError::Store(error)) => Err(error),
+        }
+    });
+    Ok(opened.await?.map_err(|error| WorkspaceError::Refused { why: error.to_string() })?)
 }
 
 /// Writes the certificates that a workspace over `directory` is to trust beside it; what to mount, if any.

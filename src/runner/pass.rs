@@ -185,7 +185,7 @@ impl Pass {
         let Clean { deps, team, task, base, outfit, network, .. } = &self.clean;
         let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
         copy::lay_out(deps, *team, *task, base, &self.delta, &directory, outfit).await?;
-        self.access = network.access(deps)?;
+        self.access = network.access(deps, *team, *task).await?;
         let certificates = match &self.access {
             Some(access) => network::bundle(access, &directory).await?,
             None => None,

@@ -152,7 +152,7 @@ impl Setup<'_> {
         let directory = deps.sandboxes.directory(self.task).clean_copy("setup");
         let bare = Outfit { prepared: None, start: None, ..self.outfit.clone() };
         copy::lay_out_bare(deps, self.team, self.task, self.base, &TreeDelta::default(), &directory).await?;
-        let access = Network::of_setup(pinned.setup_network.clone()).access(deps)?;
+        let access = Network::of_setup(pinned.setup_network.clone()).access(deps, self.team, self.task).await?;
         let (certificates, env) = match &access {
             Some(access) => (network::bundle(access, &directory).await?, access.environment()),
             None => (None, Vec::new()),

@@ -4,7 +4,8 @@
 //! proxy asks for [`Vault::broker_secrets`]. A secret that does not open is an error that names it.
 
 use crate::{
-    domain::{EnvironmentId, TaskSpec, TeamId, environment::SecretUse, task::RepositorySource},
+    domain::{EnvironmentId, TaskId, TaskSpec, TeamId, environment::SecretUse, task::RepositorySource},
+    egress::{self, BrokerSecret},
     secrets::{Keyring, SealError, Secret},
     store::{
         Store, StoreError,
@@ -59,11 +60,22 @@ impl Vault {
     }
 
     /// The secrets that requests of a task get on their way out, with the hosts that they are for.
-    pub async fn broker_secrets(&self, team: TeamId, spec: &TaskSpec) -> Result<Vec<OpenSecret>, VaultError> {
-        let Some(pinned) = &spec.pinned else { return Ok(Vec::new()) };
-        let mut all = self.secrets(team, pinned.id).await?;
-        all.retain(|secret| secret.used_for == SecretUse::Broker);
-        Ok(all)
+    pub async fn broker_secrets(
+        &self,
+        team: TeamId,
+        task: TaskId,
+        environment: EnvironmentId,
+    ) -> Result<Vec<BrokerSecret>, VaultError> {
+        let all = self.secrets(team, environment).await?;
+        let brokers = all.into_iter().filter(|secret| secret.used_for == SecretUse::Broker);
+        let bound = |secret: OpenSecret| BrokerSecret {
+            handle: egress::handle(self.keyring.handle_key(), task, &secret.name),
+            hosts: secret.hosts.iter().filter_map(|host| host.parse().ok()).collect(),
+            name: secret.name,
+            value: secret.value,
+            in_query: false,
+        };
+        Ok(brokers.map(bound).collect())
     }
 
     /// What reaches a repository of a team: the newest that names it, else the newest for its host.

@@ -48,6 +48,7 @@ struct Keys {
 struct MasterKey {
     id: String,
     key: LessSafeKey,
+    handles: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 impl fmt::Debug for Keyring {
@@ -72,6 +73,11 @@ impl Keyring {
     /// The id of the key that seals.
     pub fn current_id(&self) -> &str {
         &self.inner.current.id
+    }
+
+    /// What handles of brokers' secrets are made from.
+    pub fn handle_key(&self) -> &[u8; KEY_BYTES] {
+        &self.inner.current.handles
     }
 
     /// Whether what was sealed under this key opens here.
@@ -136,7 +142,11 @@ impl MasterKey {
         };
         let id = derive(b"journeyman: name of a master key");
         let id = id.iter().take(8).fold(0_u64, |id, byte| id << 8 | u64::from(*byte));
-        Self { id: format!("{id:016x}"), key: aead_key(&derive(b"journeyman: wrapping keys of secrets")) }
+        Self {
+            id: format!("{id:016x}"),
+            key: aead_key(&derive(b"journeyman: wrapping keys of secrets")),
+            handles: derive(b"journeyman: handles of secrets"),
+        }
     }
 }
 

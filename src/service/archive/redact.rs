@@ -53,7 +53,7 @@ const KEPT: [&str; 44] = [
     "integration",
 ];
 /// Names of fields in what was said freely that are the server's own or a wire's. All others are somebody's words.
-const KNOWN: [&str; 50] = [
+const KNOWN: [&str; 52] = [
     "against",
     "annotations",
     "approaches",
@@ -71,6 +71,7 @@ const KNOWN: [&str; 50] = [
     "for",
     "function",
     "glob",
+    "hosts",
     "id",
     "index",
     "input",
@@ -89,6 +90,7 @@ const KNOWN: [&str; 50] = [
     "process",
     "question",
     "questions",
+    "reason",
     "reasoning",
     "reasoning_content",
     "replace_all",

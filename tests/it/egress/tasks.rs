@@ -274,3 +274,71 @@ async fn the_operators_cap_holds_for_tasks_and_for_what_people_are_asked() {
     assert!(said[0].contains("cannot be used in this task"), "{said:#?}");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_broker_s_secret_goes_out_to_its_host_and_is_never_inside() {
+    const VALUE: &str = "canary-of-a-broker-4711-long";
+    let ca = Ca::new();
+    let site = Site::https(ca.server(&["registry.test"]), |seen| {
+        let told = seen.headers.get("authorization").cloned().unwrap_or_default();
+        answer(200, &[("x-echo", told.as_str())], format!("heard {told}"))
+    })
+    .await;
+    let other = Site::https(ca.server(&["git.test"]), |_| answer(200, &[], "fine")).await;
+    let (port, elsewhere) = (site.port, other.port);
+    let ask = |host: &str, port: u16| {
+        shell(&format!("curl -sS -i -H \"Authorization: Bearer $REGISTRY_TOKEN\" https://{host}:{port}/; env"))
+    };
+    let script = json!({ "sequence": [ask("registry.test", port), ask("git.test", elsewhere), say("Done.")] });
+    let net = Net::new(&script, &ca, "").await;
+    let (service, api) = net.start().await;
+    let hosts = [format!("registry.test:{port}"), format!("git.test:{elsewhere}")];
+    let environment = json!({ "name": "with a token", "network": { "mode": "allowlist", "hosts": hosts } });
+    let (status, made) = api.post("/v1/environments", &environment).await;
+    assert_eq!(status, 201, "{made:#}");
+    let path = format!("/v1/environments/{}/secrets/REGISTRY_TOKEN", made["id"].as_str().unwrap());
+    let secret = json!({ "value": VALUE, "use": "broker", "hosts": [hosts[0]] });
+    let put = api.http.put(format!("{}{path}", api.base)).bearer_auth(&api.key).json(&secret).send().await.unwrap();
+    assert_eq!(put.status(), 204, "{}", put.text().await.unwrap());
+    let task = api.create(&json!({ "request": "look", "environment": "with a token" })).await;
+    assert_eq!(api.rest(&task).await["status"], "succeeded");
+    let events = api.events(&task).await;
+    let said = outputs(&events);
+    assert_eq!(site.seen()[0].headers["authorization"], format!("Bearer {VALUE}"));
+    let handle = other.seen()[0].headers["authorization"].clone();
+    assert!(handle.starts_with("Bearer jm-secret-"), "another host gets the handle alone: {handle}");
+    assert!(said[0].contains("heard Bearer") && said[0].contains("REGISTRY_TOKEN=jm-secret-"), "{}", said[0]);
+    let all = json!([events, net.ground.model.requests().await]).to_string();
+    assert!(!all.contains(VALUE) && !all.contains("canary-of-a-broker"), "the value was seen inside");
+    replays(&api, &task).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_setup_reaches_what_its_own_policy_allows_and_its_tasks_do_not() {
+    let ca = Ca::new();
+    let site = Site::http(|_| answer(200, &[], "a library")).await;
+    let host = format!("a.test:{}", site.port);
+    let script = json!({ "sequence": [
+        shell(&format!("cat node_modules/lib; curl -sS --max-time 5 http://{host}/ || echo nothing is reached")),
+        say("Done."),
+    ] });
+    let net = Net::new(&script, &ca, "").await;
+    net.ground.repositories.make("one", &[("package.json", "{}\n"), (".gitignore", "node_modules\n")]);
+    let (service, api) = net.start().await;
+    let environment = json!({
+        "name": "fetches", "setup": format!("mkdir -p node_modules && curl -sS --fail http://{host}/ > node_modules/lib"),
+        "setup_network": { "mode": "allowlist", "hosts": [host] },
+    });
+    let (status, made) = api.post("/v1/environments", &environment).await;
+    assert_eq!(status, 201, "{made:#}");
+    let url = format!("file://{}", net.ground.repositories.path().join("one").display());
+    let body = json!({ "request": "look", "mode": "answer", "repository": { "url": url }, "environment": "fetches" });
+    let task = api.create(&body).await;
+    let ended = api.rest(&task).await;
+    assert_eq!(ended["status"], "succeeded", "{ended:#}");
+    let said = outputs(&api.events(&task).await);
+    assert!(said[0].contains("a library") && said[0].contains("nothing is reached"), "{}", said[0]);
+    assert_eq!(site.connections(), 1, "the setup's alone");
+    service.stop().await;
+}
