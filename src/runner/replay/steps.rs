@@ -338,7 +338,7 @@ impl Walk<'_> {
             return Ok(());
         }
         match (aside, &self.next()?.event.data) {
-            (Aside::Summary, EventData::Compaction { .. } | EventData::ModelRetried { .. }) => self.compact(),
+            (Aside::Summary, EventData::Compaction { .. } | EventData::ModelRetried { .. }) => self.compacted(),
             (Aside::Review, EventData::ReviewCompleted { .. }) => self.review(),
             (Aside::Approval, EventData::ApprovalReviewed { call, .. }) => self.reviewed(call),
             (_, EventData::AsideStarted { .. }) => self.begins_aside(aside).map(drop),
@@ -350,6 +350,14 @@ impl Walk<'_> {
         if self.begins_aside(Aside::Summary)? {
             return Ok(());
         }
+        if matches!(self.next()?.event.data, EventData::Compaction { .. }) {
+            self.fold_anew();
+        }
+        self.compacted()
+    }
+
+    /// What others have said while the summary was made is not known to whoever asked for it.
+    fn compacted(&mut self) -> Walked {
         let record = self.next()?;
         // The model could not be had for it: another takes over.
         if matches!(record.event.data, EventData::ModelRetried { next_model: Some(_), .. }) {
@@ -360,7 +368,6 @@ impl Walk<'_> {
         else {
             return Err(self.differs("the conversation begins anew with a summary", None));
         };
-        self.fold_anew();
         let data = EventData::Compaction {
             tokens_before: self.session.context_estimate(),
             tokens_after: compact::tokens_of(&self.session, opening.as_deref(), items),
