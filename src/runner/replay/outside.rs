@@ -29,7 +29,7 @@ const READER: Reviewer =
     Reviewer { window_tokens: ROOMY.window_tokens, max_output_tokens: ROOMY.max_output_tokens, prices: None };
 
 /// What may have been when the event at `at` was written, the most likely first. The step was decided between the
-/// commit before and the one that it is in.
+/// commit before, or the one before that, and the one that it is in.
 pub(super) fn worlds(records: &[Record], at: usize, session: &Session) -> Vec<World> {
     let here = records[at].event.at;
     let commit = || records[at..].iter().take_while(|record| record.event.at == here).map(|record| &record.event.data);
@@ -38,8 +38,14 @@ pub(super) fn worlds(records: &[Record], at: usize, session: &Session) -> Vec<Wo
         _ => None,
     });
     let exact = warned.zip(session.running_since).map(|(ran, since)| since.plus(ran.saturating_sub(session.used.ran)));
-    let before = records[..at].iter().rev().map(|record| record.event.at).find(|at| *at != here).unwrap_or(here);
-    let clocks = [Some(here), exact, Some(before), Some(here.plus(SKEW))];
+    let earlier = |than: &[Timestamp]| {
+        let mut all = records[..at].iter().rev().map(|record| record.event.at);
+        all.find(|at| !than.contains(at))
+    };
+    let before = earlier(&[here]).unwrap_or(here);
+    // An end is decided before what stands before it is committed, which is done first.
+    let still_before = earlier(&[here, before]);
+    let clocks = [Some(here), exact, Some(before), still_before, Some(here.plus(SKEW))];
 
     let window = |window_tokens| ModelFacts { window_tokens, ..ROOMY };
     let named = commit().find_map(window_named);
