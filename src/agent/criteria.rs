@@ -102,21 +102,17 @@ const BESIDE_DEPENDENCIES: &[&str] = &[
     "do", "any", "are", "is", "be", "the", "there", "please", "must", "should", "we", "it", "runtime", "and",
     "project", "patch", "change", "with", "to", "this", "a", "of",
 ];
-/// Manifests that no scan reads: what they name is not known. By name, and by ending.
+/// Manifests that no scan reads, or that are programs: what they name is not known. By name, and by ending.
 const UNREAD: &[&str] = &[
     "setup.py",
     "setup.cfg",
-    "Pipfile",
     "Pipfile.lock",
-    "pom.xml",
     "mix.exs",
     "mix.lock",
-    "pubspec.yaml",
     "pubspec.lock",
     "Package.swift",
     "Package.resolved",
     "build.sbt",
-    "composer.lock",
     "environment.yml",
     "environment.yaml",
     "conanfile.txt",
@@ -133,14 +129,12 @@ const UNREAD: &[&str] = &[
     ".gitmodules",
     "go.work",
     "packages.config",
-    "Directory.Packages.props",
     "CMakeLists.txt",
     "Dockerfile",
     "WORKSPACE",
     "MODULE.bazel",
 ];
-const UNREAD_ENDINGS: &[&str] =
-    &["gradle", "kts", "csproj", "fsproj", "vbproj", "gemspec", "cabal", "rockspec", "nimble", "podspec"];
+const UNREAD_ENDINGS: &[&str] = &["gradle", "kts", "gemspec", "cabal", "rockspec", "nimble", "podspec"];
 
 /// A status with what shows it.
 pub(super) type Shown = (CriterionStatus, String);

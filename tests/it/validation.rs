@@ -279,3 +279,44 @@ async fn the_licence_of_a_new_dependency_is_read_from_what_is_installed() {
         "{task:#}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn licences_are_read_from_what_each_package_manager_unpacks() {
+    let mit = "Permission is hereby granted, free of charge, to any person";
+    let install = format!(
+        "put() {{ mkdir -p \"$(dirname \"$1\")\" && printf '%s\\n' \"$2\" > \"$1\"; }}
+         put ~/.cargo/registry/src/index/tiny-0.1.0/Cargo.toml 'license = \"Zlib\"'
+         put ~/go/pkg/mod/example.com/!big/y@v1.2.3/LICENSE '{mit}'
+         put vendor/bundle/ruby/3.1.0/specifications/pg-1.5.gemspec '  s.licenses = [\"BSD-2-Clause\".freeze]'
+         put vendor/a/b/composer.json '{{\"license\": [\"Apache-2.0\"]}}'
+         put ~/.m2/repository/org/x/y/1.2/y-1.2.pom '<licenses><license><name>EPL 2.0</name></license></licenses>'
+         put ~/.nuget/packages/dapper/2.1/dapper.nuspec '<license type=\"expression\">Apache-2.0</license>'
+         put deps/jason/mix.exs 'licenses: [\"Apache-2.0\"],'
+         put Cargo.toml '[dependencies]
+tiny = \"0.1\"'
+         printf 'module a\\n\\nrequire example.com/Big/y v1.2.3\\n' > go.mod
+         put Gemfile 'gem \"pg\"'
+         put composer.json '{{\"require\": {{\"a/b\": \"^1\"}}}}'
+         put pom.xml '<dependency><groupId>org.x</groupId><artifactId>y</artifactId></dependency>'
+         put App.csproj '<PackageReference Include=\"Dapper\" Version=\"2.1\" />'
+         put mix.exs '{{:jason, \"~> 1.4\"}}'"
+    );
+    let files = [("calc.py", ADD), (".gitignore", "vendor/\ndeps/\n")];
+    let steps = [plan(), mend(), call("shell", json!({ "command": install })), say("Done.")];
+    let (task, _) = task(&files, &steps, &json!(["true"])).await;
+    let told: Vec<&str> =
+        findings(&task, "dependency").iter().map(|finding| finding["message"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "a new dependency: Dapper 2.1, licence Apache-2.0",
+            "a new dependency: tiny 0.1, licence Zlib",
+            "a new dependency: pg, licence BSD-2-Clause",
+            "a new dependency: a/b ^1, licence Apache-2.0",
+            "a new dependency: example.com/Big/y v1.2.3, licence MIT",
+            "a new dependency: jason ~> 1.4, licence Apache-2.0",
+            "a new dependency: org.x:y, licence EPL 2.0",
+        ],
+        "{task:#}"
+    );
+}

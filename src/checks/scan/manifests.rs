@@ -1,6 +1,6 @@
 //! The packages that manifests and lock files name.
 
-use super::super::parse::pattern;
+use super::{super::parse::pattern, builds};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -28,6 +28,7 @@ pub fn is_manifest(path: &str) -> bool {
             | "Gemfile.lock"
             | "composer.json"
     ) || is_requirements(name)
+        || builds::is_build(name)
 }
 
 fn is_requirements(name: &str) -> bool {
@@ -68,7 +69,7 @@ pub(super) fn asked_for(path: &str, text: &str) -> Option<Packages> {
         "go.mod" => Some(go(text, false)),
         "Gemfile" => Some(lines(text, &GEM)),
         name if is_requirements(name) => Some(text.lines().filter_map(requirement).collect()),
-        _ => None,
+        name => builds::asked_for(name, text),
     }
 }
 
@@ -81,7 +82,7 @@ pub(super) fn resolved(path: &str, text: &str) -> Option<Packages> {
         "pnpm-lock.yaml" => Some(lines(text, &PNPM)),
         "Gemfile.lock" => Some(lines(text, &GEM_LOCK)),
         "go.mod" => Some(go(text, true)),
-        _ => None,
+        name => builds::resolved(name, text),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a person should look at before a patch is taken. Decides nothing; start with [`scan()`].
 
+mod builds;
 mod compat;
 mod dependencies;
 mod headers;

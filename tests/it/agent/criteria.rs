@@ -180,7 +180,7 @@ fn new_dependencies_are_told_by_the_scan_and_only_where_it_has_read_all() {
     let one = criterion(Given { findings: new, ..given(Verdict::Verified) });
     assert_eq!((one.status, one.evidence.as_deref()), (Unmet, Some("a new dependency: left-pad 1.0.0")));
     assert_eq!(criterion(given(Verdict::Unverified)).status, Met, "the scan needs no check");
-    for unread in ["pom.xml", "app/build.gradle", "setup.py"] {
+    for unread in ["build.sbt", "app/build.gradle", "setup.py"] {
         let mut given = given(Verdict::Verified);
         given.paths.changed.push(unread.into());
         assert_eq!(criterion(given).status, Unknown, "{unread}");

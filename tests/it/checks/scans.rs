@@ -188,6 +188,33 @@ fn new_dependencies_are_named_with_version_and_licence() {
             "{\"require\": {\"php\": \">=8\", \"a/b\": \"^1\"}}",
             "a/b ^1",
         ),
+        (
+            "app/pom.xml",
+            "<dependency><groupId>a</groupId><artifactId>b</artifactId></dependency>",
+            "<dependency>\n<artifactId>b</artifactId><groupId>a</groupId>\n</dependency>\n<dependency>\n<groupId>org.x</groupId>\n\
+             <artifactId>y</artifactId>\n<version>1.2</version></dependency>",
+            "org.x:y 1.2",
+        ),
+        (
+            "build.gradle.kts",
+            "implementation(\"a:b:1\")\n",
+            "implementation(\"a:b:2\")\napi(platform(\"org.x:bom:3\"))\n// implementation(\"no:no:1\")\n",
+            "org.x:bom 3",
+        ),
+        (
+            "gradle/libs.versions.toml",
+            "",
+            "[versions]\nx = \"4\"\n[libraries]\nx = { module = \"org.x:y\", version.ref = \"x\" }\n",
+            "org.x:y 4",
+        ),
+        ("App.csproj", "<Project/>", "<PackageReference Include=\"Dapper\" Version=\"2.1\" />", "Dapper 2.1"),
+        ("mix.exs", "[{:plug, \"~> 1\"}]", "[\n{:plug, \"~> 1\"},\n{:jason, \"~> 1.4\"}]", "jason ~> 1.4"),
+        (
+            "pubspec.yaml",
+            "dependencies:\n  flutter:\n    sdk: flutter\n",
+            "dependencies:\n  flutter:\n    sdk: flutter\n  http: ^1.2.0\n",
+            "http ^1.2.0",
+        ),
     ] {
         assert_eq!(
             told(path, before, after, kind),
@@ -195,6 +222,12 @@ fn new_dependencies_are_named_with_version_and_licence() {
             "{path}"
         );
     }
+    let lock = "{\"packages\": [{\"name\": \"a/b\", \"version\": \"1.4.0\", \"license\": [\"MIT\", \"GPL-2.0\"]}]}";
+    let locked = [
+        file("composer.json", Some("{}"), Some("{\"require\": {\"a/b\": \"^1\"}}")),
+        file("composer.lock", Some("{}"), Some(lock)),
+    ];
+    assert_eq!(messages(&locked, kind), ["a new dependency: a/b 1.4.0, licence MIT or GPL-2.0"]);
     let vendored = [
         file("Cargo.toml", Some(cargo), Some("[dependencies]\nserde = \"1\"\ntiny = \"0.1\"\n")),
         file("vendor/tiny/Cargo.toml", None, Some("[package]\nname = \"tiny\"\nlicense = \"Zlib\"\n")),
