@@ -6,8 +6,10 @@
 //! else (`agent::next_step`, `runner::decisions`) is decided anew and compared event by event, and so are the
 //! hashes of every prompt. Pure. Start with [`replay`].
 
+mod checks;
 mod ends;
 mod outside;
+mod people;
 mod prompts;
 mod same;
 mod steps;

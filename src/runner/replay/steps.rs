@@ -3,22 +3,19 @@
 //! The mirror of `runner::drive`. What the world answered is taken as it stands; what the driver makes of it is not.
 
 use super::{
-    outside::{SKEW, World, worlds},
+    outside::{World, worlds},
     walk::{Stop, Walk, Walked},
 };
 use crate::{
-    agent::{self, CheckpointRef, Session, Step, compact, next_step},
+    agent::{self, CheckpointRef, Step, compact, next_step},
     domain::{
-        CallId, EventData, Phase, Private, Status, WaitingFor,
+        EventData, Phase, Private, Status, WaitingFor,
         approval::ApprovalKind,
-        check::Verdict,
         event::{Aside, LimitKind, Record, RecoveredAfter},
         item::Reply,
-        plan::Planning,
         tool::{ToolCall, ToolOutcome},
     },
     runner::decisions,
-    tools::{self, Parsed},
 };
 
 /// What a worker has begun and waits for.
@@ -83,7 +80,7 @@ impl Walk<'_> {
     }
 
     /// What the loop decides here, in any world that may have been.
-    fn decide(&mut self) -> Walked {
+    pub(super) fn decide(&mut self) -> Walked {
         let before = self.clone();
         let mut first = None;
         for (at, world) in worlds(self.records, self.at, &self.session).into_iter().enumerate() {
@@ -191,138 +188,8 @@ impl Walk<'_> {
         }
     }
 
-    fn plan(&mut self, call: &ToolCall) -> Walked {
-        let events = decisions::planned(&self.session, call);
-        if self.blank.is_none() {
-            return self.expect_all("a plan is recorded", &events);
-        }
-        // Its words are not here to be read: what was made of them is taken as it stands.
-        let begun = decisions::beginning(&self.session, call);
-        self.expect_all("a plan is recorded", begun.as_slice())?;
-        // Words of one length are one text here: another plan looks like the approved one.
-        let asks = |record: &Record| {
-            matches!(record.event.data, EventData::ApprovalRequested { kind: ApprovalKind::Plan, .. })
-        };
-        // A look at the working copy may stand between.
-        if self.records.iter().skip(self.at + 1).take(2).any(asks) {
-            let start = self.at;
-            self.take_wordless()?;
-            return self.ask(ApprovalKind::Plan, None, WaitingFor::Approval, start);
-        }
-        if matches!(self.next()?.event.data, EventData::PlanUpdated { .. }) {
-            self.take_wordless()?;
-        }
-        match &self.next()?.event.data {
-            EventData::ToolCompleted { call: of, .. } if *of == call.call => self.take_wordless(),
-            _ => Err(self.differs("a plan is answered", None)),
-        }
-    }
-
-    fn ask_of_plan(&mut self, planning: Planning, start: usize) -> Walked {
-        if self.blank.is_some() && matches!(self.next()?.event.data, EventData::PlanUpdated { .. }) {
-            self.take_wordless()?;
-        } else {
-            self.expect("a plan is put to people", &EventData::PlanUpdated { planning })?;
-        }
-        self.ask(ApprovalKind::Plan, None, WaitingFor::Approval, start)
-    }
-
-    fn ask_people(&mut self, call: &ToolCall, start: usize) -> Walked {
-        let begun = decisions::beginning(&self.session, call);
-        self.expect_all("people are asked", begun.as_slice())?;
-        match tools::parse(&call.tool, &call.arguments) {
-            Ok(Parsed::AskUser { .. }) => self.ask(ApprovalKind::Question, Some(&call.call), WaitingFor::Input, start),
-            // The operator's settings spoke against it.
-            Ok(Parsed::RequestNetwork { .. }) if self.is_answer_to(std::slice::from_ref(call)) => self.take(),
-            Ok(Parsed::RequestNetwork { .. }) => {
-                self.ask(ApprovalKind::Network, Some(&call.call), WaitingFor::Approval, start)
-            }
-            Ok(_) => Ok(()),
-            Err(answer) => {
-                let refused =
-                    decisions::answered(call, ToolOutcome::Error, String::from_utf8_lossy(&answer.output).into_owned());
-                self.expect("questions that cannot be read are refused", &refused)
-            }
-        }
-    }
-
-    fn allow_network(&mut self, call: &ToolCall) -> Walked {
-        if self.blank.is_none() {
-            let events = decisions::network_decided(&self.session, call);
-            return self.expect_all("people's decision about hosts is recorded", &events);
-        }
-        // Which hosts they were is not here to be read.
-        if matches!(self.next()?.event.data, EventData::NetworkAllowed { .. }) {
-            self.take_wordless()?;
-        }
-        match &self.next()?.event.data {
-            EventData::ToolCompleted { call: of, .. } if *of == call.call => self.take_wordless(),
-            _ => Err(self.differs("people's decision about hosts is recorded", None)),
-        }
-    }
-
-    /// What a reviewer thinks of a call, with its decision where it gave one; else people are asked.
-    fn ask_about(&mut self, call: &ToolCall, start: usize) -> Walked {
-        if self.begins_aside(Aside::Approval)? {
-            return Ok(());
-        }
-        match &self.next()?.event.data {
-            // A shared budget has no room for the reviewer.
-            EventData::LimitWarned { limit: LimitKind::Budget, .. } => self.take(),
-            EventData::ApprovalReviewed { .. } => self.reviewed(&call.call),
-            _ => self.ask(ApprovalKind::Command, Some(&call.call), WaitingFor::Approval, start),
-        }
-    }
-
-    /// What a reviewer said of a call.
-    fn reviewed(&mut self, call: &CallId) -> Walked {
-        let EventData::ApprovalReviewed { call: of, decision, .. } = &self.next()?.event.data else {
-            return Err(self.differs("a reviewer is asked about a call", None));
-        };
-        let decides = decision.is_some();
-        if of != call {
-            return Err(self.differs("a reviewer is asked about the next call", None));
-        }
-        self.take()?;
-        if !decides {
-            return Ok(());
-        }
-        for _ in 0..2 {
-            let mine = match &self.next()?.event.data {
-                EventData::ApprovalRequested { kind, call: of, .. } => {
-                    *kind == ApprovalKind::Command && of.as_ref() == Some(call)
-                }
-                EventData::ApprovalResolved { author, .. } => author.starts_with("model:"),
-                _ => false,
-            };
-            if !mine {
-                return Err(self.differs("a reviewer decides about a call", None));
-            }
-            self.take()?;
-        }
-        Ok(())
-    }
-
-    /// The question with its deadline, and the rest; where somebody wrote meanwhile, it was not put.
-    fn ask(&mut self, wanted: ApprovalKind, of: Option<&CallId>, waiting_for: WaitingFor, start: usize) -> Walked {
-        self.take_checkpoints(1)?;
-        match &self.next()?.event.data {
-            EventData::ApprovalRequested { kind, call, .. } if (*kind, call.as_ref()) == (wanted, of) => {
-                self.take()?;
-                self.wait(waiting_for)
-            }
-            _ if self.at > start => Ok(()),
-            _ => Err(self.differs("people are asked", None)),
-        }
-    }
-
-    fn wait(&mut self, waiting_for: WaitingFor) -> Walked {
-        let waiting_for = Some(waiting_for);
-        self.expect("the task waits", &EventData::TaskStatus { status: Status::Waiting, waiting_for, error: None })
-    }
-
     /// A call outside the loop for this begins; what becomes of it is the model's.
-    fn begins_aside(&mut self, wanted: Aside) -> Result<bool, Stop> {
+    pub(super) fn begins_aside(&mut self, wanted: Aside) -> Result<bool, Stop> {
         if !matches!(self.next()?.event.data, EventData::AsideStarted { aside, .. } if aside == wanted) {
             return Ok(false);
         }
@@ -376,25 +243,6 @@ impl Walk<'_> {
             summarised: *summarised,
         };
         self.expect("the conversation begins anew with a summary", &data)
-    }
-
-    fn run_checks(&mut self, last: bool) -> Walked {
-        // Where the time may be up and may not be, either may have been.
-        let here = worlds(self.records, self.at, &self.session);
-        let mut lasts = vec![last];
-        let may = |last| here.iter().any(|it| next_step(&self.session, &it.facts, it.now) == Step::RunChecks { last });
-        lasts.extend(Some(!last).filter(|other| may(*other)));
-        // What the formatters found and made.
-        self.take_checkpoints(2)?;
-        self.expect("the checks are run", &EventData::TaskPhase { phase: Phase::Validation })?;
-        let cycle = self.session.used.cycles + 1;
-        let EventData::ChecksStarted { checks, .. } = &self.next()?.event.data else {
-            return Err(self.differs("the checks are run", None));
-        };
-        let data = EventData::ChecksStarted { cycle, checks: checks.clone() };
-        self.expect("the checks are run", &data)?;
-        self.doing = Doing::Checking(lasts);
-        Ok(())
     }
 
     /// A shared budget is spent, which no log of one task tells but so.
@@ -478,7 +326,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn is_answer_to(&self, calls: &[ToolCall]) -> bool {
+    pub(super) fn is_answer_to(&self, calls: &[ToolCall]) -> bool {
         let next = self.records.get(self.at).map(|record| &record.event.data);
         let first = calls.first().map(|call| &call.call);
         matches!(next, Some(EventData::ToolCompleted { call, .. }) if Some(call) == first)
@@ -498,55 +346,5 @@ impl Walk<'_> {
             }
             _ => self.decide(),
         }
-    }
-
-    fn checking(&mut self, record: &Record, lasts: &[bool]) -> Walked {
-        let EventData::ChecksCompleted { verdict, reason, checks, weakened, .. } = &record.event.data else {
-            return self.decide();
-        };
-        let forbidden = match &record.private {
-            Some(Private::Patch { forbidden, .. }) => forbidden.as_slice(),
-            _ => &[],
-        };
-        let reason = reason.as_deref().unwrap_or_default();
-        let given = decisions::Given { verdict: *verdict, results: checks, reason, forbidden, weakened: *weakened };
-        let sent = |session: &Session, last| decisions::sent_back(session, last, given);
-        // The time may have run out under them.
-        let here = record.event.at.plus(SKEW);
-        let spent = agent::wall_left(&self.session, here).is_zero();
-        let lasts = lasts.iter().copied().chain(spent.then_some(true));
-        let all: Vec<_> = lasts.map(|last| sent(&self.session, last)).collect();
-        self.take()?;
-        let before = self.clone();
-        let mut first = None;
-        for events in all {
-            let mut walk = before.clone();
-            let spoken = walk.expect_all("what failed goes back to the model", &events);
-            // Nothing more may come of the same validation.
-            let more = events.is_empty() && walk.is_sent_back(*verdict);
-            match spoken {
-                Err(Stop::Differs(difference)) => {
-                    first.get_or_insert(difference);
-                }
-                Ok(()) if more => {
-                    if let Stop::Differs(difference) = walk.differs("nothing goes back to the model", None) {
-                        first.get_or_insert(difference);
-                    }
-                }
-                done => {
-                    *self = walk;
-                    return done;
-                }
-            }
-        }
-        first.map_or(Ok(()), |difference| Err(Stop::Differs(difference)))
-    }
-
-    /// In the same commit the failures go back.
-    fn is_sent_back(&self, verdict: Verdict) -> bool {
-        let next = self.records.get(self.at).map(|record| &record.event.data);
-        verdict == Verdict::Failed
-            && !self.is_boundary()
-            && matches!(next, Some(EventData::TaskPhase { phase: Phase::Refinement }))
     }
 }
