@@ -73,7 +73,7 @@ pub enum Live {
 pub struct Completed {
     pub reply: Reply,
     pub usage: TokenUsage,
-    /// `usage` is the provider's; else it is an estimate at four bytes a token.
+    /// `usage` is the provider's; else it is an estimate from above, at two bytes a token.
     pub usage_reported: bool,
     /// The budget of thought that the call went out with, as [`Conversation::thinking`] has it.
     pub thinking: Option<u32>,
@@ -235,6 +235,9 @@ fn told(reply: &Reply, live: &mut impl FnMut(Live)) {
     tools.into_iter().map(|tool| Live::Tool(tool.to_owned())).for_each(live);
 }
 
+/// Bytes of a token where a provider does not say how many there were: fewer than of most texts, so that limits hold.
+const UNREPORTED_BYTES: u64 = 2;
+
 fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Duration) -> Completed {
     let Decoded { mut reply, usage } = decoded;
     // What is read from a reply goes into a database whose JSON has no place for NUL. The raw items
@@ -251,9 +254,9 @@ fn completed(decoded: Decoded, request_bytes: usize, most: u32, duration: Durati
     let written = reply.text.len() + reply.reasoning.len();
     let called: usize = reply.calls.iter().map(|call| call.tool.len() + call.arguments.len()).sum();
     let estimate = TokenUsage {
-        input_tokens: request_bytes as u64 / 4,
+        input_tokens: request_bytes as u64 / UNREPORTED_BYTES,
         cached_input_tokens: 0,
-        output_tokens: (written + called) as u64 / 4 + 1,
+        output_tokens: (written + called) as u64 / UNREPORTED_BYTES + 1,
         cache_write_tokens: 0,
     };
     Completed { usage: usage.unwrap_or(estimate), usage_reported: usage.is_some(), reply, thinking: None, duration }

@@ -236,7 +236,7 @@ impl Session {
         let opening = if self.opened { Vec::new() } else { prompt::opening(self) };
         let shown = self.inputs.values().filter(|input| input.queued_in_run.is_none()).map(|input| &input.item);
         let to_come: Size = opening.iter().chain(shown).map(Size::of_item).sum();
-        self.weight.at_most(to_come, Size::of_ascii(self.head_bytes()))
+        self.weight.at_most(to_come, Size::of_ascii(self.head_bytes()), self.loop_version())
     }
 
     /// About how many tokens the next call's prompt will have: what the last call had, what was added since, and what

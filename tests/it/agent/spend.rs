@@ -58,7 +58,7 @@ fn what_a_call_has_counted_tells_how_dense_the_rest_is() {
         let usage = TokenUsage { input_tokens: bytes / per_token, output_tokens: 10, ..TokenUsage::default() };
         play.reply_using("", &[shell("cat big")], usage);
         play.step();
-        play.answer(ToolOutcome::Ok, &"x".repeat(60_000));
+        play.answer(ToolOutcome::Ok, &"word ".repeat(12_000));
         let added = play.session.context_at_most() - bytes / per_token - 10;
         // What is not ASCII is dear until it was measured.
         play.record(
@@ -72,6 +72,26 @@ fn what_a_call_has_counted_tells_how_dense_the_rest_is() {
     assert!((4_000..4_100).contains(&chinese), "{chinese}");
     let (dense, _) = first(2);
     assert!((36_000..38_500).contains(&dense), "as many as was counted and a quarter: {dense}");
+}
+
+#[test]
+fn long_runs_and_digits_are_dear_whatever_was_measured_of_prose() {
+    let added = |output: &str| {
+        let mut play = Play::planned(json!({ "request": "Mend it. ".repeat(4_000) }));
+        let bytes = play.session.context_estimate() * 4;
+        play.step();
+        let usage = TokenUsage { input_tokens: bytes / 5, output_tokens: 10, ..TokenUsage::default() };
+        play.reply_using("", &[shell("cat big")], usage);
+        play.step();
+        play.answer(ToolOutcome::Ok, output);
+        play.session.context_at_most() - bytes / 5 - 10
+    };
+    let words = added(&"some words, (and_signs) ".repeat(1_000));
+    assert!((6_000..6_300).contains(&words), "{words}");
+    let base64 = added(&"QUJDQUJD+aGVsbG8gd29ybGQhISE/".repeat(800));
+    assert!((18_000..18_500).contains(&base64), "{base64}");
+    let digits = added(&"1732824000 ".repeat(2_000));
+    assert!((16_000..17_000).contains(&digits), "{digits}");
 }
 
 #[test]
