@@ -6,6 +6,7 @@ use crate::support::{
     service::{Ground, call, plan, say, second_data_dir},
 };
 use bytes::Bytes;
+use futures::future::join_all;
 use journeyman::{
     app::Role,
     clock,
@@ -18,6 +19,7 @@ use journeyman::{
 };
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 fn bucket(s3: &S3) -> Objects {
     Objects::bucket(&Bucket {
@@ -186,6 +188,55 @@ async fn the_history_of_an_ended_task_goes_and_what_a_next_run_or_a_fork_needs_s
     let removed = retention.round().await.unwrap();
     assert!(removed.blobs > 3 && removed.objects >= 1, "{removed:?}");
     assert_eq!(objects_in(&ground.data.path().join("objects")), 0);
+    store.close().await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_wake_and_fork_while_history_goes_keep_what_they_need() {
+    let ground = ground(None).await;
+    let service = ground.start().await;
+    let api = service.api();
+    let tasks = join_all((0..4).map(|_| async {
+        let id = api.create(&request(&ground)).await;
+        assert_eq!(api.rest(&id).await["status"], "succeeded");
+        id
+    }))
+    .await;
+    let (retention, store, _) = retention(&ground, Some(Duration::ZERO), Duration::from_secs(1)).await;
+    let done = CancellationToken::new();
+    let (over, mut let_go) = (done.clone(), 0);
+    let rounds = tokio::spawn(async move {
+        while !over.is_cancelled() {
+            let_go += retention.round().await.unwrap().let_go;
+        }
+        let_go
+    });
+    let forks = join_all(tasks.iter().map(async |id| {
+        let (fork, wake) = (format!("/v1/tasks/{id}/fork"), format!("/v1/tasks/{id}/messages"));
+        let (on, there) = (json!({ "request": "go on" }), json!({ "text": "is it there?" }));
+        let (fork, wake) = futures::join!(api.post(&fork, &on), api.post(&wake, &there));
+        assert_eq!((fork.0, wake.0), (201, 202), "{fork:?} {wake:?}");
+        fork.1["id"].as_str().unwrap().to_owned()
+    }))
+    .await;
+    join_all(tasks.iter().map(async |id| {
+        let task = api.until(id, |task| task["run"] == 2 && task["result"].is_object()).await;
+        assert_eq!(task["status"], "succeeded", "{task:#}");
+    }))
+    .await;
+    for id in &forks {
+        assert_eq!(api.rest(id).await["status"], "succeeded");
+    }
+    done.cancel();
+    assert!(rounds.await.unwrap() > 0, "nothing was let go meanwhile");
+    for id in tasks.iter().chain(&forks) {
+        let url = format!("{}/v1/tasks/{id}/files/big.bin", api.base);
+        let answer = api.http.get(url).bearer_auth(&api.key).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 5_500_000));
+        assert_eq!(api.text(&format!("/v1/tasks/{id}/files/two.txt")).await.1, "two\n");
+        assert_eq!(api.get(&format!("/v1/tasks/{id}/patch")).await.0, 200);
+    }
     store.close().await;
     service.stop().await;
 }
