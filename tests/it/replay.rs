@@ -228,3 +228,16 @@ fn logs_of_earlier_builds_fold_again_or_say_where_the_loop_was_another() {
         }
     }
 }
+
+#[test]
+fn logs_in_which_clocks_crashes_and_people_met_fold_to_themselves() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/races");
+    let mut logs = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let replayed = fold(&std::fs::read(&path).unwrap());
+        assert_eq!(replayed.difference, None, "{}", path.display());
+        logs += 1;
+    }
+    assert!(logs >= 7, "{logs}");
+}
