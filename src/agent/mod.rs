@@ -10,6 +10,7 @@ mod circles;
 pub mod compact;
 mod created;
 mod criteria;
+mod cut;
 mod fleeting;
 mod fold;
 mod formatted;

@@ -248,6 +248,13 @@ pub(super) const NO_EDITS_PLAN: &str =
     "denied: this task wants a plan alone. Call update_plan, then describe the plan in words.";
 pub(super) const CUT_OFF: &str =
     "Your reply was cut off at its maximal length. Go on, in smaller pieces: one tool call at a time.";
+/// A call that a cut reply ends with.
+pub(super) fn cut_in_call(tool: &str) -> String {
+    format!(
+        "{tool} was not called, nothing was changed: your reply was cut off at its maximal length before this call was \
+         whole. Make it again, in smaller pieces."
+    )
+}
 pub(super) const ANNOUNCED: &str = "You said what you are about to do and called no tool, which ends the work. Do it now with a tool call, or \
     finish by saying what was done.";
 pub(super) const UNREAD_CALL: &str = "Your reply ends with a tool call written as text that could not be read, so nothing was run. Make the call \

@@ -6,14 +6,14 @@
 use super::{
     budget::{self, ModelFacts},
     circles::Circle,
-    compact,
+    compact, cut,
     gate::{self, Gate},
     intent::{announces_more, ends_in_call},
     prompt,
     review::{self, Room},
     revision,
     rules::Found,
-    session::{Asked, CheckpointRef, LastWords, Session},
+    session::{Asked, CheckpointRef, LastWords, PendingCall, Session},
     structured::succeed,
     weakening,
 };
@@ -129,6 +129,12 @@ pub fn next_step(session: &Session, model: &ModelFacts, now: Timestamp) -> Step 
 fn next_call(session: &Session) -> Option<Step> {
     let first = session.calls.iter().position(|c| !c.completed)?;
     let pending = &session.calls[first];
+    if let Some(text) = cut::refusal(pending) {
+        let begun = (!pending.started).then(|| started(&pending.call));
+        return Some(Step::Record(
+            begun.into_iter().chain([answered(&pending.call, ToolOutcome::Error, &text)]).collect(),
+        ));
+    }
     match gate::gate(session, &pending.call) {
         Gate::Denied(text) => return Some(Step::Record(refused(&pending.call, pending.started, &text))),
         Gate::PlanFor(planning) => return Some(Step::Record(planned(planning))),
@@ -148,7 +154,8 @@ fn next_call(session: &Session) -> Option<Step> {
     let mut batch = vec![pending];
     if session.effect(&pending.call.tool) == ToolEffect::Reads {
         let others = session.calls[first + 1..].iter();
-        batch.extend(others.take_while(|c| session.effect(&c.call.tool) == ToolEffect::Reads && !c.completed));
+        let reads = |c: &&PendingCall| session.effect(&c.call.tool) == ToolEffect::Reads && !c.completed;
+        batch.extend(others.take_while(|c| reads(c) && cut::refusal(c).is_none()));
     }
     let mut intent = Vec::new();
     // A command is a look around; one that changed files is seen at the next look at the copy.

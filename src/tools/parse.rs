@@ -57,7 +57,7 @@ pub fn parse(tool: &str, arguments: &str) -> Result<Parsed, ToolAnswer> {
     };
     let mut given = match (tool, arguments::object(arguments)) {
         (_, Ok(given)) => given,
-        ("apply_patch", Err(_)) if arguments.contains("*** Begin Patch") => bare_patch(arguments),
+        ("apply_patch", Err(_)) if is_bare_patch(arguments) => bare_patch(arguments),
         (_, Err(why)) => return Err(ToolAnswer::refused(format!("{tool} was not called: {why}"))),
     };
     let faults = schema::check(known.fields, &mut given);
@@ -73,6 +73,12 @@ pub fn parse(tool: &str, arguments: &str) -> Result<Parsed, ToolAnswer> {
 /// The arguments of a tool whose schema is not ours to check.
 pub fn object(tool: &str, arguments: &str) -> Result<Map<String, Value>, ToolAnswer> {
     arguments::object(arguments).map_err(|why| ToolAnswer::refused(format!("{tool} was not called: {why}")))
+}
+
+/// A patch without JSON around it, or in JSON that is broken elsewhere: of one that stops there the end mark is missing.
+fn is_bare_patch(arguments: &str) -> bool {
+    let json = serde_json::from_str::<String>(arguments).is_err() && arguments.trim_start().starts_with(['{', '"']);
+    arguments.contains("*** Begin Patch") && (!json || arguments.contains("*** End Patch"))
 }
 
 /// Arguments that are the patch itself, or a JSON string with it.

@@ -20,6 +20,7 @@ mod cli;
 mod compaction;
 mod config;
 mod crash;
+mod cut_off;
 mod docker;
 mod domain;
 mod egress;

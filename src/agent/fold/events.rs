@@ -224,6 +224,8 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 let before = session.seen.take();
                 let seen = PromptSeen::after(before, model, event.at, *usage, cache.prefix.as_ref());
                 session.seen = Some(PromptSeen { model_id: reply.model_id.clone(), ..seen });
+                let cut = session.calls.last().is_some_and(|last| last.cut);
+                tell(session, event.seq, cut.then(|| prompt::CUT_OFF.to_owned()));
             }
         }
         EventData::ToolStarted { call, .. } => {

@@ -6,7 +6,7 @@ use crate::{
         session::{LastWords, PendingCall, Session},
         weight::Size,
     },
-    domain::{Item, item::Reply, usage::TokenUsage},
+    domain::{Item, item::Reply, tool::ToolCall, usage::TokenUsage},
 };
 
 pub(super) fn model_started(session: &mut Session, absorbed: &[i64]) {
@@ -47,8 +47,12 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, usage: Token
     session.ledger.replied();
     session.asked.clear();
     session.approver_asked.clear();
-    session.calls =
-        reply.calls.iter().map(|call| PendingCall { call: call.clone(), started: false, completed: false }).collect();
+    let pending = |call: &ToolCall| PendingCall { call: call.clone(), started: false, completed: false, cut: false };
+    session.calls = reply.calls.iter().map(pending).collect();
+    let cut = reply.cut && session.loop_version() >= 2;
+    if let Some(last) = session.calls.last_mut() {
+        last.cut = cut;
+    }
     if !reply.text.trim().is_empty() {
         session.last_said.clone_from(&reply.text);
     }

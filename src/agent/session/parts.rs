@@ -22,6 +22,8 @@ pub struct PendingCall {
     pub call: ToolCall,
     pub started: bool,
     pub completed: bool,
+    /// The reply was cut at its maximal length, and this is its last call: it may not have come whole.
+    pub cut: bool,
 }
 
 /// The brief as the prompt has it, with what was pinned for the task.

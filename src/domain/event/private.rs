@@ -44,7 +44,8 @@ pub struct PromptForm {
 
 /// The rules of the loop that a task is pinned to when it starts, so that a log is decided again as it was written:
 /// 1: a criterion is met only by what speaks of it.
-/// 2: digits and long runs count as dense, by which limits are kept.
+/// 2: digits and long runs count as dense, by which limits are kept; the last call of a reply that was cut is run only
+///    where it came whole, and the model is told.
 pub const LOOP_VERSION: u32 = 2;
 
 /// What [`PromptHead::tools`] holds.
