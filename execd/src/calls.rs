@@ -24,6 +24,8 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Calls {
     root: PathBuf,
+    /// What every command gets beneath what the server says.
+    environment: Vec<(String, String)>,
     configure: Configure,
     configured: bool,
     pub(crate) runs: Runs,
@@ -38,9 +40,10 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn new(root: &Path) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path, environment: Vec<(String, String)>) -> io::Result<Self> {
         Ok(Self {
             root: root.to_owned(),
+            environment,
             configure: Configure::default(),
             configured: false,
             runs: Runs::default(),
@@ -83,8 +86,9 @@ impl Calls {
         let root = self.root.clone();
         let changes = Arc::clone(&self.changes);
         match request {
-            Request::Configure(configure) => {
+            Request::Configure(mut configure) => {
                 self.disk = Disk::new(&self.root, configure.disk_bytes);
+                configure.env.splice(..0, self.environment.iter().cloned());
                 self.configure = configure;
                 self.configured = true;
                 return Ok(Some(Answer::Configured));

@@ -3,8 +3,10 @@
 //! nobody can take away or replace.
 //!
 //! Whoever is in the workspace can knock. The kernel says as which user, and only the one that
-//! commands cannot become is let in.
+//! commands cannot become is let in. Where an engine makes connections as no other user than the
+//! commands', whoever knocks has to begin with a secret that the server alone knows: execd knows its digest.
 
+use execd::message::{PROOF_BYTES, proof_digest};
 use rustix::{
     io::Errno,
     net::{
@@ -20,40 +22,107 @@ use std::{
 };
 
 const BACKLOG: i32 = 64;
+/// Who knock and have not said their secret yet; the oldest goes when there are more.
+const UNPROVEN_MAX: usize = 16;
 /// How long a workspace goes on without its server.
 const ALONE: Duration = Duration::from_secs(120);
+
+/// Who is let in.
+#[derive(Debug)]
+pub(crate) enum Guest {
+    /// The uid that the server's connections come from.
+    User(u32),
+    /// Whoever says the secret of this digest first.
+    Proof(String),
+}
+
+impl Guest {
+    pub(crate) fn with_proof(digest: &str) -> Result<Self, String> {
+        if digest.len() != 40 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err("a digest is 40 hex digits".to_owned());
+        }
+        Ok(Self::Proof(digest.to_ascii_lowercase()))
+    }
+}
+
+/// Somebody who knocks, and what he has said.
+#[derive(Debug)]
+struct Unproven {
+    socket: OwnedFd,
+    said: Vec<u8>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) listener: OwnedFd,
-    /// The uid that the server's connections come from.
-    from: u32,
+    guest: Guest,
+    unproven: Vec<Unproven>,
     served: bool,
     /// When nobody has come back by then, all is over; absent while the server is there.
     until: Option<Instant>,
 }
 
 impl Door {
-    pub(crate) fn open(name: &str, from: u32) -> io::Result<Self> {
-        if rustix::process::geteuid().as_raw() == from {
+    pub(crate) fn open(name: &str, guest: Guest) -> io::Result<Self> {
+        if matches!(guest, Guest::User(from) if rustix::process::geteuid().as_raw() == from) {
             return Err(io::Error::other("the server cannot come as the user that commands run as"));
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         bind(&listener, &address(name)?)?;
         listen(&listener, BACKLOG)?;
-        Ok(Self { listener, from, served: false, until: Some(Instant::now() + ALONE) })
+        let until = Some(Instant::now() + ALONE);
+        Ok(Self { listener, guest, unproven: Vec::new(), served: false, until })
     }
 
     /// The server's connection, if it is the one that knocked.
     pub(crate) fn answer(&mut self) -> Option<OwnedFd> {
         let socket = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()?;
+        let Guest::User(from) = self.guest else {
+            if self.unproven.len() >= UNPROVEN_MAX {
+                self.unproven.remove(0);
+            }
+            self.unproven.push(Unproven { socket, said: Vec::new() });
+            return None;
+        };
         let peer = socket_peercred(&socket).ok()?;
-        if peer.uid.as_raw() != self.from {
+        if peer.uid.as_raw() != from {
             if !self.served {
                 // Nobody else is there before the server has come: the runtime does not say who connects.
                 let _ = writeln!(io::stderr(), "turned away a connection of the uid {}", peer.uid.as_raw());
             }
+            return None;
+        }
+        self.served = true;
+        self.until = None;
+        Some(socket)
+    }
+
+    /// Those who have to say their secret.
+    pub(crate) fn unproven(&self) -> impl DoubleEndedIterator<Item = (usize, &OwnedFd)> {
+        self.unproven.iter().enumerate().map(|(index, unproven)| (index, &unproven.socket))
+    }
+
+    /// Listens to one of them; the server's connection, if it is his. Those after him move up where he is turned away.
+    pub(crate) fn hear(&mut self, index: usize) -> Option<OwnedFd> {
+        let unproven = self.unproven.get_mut(index)?;
+        // Not a byte more: what follows is for whoever serves him.
+        let mut bytes = [0; PROOF_BYTES];
+        let wanted = PROOF_BYTES - unproven.said.len();
+        match rustix::io::read(&unproven.socket, &mut bytes[..wanted]) {
+            Err(Errno::AGAIN | Errno::INTR) => return None,
+            Ok(count) if count > 0 => unproven.said.extend_from_slice(&bytes[..count]),
+            _ => {
+                self.unproven.remove(index);
+                return None;
+            }
+        }
+        if unproven.said.len() < PROOF_BYTES {
+            return None;
+        }
+        let Unproven { socket, said } = self.unproven.remove(index);
+        let proven = matches!(&self.guest, Guest::Proof(digest) if *digest == proof_digest(&said));
+        if !proven {
             return None;
         }
         self.served = true;

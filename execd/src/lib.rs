@@ -2,8 +2,8 @@
 //!
 //! The library is what both ends share: [`frame`] (how bytes are cut into frames), [`flow`] (how
 //! many bytes each stream may have under way) [`message`] (what is asked and
-//! answered) and [`plan`] (how a sandbox is started). It
-//! does no I/O and trusts nothing that it decodes: whatever is out of bounds is an error, never
+//! answered), [`plan`] (how a sandbox is started) and [`carry`] (trees of files as streams). It
+//! does no I/O but for the last, and trusts nothing that it decodes: whatever is out of bounds is an error, never
 //! a default.
 //!
 //! # The protocol
@@ -15,6 +15,7 @@
 //! both ends send `Data` and `End`, and it is over when both have. `Data` is counted against the
 //! stream's credit; all other frames are small and go first.
 
+pub mod carry;
 pub mod flow;
 pub mod frame;
 pub mod message;

@@ -5,12 +5,18 @@
 //!
 //! Where a container engine starts it, `execd serve --listen` waits for the server on a private
 //! socket, and `execd connect` is the short-lived process that the engine attaches the server to: a
-//! lost connection can be made again.
+//! lost connection can be made again. In a Pod `execd install` has put it there before; whoever
+//! comes to its socket then proves who he is by a secret, of which `--proof` is the digest.
+//!
+//! `execd pack` and `execd unpack` carry trees of files out of a workspace and into it, where the
+//! server shares no file system with it, and `execd reach` tells what a workspace gets through to: each is run as a
+//! command is.
 //!
 //! `--of` only marks the process, so
 //! that a sweep finds those of its own service.
 //!
-//! It never reads a configuration, an environment variable or the network, holds no secret, and
+//! It never reads a configuration or the network, of environment variables what an image gives its commands at the
+//! most, holds no secret, and
 //! ends when its stdin does, or some time after its last connection. Start with [`serve`].
 
 mod apply;
@@ -22,10 +28,13 @@ mod disk;
 mod door;
 mod entry;
 mod files;
+mod install;
 mod launch;
 mod list;
 mod output;
+mod own;
 mod process;
+mod reach;
 mod relay;
 mod run;
 mod search;
@@ -35,7 +44,16 @@ mod spawn;
 mod walk;
 mod worker;
 
-use std::{io::Write, process::ExitCode};
+use door::Guest;
+use execd::carry;
+use std::{
+    io::{BufReader, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+/// What is read and written at once of a tree that is carried.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,15 +65,29 @@ fn main() -> ExitCode {
             _ => Err("uid and gid are numbers".to_owned()),
         },
         ["serve", "--of", _, "--listen", name, "--from", uid] => match uid.parse() {
-            Ok(uid) => serve::listen(name, uid),
+            Ok(uid) => serve::listen(name, Guest::User(uid), Vec::new()),
             Err(_) => Err("a uid is a number".to_owned()),
         },
+        ["serve", "--of", _, "--listen", name, "--proof", digest] => {
+            Guest::with_proof(digest).and_then(|guest| serve::listen(name, guest, own::environment()))
+        }
         ["connect", name] => connect::connect(name),
+        ["install", to, others @ ..] => install::install(to, others),
+        ["reach", addresses @ ..] => reach::reach(addresses),
+        ["pack", root, left_out @ ..] => {
+            let out = &mut BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
+            carry::pack(Path::new(root), left_out, out).map_err(|error| error.to_string())
+        }
+        ["unpack", root] => {
+            let input = &mut BufReader::with_capacity(BUFFER_BYTES, std::io::stdin().lock());
+            carry::unpack(input, Path::new(root), carry::Limits::NONE).map_err(|error| error.to_string())
+        }
         ["launch", plan] => Err(launch::launch(plan)),
         ["confine", "--of", _, plan] => Err(confine::confine(plan)),
         _ => {
-            Err("usage: execd serve --of SERVICE [--uid N --gid N | --listen NAME --from UID] | execd connect NAME | \
-             execd launch PLAN | execd confine --of SERVICE PLAN"
+            Err("usage: execd serve --of SERVICE [--uid N --gid N | --listen NAME (--from UID | --proof DIGEST)] | execd connect \
+             NAME | execd launch PLAN | execd confine --of SERVICE PLAN | execd install FILE [DIRECTORY/ | FILE]... | \
+             execd pack ROOT [LEFT_OUT]... | execd unpack ROOT | execd reach ADDRESS..."
                 .to_owned())
         }
     };

@@ -4,6 +4,8 @@
 //! of bounds. Contents of files and output of commands travel beside these, as bytes.
 
 use serde::{Deserialize, Serialize};
+use sha1::{Digest, Sha1};
+use std::fmt::Write;
 
 /// The longest request, with what is attached to it.
 pub const REQUEST_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -19,6 +21,17 @@ pub const OUTPUT_LIMIT_BYTES: usize = 1024 * 1024;
 pub const LEFT_OUT_LIMIT: usize = 1_000;
 /// The most files of a walk.
 pub const WALK_LIMIT_FILES: usize = 500_000;
+
+/// The secret that the server begins a connection with, where nothing else tells who it is.
+pub const PROOF_BYTES: usize = 32;
+
+/// What execd knows of the secret, in 40 hex digits. A secret of so many random bytes is not found again from it.
+pub fn proof_digest(secret: &[u8]) -> String {
+    Sha1::digest(secret).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// A call. What is attached follows its JSON in the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

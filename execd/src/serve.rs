@@ -4,7 +4,7 @@ use crate::{
     calls::Calls,
     connection::{Connection, Heard},
     disk,
-    door::Door,
+    door::{Door, Guest},
     entry::{self, Pipes},
     run::RunKey,
 };
@@ -27,6 +27,8 @@ enum Source {
     Server,
     ToServer,
     Door,
+    /// Somebody at the door, by his place there.
+    Unproven(usize),
     Children,
     Threads,
     Output(RunKey),
@@ -52,7 +54,7 @@ enum Turn {
 pub(crate) fn serve(owner: Option<(u32, u32)>) -> Result<(), String> {
     let children = child_signals().map_err(|error| format!("signals: {error}"))?;
     let pipes = entry::enter(owner).map_err(|error| format!("giving up privileges: {error}"))?;
-    let mut calls = calls()?;
+    let mut calls = calls(Vec::new())?;
     let mut connection = Connection::new(Some(pipes));
     entry::silence_stderr().map_err(|error| format!("stderr: {error}"))?;
     let ended = loop {
@@ -66,13 +68,14 @@ pub(crate) fn serve(owner: Option<(u32, u32)>) -> Result<(), String> {
     ended.map_err(|error| error.to_string())
 }
 
-/// Serves whoever comes to the door called `name` as the user `from`, one at a time and the newest,
-/// until it is told that it is over or has been alone for too long.
-pub(crate) fn listen(name: &str, from: u32) -> Result<(), String> {
+/// Serves whoever comes to the door called `name` and is the guest, one at a time and the newest,
+/// until it is told that it is over or has been alone for too long. `environment`: of every command, under what the
+/// server says.
+pub(crate) fn listen(name: &str, guest: Guest, environment: Vec<(String, String)>) -> Result<(), String> {
     let children = child_signals().map_err(|error| format!("signals: {error}"))?;
     entry::enter_container().map_err(|error| format!("giving up privileges: {error}"))?;
-    let mut calls = calls()?;
-    let mut door = Door::open(name, from).map_err(|error| format!("{name}: {error}"))?;
+    let mut calls = calls(environment)?;
+    let mut door = Door::open(name, guest).map_err(|error| format!("{name}: {error}"))?;
     let mut connection = Connection::new(None);
     loop {
         let turn = turn(&children, Some(&mut door), &mut connection, &mut calls).map_err(|error| error.to_string())?;
@@ -98,10 +101,10 @@ pub(crate) fn listen(name: &str, from: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn calls() -> Result<Calls, String> {
+fn calls(environment: Vec<(String, String)>) -> Result<Calls, String> {
     let root = Path::new(ROOT);
     std::env::set_current_dir(root).map_err(|error| format!("{ROOT}: {error}"))?;
-    Calls::new(root).map_err(|error| format!("threads: {error}"))
+    Calls::new(root, environment).map_err(|error| format!("threads: {error}"))
 }
 
 /// Waits for something and does what it asks for. An error is the machine's, not the server's.
@@ -126,6 +129,11 @@ fn turn(
             Source::ToServer => {}
             Source::Door => {
                 if let Some(socket) = door.as_mut().and_then(|door| door.answer()) {
+                    return Ok(Turn::Came(socket));
+                }
+            }
+            Source::Unproven(index) => {
+                if let Some(socket) = door.as_mut().and_then(|door| door.hear(index)) {
                     return Ok(Turn::Came(socket));
                 }
             }
@@ -172,6 +180,9 @@ fn wait(children: &OwnedFd, door: Option<&Door>, connection: &Connection, calls:
         fds.push((Source::ToServer, PollFd::from_borrowed_fd(output, PollFlags::OUT)));
     }
     if let Some(door) = door {
+        // Last first, so that one can be turned away without moving those still to come.
+        let unproven = door.unproven().rev();
+        fds.extend(unproven.map(|(index, socket)| (Source::Unproven(index), PollFd::new(socket, PollFlags::IN))));
         fds.push((Source::Door, PollFd::new(&door.listener, PollFlags::IN)));
     }
     for (key, fd, stdin) in calls.runs.watched() {

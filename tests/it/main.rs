@@ -15,6 +15,7 @@ mod attacks;
 mod baseline;
 mod branches;
 mod budgets;
+mod carry;
 mod checks;
 mod cli;
 mod compaction;
