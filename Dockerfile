@@ -11,7 +11,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     set -eu; \
-    cargo build --locked --release --bin journeyman; \
+    cargo build --locked --release --bin journeyman --features kubernetes; \
     host=$(rustc -vV | sed -n 's/^host: //p'); \
     RUSTFLAGS="-C target-feature=+crt-static" \
         cargo build --locked --release --package execd --bin execd --target "$host"; \

@@ -24,8 +24,8 @@ demo: setup ## Play the main job from a request to a verified patch
 	demo/run.sh
 
 test: setup-tests ## Run every test, on real components
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace
+	$(CARGO) build --workspace --bins --features kubernetes
+	$(CARGO) test --workspace --features kubernetes
 
 ci: setup-tests format-check lint openapi-check test ## What continuous integration runs
 
@@ -33,7 +33,7 @@ format-check:
 	$(CARGO) fmt --all --check
 
 lint:
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features kubernetes -- -D warnings
 
 openapi: ## Write openapi.yaml anew from the code
 	$(CARGO) run --quiet --bin journeyman -- openapi > openapi.yaml.new

@@ -204,9 +204,7 @@ pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::R
     let backend = match &settings.workspace.backend {
         WorkspaceBackend::Bubblewrap => BackendSettings::Bubblewrap,
         WorkspaceBackend::Docker => BackendSettings::Docker(docker(&settings.workspace.docker)?),
-        WorkspaceBackend::Kubernetes => {
-            bail!("this build has no workspace backend kubernetes: set JOURNEYMAN_WORKSPACE to bubblewrap or docker")
-        }
+        WorkspaceBackend::Kubernetes => kubernetes(settings, data_dir)?,
     };
     let sandboxes = Sandboxes::new(SandboxSettings {
         data_dir: data_dir.to_owned(),
@@ -231,6 +229,47 @@ fn docker(settings: &config::settings::DockerSettings) -> anyhow::Result<workspa
     docker.runtime.clone_from(&settings.runtime);
     docker.pull = settings.pull;
     Ok(docker)
+}
+
+#[cfg(feature = "kubernetes")]
+fn kubernetes(settings: &Settings, data_dir: &Path) -> anyhow::Result<BackendSettings> {
+    use workspace::{ImagePull, Isolation, KubernetesSettings, Toleration};
+    let set = &settings.workspace.kubernetes;
+    let Some(image) = &set.image else {
+        bail!("Pods need an image: set JOURNEYMAN_KUBERNETES_IMAGE to one that has what the code of your users needs");
+    };
+    let Some(execd_image) = &set.execd_image else {
+        bail!("Pods need execd: set JOURNEYMAN_KUBERNETES_EXECD_IMAGE to the image of this service itself");
+    };
+    if !settings.workspace.toolchains.is_empty() {
+        bail!("JOURNEYMAN_TOOLCHAINS are directories of this machine, which Pods do not see: have them in the image");
+    }
+    let own = host_id(data_dir)?.simple().to_string();
+    let mut kubernetes = KubernetesSettings::new(&set.namespace, image, execd_image, &own[own.len() - 12..]);
+    kubernetes.kubeconfig.clone_from(&set.config);
+    kubernetes.runtime_class.clone_from(&set.runtime_class);
+    kubernetes.node_selector.clone_from(&set.node_selector);
+    kubernetes.tolerations = (set.tolerations.iter().cloned())
+        .map(|toleration| Toleration { key: toleration.key, value: toleration.value, effect: toleration.effect })
+        .collect();
+    kubernetes.pull = match set.pull {
+        config::KubernetesPull::Always => ImagePull::Always,
+        config::KubernetesPull::Missing => ImagePull::Missing,
+        config::KubernetesPull::Never => ImagePull::Never,
+    };
+    kubernetes.pull_secrets.clone_from(&set.pull_secrets);
+    kubernetes.user_namespaces = set.user_namespaces;
+    kubernetes.isolation = if set.isolation_enforced { Isolation::Enforced } else { Isolation::Unchecked };
+    kubernetes.start_time = set.start_time;
+    Ok(BackendSettings::Kubernetes(kubernetes))
+}
+
+#[cfg(not(feature = "kubernetes"))]
+fn kubernetes(_: &Settings, _: &Path) -> anyhow::Result<BackendSettings> {
+    bail!(
+        "this build has no workspace backend kubernetes: build it with --features kubernetes (the container image has it), or \
+         set JOURNEYMAN_WORKSPACE to bubblewrap or docker"
+    )
 }
 
 /// The execd beside this executable, or where the settings say.

@@ -110,7 +110,7 @@ async fn try_sandbox(settings: &Settings, sandboxes: &workspace::Sandboxes) -> a
     let ran = ran?;
     match (ran.outcome, settings.workspace.backend) {
         (RunOutcome::Exited(0), _) => {}
-        (RunOutcome::Exited(9), WorkspaceBackend::Docker) => {
+        (RunOutcome::Exited(9), WorkspaceBackend::Docker | WorkspaceBackend::Kubernetes) => {
             return Ok(format!(
                 "a container opens in {opened} ms; its image has no git, which the service does not need there, but agents may"
             ));

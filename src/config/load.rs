@@ -1,7 +1,7 @@
 //! Every variable by its name, with its default.
 
 use super::{
-    ConfigError, Environment, Origin, extension, mcp,
+    ConfigError, Environment, Origin, extension, kubernetes, mcp,
     models::Models,
     network, objects, parse, rules,
     settings::{
@@ -190,6 +190,7 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
     Ok(WorkspaceSettings {
         backend: backend.unwrap_or(WorkspaceBackend::Bubblewrap),
         docker: docker(source, backend == Some(WorkspaceBackend::Docker))?,
+        kubernetes: kubernetes::read(source)?,
         execd: source.parsed("execd", parse::absolute_path)?,
         toolchains: source.list("toolchains", ':', parse::absolute_path)?,
         uid_base: source.parsed("sandbox_uid_base", parse::number(1_000, 4_000_000_000))?.unwrap_or(200_000) as u32,

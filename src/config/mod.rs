@@ -9,6 +9,7 @@
 mod environment;
 mod error;
 mod extension;
+mod kubernetes;
 mod load;
 mod mcp;
 mod models;
@@ -21,6 +22,7 @@ mod source;
 
 pub use environment::Environment;
 pub use error::{ConfigError, Origin};
+pub use kubernetes::{KubernetesPull, KubernetesSettings};
 pub use load::CLIENT_VARIABLES;
 pub use models::{CallRole, ModelSettings, Models};
 pub use network::TaskNetworkSettings;

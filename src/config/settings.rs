@@ -1,6 +1,6 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
-use super::{models::Models, network::TaskNetworkSettings, objects::ObjectSettings};
+use super::{kubernetes::KubernetesSettings, models::Models, network::TaskNetworkSettings, objects::ObjectSettings};
 use crate::{
     domain::rule::CommandRule,
     mcp,
@@ -118,6 +118,7 @@ pub enum WorkspaceBackend {
 pub struct WorkspaceSettings {
     pub backend: WorkspaceBackend,
     pub docker: DockerSettings,
+    pub kubernetes: KubernetesSettings,
     /// Absent: beside this executable.
     pub execd: Option<PathBuf>,
     /// Directories of toolchains that every workspace sees, read-only.

@@ -85,7 +85,7 @@ impl Copy {
 
     /// Whether the copy of an earlier driver is still here.
     pub(super) async fn survives(&self) -> bool {
-        tokio::fs::try_exists(self.directory()).await.unwrap_or(false)
+        self.deps.sandboxes.keeps_copies() && tokio::fs::try_exists(self.directory()).await.unwrap_or(false)
     }
 
     /// Starts to open the workspace, unless it is open or opening: the base as the session knows
@@ -118,7 +118,7 @@ impl Copy {
         let (deps, team, task, directory) = (Arc::clone(&self.deps), self.team, self.task, self.directory());
         self.opening = Some(tokio::spawn(async move {
             let present = tokio::fs::try_exists(&directory).await.map_err(Halt::Disk)?;
-            if relay || !present {
+            if relay || !present || !deps.sandboxes.keeps_copies() {
                 lay_out(&deps, team, task, &base, &delta, &directory, &outfit).await?;
             }
             let Some(access) = network.access(&deps, team, task).await? else {
@@ -322,7 +322,8 @@ pub(super) async fn open(
     outfit: &Outfit,
 ) -> Result<Workspace, Halt> {
     let Opening { directory, certificates, env, low_priority } = opening;
-    let laid_out = base.laid_out(&directory).await;
+    // Files that were carried elsewhere are others than those that were laid out here.
+    let laid_out = if deps.sandboxes.keeps_copies() { base.laid_out(&directory).await } else { None };
     let mut mirrors = base.mount();
     mirrors.extend(certificates);
     let open = OpenSandbox {

@@ -171,7 +171,12 @@ impl Setup<'_> {
             Ok(ran) if ran.outcome == RunOutcome::Exited(0) => Some(workspace.walk().await),
             _ => None,
         };
+        let brought = match &walk {
+            Some(_) => deps.sandboxes.bring_back(&workspace, &directory, deps.limits.disk_bytes).await,
+            None => Ok(()),
+        };
         workspace.close().await;
+        brought?;
         let ran = ran?;
         let (outcome, exit_code) = match ran.outcome {
             RunOutcome::Exited(0) => (ToolOutcome::Ok, Some(0)),

@@ -1,13 +1,15 @@
-//! What makes sandboxes: bubblewrap on this host, or a container engine. Each gives a stream of
+//! What makes sandboxes: bubblewrap on this host, a container engine, or a cluster. Each gives a stream of
 //! bytes to the execd inside and something that can be ended; all else is the same.
 
+#[cfg(feature = "kubernetes")]
+use super::kubernetes::{self, Kubernetes, Pod};
 use super::{
     Capabilities, OpenSandbox, Workspace, WorkspaceError,
     bubblewrap::{self, Bubblewrap, Outer},
     docker::{self, Container, Docker},
 };
 use execd::message::Configure;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     sync::watch,
@@ -41,6 +43,8 @@ pub(super) struct Started {
 pub(super) enum Body {
     Process(Outer),
     Container(Container),
+    #[cfg(feature = "kubernetes")]
+    Pod(Pod),
 }
 
 #[derive(Debug)]
@@ -51,6 +55,12 @@ pub(super) enum Backend {
         /// For what runs in a sandbox and is no task's, where this machine has it.
         bubblewrap: Option<Bubblewrap>,
     },
+    #[cfg(feature = "kubernetes")]
+    Kubernetes {
+        kubernetes: Kubernetes,
+        /// As with an engine.
+        bubblewrap: Option<Bubblewrap>,
+    },
 }
 
 impl Backend {
@@ -58,6 +68,8 @@ impl Backend {
         match self {
             Self::Bubblewrap(bubblewrap) => bubblewrap.capabilities(),
             Self::Docker { docker, .. } => docker.capabilities(),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => kubernetes.capabilities(),
         }
     }
 
@@ -66,6 +78,10 @@ impl Backend {
         match self {
             Self::Bubblewrap(bubblewrap) => Some(bubblewrap.programs().await),
             Self::Docker { docker, .. } => docker.seen(image).map(|examined| Arc::clone(&examined.programs)),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => {
+                kubernetes.seen(image).map(|examined| Arc::clone(&examined.programs))
+            }
         }
     }
 
@@ -80,6 +96,60 @@ impl Backend {
         match self {
             Self::Bubblewrap(_) => Ok(()),
             Self::Docker { docker, .. } => docker.examine(workspace, image, mark).await,
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => kubernetes.examine(workspace, image, mark).await,
+        }
+    }
+
+    /// Working copies are directories of this host while they are open, too, and stay when they are not.
+    pub(super) fn keeps_copies(&self) -> bool {
+        match self {
+            Self::Bubblewrap(_) | Self::Docker { .. } => true,
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { .. } => false,
+        }
+    }
+
+    /// Carries into a workspace what it was opened over, where it does not see it.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(clippy::unused_async, reason = "who shares this host's files has nothing to carry")
+    )]
+    pub(super) async fn fill(&self, workspace: &Workspace, open: OpenSandbox) -> Result<(), WorkspaceError> {
+        match self {
+            Self::Bubblewrap(_) | Self::Docker { .. } => {
+                let _ = (workspace, open);
+                Ok(())
+            }
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => kubernetes.fill(workspace, open.copy, open.mirrors).await,
+        }
+    }
+
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(clippy::unused_async, reason = "who shares this host's files has nothing to bring")
+    )]
+    /// Brings what is in a workspace's copy but its `.git` to `copy` on this host, where it is not there already: what
+    /// was there is replaced. At most so many bytes.
+    pub(super) async fn bring_back(
+        &self,
+        workspace: &Workspace,
+        copy: &Path,
+        limit_bytes: u64,
+    ) -> Result<(), WorkspaceError> {
+        match self {
+            Self::Bubblewrap(_) | Self::Docker { .. } => {
+                let _ = (workspace, copy, limit_bytes);
+                Ok(())
+            }
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => {
+                let directory = copy.to_owned();
+                let fresh = move || super::remove_tree(&directory).and_then(|()| std::fs::create_dir_all(&directory));
+                tokio::task::spawn_blocking(fresh).await.map_err(setup)?.map_err(setup)?;
+                kubernetes.bring_back(workspace, copy.to_owned(), limit_bytes).await
+            }
         }
     }
 
@@ -95,6 +165,8 @@ impl Backend {
                 Ok((bubblewrap.start(open, owner).await?, configure))
             }
             Self::Docker { docker, .. } => docker.start(open, owner).await,
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => kubernetes.start(open, owner).await,
         }
     }
 
@@ -103,20 +175,22 @@ impl Backend {
         match self {
             Self::Bubblewrap(bubblewrap) => Some(bubblewrap),
             Self::Docker { bubblewrap, .. } => bubblewrap.as_ref(),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { bubblewrap, .. } => bubblewrap.as_ref(),
         }
     }
 
     /// Ends what runs of sandboxes that are not open; how many processes or containers.
     pub(super) async fn sweep(&self) -> Result<u32, WorkspaceError> {
+        let processes = match self.bubblewrap() {
+            Some(bubblewrap) => bubblewrap.sweep().await?,
+            None => 0,
+        };
         match self {
-            Self::Bubblewrap(bubblewrap) => bubblewrap.sweep().await,
-            Self::Docker { docker, bubblewrap } => {
-                let processes = match bubblewrap {
-                    Some(bubblewrap) => bubblewrap.sweep().await?,
-                    None => 0,
-                };
-                Ok(processes + docker.sweep().await?)
-            }
+            Self::Bubblewrap(_) => Ok(processes),
+            Self::Docker { docker, .. } => Ok(processes + docker.sweep().await?),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { kubernetes, .. } => Ok(processes + kubernetes.sweep().await?),
         }
     }
 
@@ -131,6 +205,8 @@ impl Backend {
         match self {
             Self::Bubblewrap(_) => bubblewrap::explain(said.trim(), why),
             Self::Docker { .. } => docker::explain(said.trim(), why),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { .. } => kubernetes::explain(said.trim(), why),
         }
     }
 }
@@ -138,7 +214,7 @@ impl Backend {
 impl Body {
     /// Whether a lost stream can be made again while it lives.
     pub(super) fn outlives_its_pipe(&self) -> bool {
-        matches!(self, Self::Container(_))
+        !matches!(self, Self::Process(_))
     }
 
     /// A new stream to the same execd; why there will be none any more.
@@ -146,6 +222,8 @@ impl Body {
         match self {
             Self::Process(_) => Err("its first process ended".to_owned()),
             Self::Container(container) => container.reconnect().await,
+            #[cfg(feature = "kubernetes")]
+            Self::Pod(pod) => pod.reconnect().await,
         }
     }
 
@@ -154,6 +232,8 @@ impl Body {
         match self {
             Self::Process(outer) => outer.bury().await,
             Self::Container(container) => container.bury().await,
+            #[cfg(feature = "kubernetes")]
+            Self::Pod(pod) => pod.bury().await,
         }
     }
 }
@@ -161,6 +241,13 @@ impl Body {
 impl From<Outer> for Body {
     fn from(outer: Outer) -> Self {
         Self::Process(outer)
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+impl From<Pod> for Body {
+    fn from(pod: Pod) -> Self {
+        Self::Pod(pod)
     }
 }
 

@@ -12,6 +12,8 @@ pub mod base;
 mod bubblewrap;
 pub mod calls;
 pub mod capabilities;
+#[cfg(feature = "kubernetes")]
+mod carried;
 pub mod checkpoint;
 pub mod client;
 mod credential;
@@ -21,6 +23,8 @@ pub mod error;
 mod git;
 mod index;
 mod keeper;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod laid_out;
 pub mod limits;
 mod link;
@@ -52,6 +56,8 @@ pub use client::{Connections, Workspace};
 pub use docker::{DockerSettings, EngineAddress, Pull};
 pub use error::WorkspaceError;
 pub use git::version as git_version;
+#[cfg(feature = "kubernetes")]
+pub use kubernetes::{ImagePull, Isolation, KubernetesSettings, Toleration};
 pub use laid_out::LaidOut;
 pub use limits::SandboxLimits;
 pub use prepared::Prepared;

@@ -45,6 +45,8 @@ pub struct SandboxSettings {
 pub enum BackendSettings {
     Bubblewrap,
     Docker(DockerSettings),
+    #[cfg(feature = "kubernetes")]
+    Kubernetes(super::KubernetesSettings),
 }
 
 /// What a sandbox is opened with.
@@ -132,14 +134,23 @@ impl Sandboxes {
         let roll = Roll::default();
         let directories = Directories::new(&settings.data_dir, own_uids.then_some(settings.uid_base))?;
         let bubblewrap = Bubblewrap::find(settings.clone(), &instance, own_uids, roll.clone());
+        let optional = |bubblewrap: Result<Bubblewrap, WorkspaceError>| {
+            let told = bubblewrap.inspect_err(|error| {
+                tracing::warn!(error = %error, "there will be no symbols and no syntax checks");
+            });
+            told.ok()
+        };
         let backend = match &settings.backend {
             BackendSettings::Bubblewrap => Backend::Bubblewrap(bubblewrap?),
             BackendSettings::Docker(docker) => {
                 let docker = Docker::new(settings.clone(), docker.clone(), &instance, roll.clone())?;
-                let bubblewrap = bubblewrap.inspect_err(|error| {
-                    tracing::warn!(error = %error, "there will be no symbols and no syntax checks");
-                });
-                Backend::Docker { docker, bubblewrap: bubblewrap.ok() }
+                Backend::Docker { docker, bubblewrap: optional(bubblewrap) }
+            }
+            #[cfg(feature = "kubernetes")]
+            BackendSettings::Kubernetes(kubernetes) => {
+                let kubernetes =
+                    super::kubernetes::Kubernetes::new(kubernetes.clone(), settings.uid_base, roll.clone());
+                Backend::Kubernetes { kubernetes, bubblewrap: optional(bubblewrap) }
             }
         };
         let inner = Inner { backend, directories, roll, trying: Mutex::default() };
@@ -238,17 +249,36 @@ impl Sandboxes {
         let inner = &self.inner;
         let owner = inner.directories.owner(open.task);
         let tracked = Arc::clone(&open.tracked);
+        let opened = open.clone();
         let (started, configure) = inner.backend.start(open, owner).await?;
         let Started { pipe, body, complaint, ended } = started;
         let link = Arc::new(Link::new());
         let workspace = Workspace::new(Arc::clone(&link), ended.subscribe(), tracked);
         tokio::spawn(keep(Kept { pipe, body, ended }, link));
         match timeout(START_PATIENCE, workspace.configure(configure)).await {
-            Ok(Ok(())) => Ok(workspace),
+            Ok(Ok(())) => {
+                if let Err(error) = inner.backend.fill(&workspace, opened).await {
+                    workspace.close().await;
+                    return Err(error);
+                }
+                Ok(workspace)
+            }
             Ok(Err(WorkspaceError::Gone { why })) => Err(inner.backend.explain(complaint, &why).await),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(inner.backend.explain(complaint, "it did not start in time").await),
         }
+    }
+
+    /// Whether a working copy is a directory of this host while it is open, and stays when its workspace has ended. Else
+    /// it is gone with its workspace, and what is on this host is as it was laid out.
+    pub fn keeps_copies(&self) -> bool {
+        self.inner.backend.keeps_copies()
+    }
+
+    /// Sees to it that what an open workspace has made of its copy is in `copy` on this host, but for the `.git`; more
+    /// than `limit_bytes` is [`WorkspaceError::Refused`].
+    pub async fn bring_back(&self, workspace: &Workspace, copy: &Path, limit_bytes: u64) -> Result<(), WorkspaceError> {
+        self.inner.backend.bring_back(workspace, copy, limit_bytes).await
     }
 
     /// Starts a sandbox for one program; it belongs to no task.

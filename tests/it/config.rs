@@ -233,6 +233,12 @@ fn every_wrong_value_is_told_with_its_variable_and_the_mend() {
             "\"10.0.0.0/33\" is no address or network: write for example 10.0.0.0/8",
         ),
         ("JOURNEYMAN_WORKSPACE", "chroot", "\"chroot\" must be bubblewrap, docker or kubernetes"),
+        ("JOURNEYMAN_KUBERNETES_NAMESPACE", "../kube-system", "is no name in Kubernetes"),
+        ("JOURNEYMAN_KUBERNETES_IMAGE", "a image", "holds more than an image's name may"),
+        ("JOURNEYMAN_KUBERNETES_PULL", "often", "must be always, missing or never"),
+        ("JOURNEYMAN_KUBERNETES_NETWORK", "none", "must be enforced or unchecked"),
+        ("JOURNEYMAN_KUBERNETES_NODE_SELECTOR", "disk", "must be like disk=ssd"),
+        ("JOURNEYMAN_KUBERNETES_TOLERATIONS", "agents=yes:Never", "must be like agents, agents=yes"),
         ("JOURNEYMAN_WORKERS", "0", "\"0\" must be a whole number from 1 to 100000"),
         ("JOURNEYMAN_MODEL_API", "grpc", "\"grpc\" must be responses, chat or messages"),
         ("JOURNEYMAN_BOOTSTRAP_KEY", "short", "must be at least 16 visible ASCII characters without blanks"),
@@ -409,7 +415,7 @@ fn a_file_that_is_no_toml_or_is_not_there_is_told() {
 fn the_list_of_settings_names_every_variable_and_no_other() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = std::fs::read_to_string(root.join("docs/settings.md")).unwrap();
-    let source = ["src/config/load.rs", "src/config/models.rs", "src/config/extension.rs"]
+    let source = ["src/config/load.rs", "src/config/models.rs", "src/config/extension.rs", "src/config/kubernetes.rs"]
         .map(|path| std::fs::read_to_string(root.join(path)).unwrap());
     let own = regex::Regex::new(r#"source\s*\.(?:parsed|secret|list|own)\("([a-z_]+)""#).unwrap();
     let objects = std::fs::read_to_string(root.join("src/config/objects.rs")).unwrap();

@@ -66,14 +66,14 @@ impl Examined {
 
 /// What the script said.
 #[derive(Debug, Default)]
-struct Seen {
-    programs: BTreeSet<String>,
+pub(in crate::workspace) struct Look {
+    pub(in crate::workspace) programs: BTreeSet<String>,
     status: Vec<(String, String)>,
     interfaces: Vec<String>,
-    memory: Option<u64>,
-    pids: Option<u64>,
-    cpu: bool,
-    root_writable: bool,
+    pub(in crate::workspace) memory: Option<u64>,
+    pub(in crate::workspace) pids: Option<u64>,
+    pub(in crate::workspace) cpu: bool,
+    pub(in crate::workspace) root_writable: bool,
 }
 
 /// `mark` is what the server has written to the file of that name in the working copy.
@@ -91,6 +91,17 @@ pub(super) async fn examine(
             mend: "run the service where the engine is: working copies are directories of its machine".to_owned(),
         });
     }
+    let seen = look(workspace, image).await?;
+    let limits = SandboxLimits::default();
+    Ok(Examined {
+        memory: seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
+        capabilities: Capabilities { lines: lines(&seen, image, settings, &info) },
+        programs: seen.programs.into_iter().collect(),
+    })
+}
+
+/// Has the script look around, whatever made the workspace.
+pub(in crate::workspace) async fn look(workspace: &Workspace, image: &str) -> Result<Look, WorkspaceError> {
     let ran = workspace.run(RunCommand::new(SCRIPT, PATIENCE), None).await;
     let output = match ran {
         Ok(result) if result.outcome == RunOutcome::Exited(0) => result.output,
@@ -112,16 +123,10 @@ pub(super) async fn examine(
         }
         Err(error) => return Err(error),
     };
-    let seen = Seen::of(&String::from_utf8_lossy(&output));
-    let limits = SandboxLimits::default();
-    Ok(Examined {
-        memory: seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
-        capabilities: Capabilities { lines: lines(&seen, image, settings, &info) },
-        programs: seen.programs.into_iter().collect(),
-    })
+    Ok(Look::of(&String::from_utf8_lossy(&output)))
 }
 
-impl Seen {
+impl Look {
     fn of(text: &str) -> Self {
         let mut seen = Self::default();
         for line in text.lines() {
@@ -146,12 +151,27 @@ impl Seen {
         seen
     }
 
-    fn status(&self, name: &str) -> &str {
+    pub(in crate::workspace) fn status(&self, name: &str) -> &str {
         self.status.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
+    /// Commands have no capability, and gain none.
+    pub(in crate::workspace) fn has_no_rights(&self) -> bool {
+        let is_empty = |set: &&str| u64::from_str_radix(self.status(set), 16).is_ok_and(|set| set == 0);
+        ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].iter().all(is_empty) && self.status("NoNewPrivs") == "1"
+    }
+
+    pub(in crate::workspace) fn uid(&self) -> &str {
+        self.status("Uid").split_whitespace().next().unwrap_or("?")
+    }
+
+    /// Filters of system calls on commands; an old kernel does not count them.
+    pub(in crate::workspace) fn filters(&self) -> u32 {
+        self.status("Seccomp_filters").parse().unwrap_or(1)
     }
 }
 
-fn lines(seen: &Seen, image: &str, settings: &DockerSettings, info: &SystemInfo) -> Vec<Capability> {
+fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo) -> Vec<Capability> {
     let limits = SandboxLimits::default();
     let version = info.server_version.as_deref().unwrap_or("of an unknown version");
     let runtime = settings.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("its own runtime");
@@ -160,16 +180,12 @@ fn lines(seen: &Seen, image: &str, settings: &DockerSettings, info: &SystemInfo)
         holds,
         detail: if holds { good } else { weaker.to_owned() },
     };
-    let no_rights = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
-        .iter()
-        .all(|set| u64::from_str_radix(seen.status(set), 16).is_ok_and(|set| set == 0));
-    let uid = seen.status("Uid").split_whitespace().next().unwrap_or("?").to_owned();
-    let filters: u32 = seen.status("Seccomp_filters").parse().unwrap_or(1);
+    let (uid, filters) = (seen.uid(), seen.filters());
     let cgroups = "give the engine its cgroup controllers (rootless: cgroup v2 with delegation)";
     vec![
         line(
             "user",
-            no_rights && seen.status("NoNewPrivs") == "1" && uid != "0",
+            seen.has_no_rights() && uid != "0",
             format!(
                 "each task runs under an unprivileged uid of its own ({uid} here), without a capability, and gains none"
             ),

@@ -101,7 +101,7 @@ impl Image {
 
 /// A reference as registries know them. It becomes part of a path of the engine's API, in which
 /// nothing else may come.
-fn is_name(name: &str) -> bool {
+pub(in crate::workspace) fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX

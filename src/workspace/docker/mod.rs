@@ -13,6 +13,10 @@ mod image;
 mod open;
 mod settings;
 
+#[cfg(feature = "kubernetes")]
+pub(super) use examine::{Look, look};
 pub(super) use execd::find_static;
+#[cfg(feature = "kubernetes")]
+pub(super) use image::is_name as is_image_name;
 pub(super) use open::{Container, Docker, explain};
 pub use settings::{DockerSettings, EngineAddress, Pull};
