@@ -13,7 +13,7 @@ use crate::{
 };
 use execd::message::{Answer, Command, Configure, Failure, Request, RunOutcome};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -32,11 +32,30 @@ pub(crate) struct Calls {
     pub(crate) relays: Relays,
     pub(crate) workers: Workers,
     /// Of the calls that are on a thread.
-    threaded: HashMap<u32, Cancelled>,
+    threaded: HashMap<u32, Threaded>,
+    /// Changes that an earlier connection asked for and that may be under way.
+    unsettled: Vec<Cancelled>,
+    /// What this connection asked for meanwhile.
+    waiting: VecDeque<Waiting>,
     walker: Arc<Mutex<Walker>>,
     /// Held for writing by an `apply`, so that no walk or search sees half of it.
     changes: Arc<RwLock<()>>,
     disk: Disk,
+}
+
+#[derive(Debug)]
+struct Threaded {
+    cancelled: Cancelled,
+    /// It changes files.
+    changes: bool,
+}
+
+/// A request that has to come after what was before it.
+#[derive(Debug)]
+struct Waiting {
+    stream: u32,
+    json: Vec<u8>,
+    attached: Vec<u8>,
 }
 
 impl Calls {
@@ -50,6 +69,8 @@ impl Calls {
             relays: Relays::default(),
             workers: Workers::start()?,
             threaded: HashMap::new(),
+            unsettled: Vec::new(),
+            waiting: VecDeque::new(),
             walker: Arc::new(Mutex::new(Walker::new(root))),
             changes: Arc::default(),
             disk: Disk::new(root, u64::MAX),
@@ -60,8 +81,18 @@ impl Calls {
         self.configure.output_bytes
     }
 
-    pub(crate) fn request(&mut self, stream: u32, json: &[u8], attached: Vec<u8>, connection: &mut Connection) {
-        let result = match serde_json::from_slice(json) {
+    /// Takes a request up once nothing is changed any more that an earlier connection asked for: whoever comes
+    /// back finds the files as they will stay. A connection has no more of them than calls.
+    pub(crate) fn request(&mut self, stream: u32, json: Vec<u8>, attached: Vec<u8>, connection: &mut Connection) {
+        if self.unsettled.is_empty() {
+            self.take_up(Waiting { stream, json, attached }, connection);
+        } else {
+            self.waiting.push_back(Waiting { stream, json, attached });
+        }
+    }
+
+    fn take_up(&mut self, Waiting { stream, json, attached }: Waiting, connection: &mut Connection) {
+        let result = match serde_json::from_slice(&json) {
             Ok(request) => self.begin(stream, request, attached, connection),
             Err(error) => Err(refused(format!("not a request: {error}"))),
         };
@@ -108,10 +139,14 @@ impl Calls {
             Request::Read { path, max_bytes, entry: true } => {
                 self.thread(stream, move |_| files::read_entry(&root, &path, max_bytes));
             }
-            Request::Apply { changes: asked } => self.thread(stream, move |_| {
-                let _held = changes.write().unwrap_or_else(PoisonError::into_inner);
-                apply::apply(&root, &asked, &attached).map(|()| (Vec::new(), Answer::Applied))
-            }),
+            Request::Apply { changes: asked } => {
+                let cancelled = self.workers.call(stream, move |cancelled| {
+                    let _held = changes.write().unwrap_or_else(PoisonError::into_inner);
+                    cancelled.check()?;
+                    apply::apply(&root, &asked, &attached).map(|()| (Vec::new(), Answer::Applied))
+                });
+                self.threaded.insert(stream, Threaded { cancelled, changes: true });
+            }
             Request::Search { pattern, path, glob, limit } => self.thread(stream, move |cancelled| {
                 let _held = changes.read().unwrap_or_else(PoisonError::into_inner);
                 search::search(&root, &pattern, path.as_deref(), glob.as_deref(), limit, cancelled)
@@ -152,15 +187,21 @@ impl Calls {
 
     fn thread(&mut self, stream: u32, work: impl FnOnce(&Cancelled) -> Given + Send + 'static) {
         let cancelled = self.workers.call(stream, work);
-        self.threaded.insert(stream, cancelled);
+        self.threaded.insert(stream, Threaded { cancelled, changes: false });
     }
 
     pub(crate) fn cancel(&mut self, stream: u32, connection: &mut Connection) {
         self.runs.cancel(stream, connection);
         self.relays.cancel(stream, connection);
-        if let Some(cancelled) = self.threaded.get(&stream) {
-            cancelled.set();
+        if let Some(threaded) = self.threaded.get(&stream) {
+            threaded.cancelled.set();
         }
+        self.waiting.retain(|waiting| {
+            if waiting.stream == stream {
+                connection.answer(stream, Err(refused("the call was given up")));
+            }
+            waiting.stream != stream
+        });
     }
 
     /// The server is gone: ends what it waited for. What runs in the background stays, and ports stay
@@ -168,8 +209,12 @@ impl Calls {
     pub(crate) fn disconnect(&mut self) {
         self.runs.disconnect();
         self.relays.disconnect();
-        for cancelled in std::mem::take(&mut self.threaded).into_values() {
+        self.waiting.clear();
+        for Threaded { cancelled, changes } in std::mem::take(&mut self.threaded).into_values() {
             cancelled.set();
+            if changes {
+                self.unsettled.push(cancelled);
+            }
         }
     }
 
@@ -179,7 +224,8 @@ impl Calls {
             match finished {
                 Finished::Call { stream, cancelled, given } => {
                     // One of an earlier connection is nobody's, though a later one may have its number.
-                    if !self.threaded.get(&stream).is_some_and(|known| known.is(&cancelled)) {
+                    if !self.threaded.get(&stream).is_some_and(|known| known.cancelled.is(&cancelled)) {
+                        self.unsettled.retain(|known| !known.is(&cancelled));
                         continue;
                     }
                     self.threaded.remove(&stream);
@@ -195,6 +241,11 @@ impl Calls {
                     }
                 }
             }
+        }
+        while self.unsettled.is_empty()
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            self.take_up(waiting, connection);
         }
     }
 

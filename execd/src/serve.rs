@@ -154,7 +154,7 @@ fn turn(
     calls.runs.reap();
     for heard in heard {
         match heard {
-            Heard::Request { stream, json, attached } => calls.request(stream, &json, attached, connection),
+            Heard::Request { stream, json, attached } => calls.request(stream, json, attached, connection),
             Heard::Cancel(stream) => calls.cancel(stream, connection),
             Heard::Data(stream, bytes) => calls.relays.data(stream, &bytes, connection),
             Heard::End(stream) => calls.relays.end(stream, connection),

@@ -142,7 +142,9 @@ impl Shared {
             let job = self.next_job();
             let finished = match job {
                 Job::Call { stream, cancelled, work } => {
-                    let given = catch_unwind(AssertUnwindSafe(|| work(&cancelled))).unwrap_or_else(|_| {
+                    // What nobody waits for any more is not begun.
+                    let begin = || cancelled.check().and_then(|()| work(&cancelled));
+                    let given = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|_| {
                         Err(Failure {
                             kind: FailureKind::Io,
                             what: "execd".to_owned(),

@@ -639,3 +639,145 @@ async fn a_process_is_spoken_to_over_a_stream_of_its_own_that_nothing_is_lost_on
     assert_eq!(seen.exit, Some(RunOutcome::Exited(0)), "its stdin ends with the stream");
     workspace.close().await;
 }
+
+/// An execd that is reached by its door, in a bare sandbox. It ends by itself when nobody comes.
+struct Listening {
+    child: std::process::Child,
+    name: String,
+    copy: tempfile::TempDir,
+}
+
+impl Listening {
+    fn new() -> Self {
+        let user = 61_500;
+        let copy = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(copy.path(), Some(user), Some(user)).unwrap();
+        let name = format!("jm-test-{}", copy.path().file_name().unwrap().to_str().unwrap());
+        let mut bwrap = Command::new("bwrap");
+        // In this machine's process namespace: it asks the kernel who comes, and has to know them.
+        bwrap.args(["--tmpfs", "/", "--ro-bind", "/usr", "/usr"]);
+        bwrap.args([
+            "--symlink",
+            "usr/lib",
+            "/lib",
+            "--symlink",
+            "usr/lib64",
+            "/lib64",
+            "--symlink",
+            "usr/bin",
+            "/bin",
+        ]);
+        bwrap.args(["--proc", "/proc", "--dev", "/dev", "--bind"]).arg(copy.path()).arg("/workspace");
+        bwrap.args(["--ro-bind"]).arg(execd()).args(["/.execd", "/usr/bin/setpriv", "--clear-groups"]);
+        bwrap.args([format!("--reuid={user}"), format!("--regid={user}")]);
+        bwrap.args(["/.execd", "serve", "--of", "test", "--listen", &name, "--from", "0"]);
+        let child = bwrap.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, name, copy }
+    }
+
+    /// As the server: has said and heard the hello, and configured.
+    fn connect(&self) -> std::os::unix::net::UnixStream {
+        use std::os::{linux::net::SocketAddrExt, unix::net};
+        let address = net::SocketAddr::from_abstract_name(self.name.as_bytes()).unwrap();
+        let begun = Instant::now();
+        let mut stream = loop {
+            match net::UnixStream::connect_addr(&address) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(begun.elapsed() < Duration::from_secs(20), "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(&frame::hello()).unwrap();
+        let configure =
+            r#"{"configure":{"env":[],"pids":null,"data_bytes":null,"disk_bytes":1000000000,"output_bytes":1000000}}"#;
+        stream.write_all(&open_frame(1, configure, &[])).unwrap();
+        assert_eq!(answer(&mut stream, 1), "\"configured\"");
+        stream
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What bubblewrap has started, whose new user it cannot bind to its own end.
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let named =
+                std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&self.name));
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid.filter(|_| named).and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+/// A request of at most one frame.
+fn open_frame(stream: u32, json: &str, attached: &[u8]) -> Vec<u8> {
+    let mut payload = (4 + json.len() as u32 + attached.len() as u32).to_le_bytes().to_vec();
+    payload.extend((json.len() as u32).to_le_bytes());
+    payload.extend(json.as_bytes());
+    payload.extend(attached);
+    let mut out = Vec::new();
+    frame::push(&mut out, Kind::Open, stream, &payload);
+    out
+}
+
+/// The answer to a call, whatever else comes before it.
+fn answer(from: &mut impl Read, stream: u32) -> String {
+    let mut decoder = Decoder::default();
+    let mut bytes = [0; 4096];
+    loop {
+        while let Some((header, payload)) = decoder.next_frame().unwrap() {
+            if header.stream == stream && matches!(header.kind, Kind::Done | Kind::Failed) {
+                return String::from_utf8_lossy(payload).into_owned();
+            }
+        }
+        let count = from.read(&mut bytes).unwrap();
+        assert!(count > 0, "it hung up");
+        decoder.feed(&bytes[..count]);
+    }
+}
+
+#[test]
+fn after_a_lost_connection_nothing_is_changed_that_the_next_could_miss() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let listening = Listening::new();
+    let files = || {
+        let read = |entry: std::fs::DirEntry| std::fs::read_dir(entry.path()).map_or(0, Iterator::count);
+        std::fs::read_dir(listening.copy.path()).unwrap().flatten().map(read).sum::<usize>()
+    };
+    let mut first = listening.connect();
+    for call in 0..60 {
+        let write = |number| {
+            format!(
+                "{{\"write\":{{\"path\":\"d{call}/f{number}\",\"size\":0,\"executable\":null,\"expect\":\"anything\"}}}}"
+            )
+        };
+        let changes: Vec<String> = (0..300).map(write).collect();
+        let json = format!("{{\"apply\":{{\"changes\":[{}]}}}}", changes.join(","));
+        first.write_all(&open_frame(3 + 2 * call, &json, &[])).unwrap();
+    }
+    // They are under way.
+    let begun = Instant::now();
+    while files() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(first);
+    let mut next = listening.connect();
+    next.write_all(&open_frame(3, r#"{"read":{"path":"/etc","max_bytes":1,"entry":false}}"#, &[])).unwrap();
+    answer(&mut next, 3);
+    let then = files();
+    // What was queued would need longer than any of these answers.
+    for call in 2..200 {
+        next.write_all(&open_frame(1 + 2 * call, r#"{"list":{"path":null,"depth":1,"glob":null,"limit":10}}"#, &[]))
+            .unwrap();
+        answer(&mut next, 1 + 2 * call);
+    }
+    assert_eq!(files(), then);
+    assert!(then < 60 * 300, "they were too quick to be caught");
+}
