@@ -251,7 +251,7 @@ impl Calls {
 
     /// Called whenever something has happened.
     pub(crate) fn look_at_disk(&mut self, now: Instant) {
-        if let Some(root) = self.disk.due(now, !self.runs.is_anything_running()) {
+        if let Some(root) = self.disk.due(now, !self.runs.is_anything_alive()) {
             self.workers.measure(move || crate::disk::measure(&root));
         }
     }

@@ -1,4 +1,4 @@
-//! How much the working copy holds, measured while commands run.
+//! How much the working copy holds, measured while anything runs in the workspace, whoever started it.
 //!
 //! A full measure reads every directory, so it is made rarely, and at once where the file system
 //! has lost much space since the last one. A file that was unlinked and is still open is seen by
@@ -7,6 +7,7 @@
 use rustix::fs::statvfs;
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -18,21 +19,43 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// A measure may take at most this part of the time.
 const MEASURE_SHARE: u32 = 50;
 const SLACK_BYTES: u64 = 16 << 20;
+const SLACK_ENTRIES: u64 = 4_096;
+/// There may be as many files, links and directories as there would be of this size: they cost the file
+/// system even where they are empty.
+const BYTES_PER_ENTRY: u64 = 8 << 10;
+const ENTRIES_LEAST: u64 = 10_000;
+
+/// Space and files, of a file system or a tree on it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Amount {
+    bytes: u64,
+    entries: u64,
+}
+
+impl Amount {
+    fn less(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), entries: self.entries.saturating_sub(other.entries) }
+    }
+}
 
 /// What a measure found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measure {
-    pub(crate) used_bytes: u64,
+    used: Amount,
     /// There are directories deeper than a path can say, in which anything may be.
     hides: bool,
+    /// There are directories that cannot be listed. Tests make such, too.
+    closed: bool,
     took: Duration,
 }
 
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
-    limit_bytes: u64,
-    last: Option<(Instant, Measure, u64)>,
+    limit: Amount,
+    /// What the file system had in the beginning.
+    free_first: Amount,
+    last: Option<(Instant, Measure, Amount)>,
     measuring: bool,
     /// The last measure ended what ran; what that has left is to be measured.
     ended: bool,
@@ -40,21 +63,24 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(root: &Path, limit_bytes: u64) -> Self {
-        Self { root: root.to_owned(), limit_bytes, last: None, measuring: false, ended: false }
+        let limit = Amount { bytes: limit_bytes, entries: (limit_bytes / BYTES_PER_ENTRY).max(ENTRIES_LEAST) };
+        let root = root.to_owned();
+        Self { free_first: free(&root), root, limit, last: None, measuring: false, ended: false }
     }
 
-    /// The directory to measure, where it is time to: while commands run, and once when a measure
-    /// has ended them, so that the next is blamed for nothing of theirs.
+    /// The directory to measure, where it is time to: while anything runs, and once when a measure
+    /// has ended it, so that the next is blamed for nothing of its doing.
     pub(crate) fn due(&mut self, now: Instant, idle: bool) -> Option<PathBuf> {
         if self.measuring || idle && !self.ended {
             return None;
         }
         let due = self.last.is_none_or(|(at, measure, free_then)| {
             let since = now.saturating_duration_since(at);
-            let lost = free_then.saturating_sub(self.free_bytes());
-            let room = if measure.hides { 0 } else { self.limit_bytes.saturating_sub(measure.used_bytes) };
-            let filled = !self.ended && lost > SLACK_BYTES.max(room / 2);
-            idle || filled || since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE)
+            let lost = free_then.less(free(&self.root));
+            let room = if measure.hides { Amount::default() } else { self.limit.less(measure.used) };
+            let filled =
+                lost.bytes > SLACK_BYTES.max(room.bytes / 2) || lost.entries > SLACK_ENTRIES.max(room.entries / 2);
+            idle || filled && !self.ended || since >= MEASURE_EVERY.max(measure.took * MEASURE_SHARE)
         });
         self.measuring = due;
         due.then(|| self.root.clone())
@@ -63,41 +89,56 @@ impl Disk {
     /// Takes a measure; `true`: beyond the limit and growing, or not to be measured, so that what runs is to be
     /// ended.
     pub(crate) fn measured(&mut self, now: Instant, measure: Measure) -> bool {
-        let before = self.last.map_or(0, |(_, before, _)| before.used_bytes);
-        self.last = Some((now, measure, self.free_bytes()));
+        let before = self.last.map_or(Amount::default(), |(_, before, _)| before.used);
+        self.last = Some((now, measure, free(&self.root)));
         self.measuring = false;
-        let grows = measure.used_bytes > self.limit_bytes && measure.used_bytes > before;
-        self.ended = !self.ended && (grows || measure.hides);
+        let grows = |used, before, limit| used > limit && used > before;
+        let grows = grows(measure.used.bytes, before.bytes, self.limit.bytes)
+            || grows(measure.used.entries, before.entries, self.limit.entries);
+        // What is behind a closed door is not blamed for what others take, unless it may be all that there may be.
+        let lost = self.free_first.less(free(&self.root));
+        let hides =
+            measure.hides || measure.closed && (lost.bytes > self.limit.bytes || lost.entries > self.limit.entries);
+        self.ended = !self.ended && (grows || hides);
         self.ended
-    }
-
-    fn free_bytes(&self) -> u64 {
-        statvfs(&self.root).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
 
-/// Counts the blocks of everything below `root`, without following links or leaving its file
+/// What the file system still has. One that does not count its files gives none.
+fn free(root: &Path) -> Amount {
+    statvfs(root).map_or(Amount::default(), |stat| Amount {
+        bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        entries: stat.f_favail,
+    })
+}
+
+/// Counts everything below `root` and its blocks, without following links or leaving its file
 /// system. Hard links count each time.
 pub(crate) fn measure(root: &Path) -> Measure {
     let begun = Instant::now();
-    let mut used_bytes = 0_u64;
-    let mut hides = false;
+    let mut used = Amount::default();
+    let (mut hides, mut closed) = (false, false);
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) => {
                 hides |= error.raw_os_error() == Some(libc::ENAMETOOLONG);
+                closed |= error.kind() == ErrorKind::PermissionDenied;
                 continue;
             }
         };
         for entry in entries.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            used_bytes = used_bytes.saturating_add(metadata.blocks().saturating_mul(512));
+            used.entries += 1;
+            let Ok(metadata) = entry.metadata() else {
+                closed = true;
+                continue;
+            };
+            used.bytes = used.bytes.saturating_add(metadata.blocks().saturating_mul(512));
             if metadata.is_dir() {
                 directories.push(entry.path());
             }
         }
     }
-    Measure { used_bytes, hides, took: begun.elapsed() }
+    Measure { used, hides, closed, took: begun.elapsed() }
 }

@@ -169,6 +169,18 @@ fn kill_session(session: Pid) {
     }
 }
 
+/// As the first process: kills all others at once, so that none can make another meanwhile. Who serves the
+/// server's connection is another user's.
+pub(crate) fn kill_everybody() {
+    if !rustix::process::getpid().is_init() {
+        return;
+    }
+    #[expect(unsafe_code, reason = "rustix signals no -1: one plain call, which spares the caller")]
+    unsafe {
+        libc::kill(-1, libc::SIGKILL);
+    }
+}
+
 /// Every process but the first and those of the kernel, with its session.
 pub(crate) fn sessions() -> Vec<(Pid, Pid)> {
     let mut found = Vec::new();

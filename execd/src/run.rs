@@ -7,7 +7,10 @@ use crate::{
     spawn::spawn,
 };
 use execd::message::{Answer, Command, Configure, Failure, FailureKind, OUTPUT_LIMIT_BYTES, RunOutcome};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, kill_process},
+};
 use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
@@ -55,6 +58,8 @@ pub(crate) struct Runs {
     looks: Vec<Look>,
     pub(crate) leftovers: Vec<OwnedFd>,
     last_process: u32,
+    /// Something lives that was started here, or descends from it.
+    lives: bool,
 }
 
 impl Runs {
@@ -112,6 +117,7 @@ impl Runs {
             }
             other => other?,
         };
+        self.lives = true;
         Ok(Process::new(spawned, command, begun))
     }
 
@@ -191,19 +197,29 @@ impl Runs {
         });
     }
 
+    /// As the first process, also what no call and no background process answers for.
     pub(crate) fn kill_all(&mut self, why: RunOutcome) {
         let now = Instant::now();
         for run in self.all.values_mut().filter(|run| !run.process.has_ended()) {
             run.process.kill(why, now);
         }
+        crate::process::kill_everybody();
     }
 
     /// Takes in every child that has ended; as the first process, other people's too.
     pub(crate) fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let now = Instant::now();
-            for run in self.all.values_mut().filter(|run| run.process.pid == pid && !run.process.has_ended()) {
-                run.process.reaped(status, now);
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let now = Instant::now();
+                    for run in self.all.values_mut().filter(|run| run.process.pid == pid && !run.process.has_ended()) {
+                        run.process.reaped(status, now);
+                    }
+                }
+                Ok(None) => return self.lives = true,
+                Err(Errno::INTR) => {}
+                // Who is orphaned becomes a child of this process: without a child there is nobody.
+                Err(_) => return self.lives = false,
             }
         }
     }
@@ -240,8 +256,9 @@ impl Runs {
         }
     }
 
-    pub(crate) fn is_anything_running(&self) -> bool {
-        self.all.values().any(|run| !run.process.has_ended())
+    /// Whether there is any process of the workspace, also one that left its session or outlived its call.
+    pub(crate) fn is_anything_alive(&self) -> bool {
+        self.lives
     }
 
     /// The next moment at which [`Self::advance`] has something to do.

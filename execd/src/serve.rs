@@ -221,7 +221,7 @@ fn timeout(door: Option<&Door>, calls: &Calls) -> Option<Timespec> {
     let now = Instant::now();
     let look = calls.runs.next_look(now).into_iter().chain(door.and_then(Door::until)).min();
     let look = look.map(|at| at.saturating_duration_since(now));
-    let disk = calls.runs.is_anything_running().then_some(disk::LOOK_EVERY);
+    let disk = calls.runs.is_anything_alive().then_some(disk::LOOK_EVERY);
     let wait = look.into_iter().chain(disk).min()?;
     Some(Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() })
 }

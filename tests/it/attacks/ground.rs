@@ -16,7 +16,7 @@ use std::{
     },
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -173,6 +173,20 @@ impl Ground {
         self.copy.sandboxes.open(options).await.unwrap()
     }
 
+    /// Waits until no command and nothing that one has left runs; whether that came.
+    pub(super) async fn until_nobody_lives(&self, patience: Duration) -> bool {
+        let (uid, _) = self.copy.sandboxes.owner_uid(self.copy.task).unwrap();
+        let begun = Instant::now();
+        // execd is the one that is left.
+        while processes_of(uid) > 1 {
+            if begun.elapsed() > patience {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
+    }
+
     /// What a probe is told; inside, the victim is execd.
     fn variables(&self, inside: bool) -> Vec<(String, String)> {
         let pid = self.victim.id().to_string();
@@ -231,6 +245,16 @@ impl Drop for Ground {
         let remove = "import ctypes, sys; c = ctypes.CDLL(None); c.shmctl(c.shmget(int(sys.argv[1]), 0, 0), 0, None)";
         let _ = Command::new("/usr/bin/python3").args(["-c", remove]).arg(self.shared_memory.to_string()).status();
     }
+}
+
+/// Living processes of this machine that run as a user.
+fn processes_of(uid: u32) -> usize {
+    let status = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+    let lives = |status: &String| {
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        field("Uid:") == Some(uid.to_string().as_str()) && field("State:") != Some("Z")
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().map(status).filter(lives).count()
 }
 
 fn abstract_name(dir: &TempDir) -> Vec<u8> {

@@ -5,7 +5,7 @@ use super::{
     Uncontrolled::User,
     ground::{Backend, Ground, SUCCESS},
 };
-use crate::support::sandbox::run;
+use crate::support::sandbox::{output, run};
 use journeyman::workspace::SandboxLimits;
 use std::time::{Duration, Instant};
 
@@ -165,6 +165,46 @@ async fn try_all(backend: Backend) {
         workspace.close().await;
     }
     assert!(wrong.is_empty(), "{backend:?}:\n{}", wrong.join("\n"));
+}
+
+/// Left behind by a command that has ended: they fill the disk while nobody waits for anything.
+const DAEMONS: &[(&str, &str)] = &[
+    ("files", "head -c 4000000 /dev/zero > f$i"),
+    ("names", "mkdir d$i; (cd d$i; seq 400 | xargs touch)"),
+    ("what cannot be listed", "mkdir -p closed; chmod 300 closed; head -c 4000000 /dev/zero > closed/f$i"),
+];
+
+async fn try_daemons(backend: Backend) {
+    let ground = Ground::new(backend).await;
+    for (name, fill) in DAEMONS {
+        let workspace = ground.open_with(SandboxLimits { pids: 200, ..small() }).await;
+        let daemon = format!(
+            "setsid -f sh -c 'i=0; while [ $i -lt 1000 ]; do {fill}; i=$((i+1)); echo $i > /tmp/count; sleep 0.02; done' \
+             >/dev/null 2>&1 </dev/null; echo left"
+        );
+        assert_eq!(run(&workspace, &daemon).await.output, b"left\n");
+        // Nobody asks for anything until it is over with it.
+        let ended = ground.until_nobody_lives(Duration::from_secs(60)).await;
+        assert!(ended, "{backend:?}: {name}: it goes on");
+        let count = String::from_utf8(run(&workspace, "cat /tmp/count").await.output).unwrap();
+        // Empty where it was killed while it wrote that.
+        let count: u32 = count.trim().parse().unwrap_or_default();
+        assert!(count < 500, "{backend:?}: {name}: it came to {count}");
+        // What waits for nothing lives on where the disk does not grow.
+        output(&workspace, "chmod -R 700 .; find . -mindepth 1 -delete").await;
+        assert_eq!(run(&workspace, "setsid -f sleep 1000; echo again").await.output, b"again\n");
+        workspace.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_fills_the_disk_is_killed_in_bubblewrap_while_no_command_runs() {
+    try_daemons(Backend::Bubblewrap).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_fills_the_disk_is_killed_in_a_container_while_no_command_runs() {
+    try_daemons(Backend::Docker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
