@@ -2,14 +2,15 @@
 //! its first process, reached by an `execd connect` that the engine attaches the server to.
 //!
 //! The engine is trusted; what is in the containers is not. Nothing is left to an image: not who
-//! runs, not what runs first, not its volumes. Start with [`open`]; what a container may do is in
-//! [`container`].
+//! runs, not what runs first, not its volumes. Start with [`open`] and [`life`]; what a container
+//! may do is in [`container`].
 
 mod container;
 mod engine;
 mod examine;
 mod execd;
 mod image;
+mod life;
 mod open;
 mod settings;
 
@@ -18,5 +19,6 @@ pub(super) use examine::{Look, look};
 pub(super) use execd::find_static;
 #[cfg(feature = "kubernetes")]
 pub(super) use image::is_name as is_image_name;
-pub(super) use open::{Container, Docker, explain};
+pub(super) use life::Container;
+pub(super) use open::{Docker, explain};
 pub use settings::{DockerSettings, EngineAddress, Pull};

@@ -1,53 +1,33 @@
-//! Makes containers, connects to the execd in them, ends them, and finds those that an earlier server
+//! All containers of a service: makes them, looks around in them, and finds those that an earlier server
 //! left.
 
 use super::{
-    container::{self, DOOR, EXECD_INSIDE, LABEL_INSTANCE, Shape, Users},
+    container::{self, LABEL_INSTANCE, Shape, Users},
     engine::{Engine, EngineError},
     examine::{self, Examined},
     image::{self, Image},
+    life::Container,
     settings::DockerSettings,
 };
 use crate::workspace::{
     Capabilities, OpenSandbox, SandboxSettings, Workspace, WorkspaceError,
-    backend::{Pipe, Reader, Started, complain, setup},
+    backend::{Started, complain, setup},
     roll::Roll,
 };
 use ::execd::message::Configure;
-use bollard::{
-    container::LogOutput,
-    errors::Error,
-    exec::{CreateExecOptions, StartExecOptions, StartExecResults},
-    models::ContainerCreateBody,
-    query_parameters::{
-        AttachContainerOptions, CreateContainerOptions, InspectContainerOptions, ListContainersOptions,
-        RemoveContainerOptions, StartContainerOptions,
-    },
-};
-use futures::{Stream, TryStreamExt, future::ready};
+use bollard::query_parameters::ListContainersOptions;
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::{Instant, sleep},
-};
-use tokio_util::io::StreamReader;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Containers that are being made at once: an engine takes them one after the other anyway.
 const STARTS_MAX: usize = 8;
-/// What the engine's client takes in at once.
-const READ_BYTES: usize = 64 * 1024;
-/// How long the removal of a container is waited for.
-const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
-const REMOVAL_LOOK: Duration = Duration::from_millis(20);
 /// Of the image's environment, what is another user's or another machine's.
 const NOT_OURS: &[&str] = &["HOME", "HOSTNAME", "LOGNAME", "PWD", "TMPDIR", "USER"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -69,15 +49,6 @@ struct Service {
     ownerless: AtomicBool,
     /// What was seen in a workspace of each image, by its name.
     examined: Mutex<HashMap<String, Arc<Examined>>>,
-}
-
-/// One container.
-#[derive(Clone, Debug)]
-pub(in crate::workspace) struct Container {
-    engine: Engine,
-    name: String,
-    /// The user that the server's connections come as.
-    server: u32,
 }
 
 impl Docker {
@@ -231,118 +202,6 @@ impl Docker {
     }
 }
 
-impl Container {
-    async fn begin_or_nothing(&self, body: &ContainerCreateBody) -> Result<(Pipe, Reader), EngineError> {
-        let begun = self.begin(body).await;
-        if begun.is_err() {
-            // What is left of the attempt goes now, or with the next sweep.
-            let _ = self.remove().await;
-        }
-        begun
-    }
-
-    /// Makes and starts it; the stream to its execd, and what it complains of.
-    async fn begin(&self, body: &ContainerCreateBody) -> Result<(Pipe, Reader), EngineError> {
-        let Self { engine, name, .. } = self;
-        let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
-        engine.ask(|docker| async move { docker.create_container(Some(options), body.clone()).await }).await?;
-        let options = AttachContainerOptions { stream: true, stderr: true, ..AttachContainerOptions::default() };
-        let attached = engine.ask(|docker| async move { docker.attach_container(name, Some(options)).await }).await?;
-        let complaint = reader(attached.output, |output| match output {
-            LogOutput::StdErr { message } => Some(message),
-            _ => None,
-        });
-        engine.ask(|docker| async move { docker.start_container(name, None::<StartContainerOptions>).await }).await?;
-        Ok((self.connect().await?, complaint))
-    }
-
-    async fn connect(&self) -> Result<Pipe, EngineError> {
-        let options = CreateExecOptions {
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(vec![EXECD_INSIDE.to_owned(), "connect".to_owned(), DOOR.to_owned()]),
-            user: Some(format!("{0}:{0}", self.server)),
-            ..CreateExecOptions::default()
-        };
-        let options_of_start = StartExecOptions { output_capacity: Some(READ_BYTES), ..StartExecOptions::default() };
-        let started = self.engine.ask(|docker| async move {
-            let exec = docker.create_exec(&self.name, options).await?;
-            docker.start_exec(&exec.id, Some(options_of_start)).await
-        });
-        match started.await? {
-            StartExecResults::Attached { output, input } => {
-                let name = self.name.clone();
-                let reader = reader(output, move |output| match output {
-                    LogOutput::StdOut { message } => Some(message),
-                    other => {
-                        tracing::debug!(container = %name, "execd connect says: {}", other.to_string().trim());
-                        None
-                    }
-                });
-                Ok(Pipe { reader, writer: Box::new(input) })
-            }
-            StartExecResults::Detached => Err(EngineError::Away("it did not attach".to_owned())),
-        }
-    }
-
-    /// A new stream to the same execd; why there will be none any more.
-    pub(in crate::workspace) async fn reconnect(&self) -> Result<Pipe, String> {
-        let connected = self.engine.patiently(|| async move {
-            match self.end().await? {
-                Some(why) => Ok(Err(why)),
-                None => self.connect().await.map(Ok),
-            }
-        });
-        connected.await.unwrap_or_else(|error| Err(format!("the container engine {error}")))
-    }
-
-    /// Why it does not run any more; absent: it runs.
-    async fn end(&self) -> Result<Option<String>, EngineError> {
-        let inspecting = self
-            .engine
-            .ask(|docker| async move { docker.inspect_container(&self.name, None::<InspectContainerOptions>).await });
-        let state = match inspecting.await {
-            Ok(inspected) => inspected.state.unwrap_or_default(),
-            Err(error) if error.is_status(404) => return Ok(Some("its container is no more".to_owned())),
-            Err(error) => return Err(error),
-        };
-        if state.running == Some(true) {
-            return Ok(None);
-        }
-        let why = if state.oom_killed == Some(true) { " for want of memory" } else { "" };
-        Ok(Some(format!("its container ended{why} with exit code {}", state.exit_code.unwrap_or_default())))
-    }
-
-    /// Ends it with all that runs in it, and waits until it is gone.
-    async fn remove(&self) -> Result<(), EngineError> {
-        let until = Instant::now() + REMOVAL_PATIENCE;
-        loop {
-            let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
-            let removing =
-                self.engine.ask(|docker| async move { docker.remove_container(&self.name, Some(options)).await });
-            match removing.await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_status(404) => return Ok(()),
-                // It is being removed already, by itself.
-                Err(error) if error.is_status(409) && Instant::now() < until => {}
-                Err(error @ (EngineError::Away(_) | EngineError::Slow)) if Instant::now() < until => {
-                    tracing::debug!(container = %self.name, error = %error, "a container cannot be removed yet");
-                }
-                Err(error) => return Err(error),
-            }
-            sleep(REMOVAL_LOOK).await;
-        }
-    }
-
-    /// Ends it. Where the engine is away it is left to a sweep, and to execd, which ends when nobody comes.
-    pub(in crate::workspace) async fn bury(self) {
-        if let Err(error) = self.remove().await {
-            tracing::warn!(container = %self.name, error = %error, "the container of a closed workspace could not be removed");
-        }
-    }
-}
-
 /// Why a workspace did not start, from what its execd said.
 pub(in crate::workspace) fn explain(said: &str, why: &str) -> WorkspaceError {
     let said = said.lines().next().unwrap_or_default().trim_start_matches("execd: ");
@@ -356,13 +215,4 @@ pub(in crate::workspace) fn explain(said: &str, why: &str) -> WorkspaceError {
         "see the engine's log, and run the image by hand (docker run --rm IMAGE)"
     };
     complain(said, why, mend)
-}
-
-/// Of what an engine sends, the bytes that are `wanted`.
-fn reader(
-    output: impl Stream<Item = Result<LogOutput, Error>> + Send + 'static,
-    wanted: impl Fn(LogOutput) -> Option<bytes::Bytes> + Send + 'static,
-) -> Reader {
-    let bytes = output.map_err(io::Error::other).try_filter_map(move |output| ready(Ok(wanted(output))));
-    Box::new(StreamReader::new(Box::pin(bytes)))
 }
