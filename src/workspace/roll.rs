@@ -17,13 +17,15 @@ struct Open {
     name: String,
     pid: u32,
     ended: watch::Receiver<bool>,
+    /// It is to end, and whoever finds it may end it.
+    ends: bool,
 }
 
 /// All that is open at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Present {
     pub(super) tasks: HashSet<TaskId>,
-    /// What the backend calls them: a cgroup, a container.
+    /// What the backend calls them (a cgroup, a container), of those that are not to end.
     pub(super) names: HashSet<String>,
     /// Of outer processes on this host.
     pub(super) pids: HashSet<u32>,
@@ -36,8 +38,15 @@ impl Roll {
         let (ended, receiver) = watch::channel(false);
         let mut all = self.all();
         all.retain(Open::lasts);
-        all.push(Open { task, name, pid: pid.unwrap_or_default(), ended: receiver });
+        all.push(Open { task, name, pid: pid.unwrap_or_default(), ended: receiver, ends: false });
         ended
+    }
+
+    /// Notes that a sandbox is to end. Its task has one until it is gone.
+    pub(super) fn end(&self, name: &str) {
+        for open in self.all().iter_mut().filter(|open| open.name == name) {
+            open.ends = true;
+        }
     }
 
     pub(super) fn present(&self) -> Present {
@@ -45,7 +54,7 @@ impl Roll {
         all.retain(Open::lasts);
         Present {
             tasks: all.iter().map(|open| open.task).collect(),
-            names: all.iter().map(|open| open.name.clone()).collect(),
+            names: all.iter().filter(|open| !open.ends).map(|open| open.name.clone()).collect(),
             pids: all.iter().map(|open| open.pid).collect(),
         }
     }

@@ -10,6 +10,8 @@ use std::{collections::HashMap, path::Path};
 
 pub(super) const LABEL_INSTANCE: &str = "journeyman.instance";
 pub(super) const LABEL_TASK: &str = "journeyman.task";
+/// Which of the task's copies is mounted.
+pub(super) const LABEL_COPY: &str = "journeyman.copy";
 pub(super) const EXECD_INSIDE: &str = "/.execd";
 /// execd's socket, in the abstract namespace of the container's network.
 pub(super) const DOOR: &str = "execd";
@@ -61,7 +63,11 @@ pub(super) fn body(
     // Not the mark of processes of this host, among which it is seen and would be taken for a stray.
     let mark = format!("container-of-{}", shape.instance);
     let command = ["serve", "--of", &mark, "--listen", DOOR, "--from", &server.to_string()];
-    let labels = [(LABEL_INSTANCE, shape.instance.to_owned()), (LABEL_TASK, open.task.to_string())];
+    let labels = [
+        (LABEL_INSTANCE, shape.instance.to_owned()),
+        (LABEL_TASK, open.task.to_string()),
+        (LABEL_COPY, copy_label(&open.copy)),
+    ];
     ContainerCreateBody {
         hostname: Some("workspace".to_owned()),
         user: Some(format!("{uid}:{gid}")),
@@ -79,6 +85,11 @@ pub(super) fn body(
         host_config: Some(host_config(shape, open, image, users)),
         ..ContainerCreateBody::default()
     }
+}
+
+/// A short name for a working copy on this host.
+pub(super) fn copy_label(copy: &Path) -> String {
+    crate::domain::BlobHash::of(copy.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned()
 }
 
 fn host_config(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> HostConfig {

@@ -4,7 +4,10 @@ use super::{
     container::{DOOR, EXECD_INSIDE},
     engine::{Engine, EngineError},
 };
-use crate::workspace::backend::{Pipe, Reader};
+use crate::workspace::{
+    backend::{Pipe, Reader},
+    roll::Roll,
+};
 use bollard::{
     container::LogOutput,
     errors::Error,
@@ -17,7 +20,7 @@ use bollard::{
 };
 use futures::{Stream, TryStreamExt, future::ready};
 use std::{io, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::io::StreamReader;
 
 /// What the engine's client takes in at once.
@@ -25,6 +28,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// How long the removal of a container is waited for.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 const REMOVAL_LOOK: Duration = Duration::from_millis(20);
+/// How long, and how often, an engine that does not remove a container is asked again.
+const BURY_TIME: Duration = Duration::from_secs(3600);
+const BURY_AGAIN: Duration = Duration::from_secs(2);
 
 /// One container.
 #[derive(Clone, Debug)]
@@ -33,6 +39,7 @@ pub(in crate::workspace) struct Container {
     pub(super) name: String,
     /// The user that the server's connections come as.
     pub(super) server: u32,
+    pub(super) roll: Roll,
 }
 
 impl Container {
@@ -125,7 +132,7 @@ impl Container {
             let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
             let removing =
                 self.engine.ask(|docker| async move { docker.remove_container(&self.name, Some(options)).await });
-            match removing.await {
+            match timeout_at(until, removing).await.unwrap_or(Err(EngineError::Slow)) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_status(404) => return Ok(()),
                 // It is being removed already, by itself.
@@ -139,10 +146,17 @@ impl Container {
         }
     }
 
-    /// Ends it. Where the engine is away it is left to a sweep, and to execd, which ends when nobody comes.
+    /// Ends it, however long the engine takes: meanwhile it may run, and the roll says so. What is left after
+    /// that is a sweep's, and execd's, which ends when nobody comes.
     pub(in crate::workspace) async fn bury(self) {
-        if let Err(error) = self.remove().await {
-            tracing::warn!(container = %self.name, error = %error, "the container of a closed workspace could not be removed");
+        self.roll.end(&self.name);
+        let until = Instant::now() + BURY_TIME;
+        while let Err(error) = self.remove().await {
+            tracing::warn!(container = %self.name, error = %error, "the container of a closed workspace is not removed and may still run");
+            if Instant::now() >= until {
+                return;
+            }
+            sleep(BURY_AGAIN).await;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! left.
 
 use super::{
-    container::{self, LABEL_INSTANCE, Shape, Users},
+    container::{self, LABEL_COPY, LABEL_INSTANCE, LABEL_TASK, Shape, Users},
     engine::{Engine, EngineError},
     examine::{self, Examined},
     image::{self, Image},
@@ -96,14 +96,15 @@ impl Docker {
     ) -> Result<(Started, Configure), WorkspaceError> {
         let Service { engine, settings, instance, roll, starts, ownerless, .. } = &*self.0;
         let image_name = self.image_name(open.image.as_deref());
-        let image = image::find(engine, image_name).await?;
+        let (image, ()) = tokio::try_join!(image::find(engine, image_name), self.vacate(open))?;
         let users = Users::of(owner);
         let random = crate::clock::random_bytes::<4>().iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         });
         let name = format!("journeyman-{}-{random}", open.task);
-        let container = Container { engine: engine.clone(), name: name.clone(), server: users.server };
+        let container =
+            Container { engine: engine.clone(), name: name.clone(), server: users.server, roll: roll.clone() };
         let ended = roll.enter(open.task, name, None);
         let _turn = starts.acquire().await.map_err(setup)?;
         let begun = loop {
@@ -151,16 +152,9 @@ impl Docker {
 
     /// Removes containers that belong to no open workspace; how many.
     pub(in crate::workspace) async fn sweep(&self) -> Result<u32, WorkspaceError> {
-        let Service { engine, instance, roll, .. } = &*self.0;
-        let filters = HashMap::from([("label".to_owned(), vec![format!("{LABEL_INSTANCE}={instance}")])]);
-        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
-        let listing = engine.ask(|docker| async move { docker.list_containers(Some(options)).await }).await;
-        let listed = listing.map_err(|error| engine.explain(&error))?;
-        let present = roll.present().names;
-        let names = listed.into_iter().filter_map(|one| one.names?.into_iter().next());
         let mut removed = 0;
-        for name in names.map(|name| name.trim_start_matches('/').to_owned()).filter(|name| !present.contains(name)) {
-            let stray = Container { engine: engine.clone(), name, server: 0 };
+        let listing = self.strays(&[]).await;
+        for stray in listing.map_err(|error| self.0.engine.explain(&error))? {
             match stray.remove().await {
                 Ok(()) => removed += 1,
                 Err(error) => {
@@ -169,6 +163,39 @@ impl Docker {
             }
         }
         Ok(removed)
+    }
+
+    /// Ends what may still run over a working copy that is about to be somebody else's: a closed workspace
+    /// that the engine did not end, or one whose start was given up.
+    async fn vacate(&self, open: &OpenSandbox) -> Result<(), WorkspaceError> {
+        let engine = &self.0.engine;
+        let labels = [(LABEL_TASK, open.task.to_string()), (LABEL_COPY, container::copy_label(&open.copy))];
+        let listing = engine.patiently(|| self.strays(&labels)).await;
+        for stray in listing.map_err(|error| engine.explain(&error))? {
+            stray.remove().await.map_err(|error| WorkspaceError::Setup {
+                what: format!(
+                    "an earlier container of this working copy, {}, may still run: the container engine at {} {error}",
+                    stray.name, engine.settings.address
+                ),
+                mend: "see the engine's log".to_owned(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Containers of this service that belong to no open workspace, of those with these labels.
+    async fn strays(&self, labels: &[(&str, String)]) -> Result<Vec<Container>, EngineError> {
+        let Service { engine, instance, roll, .. } = &*self.0;
+        let mut wanted = vec![format!("{LABEL_INSTANCE}={instance}")];
+        wanted.extend(labels.iter().map(|(label, value)| format!("{label}={value}")));
+        let filters = HashMap::from([("label".to_owned(), wanted)]);
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let listed = engine.ask(|docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let present = roll.present();
+        let names = listed.into_iter().filter_map(|one| one.names?.into_iter().next());
+        let names = names.map(|name| name.trim_start_matches('/').to_owned());
+        let strays = names.filter(|name| !present.names.contains(name));
+        Ok(strays.map(|name| Container { engine: engine.clone(), name, server: 0, roll: roll.clone() }).collect())
     }
 
     /// Looks around in an open workspace whose working copy holds the file `mark` with that content

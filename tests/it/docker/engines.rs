@@ -2,10 +2,11 @@
 
 use crate::support::{
     engine::{self, BUSYBOX, Engine},
-    sandbox,
+    sandbox::{self, Copy, output},
 };
 use journeyman::workspace::{BackendSettings, DockerSettings, SandboxSettings, Sandboxes, WorkspaceError};
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
@@ -81,4 +82,45 @@ async fn an_engine_that_does_not_share_the_file_system_is_refused_at_the_start()
     let engine = Engine::apart(Some(data_dir.path().to_owned())).await;
     let error = Sandboxes::new(engine.settings(data_dir.path(), BUSYBOX)).await.unwrap_err().to_string();
     assert!(error.contains("must share this machine's file system"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_workspace_that_a_hanging_engine_does_not_end_is_ended_before_the_next_is_opened() {
+    let engine = Engine::new().await;
+    let copy = Copy::with(|data_dir| {
+        let mut settings = engine.settings(data_dir, BUSYBOX);
+        if let BackendSettings::Docker(docker) = &mut settings.backend {
+            docker.answer_time = Duration::from_secs(2);
+        }
+        settings
+    })
+    .await;
+    let workspace = copy.open().await;
+    output(&workspace, "setsid sh -c 'while :; do echo x >> grows; sleep 0.01; done' >/dev/null 2>&1 & echo").await;
+    let size = || std::fs::metadata(copy.path.join("grows")).map_or(0, |metadata| metadata.len());
+    let frozen = engine.freeze();
+    let begun = Instant::now();
+    workspace.close().await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // It runs on, and its working copy is not taken from under it.
+    let then = size();
+    let begun = Instant::now();
+    while size() == then {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(copy.sandboxes.sweep(&HashSet::new()).await.is_err());
+    assert!(copy.path.exists());
+    let opening = tokio::spawn({
+        let (sandboxes, options) = (copy.sandboxes.clone(), copy.options());
+        async move { sandboxes.open(options).await }
+    });
+    drop(frozen);
+    let again = opening.await.unwrap().unwrap();
+    let then = size();
+    output(&again, "sleep 0.5").await;
+    assert_eq!(size(), then, "nobody else writes there any more");
+    assert_eq!(engine.containers(&copy.task.to_string()).await.len(), 1);
+    assert_eq!(copy.sandboxes.sweep(&HashSet::new()).await.unwrap(), Default::default());
+    assert!(copy.path.exists());
 }
