@@ -28,6 +28,7 @@ const ERRNO: u32 = 0x0005_0000;
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
 const OFFSET_FIRST_ARGUMENT: u32 = 16;
+const OFFSET_SECOND_ARGUMENT: u32 = 24;
 
 /// `CLONE_NEW…`: mount, cgroup, uts, ipc, user, pid and net namespaces.
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
@@ -43,6 +44,12 @@ const FOREIGN_NUMBERS: u32 = 0x4000_0000;
 /// way to the hypervisor of a virtual machine (`AF_VSOCK`), which no namespace separates, nor to the
 /// kernel's cryptography (`AF_ALG`).
 const FAMILIES: &[libc::c_int] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// What changes how a process is scheduled, which is their first argument.
+const SCHEDULING: &[libc::c_long] =
+    &[libc::SYS_sched_setaffinity, libc::SYS_sched_setattr, libc::SYS_sched_setparam, libc::SYS_sched_setscheduler];
+/// The same by a process, a group or a user (first argument, from here on a user) and its number.
+const PRIORITIES: &[(libc::c_long, u32)] = &[(libc::SYS_setpriority, 2), (libc::SYS_ioprio_set, 3)];
 
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_acct,
@@ -66,6 +73,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_lookup_dcookie,
+    libc::SYS_migrate_pages,
     libc::SYS_mount,
     libc::SYS_mount_setattr,
     libc::SYS_move_mount,
@@ -93,10 +101,10 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_vhangup,
 ];
 
-/// Puts the filter on this thread and all that it starts; there must be no other, and no new
-/// privileges any more.
-pub(crate) fn install() -> io::Result<()> {
-    let mut program: Vec<libc::sock_filter> = instructions()
+/// Puts the filter on this process, all its threads and all that it starts; there must be no new privileges any
+/// more. `threads`: the first and the last of its threads' numbers, but for the first one's.
+pub(crate) fn install(threads: (u32, u32)) -> io::Result<()> {
+    let mut program: Vec<libc::sock_filter> = instructions(threads)
         .into_iter()
         .map(|Instruction { code, if_true, if_false, value }| libc::sock_filter {
             code,
@@ -108,15 +116,20 @@ pub(crate) fn install() -> io::Result<()> {
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     #[expect(unsafe_code, reason = "rustix has no seccomp: one plain call on a program that lives here")]
     let result = unsafe {
-        let filter = &raw const filter;
-        libc::prctl(libc::PR_SET_SECCOMP, libc::c_ulong::from(libc::SECCOMP_MODE_FILTER), filter, 0, 0)
+        let (set, all) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_TSYNC);
+        libc::syscall(libc::SYS_seccomp, libc::c_ulong::from(set), all, &raw const filter)
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    match result {
+        0 => Ok(()),
+        1.. => Err(io::Error::other("a thread has another filter of system calls")),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
-/// The filter, as bubblewrap takes it on a file descriptor.
+/// The filter, as bubblewrap takes it on a file descriptor. What it starts is the first process of its namespace,
+/// and its threads are the next.
 pub(crate) fn program() -> Vec<u8> {
-    let program = instructions();
+    let program = instructions((2, 1 + crate::worker::THREADS));
     let mut bytes = Vec::with_capacity(program.len() * 8);
     for instruction in program {
         bytes.extend_from_slice(&instruction.code.to_ne_bytes());
@@ -126,7 +139,7 @@ pub(crate) fn program() -> Vec<u8> {
     bytes
 }
 
-fn instructions() -> Vec<Instruction> {
+fn instructions((first, last): (u32, u32)) -> Vec<Instruction> {
     let load = |value| Instruction { code: LOAD_WORD, if_true: 0, if_false: 0, value };
     let jump = |code, value, if_true, if_false| Instruction { code, if_true, if_false, value };
     let give = |value| Instruction { code: RETURN, if_true: 0, if_false: 0, value };
@@ -160,6 +173,29 @@ fn instructions() -> Vec<Instruction> {
     program.push(jump(JUMP_IF_EQUAL, 0, 1, 0));
     program.push(give(errno(libc::EPERM)));
     program.push(give(ALLOW));
+    // So is how execd is scheduled its own business, the first process and its threads; whoever is meant by 0
+    // is the caller.
+    let unless_ours = |offset| {
+        [
+            load(offset),
+            jump(JUMP_IF_EQUAL, 1, 3, 0),
+            jump(JUMP_IF_GREATER_OR_EQUAL, first, 0, 1),
+            jump(JUMP_IF_GREATER_OR_EQUAL, last + 1, 0, 1),
+            give(ALLOW),
+            give(errno(libc::EPERM)),
+        ]
+    };
+    for number in SCHEDULING {
+        program.push(jump(JUMP_IF_EQUAL, *number as u32, 0, 6));
+        program.extend(unless_ours(OFFSET_FIRST_ARGUMENT));
+    }
+    for (number, user) in PRIORITIES {
+        program.push(jump(JUMP_IF_EQUAL, *number as u32, 0, 9));
+        program.push(load(OFFSET_FIRST_ARGUMENT));
+        program.push(jump(JUMP_IF_GREATER_OR_EQUAL, *user, 0, 1));
+        program.push(give(errno(libc::EPERM)));
+        program.extend(unless_ours(OFFSET_SECOND_ARGUMENT));
+    }
     let families = FAMILIES.len() as u8;
     program.push(jump(JUMP_IF_EQUAL, libc::SYS_socket as u32, 0, families + 2));
     program.push(load(OFFSET_FIRST_ARGUMENT));

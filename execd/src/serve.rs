@@ -75,6 +75,8 @@ pub(crate) fn listen(name: &str, guest: Guest, environment: Vec<(String, String)
     let children = child_signals().map_err(|error| format!("signals: {error}"))?;
     entry::enter_container().map_err(|error| format!("giving up privileges: {error}"))?;
     let mut calls = calls(environment)?;
+    let threads = calls.workers.numbers().ok_or("there are no threads")?;
+    crate::seccomp::install(threads).map_err(|error| format!("the filter of system calls: {error}"))?;
     let mut door = Door::open(name, guest).map_err(|error| format!("{name}: {error}"))?;
     let mut connection = Connection::new(None);
     loop {

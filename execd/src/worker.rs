@@ -1,6 +1,6 @@
 //! Threads for the calls that touch many files, so that the loop of [`crate::serve`] never waits
-//! for a disk. One thread is there from the start: a workspace that has used up its processes
-//! can still be read.
+//! for a disk. They are there from the start: a workspace that has used up its processes can still be
+//! read, and the filter of system calls knows their numbers.
 
 use crate::{connection::refused, disk::Measure};
 use execd::message::{Answer, Failure, FailureKind};
@@ -13,11 +13,12 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
 };
 
-const THREADS_MAX: usize = 4;
+pub(crate) const THREADS: u32 = 4;
 const STACK_BYTES: usize = 512 * 1024;
 
 /// Set when nobody waits for a job any more; long jobs look at it.
@@ -60,20 +61,14 @@ pub(crate) enum Finished {
 #[derive(Debug)]
 pub(crate) struct Workers {
     shared: Arc<Shared>,
-    threads: usize,
+    numbers: Vec<u32>,
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
+    queue: Mutex<VecDeque<Job>>,
     work_came: Condvar,
     finished: Mutex<Vec<Finished>>,
     wake: OwnedFd,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    idle: usize,
 }
 
 impl std::fmt::Debug for Shared {
@@ -90,9 +85,22 @@ impl Workers {
             finished: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         });
-        let mut workers = Self { shared, threads: 0 };
-        workers.add_thread()?;
-        Ok(workers)
+        let (tell, numbers) = mpsc::channel();
+        for _ in 0..THREADS {
+            let (shared, tell) = (Arc::clone(&shared), tell.clone());
+            thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+                let _ = tell.send(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned());
+                drop(tell);
+                shared.work();
+            })?;
+        }
+        drop(tell);
+        Ok(Self { shared, numbers: numbers.into_iter().collect() })
+    }
+
+    /// The first and the last of the threads' numbers among processes.
+    pub(crate) fn numbers(&self) -> Option<(u32, u32)> {
+        Some((*self.numbers.iter().min()?, *self.numbers.iter().max()?))
     }
 
     /// Readable when there is something in [`Self::finished`].
@@ -116,23 +124,8 @@ impl Workers {
     }
 
     fn queue(&mut self, job: Job) {
-        let busy = {
-            let mut queue = lock(&self.shared.queue);
-            queue.jobs.push_back(job);
-            queue.jobs.len() > queue.idle
-        };
+        lock(&self.shared.queue).push_back(job);
         self.shared.work_came.notify_one();
-        if busy && self.threads < THREADS_MAX {
-            // Where no thread can be had, the first one comes to it in time.
-            let _ = self.add_thread();
-        }
-    }
-
-    fn add_thread(&mut self) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work())?;
-        self.threads += 1;
-        Ok(())
     }
 }
 
@@ -163,12 +156,10 @@ impl Shared {
     fn next_job(&self) -> Job {
         let mut queue = lock(&self.queue);
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(job) = queue.pop_front() {
                 return job;
             }
-            queue.idle += 1;
             queue = self.work_came.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.idle -= 1;
         }
     }
 }

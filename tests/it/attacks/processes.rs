@@ -74,6 +74,43 @@ resource.prlimit(victim, resource.RLIMIT_CORE, (0, 0)); succeed()
         works: User,
     },
     Attack {
+        name: "where execd runs",
+        probe: r#"
+for pid in map(int, os.listdir("/proc/%d/task" % victim)):
+    try: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}); succeed(); break
+    except OSError as error: print(error)
+"#,
+        works: User,
+    },
+    Attack {
+        name: "execd's scheduling",
+        probe: r#"
+for pid in map(int, os.listdir("/proc/%d/task" % victim)):
+    try: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)); succeed(); break
+    except OSError as error: print(error)
+"#,
+        works: User,
+    },
+    Attack {
+        name: "execd's priority",
+        probe: r#"
+for pid in map(int, os.listdir("/proc/%d/task" % victim)):
+    try: os.setpriority(os.PRIO_PROCESS, pid, 19); succeed(); break
+    except OSError as error: print(error)
+"#,
+        works: User,
+    },
+    Attack {
+        name: "the priority of execd's user",
+        probe: "os.setpriority(os.PRIO_USER, os.getuid(), 19); succeed()",
+        works: User,
+    },
+    Attack {
+        name: "execd's share of the disk",
+        probe: "if call(251, 1, victim, 3 << 13)[0] == 0: succeed()",
+        works: User,
+    },
+    Attack {
         name: "see a process of the machine",
         probe: r#"
 for pid in filter(str.isdigit, os.listdir("/proc")):
