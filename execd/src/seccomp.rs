@@ -19,6 +19,7 @@ const LOAD_WORD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
 const JUMP_IF_ANY_BIT: u16 = 0x45;
+const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -50,6 +51,10 @@ const SCHEDULING: &[libc::c_long] =
     &[libc::SYS_sched_setaffinity, libc::SYS_sched_setattr, libc::SYS_sched_setparam, libc::SYS_sched_setscheduler];
 /// The same by a process, a group or a user (first argument, from here on a user) and its number.
 const PRIORITIES: &[(libc::c_long, u32)] = &[(libc::SYS_setpriority, 2), (libc::SYS_ioprio_set, 3)];
+
+/// Kind and number of requests to file systems that exchange the contents of files and leave their times: of
+/// ext4 `MOVE_EXT`, of XFS `SWAPEXT`, `EXCHANGE_RANGE` and `COMMIT_RANGE`.
+const EXCHANGES: &[u32] = &[0x660f, 0x586d, 0x5881, 0x5883];
 
 const REFUSED: &[libc::c_long] = &[
     libc::SYS_acct,
@@ -196,6 +201,15 @@ fn instructions((first, last): (u32, u32)) -> Vec<Instruction> {
         program.push(give(errno(libc::EPERM)));
         program.extend(unless_ours(OFFSET_SECOND_ARGUMENT));
     }
+    let exchanges = EXCHANGES.len() as u8;
+    program.push(jump(JUMP_IF_EQUAL, libc::SYS_ioctl as u32, 0, exchanges + 4));
+    program.push(load(OFFSET_SECOND_ARGUMENT));
+    program.push(Instruction { code: AND, if_true: 0, if_false: 0, value: 0xffff });
+    for (index, exchange) in EXCHANGES.iter().enumerate() {
+        program.push(jump(JUMP_IF_EQUAL, *exchange, exchanges - index as u8, 0));
+    }
+    program.push(give(ALLOW));
+    program.push(give(errno(libc::EPERM)));
     let families = FAMILIES.len() as u8;
     program.push(jump(JUMP_IF_EQUAL, libc::SYS_socket as u32, 0, families + 2));
     program.push(load(OFFSET_FIRST_ARGUMENT));

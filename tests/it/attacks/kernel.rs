@@ -157,6 +157,19 @@ reaches(304, os.open("/", os.O_RDONLY), handle, 0)
 "#,
         works: Root,
     },
+    Attack {
+        name: "exchange what two files hold",
+        probe: r#"
+fds = [os.open(name, os.O_RDWR | os.O_CREAT) for name in ("one", "other")]
+refused = 0
+# Of ext4 and of XFS; another file system does not know them.
+for request in (0xc028660f, 0xc0c0586d, 0x40285881, 0x40585883):
+    result, error = call(16, fds[0], request, ctypes.create_string_buffer(256))
+    refused += result < 0 and error in (errno.EPERM, errno.EACCES)
+if refused < 4: succeed()
+"#,
+        works: User,
+    },
     Attack { name: "move pages", probe: "if call(279, 0, 0, 0, 0, 0, 0)[0] == 0: succeed()", works: User },
     Attack { name: "set the clock", probe: "reaches(227, 0, struct.pack('<qq', 0, 2**62))", works: Root },
     Attack {
