@@ -100,8 +100,11 @@ pub enum Request {
 pub struct Configure {
     /// The environment of every command, over execd's own defaults.
     pub env: Vec<(String, String)>,
-    /// `RLIMIT_NPROC` of commands.
+    /// `RLIMIT_NPROC` of commands, where the user is the workspace's alone.
     pub pids: Option<u64>,
+    /// Processes and threads that the workspace may have; where it has them, and no command can be started,
+    /// what nobody answers for is ended.
+    pub processes: u64,
     /// `RLIMIT_DATA` of each process, where no cgroup bounds them together.
     pub data_bytes: Option<u64>,
     /// What the working copy may grow to; also the size of one file.

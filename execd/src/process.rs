@@ -183,18 +183,23 @@ pub(crate) fn kill_everybody() {
 
 /// Every process but the first and those of the kernel, with its session.
 pub(crate) fn sessions() -> Vec<(Pid, Pid)> {
-    let mut found = Vec::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return found };
-    for entry in entries.flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        let Some(pid) = pid.filter(|pid| !pid.is_init()) else { continue };
-        let Ok(stat) = std::fs::read(entry.path().join("stat")) else { continue };
-        // After the name, which is in parentheses and may hold anything: state, ppid, pgrp, session.
-        let stat = String::from_utf8_lossy(&stat);
-        let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(3));
-        if let Some(session) = field.and_then(|field| field.parse().ok()).and_then(Pid::from_raw) {
-            found.push((pid, session));
-        }
-    }
-    found
+    // State, ppid, pgrp, session.
+    let session = |stat: String| stat.split_whitespace().nth(3)?.parse().ok().and_then(Pid::from_raw);
+    stats().filter(|(pid, _)| !pid.is_init()).filter_map(|(pid, stat)| Some((pid, session(stat)?))).collect()
+}
+
+/// Processes and threads that there are, those that have ended and were not taken in among them.
+pub(crate) fn count() -> u64 {
+    let threads = |stat: String| stat.split_whitespace().nth(17).and_then(|field| field.parse().ok());
+    stats().map(|(_, stat)| threads(stat).unwrap_or(0).max(1)).sum()
+}
+
+/// Of every process what `/proc` tells of it after its name, which is in parentheses and may hold anything.
+fn stats() -> impl Iterator<Item = (Pid, String)> {
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let stat = std::fs::read(entry.path().join("stat")).ok()?;
+        let rest = String::from_utf8_lossy(&stat).rsplit_once(')')?.1.to_owned();
+        Some((pid, rest))
+    })
 }

@@ -26,6 +26,8 @@ const ENDED_MAX: usize = 32;
 const LEFTOVERS_MAX: usize = 64;
 /// Live output is sent on after so long at most, and what comes in between with it.
 const COALESCE: Duration = Duration::from_millis(50);
+/// A workspace is full when no more than this part of its processes is free: what counts them may count others too.
+const FULL_SHARE: u64 = 4;
 const WAIT_MAX: Duration = Duration::from_secs(600);
 const TIMEOUT_MAX_MS: u64 = 7 * 24 * 3600 * 1000;
 
@@ -112,7 +114,7 @@ impl Runs {
         let begun = Instant::now();
         let spawned = match spawn(command, configure, root, talk) {
             Err(failure) if failure.kind == FailureKind::Refused && failure.why.starts_with("no more processes") => {
-                self.kill_strays();
+                self.kill_strays(configure.processes);
                 spawn(command, configure, root, talk)?
             }
             other => other?,
@@ -121,9 +123,10 @@ impl Runs {
         Ok(Process::new(spawned, command, begun))
     }
 
-    /// Ends what no call and no background process answers for, to make room.
-    fn kill_strays(&mut self) {
-        if !rustix::process::getpid().is_init() {
+    /// Ends what no call and no background process answers for, to make room, where the workspace is full of it:
+    /// where others of its user are too many, these have no part in it.
+    fn kill_strays(&mut self, most: u64) {
+        if !rustix::process::getpid().is_init() || crate::process::count() < most - most / FULL_SHARE {
             return;
         }
         let known: Vec<Pid> = self.all.values().map(|run| run.process.pid).collect();

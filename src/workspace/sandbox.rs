@@ -143,7 +143,7 @@ impl Sandboxes {
         let backend = match &settings.backend {
             BackendSettings::Bubblewrap => Backend::Bubblewrap(bubblewrap?),
             BackendSettings::Docker(docker) => {
-                let docker = Docker::new(settings.clone(), docker.clone(), &instance, roll.clone())?;
+                let docker = Docker::new(settings.clone(), docker.clone(), &instance, own_uids, roll.clone())?;
                 Backend::Docker { docker, bubblewrap: optional(bubblewrap) }
             }
             #[cfg(feature = "kubernetes")]

@@ -689,8 +689,7 @@ impl Listening {
         };
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(&frame::hello()).unwrap();
-        let configure =
-            r#"{"configure":{"env":[],"pids":null,"data_bytes":null,"disk_bytes":1000000000,"output_bytes":1000000}}"#;
+        let configure = r#"{"configure":{"env":[],"pids":null,"processes":1000,"data_bytes":null,"disk_bytes":1000000000,"output_bytes":1000000}}"#;
         stream.write_all(&open_frame(1, configure, &[])).unwrap();
         assert_eq!(answer(&mut stream, 1), "\"configured\"");
         stream

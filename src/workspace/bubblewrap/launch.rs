@@ -117,6 +117,7 @@ impl Bubblewrap {
         Configure {
             env: plan::environment(&self.0.settings, open),
             pids: Some(u64::from(open.limits.pids)),
+            processes: u64::from(open.limits.pids),
             data_bytes: (!self.0.cgroups.has(Controller::Memory)).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,

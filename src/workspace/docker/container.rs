@@ -20,6 +20,8 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// Of what an image wants a volume for.
 const VOLUME_BYTES: u64 = 64 << 20;
 const VOLUMES_MAX: usize = 16;
+/// So that the server can always connect, whatever commands have taken.
+pub(super) const PROCESSES_OF_SERVER: u32 = 16;
 const NANO_CPUS_PER_PERCENT: i64 = 10_000_000;
 
 /// What is the same for all containers of a service.
@@ -30,7 +32,8 @@ pub(super) struct Shape<'a> {
     pub(super) execd: &'a Path,
     pub(super) toolchains: &'a [std::path::PathBuf],
     pub(super) runtime: Option<&'a str>,
-    /// The engine knows no owner of a `tmpfs` (Podman): everybody may write to the home directory instead.
+    /// The engine knows neither owner nor number of files of a `tmpfs` (Podman): everybody may write to the home
+    /// directory instead.
     pub(super) ownerless: bool,
 }
 
@@ -40,6 +43,8 @@ pub(super) struct Users {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) server: u32,
+    /// The task's alone, so that the kernel bounds its processes by itself.
+    pub(super) own: bool,
 }
 
 impl Users {
@@ -47,7 +52,7 @@ impl Users {
     pub(super) fn of(owner: Option<(u32, u32)>) -> Self {
         let own = || (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let (uid, gid) = owner.unwrap_or_else(own);
-        Self { uid, gid, server: if uid == 65_534 { 65_533 } else { 65_534 } }
+        Self { uid, gid, server: if uid == 65_534 { 65_533 } else { 65_534 }, own: owner.is_some() }
     }
 }
 
@@ -59,7 +64,7 @@ pub(super) fn body(
     name: &str,
     users: Users,
 ) -> ContainerCreateBody {
-    let Users { uid, gid, server } = users;
+    let Users { uid, gid, server, .. } = users;
     // Not the mark of processes of this host, among which it is seen and would be taken for a stray.
     let mark = format!("container-of-{}", shape.instance);
     let command = ["serve", "--of", &mark, "--listen", DOOR, "--from", &server.to_string()];
@@ -111,7 +116,7 @@ fn host_config(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: User
         memory: Some(memory),
         // Of which swap is a part: none.
         memory_swap: Some(memory),
-        pids_limit: Some(i64::from(limits.pids)),
+        pids_limit: Some(i64::from(limits.pids) + if users.own { i64::from(PROCESSES_OF_SERVER) } else { 0 }),
         nano_cpus: Some(i64::from(limits.cpu_percent).max(1) * NANO_CPUS_PER_PERCENT),
         cpu_shares: Some(if open.low_priority { 64 } else { 1024 }),
         shm_size: Some(SHARED_MEMORY_BYTES.cast_signed()),
@@ -150,7 +155,7 @@ fn bind(host: &Path, inside: &Path, read_only: bool) -> Mount {
 fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> HashMap<String, String> {
     let Users { uid, gid, .. } = users;
     let own = if shape.ownerless { "mode=1777".to_owned() } else { format!("mode=0755,uid={uid},gid={gid}") };
-    let size = open.limits.tmp_bytes;
+    let size = format!("size={}", open.limits.tmp_bytes);
     let mut all = HashMap::new();
     let ours = ["/", WORKSPACE, HOME, "/tmp", "/var/tmp"];
     let wanted = image.volumes.iter().filter(|path| path.starts_with('/') && !ours.contains(&path.as_str()));
@@ -159,8 +164,8 @@ fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> 
     }
     for path in ["/tmp", "/var/tmp"] {
         // Builds run what they have made there.
-        all.insert(path.to_owned(), format!("rw,exec,nosuid,nodev,mode=1777,size={size}"));
+        all.insert(path.to_owned(), format!("rw,exec,nosuid,nodev,mode=1777,{size}"));
     }
-    all.insert(HOME.to_owned(), format!("rw,exec,nosuid,nodev,size={size},{own}"));
+    all.insert(HOME.to_owned(), format!("rw,exec,nosuid,nodev,{size},{own}"));
     all
 }

@@ -1,7 +1,7 @@
 //! A look around in a workspace by an image: whether it is fit, what programs it has, and what of
 //! what the engine was asked for really holds. Nothing but a shell is needed there.
 
-use super::settings::DockerSettings;
+use super::{container::PROCESSES_OF_SERVER, settings::DockerSettings};
 use crate::workspace::{Capabilities, Capability, RunCommand, RunOutcome, SandboxLimits, Workspace, WorkspaceError};
 use bollard::models::SystemInfo;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAMS_MAX: usize = 20_000;
 const PROGRAM_BYTES_MAX: usize = 128;
+const GIVE_CGROUPS: &str = "give the engine its cgroup controllers (rootless: cgroup v2 with delegation)";
 
 /// Says what it sees, a word and a value a line. Built-in commands of a shell alone, but for what is
 /// looked at.
@@ -83,6 +84,7 @@ pub(super) async fn examine(
     mark: &str,
     settings: &DockerSettings,
     info: SystemInfo,
+    own_users: bool,
 ) -> Result<Examined, WorkspaceError> {
     let shared = workspace.read("mark", 1024).await;
     if !shared.is_ok_and(|content| content.bytes == mark.as_bytes()) {
@@ -93,9 +95,16 @@ pub(super) async fn examine(
     }
     let seen = look(workspace, image).await?;
     let limits = SandboxLimits::default();
+    if !own_users && !seen.bounds_processes() {
+        return Err(WorkspaceError::Setup {
+            what: "all tasks run as the service's user, and the container engine does not bound the processes of each"
+                .to_owned(),
+            mend: format!("{GIVE_CGROUPS}, or run the service as root, so that each task has a user of its own"),
+        });
+    }
     Ok(Examined {
         memory: seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
-        capabilities: Capabilities { lines: lines(&seen, image, settings, &info) },
+        capabilities: Capabilities { lines: lines(&seen, image, settings, &info, own_users) },
         programs: seen.programs.into_iter().collect(),
     })
 }
@@ -151,6 +160,11 @@ impl Look {
         seen
     }
 
+    fn bounds_processes(&self) -> bool {
+        let most = u64::from(SandboxLimits::default().pids + PROCESSES_OF_SERVER);
+        self.pids.is_some_and(|pids| pids <= most)
+    }
+
     pub(in crate::workspace) fn status(&self, name: &str) -> &str {
         self.status.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
@@ -171,7 +185,7 @@ impl Look {
     }
 }
 
-fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo) -> Vec<Capability> {
+fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo, own_users: bool) -> Vec<Capability> {
     let limits = SandboxLimits::default();
     let version = info.server_version.as_deref().unwrap_or("of an unknown version");
     let runtime = settings.runtime.as_deref().or(info.default_runtime.as_deref()).unwrap_or("its own runtime");
@@ -181,14 +195,15 @@ fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo)
         detail: if holds { good } else { weaker.to_owned() },
     };
     let (uid, filters) = (seen.uid(), seen.filters());
-    let cgroups = "give the engine its cgroup controllers (rootless: cgroup v2 with delegation)";
+    let user = match own_users {
+        true => format!("each task runs under an unprivileged uid of its own ({uid} here)"),
+        false => format!("tasks run under the service's own uid ({uid})"),
+    };
     vec![
         line(
             "user",
             seen.has_no_rights() && uid != "0",
-            format!(
-                "each task runs under an unprivileged uid of its own ({uid} here), without a capability, and gains none"
-            ),
+            format!("{user}, without a capability, and gains none"),
             "commands have capabilities or can gain some; the engine must take --cap-drop ALL and no-new-privileges",
         ),
         line(
@@ -214,21 +229,21 @@ fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo)
         ),
         line(
             "pids",
-            seen.pids.is_some_and(|pids| pids <= u64::from(limits.pids)),
+            seen.bounds_processes(),
             "bounded by cgroup".to_owned(),
-            &format!("bounded per uid alone (RLIMIT_NPROC), as far as can be seen; {cgroups}"),
+            &format!("bounded per uid alone (RLIMIT_NPROC), as far as can be seen; {GIVE_CGROUPS}"),
         ),
         line(
             "memory",
             seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
             "bounded by cgroup, /tmp and home included".to_owned(),
-            &format!("bounded for each process alone (RLIMIT_DATA), as far as can be seen; {cgroups}"),
+            &format!("bounded for each process alone (RLIMIT_DATA), as far as can be seen; {GIVE_CGROUPS}"),
         ),
         line(
             "cpu",
             seen.cpu,
             "bounded by cgroup".to_owned(),
-            &format!("not bounded, as far as can be seen; {cgroups}"),
+            &format!("not bounded, as far as can be seen; {GIVE_CGROUPS}"),
         ),
         line(
             "disk",

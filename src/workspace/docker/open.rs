@@ -44,6 +44,8 @@ struct Service {
     /// Marks the containers of this data directory.
     instance: String,
     roll: Roll,
+    /// Each task has a user of its own; else all have the service's.
+    own_users: bool,
     starts: Semaphore,
     /// As [`Shape::ownerless`], once that was found out.
     ownerless: AtomicBool,
@@ -57,6 +59,7 @@ impl Docker {
         settings: SandboxSettings,
         docker: DockerSettings,
         instance: &str,
+        own_users: bool,
         roll: Roll,
     ) -> Result<Self, WorkspaceError> {
         let execd = super::find_static(&settings.execd)?;
@@ -65,6 +68,7 @@ impl Docker {
             settings: SandboxSettings { execd, ..settings },
             instance: instance.to_owned(),
             roll,
+            own_users,
             starts: Semaphore::new(STARTS_MAX),
             ownerless: AtomicBool::new(false),
             examined: Mutex::default(),
@@ -124,14 +128,14 @@ impl Docker {
         };
         let (pipe, complaint) = begun.map_err(|error| engine.explain(&error))?;
         let started = Started { pipe, body: container.into(), complaint: Some(complaint), ended };
-        Ok((started, self.configure(open, &image)))
+        Ok((started, self.configure(open, &image, users.own)))
     }
 
     fn image_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
         wanted.unwrap_or(&self.0.engine.settings.image)
     }
 
-    fn configure(&self, open: &OpenSandbox, image: &Image) -> Configure {
+    fn configure(&self, open: &OpenSandbox, image: &Image, own_user: bool) -> Configure {
         let path = image.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, path)| path);
         let toolchains = self.0.settings.toolchains.iter();
         let bins = toolchains.map(|toolchain| toolchain.join("bin").to_string_lossy().into_owned());
@@ -143,7 +147,9 @@ impl Docker {
         let bounded = self.seen(None).is_none_or(|examined| examined.bounds_memory());
         Configure {
             env,
-            pids: Some(u64::from(open.limits.pids)),
+            // By user: where that is everybody's, one task would take what another needs.
+            pids: own_user.then_some(u64::from(open.limits.pids)),
+            processes: u64::from(open.limits.pids),
             data_bytes: (!bounded).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,
@@ -207,10 +213,10 @@ impl Docker {
         mark: &str,
     ) -> Result<(), WorkspaceError> {
         let name = self.image_name(image);
-        let engine = &self.0.engine;
+        let Service { engine, own_users, .. } = &*self.0;
         let info =
             engine.ask(|docker| async move { docker.info().await }).await.map_err(|error| engine.explain(&error))?;
-        let examined = examine::examine(workspace, name, mark, &engine.settings, info).await?;
+        let examined = examine::examine(workspace, name, mark, &engine.settings, info, *own_users).await?;
         self.examined().insert(name.to_owned(), Arc::new(examined));
         Ok(())
     }

@@ -164,6 +164,7 @@ impl Kubernetes {
         Configure {
             env: open.env.clone(),
             pids: Some(u64::from(open.limits.pids)),
+            processes: u64::from(open.limits.pids),
             data_bytes: (!bounded).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,

@@ -94,6 +94,39 @@ async fn a_deleted_container_is_gone_and_calls_in_it_are_interrupted() {
     tokio::time::timeout(10 * SECOND, workspace.closed()).await.unwrap();
 }
 
+/// Cuts the server's connection to a container: kills what the engine has attached it to.
+async fn cut(engine: &Engine, name: &str) {
+    let top = engine.versioned_client().await.top_processes(name, None).await.unwrap();
+    let rows = top.processes.unwrap();
+    let mut pids = rows.iter().filter(|row| row.iter().any(|cell| cell.contains("connect"))).map(|row| &row[1]);
+    let pid = pids.next().unwrap().parse().unwrap();
+    assert!(pids.next().is_none());
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_full_of_processes_is_still_connected_to() {
+    let (engine, copy, _workspace) = open(HOST).await;
+    let mut options = copy.options();
+    options.limits.pids = 60;
+    let before = containers(engine, &copy).await;
+    let workspace = copy.sandboxes.open(options).await.unwrap();
+    let name = containers(engine, &copy).await.into_iter().find(|name| !before.contains(name)).unwrap();
+    let fill = "python3 -c 'import os,time\nwhile True:\n  try:\n    if os.fork() == 0:\n      os.setsid(); time.sleep(1000)\n  except OSError: break\nopen(\"full\", \"w\"); time.sleep(1000)'";
+    let cut = async {
+        let begun = Instant::now();
+        while !copy.path.join("full").exists() {
+            assert!(begun.elapsed() < 20 * SECOND);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cut(engine, &name).await;
+    };
+    let (result, ()) = tokio::join!(workspace.run(RunCommand::new(fill, 1000 * SECOND), None), cut);
+    assert!(matches!(result, Err(WorkspaceError::Gone { .. })), "{result:?}");
+    assert!(workspace.lives().await);
+    assert_eq!(output(&workspace, "echo alive").await, "alive\n");
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_it() {
     let (engine, copy, workspace) = open(HOST).await;
@@ -101,21 +134,10 @@ async fn a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_
     let port = workspace.listen(0).await.unwrap();
     output(&workspace, "echo kept > file").await;
     assert_eq!(workspace.walk().await.unwrap().changed.len(), 1);
-    // What the engine has attached the server to, as the host sees it.
     let name = containers(engine, &copy).await.remove(0);
-    let top = engine.versioned_client().await.top_processes(&name, None).await.unwrap();
-    let pids: Vec<i32> = top
-        .processes
-        .unwrap()
-        .iter()
-        .filter(|row| row.iter().any(|cell| cell.contains("connect")))
-        .map(|row| row[1].parse().unwrap())
-        .collect();
-    assert_eq!(pids.len(), 1);
     let cut = async {
         output(&workspace, "until [ -e inside ]; do sleep 0.01; done").await;
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pids[0]).unwrap(), rustix::process::Signal::KILL)
-            .unwrap();
+        cut(engine, &name).await;
     };
     let (result, ()) =
         tokio::join!(workspace.run(RunCommand::new("touch inside; sleep 1000", 1000 * SECOND), None), cut);

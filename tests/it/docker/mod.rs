@@ -2,4 +2,5 @@
 
 mod containers;
 mod engines;
+mod shared_user;
 mod tasks;
