@@ -20,6 +20,8 @@ const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// Of what an image wants a volume for.
 const VOLUME_BYTES: u64 = 64 << 20;
 const VOLUMES_MAX: usize = 16;
+/// Files of such a directory may be so many that each has this share of its memory.
+const BYTES_PER_FILE: u64 = 4 << 10;
 /// So that the server can always connect, whatever commands have taken.
 pub(super) const PROCESSES_OF_SERVER: u32 = 16;
 const NANO_CPUS_PER_PERCENT: i64 = 10_000_000;
@@ -155,12 +157,16 @@ fn bind(host: &Path, inside: &Path, read_only: bool) -> Mount {
 fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> HashMap<String, String> {
     let Users { uid, gid, .. } = users;
     let own = if shape.ownerless { "mode=1777".to_owned() } else { format!("mode=0755,uid={uid},gid={gid}") };
-    let size = format!("size={}", open.limits.tmp_bytes);
+    let sized = |bytes: u64| match shape.ownerless {
+        true => format!("size={bytes}"),
+        false => format!("size={bytes},nr_inodes={}", bytes / BYTES_PER_FILE),
+    };
+    let size = sized(open.limits.tmp_bytes);
     let mut all = HashMap::new();
     let ours = ["/", WORKSPACE, HOME, "/tmp", "/var/tmp"];
     let wanted = image.volumes.iter().filter(|path| path.starts_with('/') && !ours.contains(&path.as_str()));
     for path in wanted.take(VOLUMES_MAX) {
-        all.insert(path.clone(), format!("rw,nosuid,nodev,size={VOLUME_BYTES},{own}"));
+        all.insert(path.clone(), format!("rw,nosuid,nodev,{},{own}", sized(VOLUME_BYTES)));
     }
     for path in ["/tmp", "/var/tmp"] {
         // Builds run what they have made there.

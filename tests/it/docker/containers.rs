@@ -241,6 +241,11 @@ async fn limits_of_a_container_hold() {
         assert_ne!(result.outcome, RunOutcome::Exited(0), "{path}");
         output(&workspace, &format!("rm {path}")).await;
     }
+    for path in ["/tmp", "/var/tmp", "/home/agent"] {
+        let result = run(&workspace, &format!("cd {path}; seq 3000 | xargs touch")).await;
+        assert_ne!(result.outcome, RunOutcome::Exited(0), "{path}");
+        output(&workspace, &format!("rm -r {path}/*")).await;
+    }
     for path in ["/x", "/etc/x", "/usr/x", "/dev/x", "/run/x", "/var/x", "/etc/hosts", "/etc/resolv.conf", "/.execd"] {
         let result = run(&workspace, &format!("echo x >> {path}")).await;
         assert_ne!(result.outcome, RunOutcome::Exited(0), "{path} must not be writable");
