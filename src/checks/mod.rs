@@ -4,6 +4,7 @@
 //! log whose summary does not agree with the tests that it names is not parsed. Start with
 //! [`run()`], then [`parse()`].
 
+mod commands;
 mod condense;
 mod judge;
 mod lacks;
@@ -14,12 +15,14 @@ mod parse;
 mod report;
 mod reports;
 mod run;
+mod runners;
 mod scan;
 mod select;
 mod steer;
 mod testcode;
 mod weaken;
 
+pub use commands::may_run;
 pub use judge::{LOG_TAIL_BYTES, Output, judge, not_reached, tail};
 pub use measure::figure;
 pub use named::{Named, may_name};

@@ -1,7 +1,12 @@
 //! Files that steer how tests run because a configuration names them: plugins, modules that are loaded first, set-ups.
 //! A guess by words, on the safe side, as in [`steer`](super::steer).
 
-use super::parse::pattern;
+use super::{
+    commands::{Runs, joined},
+    parse::pattern,
+    runners::Runner,
+};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Of one configuration.
@@ -40,6 +45,8 @@ pub struct Named {
     modules: BTreeSet<String>,
     /// From the root, without what a loader adds to a name.
     paths: BTreeSet<String>,
+    /// What the checks' commands run.
+    runs: Runs,
 }
 
 impl Named {
@@ -70,6 +77,39 @@ impl Named {
             self.by_python(command);
         }
         self.by_node(directory, command);
+        self.runs.command(directory, command);
+    }
+
+    /// A file of the base that says what the checks' commands run, by its path: its content is to be read.
+    pub fn is_run(&self, path: &str) -> bool {
+        self.runs.scripts.contains(path) || self.runner_of(path).is_some()
+    }
+
+    /// Takes in what a file that [`is_run`](Self::is_run) runs in turn.
+    pub fn by_run(&mut self, path: &str, content: &[u8]) {
+        let content = String::from_utf8_lossy(&content[..content.len().min(CONFIG_BYTES_MAX)]);
+        let own = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let scripts = (self.runner_of(path) == Some(Runner::Node)).then(|| serde_json::from_str::<Value>(&content));
+        let text = match scripts {
+            Some(Ok(package)) => {
+                let scripts = package["scripts"].as_object().into_iter().flat_map(|scripts| scripts.values());
+                scripts.filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
+            }
+            _ => content.into_owned(),
+        };
+        // A script may be run from where it lies, or from the root.
+        for directory in BTreeSet::from(["", own]) {
+            self.runs.lines(directory, &text);
+        }
+    }
+
+    pub(super) fn runner_of(&self, path: &str) -> Option<Runner> {
+        self.runs.runners.iter().copied().find(|runner| runner.reads(path))
+    }
+
+    /// A script that the checks' commands run.
+    pub(super) fn is_script(&self, path: &str) -> bool {
+        self.runs.scripts.contains(path)
     }
 
     fn by_python(&mut self, text: &str) {
@@ -84,7 +124,7 @@ impl Named {
 
     /// Of a package only its scripts and what it says to its test runners: its entries (`exports`) are no set-up.
     fn by_package(&mut self, directory: &str, content: &str) {
-        let Ok(package) = serde_json::from_str::<serde_json::Value>(content) else { return };
+        let Ok(package) = serde_json::from_str::<Value>(content) else { return };
         for script in package["scripts"].as_object().into_iter().flat_map(|scripts| scripts.values()) {
             self.by_node(directory, script.as_str().unwrap_or_default());
         }
@@ -123,18 +163,9 @@ impl Named {
 
     fn path(&mut self, directory: &str, name: &str) {
         let name = name.strip_prefix("<rootDir>/").unwrap_or(name);
-        if name.is_empty() || name.starts_with('/') || self.paths.len() >= NAMES_MAX {
-            return;
+        if self.paths.len() < NAMES_MAX {
+            self.paths.extend(joined(directory, name));
         }
-        let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-        for part in name.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        self.paths.insert(parts.join("/"));
     }
 
     /// Whether a file is named, by itself, as a module, or as what a named directory is entered by.

@@ -77,6 +77,8 @@ fn steered_by(path: &str) -> Option<Steers> {
     match (directory, name) {
         (".cargo", "config.toml" | "config") => return Some(Steers::Lines(CARGO)),
         (".mvn", _) | (".config", "nextest.toml") => return Some(Steers::Whole),
+        // In the place of the runner itself, which Python looks for behind the working directory.
+        ("unittest" | "pytest" | "_pytest", "__init__.py" | "__main__.py") => return Some(Steers::Whole),
         _ => {}
     }
     Some(match name {
@@ -89,6 +91,8 @@ fn steered_by(path: &str) -> Option<Steers> {
         "spec_helper.rb" | "rails_helper.rb" | "test_helper.rb" => Steers::Lines(RUBY),
         "sitecustomize.py"
         | "usercustomize.py"
+        | "unittest.py"
+        | "pytest.py"
         | ".rspec"
         | "phpunit.xml"
         | "phpunit.xml.dist"

@@ -55,19 +55,58 @@ pub fn test_change<'a>(
     base_paths: impl IntoIterator<Item = &'a str>,
     named: &Named,
 ) -> TestChange {
-    let steering = |file: &&ChangedFile<'_>| steers(file) || (file.after.is_some() && named.has(file.path));
+    let base: Vec<&str> = base_paths.into_iter().collect();
+    let commands = |file: &&ChangedFile<'_>| changes_commands(file, &base, named);
+    let steering =
+        |file: &&ChangedFile<'_>| steers(file) || (file.after.is_some() && named.has(file.path)) || commands(file);
     let tests = || changed.iter().filter(|file| is_test_path(file.path));
     let sorted = |files: &mut dyn Iterator<Item = &ChangedFile<'_>>| -> Vec<String> {
         files.map(|file| file.path.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     };
     TestChange {
         empty_patch: changed.is_empty(),
-        base_has_tests: base_paths.into_iter().any(is_test_path),
+        base_has_tests: base.iter().any(|path| is_test_path(path)),
         touched: sorted(&mut tests().filter(|file| file.before.is_some())),
         added: sorted(&mut tests().filter(|file| file.before.is_none())),
         steering: sorted(&mut changed.iter().filter(steering)),
-        weakened: weakened(&tests().copied().collect::<Vec<_>>()),
+        commands: sorted(&mut changed.iter().filter(commands)),
+        weakened: weakened(&tests().copied().collect::<Vec<_>>())
+            .into_iter()
+            .chain(changed.iter().filter(|file| named.is_script(file.path)).filter_map(emptied_script))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
     }
+}
+
+/// The checks' commands run this file of the base, or take their commands from it, and the patch changes that. A test
+/// is judged as one. A new file counts where the base has one of its kind: it may be read in its place.
+fn changes_commands(file: &ChangedFile<'_>, base: &[&str], named: &Named) -> bool {
+    if named.is_script(file.path) && file.before.is_some() && !is_test_path(file.path) {
+        return true;
+    }
+    let Some(runner) = named.runner_of(file.path) else { return false };
+    match (file.before, file.after) {
+        (Some(before), Some(after)) => runner.commands_differ(file.path, before, after),
+        (Some(_), None) => true,
+        (None, Some(after)) => {
+            base.iter().any(|path| runner.reads(path)) && runner.commands_differ(file.path, b"", after)
+        }
+        (None, None) => false,
+    }
+}
+
+/// A script that did something and only says something any more.
+fn emptied_script(file: &ChangedFile<'_>) -> Option<WeakenedTest> {
+    let does = |text: &[u8]| String::from_utf8_lossy(text).lines().any(|line| !says_only(line.trim()));
+    let emptied = does(file.before?) && !does(file.after?);
+    emptied.then(|| WeakenedTest { path: file.path.to_owned(), name: file.path.to_owned(), how: Weakening::Emptied })
+}
+
+fn says_only(line: &str) -> bool {
+    let first = line.split([' ', ';', '(']).next().unwrap_or_default();
+    let idle = ["echo", "printf", "print", "exit", "true", ":", "set", "sys.exit", "import", "cd"].contains(&first);
+    line.is_empty() || line.starts_with('#') || (idle && !line.contains(['&', '|', '$', '`']))
 }
 
 fn weakened(files: &[ChangedFile<'_>]) -> Vec<WeakenedTest> {

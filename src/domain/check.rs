@@ -315,6 +315,9 @@ pub struct TestChange {
     /// Files that steer how tests run and that the patch adds or changes so that tests may pass by it, sorted.
     #[serde(default)]
     pub steering: Vec<String>,
+    /// Of these, the files that the checks' commands run or take their commands from, sorted.
+    #[serde(default)]
+    pub commands: Vec<String>,
     /// Sorted.
     pub weakened: Vec<WeakenedTest>,
 }

@@ -98,7 +98,11 @@ impl Driver {
         let entries = base.entries();
         let in_base = |path: &str| entries.binary_search_by(|entry| (*entry.path).cmp(path)).is_ok();
         let matters = |path: &str| {
-            checks::is_test_path(path) || checks::is_manifest(path) || checks::may_steer(path) || checks::may_name(path)
+            checks::is_test_path(path)
+                || checks::is_manifest(path)
+                || checks::may_steer(path)
+                || checks::may_name(path)
+                || checks::may_run(path)
         };
         let mut files: BTreeMap<&str, Touched> = BTreeMap::new();
         let mut new_files = 0;
@@ -129,25 +133,32 @@ impl Driver {
 
     /// The files that configurations, those of the base and as the patch has them, and the checks' commands name.
     pub(super) async fn named(&self, base: &Base, change: &Change, checks: &[Check]) -> Result<checks::Named, Halt> {
-        let entries = base.entries();
-        let mut paths: Vec<&str> =
-            entries.iter().map(|entry| &*entry.path).filter(|path| checks::may_name(path)).collect();
-        // The higher ones first: those of packages deep below matter less where there are many.
-        paths.sort_by_key(|path| path.matches('/').count());
-        paths.truncate(CONFIGS_MAX);
-        let paths: Vec<String> = paths.into_iter().map(str::to_owned).collect();
-        let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
         let mut named = checks::Named::default();
-        for (path, content) in paths.iter().zip(contents) {
-            named.by_config(path, &content.unwrap_or_default());
+        for check in checks {
+            named.by_command(check.workdir.as_deref().unwrap_or_default(), &check.command);
+        }
+        for (path, content) in self.read_some(base, |path| named.is_run(path)).await? {
+            named.by_run(&path, &content);
+        }
+        for (path, content) in self.read_some(base, checks::may_name).await? {
+            named.by_config(&path, &content);
         }
         for file in change.files.iter().filter(|file| checks::may_name(&file.path)) {
             named.by_config(&file.path, file.after.as_deref().unwrap_or_default());
         }
-        for check in checks {
-            named.by_command(check.workdir.as_deref().unwrap_or_default(), &check.command);
-        }
         Ok(named)
+    }
+
+    /// Configurations of the base with their contents: the higher ones first, as those of packages deep below matter
+    /// less where there are many.
+    async fn read_some(&self, base: &Base, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Bytes)>, Halt> {
+        let entries = base.entries();
+        let mut paths: Vec<&str> = entries.iter().map(|entry| &*entry.path).filter(|path| wanted(path)).collect();
+        paths.sort_by_key(|path| path.matches('/').count());
+        paths.truncate(CONFIGS_MAX);
+        let paths: Vec<String> = paths.into_iter().map(str::to_owned).collect();
+        let contents = self.deps.repositories.read_many(base, paths.clone()).await?;
+        Ok(paths.into_iter().zip(contents.into_iter().map(Option::unwrap_or_default)).collect())
     }
 
     /// What a person should look at in the patch; `protected` are globs that it must not touch.

@@ -19,7 +19,8 @@ use std::collections::BTreeSet;
 ///    files are put back and the checks run again; not passing → `failed` with the finding
 ///    `tests_weakened`, unless a person approved. Tests that cannot be put back, because they
 ///    stand in the code's own files, count as not passing. The same without files of the patch that steer how
-///    tests run: what ran on the base must pass without them too; where that cannot be told → `unverified`.
+///    tests run, and with the base's own files that checks run or take their commands from: what ran on the base must
+///    pass so too; where that cannot be told → `unverified`.
 /// 3. All pass → `verified`.
 /// 4. Nothing to check with, nothing could run, no test but the patch's own ran, or a check that
 ///    was asked for could not run → `unverified`.
@@ -55,17 +56,25 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
     if required.all_pass() {
         let mut reason = words::verified(&required.passing, &required.set_aside);
         let weakens = !weakening_approved && weakens(&required.passing, &input);
-        let steering = if weakening_approved || !change.base_has_tests { &[][..] } else { &change.steering[..] };
+        // Without tests on the base only what the checks run can be held against it.
+        let steering = if weakening_approved {
+            &[][..]
+        } else if change.base_has_tests {
+            &change.steering[..]
+        } else {
+            &change.commands[..]
+        };
         let base_tests = if weakens { &change.touched[..] } else { &[][..] };
         let put_back: BTreeSet<&String> = base_tests.iter().chain(steering).collect();
-        if !input.reran && !put_back.is_empty() {
+        let is_put_back = !put_back.is_empty();
+        if !input.reran && is_put_back {
             return Decision::NeedsRerun { put_back: put_back.into_iter().cloned().collect() };
         }
         if weakens {
             if let Some(why) = rerun_fails(&required.passing, input.reran) {
                 return Decision::Decided(Decided {
                     verdict: Verdict::Failed,
-                    reason: words::weakened(&why, !base_tests.is_empty()),
+                    reason: words::weakened(&why, is_put_back),
                     findings: vec![weakening_finding(&input, &why)],
                     weakened: true,
                 });

@@ -314,3 +314,95 @@ fn files_that_configurations_and_commands_name_steer_and_others_do_not() {
     let file = ChangedFile { path: "web/boot.js", before: None, after: Some(b"b") };
     assert_eq!(test_change(&[file], ["web/a.js"], &named).steering, ["web/boot.js"]);
 }
+
+#[test]
+fn what_the_checks_commands_run_steers_and_what_they_check_does_not() {
+    let commands = |command: &str, run: &[(&str, &str)], path: &str, before: Option<&str>, after: Option<&str>| {
+        let mut named = Named::default();
+        named.by_command("", command);
+        for (path, content) in run.iter().filter(|(path, _)| named.is_run(path)).copied().collect::<Vec<_>>() {
+            named.by_run(path, content.as_bytes());
+        }
+        let file = ChangedFile { path, before: before.map(str::as_bytes), after: after.map(str::as_bytes) };
+        let base: Vec<&str> = run.iter().map(|(path, _)| *path).chain(before.map(|_| path)).collect();
+        test_change(&[file], base, &named).commands == [path]
+    };
+    let changed = |command: &str, path: &str| commands(command, &[], path, Some("one\n"), Some("two\n"));
+    for (command, path) in [
+        ("make test", "Makefile"),
+        ("make -C sub check", "sub/GNUmakefile"),
+        ("CI=1 make -f ci/rules test", "ci/rules"),
+        ("bash -lc 'cd web && just test'", "web/justfile"),
+        ("timeout 60 task unit", "Taskfile.yml"),
+        ("bundle exec rake", "Rakefile"),
+        ("tox -e py3", "tox.ini"),
+        ("uv run nox -s tests", "noxfile.py"),
+        ("./run_tests.sh", "run_tests.sh"),
+        ("cd web; sh t.sh", "web/t.sh"),
+        ("./t", "t"),
+        ("pip install . && . scripts/ci.sh", "scripts/ci.sh"),
+        ("python3 -u scripts/all.py --fast", "scripts/all.py"),
+        ("python -m tools.check", "tools/check.py"),
+        ("node ./ci.mjs | tee log", "ci.mjs"),
+    ] {
+        assert!(changed(command, path), "{command}: {path}");
+    }
+    for (command, path) in [
+        ("grep -q 'a + b' calc.py", "calc.py"),
+        ("python3 calc.py", "calc.py"),
+        ("./calc 2 3 | grep 5", "calc"),
+        ("test \"$(./calc.sh 2 3)\" = 5", "calc.sh"),
+        ("python3 tests/test_calc.py", "tests/test_calc.py"),
+        ("python3 -m unittest", "Makefile"),
+        ("cargo test", "package.json"),
+        ("echo make", "Rakefile"),
+    ] {
+        assert!(!changed(command, path), "{command}: {path}");
+    }
+    let make = &[("Makefile", "test:\n\t@sh tools/go.sh\n"), ("tools/go.sh", "python3 check_all.py\n")];
+    let go = |command: &str, path: &str| commands(command, make, path, Some("a"), Some("b"));
+    assert!(go("make test", "tools/go.sh") && go("sh tools/go.sh", "check_all.py"));
+    assert!(!go("make test", "other.sh") && !go("pytest", "tools/go.sh"));
+    assert!(commands("make test", make, "GNUmakefile", None, Some("test:\n\ttrue\n")), "read before the base's own");
+    assert!(commands("make test", &[], "Makefile", Some("test:\n"), None));
+    assert!(!commands("make test", &[], "Makefile", None, Some("test:\n\ttrue\n")), "there was none");
+    assert!(!commands("./new.sh", &[], "new.sh", None, Some("true\n")), "there was none");
+
+    let package = |scripts: &str, more: &str| format!("{{\"scripts\": {{{scripts}}}, \"dependencies\": {{{more}}}}}");
+    let before = package("\"unit\": \"jest\"", "");
+    for (command, after, counts) in [
+        ("npm run unit", package("\"unit\": \"true\"", ""), true),
+        ("npm run unit", package("\"unit\": \"jest\"", "\"left-pad\": \"1\""), false),
+        ("jest", package("\"unit\": \"true\"", ""), false),
+    ] {
+        assert_eq!(commands(command, &[], "package.json", Some(&before), Some(&after)), counts, "{command}: {after}");
+    }
+
+    let rules = "OBJS = a.o b.o\n\ntest: $(OBJS) test.o\n\tcc -o t $(OBJS)\n\t./t\n";
+    for (after, counts) in [
+        (rules.replace("b.o", "b.o c.o"), false),
+        (rules.replace("b.o\n", "b.o \\\n c.o\n"), true),
+        (rules.replace("\ntest:", "\n# the third\nc.o: c.c c.h\n\ntest:"), false),
+        (rules.replace("\t./t", "\techo ./t"), true),
+        (rules.replace("\t./t\n", ""), true),
+        (rules.replace("test:", "test: fake\nother:"), true),
+        (rules.replace("test.o\n", "test.o\nc.o: c.c\n"), true),
+        (rules.replace("OBJS = a.o", "SHELL = true\nOBJS = a.o"), true),
+        (format!("{rules}\ntest:\n\ttrue\n"), true),
+    ] {
+        assert_eq!(commands("make test", &[], "Makefile", Some(rules), Some(&after)), counts, "{after}");
+    }
+}
+
+#[test]
+fn a_script_that_only_says_something_any_more_is_emptied() {
+    let mut named = Named::default();
+    named.by_command("", "./tests/run.sh");
+    let weakened = |after: &str| {
+        let before = "#!/bin/sh\nset -e\nfor one in tests/*.t; do sh $one; done\n";
+        let file = ChangedFile { path: "tests/run.sh", before: Some(before.as_bytes()), after: Some(after.as_bytes()) };
+        test_change(&[file], ["tests/run.sh"], &named).weakened.len()
+    };
+    assert_eq!(weakened("#!/bin/sh\necho 'all 12 pass'\nexit 0\n"), 1);
+    assert_eq!(weakened("#!/bin/sh\nset -eu\nsh tests/all.t\n"), 0);
+}
