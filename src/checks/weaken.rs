@@ -65,6 +65,7 @@ pub fn test_change<'a>(
     };
     TestChange {
         empty_patch: changed.is_empty(),
+        paths: sorted(&mut changed.iter()),
         base_has_tests: base.iter().any(|path| is_test_path(path)),
         touched: sorted(&mut tests().filter(|file| file.before.is_some())),
         added: sorted(&mut tests().filter(|file| file.before.is_none())),

@@ -306,6 +306,9 @@ pub struct WeakenedTest {
 pub struct TestChange {
     /// The final tree is the base's.
     pub empty_patch: bool,
+    /// Every path that the patch touches, sorted.
+    #[serde(default)]
+    pub paths: Vec<String>,
     /// The base has files that are tests by their paths.
     pub base_has_tests: bool,
     /// The base's test files that the patch changed, moved or removed, sorted: what is put back.

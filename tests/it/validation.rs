@@ -380,3 +380,24 @@ async fn a_check_s_own_script_that_the_patch_empties_does_not_verify_it() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_whose_only_check_could_not_run_is_not_verified_by_the_checks_of_other_code() {
+    let good = ADD.replace("a - b", "a + b");
+    let package = "{\"name\": \"web\", \"version\": \"1.0.0\", \"scripts\": {\"test\": \"jest\"}, \"devDependencies\": {\"jest\": \"^29\"}}";
+    let files = [
+        ("calc.py", good.as_str()),
+        ("test_calc.py", TESTS),
+        ("web/package.json", package),
+        ("web/sum.js", "module.exports = (a, b) => a + b;\n"),
+        ("web/sum.test.js", "test('sums', () => expect(require('./sum')(1, 2)).toBe(3));\n"),
+    ];
+    let change = |path: &str, new: &str| call("edit", json!({ "path": path, "old": "a + b", "new": new }));
+    let (task, _) = task(&files, &[plan(), change("web/sum.js", "a - b"), say("Done.")], &json!([])).await;
+    assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("unverified")), "{task:#}");
+    let reason = task["result"]["reason"].as_str().unwrap();
+    assert!(reason.contains("the one check of web/sum.js, could not run"), "{reason}");
+
+    let (task, _) = self::task(&files, &[plan(), change("calc.py", "b + a"), say("Done.")], &json!([])).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
+}

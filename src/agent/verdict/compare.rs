@@ -11,7 +11,7 @@ pub(super) enum Standing {
     Passes,
     Fails,
     /// It could not run, and on the base it could not either: an analysis' guess that does not
-    /// fit the workspace. Says nothing about the patch.
+    /// fit the workspace. Says nothing about the patch; whether it is [`missed`](super::reach::missed) is another thing.
     SetAside,
     CouldNotRun,
 }

@@ -3,10 +3,11 @@
 use super::{
     ComparedCheck, Decided, Decision, VerdictInput,
     compare::{Lost, Standing, fails_in_part, lost, proves_nothing, regression, standing},
+    reach::missed,
     steer::{Steered, steered},
     words,
 };
-use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Severity, Verdict};
+use crate::domain::check::{CheckOutcome, CheckRun, CheckSource, Finding, FindingKind, Severity, TestChange, Verdict};
 use std::collections::BTreeSet;
 
 /// Decides the verdict, or asks for the rerun that it needs first.
@@ -29,7 +30,7 @@ use std::collections::BTreeSet;
 /// 7. Else `broken_before`.
 ///
 /// Only required checks decide. A detected check that could run neither on the base nor on the
-/// final tree is set aside if another check ran.
+/// final tree is set aside if another check ran that speaks of all that it would have spoken of.
 pub fn decide(input: VerdictInput<'_>) -> Decision {
     let mut decision = by_rules(input);
     if let Decision::Decided(decided) = &mut decision {
@@ -47,7 +48,7 @@ fn by_rules(input: VerdictInput<'_>) -> Decision {
     if change.empty_patch && checks.iter().all(|check| check.check.source != CheckSource::Task) {
         return decided(Verdict::NoChange, "the patch is empty: nothing was changed", Vec::new());
     }
-    let required = Required::of(checks, change.empty_patch);
+    let required = Required::of(checks, change);
 
     let regressions: Vec<_> = required.failing.iter().filter_map(|check| Some((*check, regression(check)?))).collect();
     if !regressions.is_empty() {
@@ -137,24 +138,32 @@ pub(super) struct Required<'a> {
     pub(super) failing: Vec<&'a ComparedCheck>,
     pub(super) could_not_run: Vec<&'a ComparedCheck>,
     pub(super) set_aside: Vec<&'a ComparedCheck>,
+    /// As set aside, but for a changed file of which no other check speaks.
+    pub(super) missed: Vec<(&'a ComparedCheck, &'a str)>,
 }
 
 impl<'a> Required<'a> {
-    fn of(checks: &'a [ComparedCheck], empty_patch: bool) -> Self {
+    fn of(checks: &'a [ComparedCheck], change: &'a TestChange) -> Self {
         let mut required = Self::default();
         for check in checks.iter().filter(|check| check.check.required) {
-            match standing(check, empty_patch) {
+            match standing(check, change.empty_patch) {
                 Standing::Passes => required.passing.push(check),
                 Standing::Fails => required.failing.push(check),
                 Standing::CouldNotRun => required.could_not_run.push(check),
                 Standing::SetAside => required.set_aside.push(check),
             }
         }
+        for check in std::mem::take(&mut required.set_aside) {
+            match missed(check, &required.passing, &change.paths) {
+                Some(path) => required.missed.push((check, path)),
+                None => required.set_aside.push(check),
+            }
+        }
         required
     }
 
     fn all_pass(&self) -> bool {
-        !self.passing.is_empty() && self.failing.is_empty() && self.could_not_run.is_empty()
+        !self.passing.is_empty() && self.failing.is_empty() && self.could_not_run.is_empty() && self.missed.is_empty()
     }
 }
 

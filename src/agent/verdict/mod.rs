@@ -7,6 +7,7 @@ mod decide;
 mod flaky;
 mod measure;
 mod order;
+mod reach;
 mod scope;
 mod steer;
 mod words;

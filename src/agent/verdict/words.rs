@@ -164,10 +164,11 @@ pub(super) fn could_not_run(checks: &[ComparedCheck], required: &Required<'_>) -
         return "nothing to check with: the task names no checks and none were found".to_owned();
     }
     let stopped: Vec<String> = required
-        .could_not_run
+        .missed
         .iter()
-        .chain(&required.set_aside)
-        .map(|check| format!("`{}` could not run{}", check.check.name, because(check.final_run.as_ref())))
+        .map(|(check, path)| (*check, format!(", the one check of {path},")))
+        .chain(required.could_not_run.iter().chain(&required.set_aside).map(|check| (*check, String::new())))
+        .map(|(check, of)| format!("`{}`{of} could not run{}", check.check.name, because(check.final_run.as_ref())))
         .collect();
     if stopped.is_empty() {
         return "nothing to check with: no check is required".to_owned();

@@ -4,8 +4,8 @@ use super::runs::{check, detected, fail, named, pass, stopped, tests};
 use journeyman::{
     agent::verdict::{ComparedCheck, Decided, Decision, VerdictInput, decide},
     domain::check::{
-        CheckKind, CheckOutcome, CheckRun, CheckSource, FindingKind, Obstacle, TestChange, Verdict, WeakenedTest,
-        Weakening,
+        Check, CheckKind, CheckOutcome, CheckRun, CheckSource, FindingKind, Obstacle, TestChange, Verdict,
+        WeakenedTest, Weakening,
     },
 };
 
@@ -117,6 +117,40 @@ fn a_time_limit_is_the_patch_s_doing_only_with_twice_the_base_s_time() {
     assert_eq!(verdict(&[detected(pass(), endless)]), Verdict::Failed);
     let short_of_budget = CheckRun { duration_ms: 1_500, ..stopped(Obstacle::TimeLimit) };
     assert_eq!(verdict(&[detected(pass(), short_of_budget)]), Verdict::Unverified);
+}
+
+#[test]
+fn a_check_that_could_not_run_is_set_aside_only_where_another_speaks_of_what_changed() {
+    let of = |command: &str, workdir: &str, run: CheckRun| {
+        let workdir = (!workdir.is_empty()).then(|| workdir.to_owned());
+        let check = Check { workdir, ..Check::command(command, CheckSource::Detected) };
+        ComparedCheck::new(check, Some(run.clone()), Some(run))
+    };
+    let missing = |command: &str, workdir: &str| of(command, workdir, stopped(Obstacle::CommandMissing));
+    let passing = |command: &str, workdir: &str| of(command, workdir, pass());
+    let table = [
+        ("its own code", passing("pytest", ""), missing("npm test", "web"), "web/sum.js", false),
+        ("other code", passing("pytest", ""), missing("npm test", "web"), "calc.py", true),
+        ("words for people", passing("pytest", ""), missing("npm test", "web"), "web/README.md", true),
+        ("another language in its place", passing("pytest", ""), missing("npm test", ""), "src/calc.py", true),
+        ("its language at the root", passing("pytest", ""), missing("npm test", ""), "src/sum.ts", false),
+        ("data of both", passing("pytest", ""), missing("npm test", ""), "data/sums.toml", true),
+        ("data below it", passing("pytest", ""), missing("npm test", "web"), "web/sums.toml", false),
+        ("code of both", passing("pytest", ""), missing("tox", ""), "calc.py", true),
+        ("a linter beside tests", passing("pytest", ""), missing("ruff check .", ""), "calc.py", true),
+        ("tests beside a linter", passing("ruff check .", ""), missing("pytest", ""), "calc.py", false),
+        ("a runner of whatever", passing("make test", ""), missing("pytest", ""), "calc.py", true),
+        ("a package's own tests", passing("npm test", "web"), missing("npm test", ""), "web/sum.js", true),
+        ("a neighbour's tests", passing("npm test", "api"), missing("npm test", "web"), "web/sum.js", false),
+        ("a name that begins alike", passing("npm test", "web2"), missing("npm test", "web"), "web2/sum.js", true),
+    ];
+    for (what, passes, stopped, path, verified) in table {
+        let change = TestChange { paths: vec![path.to_owned()], base_has_tests: true, ..TestChange::default() };
+        let decided = decided(&[passes, stopped], &change);
+        let expected = if verified { Verdict::Verified } else { Verdict::Unverified };
+        assert_eq!(decided.verdict, expected, "{what}: {}", decided.reason);
+        assert_eq!(decided.reason.contains(&format!("the one check of {path}, could not run")), !verified, "{what}");
+    }
 }
 
 #[test]
