@@ -113,7 +113,7 @@ impl Clean {
             // What reads the runs: names of tests are compared with those of earlier ones.
             parts.push(checks::READS.into());
             if again {
-                parts.push("again".into());
+                parts.push("again on a new copy".into());
             }
         }
         BlobHash::of(shape.to_string().as_bytes()).0

@@ -167,12 +167,7 @@ impl<'a> Evidence<'a> {
     async fn again(&mut self, doubt: &Doubt) -> Result<(), Halt> {
         let one = &self.compared[doubt.check];
         let check = one.check.clone();
-        let first = match doubt.of {
-            RunOf::Baseline => one.baseline.clone(),
-            RunOf::Final => one.final_run.clone(),
-            RunOf::PutBack => one.rerun.clone(),
-        };
-        let Some(first) = first else {
+        let Some(first) = one.doubted_run(doubt.of) else {
             self.compared[doubt.check].settle(doubt, None, false);
             return Ok(());
         };

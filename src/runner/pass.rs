@@ -1,5 +1,5 @@
 //! One pass over checks on one tree: a clean copy laid out when it is first needed, with a sandbox of
-//! its own, open until the pass ends, so that what failed can be run again on it unchanged.
+//! its own, open until the pass ends. What failed is run again on a new one.
 
 use super::{
     clean::Clean,
@@ -14,7 +14,7 @@ use crate::{
         event::TreeDelta,
     },
     egress::Access,
-    workspace::{Workspace, WorkspaceError, checkpoint::TreeState},
+    workspace::{Workspace, WorkspaceError},
 };
 use std::time::Duration;
 
@@ -96,16 +96,14 @@ impl Pass {
         Ok((run, figure))
     }
 
-    /// Runs a check that failed again on the same tree: on the same copy, unless the first run left
-    /// something in it. None where too little time is left. The log is both runs'.
+    /// Runs a check that failed again on the same tree, laid out anew: what the first run left behind, in its files or
+    /// its home, is no part of the tree. None where too little time is left. The log is both runs'.
     pub(super) async fn again(&mut self, check: &Check, first: &CheckRun) -> Result<Option<CheckRun>, Halt> {
         let left = self.budget.left();
         if left < Duration::from_millis(first.duration_ms) {
             return Ok(None);
         }
-        if self.is_dirty().await {
-            self.close().await;
-        }
+        self.close().await;
         let (mut run, output) = self.command(check, left).await?;
         let said = format!("\n[run again on the same tree, unchanged: {}]\n", check.command);
         let whole = format!("{}{said}{}", first.log, run.log);
@@ -165,17 +163,6 @@ impl Pass {
         };
         proxy.open();
         Ok(access.environment())
-    }
-
-    /// Files of the tree differ from what was laid out. What is ignored, such as build results, does not
-    /// count: a second run finds it as any second run would.
-    async fn is_dirty(&self) -> bool {
-        let Some(workspace) = &self.open else { return false };
-        let mut tree = TreeState::from(&self.clean.base, &self.delta);
-        match workspace.walk().await {
-            Ok(walk) => !matches!(tree.absorb(walk, workspace).await, Ok(None)),
-            Err(_) => true,
-        }
     }
 
     async fn workspace(&mut self) -> Result<Workspace, Halt> {

@@ -30,6 +30,7 @@ mod execd;
 mod fairness;
 mod fallback;
 mod faults;
+mod flaky;
 mod forks;
 mod format;
 mod full_disk;

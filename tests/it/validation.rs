@@ -29,41 +29,6 @@ fn findings<'a>(task: &'a Value, kind: &str) -> Vec<&'a Value> {
     task["result"]["findings"].as_array().unwrap().iter().filter(|finding| finding["kind"] == kind).collect()
 }
 
-/// Fails once in each sandbox in which add works.
-fn cold(marker: &str) -> String {
-    format!(
-        "import os, unittest\nfrom calc import add\n\nclass A(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), 5)\n\n    def test_cold(self):\n        if add(2, 3) == 5 and not os.path.exists('{marker}'):\n            open('{marker}', 'w').close()\n            self.fail('cold')\n"
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_test_that_fails_and_then_passes_unchanged_is_named_as_flaky() {
-    let tests = cold("/tmp/seen");
-    let files = [("calc.py", ADD), ("test_calc.py", tests.as_str())];
-    let (task, _) = task(&files, &[plan(), mend(), say("Done.")], &json!(["python3 -m unittest"])).await;
-    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
-    let last = &task["result"]["checks"][0]["final"];
-    assert_eq!((&last["outcome"], &last["flaky"]["tests"]), (&json!("pass"), &json!(["test_calc.A.test_cold"])));
-    let log = last["log"].as_str().unwrap();
-    assert!(
-        log.contains("AssertionError: cold")
-            && log.contains("[run again on the same tree, unchanged: python3 -m unittest -v -k"),
-        "{log}"
-    );
-    let flaky = findings(&task, "flaky");
-    assert!(flaky.len() == 1 && flaky[0]["message"].as_str().unwrap().contains("test_calc.A.test_cold"), "{flaky:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_test_that_passes_only_on_what_its_first_run_left_is_not_flaky() {
-    let tests = cold("seen.txt");
-    let files = [("calc.py", ADD), ("test_calc.py", tests.as_str())];
-    let (task, _) = task(&files, &[plan(), mend(), say("Done.")], &json!(["python3 -m unittest"])).await;
-    assert_eq!(task["result"]["verdict"], "failed", "{task:#}");
-    assert_eq!(task["result"]["checks"][0]["final"]["failing"], json!(["test_calc.A.test_cold"]));
-    assert_eq!(findings(&task, "flaky").len(), 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_the_time_does_not_reach_says_so() {
     let checks =

@@ -1,8 +1,8 @@
 //! Which failures are run again before the verdict, and what the second run makes of them.
 //!
 //! What fails and then passes on the same tree, unchanged, is flaky: it counts as passing and is
-//! named. Only failures that decide something are run again, each once, and only few: where many
-//! tests fail at once that is no flake.
+//! named. Tests that pass alone may fail for what runs before them: the whole check has the last word. Only failures
+//! that decide something are run again, and only few: where many tests fail at once that is no flake.
 
 use super::{
     ComparedCheck,
@@ -26,13 +26,15 @@ pub enum RunOf {
 }
 
 /// How far one run has been doubted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Doubted {
     #[default]
     Never,
     /// The tests that failed were asked for alone, and the second log does not name them: the whole
     /// check may be run once more.
     Inconclusive,
+    /// They were, and passed as this run shows: in the whole check they are to pass too.
+    Alone(Box<CheckRun>),
     Done,
 }
 
@@ -51,11 +53,11 @@ pub struct Doubt {
 pub fn doubt(checks: &[ComparedCheck], reran: bool) -> Option<Doubt> {
     let deciding = || checks.iter().enumerate().filter(|(_, check)| may_be_doubted(check));
     for (at, check) in deciding() {
-        if let Some(doubt) = next(at, RunOf::Final, check.doubted.last, of_final(check)) {
+        if let Some(doubt) = next(at, RunOf::Final, &check.doubted.last, of_final(check)) {
             return Some(doubt);
         }
         let rerun = check.rerun.as_ref().filter(|_| reran).and_then(whole_or_tests);
-        if let Some(doubt) = next(at, RunOf::PutBack, check.doubted.rerun, rerun) {
+        if let Some(doubt) = next(at, RunOf::PutBack, &check.doubted.rerun, rerun) {
             return Some(doubt);
         }
     }
@@ -63,18 +65,18 @@ pub fn doubt(checks: &[ComparedCheck], reran: bool) -> Option<Doubt> {
     if checks.iter().any(|check| fails(check) && regression(check).is_some()) {
         return None;
     }
-    deciding().find_map(|(at, check)| next(at, RunOf::Baseline, check.doubted.baseline, of_base(check)))
+    deciding().find_map(|(at, check)| next(at, RunOf::Baseline, &check.doubted.baseline, of_base(check)))
 }
 
 fn may_be_doubted(check: &ComparedCheck) -> bool {
     check.check.required && check.check.kind == CheckKind::Test && !is_static(&check.check.command)
 }
 
-fn next(check: usize, of: RunOf, doubted: Doubted, tests: Option<Vec<String>>) -> Option<Doubt> {
+fn next(check: usize, of: RunOf, doubted: &Doubted, tests: Option<Vec<String>>) -> Option<Doubt> {
     let tests = tests?;
     match doubted {
         Doubted::Never => Some(Doubt { check, of, tests }),
-        Doubted::Inconclusive => Some(Doubt { check, of, tests: Vec::new() }),
+        Doubted::Inconclusive | Doubted::Alone(_) => Some(Doubt { check, of, tests: Vec::new() }),
         Doubted::Done => None,
     }
 }
@@ -125,22 +127,32 @@ impl ComparedCheck {
             RunOf::Final => (&mut self.final_run, &mut self.doubted.last),
             RunOf::PutBack => (&mut self.rerun, &mut self.doubted.rerun),
         };
-        *doubted = Doubted::Done;
+        let before = std::mem::replace(doubted, Doubted::Done);
         let (Some(first), Some(again)) = (run.as_mut(), ran(again)) else { return };
-        if selected {
-            let passing = passing_of(&doubt.tests, again);
-            let all = |passing: &BTreeSet<String>| first.failing.iter().all(|name| passing.contains(name));
-            match passing {
-                // Something else failed beside the tests.
-                Some(passing) if all(&passing) && again.outcome != CheckOutcome::Pass => {
-                    *doubted = Doubted::Inconclusive;
-                }
-                Some(passing) => forgive(first, passing, again),
-                None => *doubted = Doubted::Inconclusive,
-            }
-        } else {
-            whole(first, again);
+        if !selected {
+            return whole(first, again);
         }
+        match (before, passing_of(&doubt.tests, again)) {
+            // Each fails by itself.
+            (Doubted::Never, Some(passing)) if passing.is_empty() => {}
+            (Doubted::Never, Some(_)) => *doubted = Doubted::Alone(Box::new(again.clone())),
+            (Doubted::Never, None) => *doubted = Doubted::Inconclusive,
+            (Doubted::Inconclusive | Doubted::Alone(_) | Doubted::Done, _) => {}
+        }
+    }
+
+    /// The run that a doubt is about, with the logs of all that was run of it so far.
+    pub fn doubted_run(&self, of: RunOf) -> Option<CheckRun> {
+        let (run, doubted) = match of {
+            RunOf::Baseline => (&self.baseline, &self.doubted.baseline),
+            RunOf::Final => (&self.final_run, &self.doubted.last),
+            RunOf::PutBack => (&self.rerun, &self.doubted.rerun),
+        };
+        let run = run.clone()?;
+        Some(match doubted {
+            Doubted::Alone(alone) => CheckRun { log: alone.log.clone(), log_blob: alone.log_blob.clone(), ..run },
+            _ => run,
+        })
     }
 }
 

@@ -42,7 +42,7 @@ impl ComparedCheck {
 }
 
 /// Which of a check's failures have been run again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoubtedRuns {
     pub baseline: Doubted,
     pub last: Doubted,

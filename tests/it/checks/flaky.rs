@@ -75,6 +75,8 @@ fn the_base_s_failures_are_run_again_only_where_nothing_has_regressed() {
     let mut fewer = fewer;
     let doubt = doubt(std::slice::from_ref(&fewer), false).unwrap();
     fewer.settle(&doubt, Some(&tests("+b -c")), true);
+    assert_eq!(doubted(std::slice::from_ref(&fewer)), Some((RunOf::Baseline, "*".to_owned())), "among the others too");
+    fewer.settle(&Doubt { tests: Vec::new(), ..doubt }, Some(&tests("+a +b -c")), false);
     let decided = verdict(std::slice::from_ref(&fewer));
     assert_eq!(decided.verdict, Verdict::Failed, "only one failed before, and it fails still");
     assert!(decided.findings[0].message.contains("(b) failed on the base and then passed there"), "{decided:?}");
@@ -107,21 +109,48 @@ fn what_passes_when_run_again_counts_as_passing_and_is_named() {
         (
             "the one test alone",
             detected(tests("+a +b"), tests("+a -b")),
-            vec![tests("+b")],
+            vec![tests("+b"), tests("+a +b")],
             true,
             Verdict::Verified,
             Some("b"),
-            1,
+            2,
+        ),
+        (
+            "it passes alone and fails among the others",
+            detected(tests("+a +b"), tests("+a -b")),
+            vec![tests("+b"), tests("+a -b")],
+            true,
+            Verdict::Failed,
+            None,
+            2,
+        ),
+        (
+            "it passes alone, and no time is left for the others",
+            detected(tests("+a +b"), tests("+a -b")),
+            vec![tests("+b")],
+            true,
+            Verdict::Failed,
+            None,
+            2,
         ),
         ("it fails again", detected(tests("+a +b"), tests("+a -b")), vec![tests("-b")], true, Verdict::Failed, None, 1),
         (
             "one of two passes",
             detected(tests("+a +b"), tests("-a -b")),
-            vec![tests("+a -b")],
+            vec![tests("+a -b"), tests("+a -b")],
             true,
             Verdict::Failed,
             Some("a"),
-            1,
+            2,
+        ),
+        (
+            "one of two passes alone, and the other in the whole check",
+            detected(tests("+a +b"), tests("-a -b")),
+            vec![tests("+a -b"), tests("-a +b")],
+            true,
+            Verdict::Failed,
+            Some("b"),
+            2,
         ),
         ("the whole check", detected(pass(), fail()), vec![pass()], false, Verdict::Verified, Some(""), 1),
         ("the whole check fails again", detected(pass(), fail()), vec![fail()], false, Verdict::Failed, None, 1),
@@ -175,7 +204,7 @@ fn what_passes_when_run_again_counts_as_passing_and_is_named() {
 
 #[test]
 fn a_flaky_test_is_told_with_its_check() {
-    let (check, _) = after(detected(tests("+a +b"), tests("+a -b")), &[tests("+b")], true);
+    let (check, _) = after(detected(tests("+a +b"), tests("+a -b")), &[tests("+b"), tests("+a +b")], true);
     let decided = verdict(std::slice::from_ref(&check));
     assert_eq!(decided.reason, "`suite` passes (2 tests; 1 test flaky)");
     assert_eq!(decided.findings[0].message, "`suite`: 1 test (b) failed on the patch and then passed there, unchanged");
@@ -185,10 +214,10 @@ fn a_flaky_test_is_told_with_its_check() {
 
 #[test]
 fn a_test_that_is_flaky_on_the_base_counts_as_passing_there() {
-    let (check, runs) = after(detected(tests("+a -b"), tests("+a -b")), &[tests("+b")], true);
+    let (check, runs) = after(detected(tests("+a -b"), tests("+a -b")), &[tests("+b"), tests("+a +b")], true);
     assert_eq!(
         (verdict(std::slice::from_ref(&check)).verdict, runs),
-        (Verdict::Failed, 2),
+        (Verdict::Failed, 3),
         "b regressed, by all that is known"
     );
     let (check, _) = after(detected(tests("+a -b"), tests("+a -b")), &[tests("-b")], true);
