@@ -66,22 +66,25 @@ fn line(name: &str, tried: anyhow::Result<String>) -> Line {
 
 async fn postgres(settings: &Settings) -> anyhow::Result<String> {
     let clock = clock::Stopwatch::start();
-    if settings.database.url.is_none()
-        && let Some(address) = crate::postgres::data_dir::read_listen(&settings.data_dir)
-    {
+    // The operator's answers whoever asks, beside a service that runs, too.
+    if let Some(url) = &settings.database.url {
+        migrated(url.expose()).await?;
+        return Ok(format!("DATABASE_URL answers and is migrated ({} ms)", clock.elapsed_ms()));
+    }
+    if let Some(address) = crate::postgres::data_dir::read_listen(&settings.data_dir) {
         return Ok(format!("a service on {address} holds the data directory and its private cluster"));
     }
     let lock = DataDirLock::take(&settings.data_dir)?;
     let database = RunningDatabase::start(settings, &lock).await?;
-    let connected = Store::connect(&store::Settings::new(&database.url), true).await;
-    let private = database.cluster.is_some();
-    if let Ok(store) = &connected {
-        store.close().await;
-    }
+    let tried = migrated(&database.url).await;
     database.stop().await;
-    connected?;
-    let which = if private { "a private cluster" } else { "DATABASE_URL" };
-    Ok(format!("{which} answers and is migrated ({} ms)", clock.elapsed_ms()))
+    tried?;
+    Ok(format!("a private cluster answers and is migrated ({} ms)", clock.elapsed_ms()))
+}
+
+async fn migrated(url: &str) -> anyhow::Result<()> {
+    Store::connect(&store::Settings::new(url), true).await?.close().await;
+    Ok(())
 }
 
 async fn try_sandbox(settings: &Settings, sandboxes: &workspace::Sandboxes) -> anyhow::Result<String> {

@@ -1,5 +1,7 @@
 //! Which limits hold on this machine and which are weaker, in plain words for `doctor`.
 
+use super::bubblewrap::Ceiling;
+
 /// One line of what a sandbox promises here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
@@ -24,8 +26,22 @@ pub(super) enum Bound {
     Weakly,
 }
 
+/// What of a machine decides how sandboxes by bubblewrap are bounded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) own_uids: bool,
+    /// The kernel counts a user's processes for each user namespace (5.14 and later).
+    pub(super) counts_by_namespace: bool,
+    pub(super) pids: Bound,
+    pub(super) memory: Bound,
+    pub(super) cpu: Bound,
+    /// Of the service and all its workspaces together.
+    pub(super) ceiling: Ceiling,
+}
+
 /// What holds in sandboxes by bubblewrap.
-pub(super) fn of_bubblewrap(own_uids: bool, pids: Bound, memory: Bound, cpu: Bound) -> Capabilities {
+pub(super) fn of_bubblewrap(bounds: Bounds) -> Capabilities {
+    let Bounds { own_uids, counts_by_namespace, pids, memory, cpu, ceiling } = bounds;
     let user = if own_uids {
         (true, "each task runs under an unprivileged uid of its own")
     } else {
@@ -36,28 +52,54 @@ pub(super) fn of_bubblewrap(own_uids: bool, pids: Bound, memory: Bound, cpu: Bou
         )
     };
     let delegation = "run the service as root, or give it a delegated cgroup (systemd: Delegate=yes)";
-    let by_cgroup = |bound, holds: &str, weaker: &str| {
+    // What the service's own group bounds needs no other mend.
+    let together = |limit: Option<String>| match limit {
+        Some(limit) => format!("all workspaces and the service together by {limit}, by the cgroup that it is in"),
+        None => delegation.to_owned(),
+    };
+    let by_cgroup = |bound, holds: &str, weaker: &str, limit: Option<String>| {
         if bound == Bound::ByCgroup {
             (true, format!("{holds} by cgroup"))
         } else {
-            (false, format!("{weaker}; {delegation}"))
+            (false, format!("{weaker}; {}", together(limit)))
         }
+    };
+    let processes = match (pids, own_uids || counts_by_namespace) {
+        (Bound::Weakly, true) => {
+            let counted = if own_uids { "its uid" } else { "its user namespace" };
+            (true, format!("bounded for each workspace by {counted} (RLIMIT_NPROC)"))
+        }
+        _ => by_cgroup(
+            pids,
+            "bounded",
+            "bounded for all tasks in one count (RLIMIT_NPROC): this kernel is older than 5.14",
+            ceiling.pids.map(|pids| format!("{pids} processes")),
+        ),
     };
     let owned = |(holds, detail): (bool, &str)| (holds, detail.to_owned());
     let lines = [
         ("user", owned(user)),
         ("namespaces", owned((true, "own processes, mounts, network, ipc and host name; none nested, by seccomp"))),
         ("network", owned((true, "none but the workspace's own loopback"))),
+        ("pids", processes),
         (
-            "pids",
+            "memory",
             by_cgroup(
-                pids,
+                memory,
                 "bounded",
-                "bounded per user namespace or uid (RLIMIT_NPROC); on kernels before 5.14 all tasks share one count",
+                "bounded for each process alone (RLIMIT_DATA), not for their sum",
+                ceiling.memory_bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
             ),
         ),
-        ("memory", by_cgroup(memory, "bounded", "bounded for each process alone (RLIMIT_DATA), not for their sum")),
-        ("cpu", by_cgroup(cpu, "bounded", "not bounded, commands only share the processors")),
+        (
+            "cpu",
+            by_cgroup(
+                cpu,
+                "bounded",
+                "not bounded, commands only share the processors",
+                ceiling.cpu_percent.map(|percent| format!("{percent}% of one processor")),
+            ),
+        ),
         (
             "disk",
             owned((

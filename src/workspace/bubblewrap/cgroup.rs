@@ -199,7 +199,7 @@ fn make(directory: &Path) -> io::Result<()> {
 }
 
 /// The directory of our own group in the hierarchy of `controller`.
-fn v1_directory(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
+pub(super) fn v1_directory(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let controllers = parts.next()?;
@@ -208,7 +208,7 @@ fn v1_directory(own: &str, mounts: &str, controller: &str) -> Option<PathBuf> {
     mounted(mounts, path, |kind, options| kind == "cgroup" && options.split(',').any(|option| option == controller))
 }
 
-fn v2_directory(own: &str, mounts: &str) -> Option<PathBuf> {
+pub(super) fn v2_directory(own: &str, mounts: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounted(mounts, path, |kind, _| kind == "cgroup2")
 }

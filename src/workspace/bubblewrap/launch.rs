@@ -1,6 +1,7 @@
 //! Starts and ends bubblewrap's processes, and finds those that an earlier server left.
 
 use super::{
+    ceiling::Ceiling,
     cgroup::{Cgroups, Controller, Group},
     plan, programs, strays,
 };
@@ -9,7 +10,7 @@ use crate::{
     workspace::{
         Capabilities, OpenSandbox, SandboxLimits, SandboxSettings, Throwaway, WorkspaceError,
         backend::{Pipe, Started, complain, setup},
-        capabilities::{self, Bound},
+        capabilities::{self, Bound, Bounds},
         roll::Roll,
     },
 };
@@ -97,12 +98,14 @@ impl Bubblewrap {
 
     pub(in crate::workspace) fn capabilities(&self) -> Capabilities {
         let has = |controller| if self.0.cgroups.has(controller) { Bound::ByCgroup } else { Bound::Weakly };
-        capabilities::of_bubblewrap(
-            self.0.own_uids,
-            has(Controller::Pids),
-            has(Controller::Memory),
-            has(Controller::Cpu),
-        )
+        capabilities::of_bubblewrap(Bounds {
+            own_uids: self.0.own_uids,
+            counts_by_namespace: counts_by_namespace(),
+            pids: has(Controller::Pids),
+            memory: has(Controller::Memory),
+            cpu: has(Controller::Cpu),
+            ceiling: Ceiling::find(),
+        })
     }
 
     /// Programs of the host that every sandbox sees. Looked up once.
@@ -260,12 +263,22 @@ impl Outer {
     }
 }
 
+/// Whether the kernel counts a user's processes for each user namespace, which it does from 5.14 on.
+fn counts_by_namespace() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|version| version >= (5, 14))
+}
+
 /// Why a sandbox did not start, from what bubblewrap said.
 pub(in crate::workspace) fn explain(said: &str, why: &str) -> WorkspaceError {
-    let mend = if said.contains("Operation not permitted") || said.contains("namespace") {
+    let mend = if said.contains("mount proc") {
+        "in a container, leave /proc as it is (Docker: --security-opt systempaths=unconfined): the kernel gives no \
+         namespace a /proc of its own while parts of the container's are masked"
+    } else if said.contains("Operation not permitted") || said.contains("namespace") {
         "let this user make namespaces (sysctl kernel.unprivileged_userns_clone=1, \
-         kernel.apparmor_restrict_unprivileged_userns=0; in a container also a seccomp profile that allows it), \
-         or run the service as root with CAP_SYS_ADMIN"
+         kernel.apparmor_restrict_unprivileged_userns=0; in a container also a seccomp profile that allows it, as \
+         deploy/seccomp.json does), or run the service as root with CAP_SYS_ADMIN"
     } else {
         "run bubblewrap by hand to see what this machine lacks (bwrap --unshare-all --ro-bind / / true)"
     };
