@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # Journeyman with its private programs. Workspaces run in this container too, by bubblewrap: what
 # they find in /usr is what this image has, so add the compilers and interpreters of your code in
 # an image of your own (FROM journeyman). What bubblewrap needs of the engine: docker-compose.yml.

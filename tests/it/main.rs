@@ -19,6 +19,7 @@ mod carry;
 mod checks;
 mod cli;
 mod compaction;
+mod compose;
 mod config;
 mod crash;
 mod cut_off;

@@ -26,7 +26,7 @@ pub(super) const USER: u32 = 61_000;
 const CANARY: &str = "canary-4711";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PRELUDE: &str = r#"
+pub(super) const PRELUDE: &str = r#"
 import ctypes, errno, os, signal, socket, struct, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 # In two parts: a shell whose child is killed repeats what it was told.

@@ -32,6 +32,12 @@ struct Attack {
 
 const ALL: &[&[Attack]] = &[kernel::ATTACKS, files::ATTACKS, processes::ATTACKS, network::ATTACKS];
 
+/// The attacks of the tables, each as a whole script in Python with its name.
+pub(crate) fn probes() -> Vec<(&'static str, String)> {
+    let all = ALL.iter().copied().flatten();
+    all.map(|attack| (attack.name, format!("{}\n{}", ground::PRELUDE, attack.probe))).collect()
+}
+
 /// Every attack of the tables: outside, then inside.
 async fn try_all(backend: Backend) {
     let ground = Ground::new(backend).await;

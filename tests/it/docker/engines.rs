@@ -79,7 +79,7 @@ async fn an_engine_that_is_slow_cut_off_or_wrong_is_named_and_not_waited_for_lon
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_does_not_share_the_file_system_is_refused_at_the_start() {
     let data_dir = engine::data_dir();
-    let engine = Engine::apart(Some(data_dir.path().to_owned())).await;
+    let engine = Engine::apart(data_dir.path().to_owned()).await;
     let error = Sandboxes::new(engine.settings(data_dir.path(), BUSYBOX)).await.unwrap_err().to_string();
     assert!(error.contains("must share this machine's file system"), "{error}");
 }

@@ -5,11 +5,20 @@
 //! engine and takes the directory away.
 
 use super::{images, sandbox};
-use bollard::{API_DEFAULT_VERSION, Docker, body_full, query_parameters::CreateImageOptions};
+use bollard::{
+    API_DEFAULT_VERSION, Docker, body_full,
+    models::{ContainerCreateBody, HostConfig},
+    query_parameters::{
+        BuildImageOptions, CreateContainerOptions, CreateImageOptions, LogsOptions, StartContainerOptions,
+    },
+};
 use futures::TryStreamExt;
 use journeyman::workspace::{BackendSettings, DockerSettings, EngineAddress, SandboxSettings};
+use rustix::thread::LinkNameSpaceType;
 use std::{
     io::Write,
+    net::{TcpListener, TcpStream},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -29,8 +38,17 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Engine {
     dir: PathBuf,
     running: Option<Child>,
-    /// What of this machine it does not see: something of its own is there.
-    hidden: Option<PathBuf>,
+    place: Place,
+}
+
+/// Where an engine runs.
+enum Place {
+    /// As any process of this machine, without a network.
+    Here,
+    /// One that does not see a directory of this machine: something of its own is there.
+    Apart(PathBuf),
+    /// In a network of its own, where its containers have networks and this machine has no part.
+    Networked,
 }
 
 /// The one of this process.
@@ -42,18 +60,31 @@ pub(crate) async fn shared() -> &'static Engine {
 impl Engine {
     /// A fresh one with all images.
     pub(crate) async fn new() -> Self {
-        Self::apart(None).await
+        Self::started(Place::Here).await.with_images().await
     }
 
     /// One that does not share a directory with this machine, as one elsewhere would not.
-    pub(crate) async fn apart(hidden: Option<PathBuf>) -> Self {
+    pub(crate) async fn apart(hidden: PathBuf) -> Self {
+        Self::started(Place::Apart(hidden)).await.with_images().await
+    }
+
+    /// One without images, whose containers may have networks; [`Engine::reach`] reaches their ports.
+    pub(crate) async fn networked() -> Self {
+        Self::started(Place::Networked).await
+    }
+
+    async fn started(place: Place) -> Self {
         let dir = tempfile::Builder::new().prefix("jm-engine-").tempdir().unwrap().keep();
-        let mut engine = Self { dir, running: None, hidden };
+        let mut engine = Self { dir, running: None, place };
         engine.start().await;
-        for (name, tar) in [(BUSYBOX, images::busybox()), (HOST, images::host()), (EMPTY, images::empty())] {
-            engine.import(name, &tar).await;
-        }
         engine
+    }
+
+    async fn with_images(self) -> Self {
+        for (name, tar) in [(BUSYBOX, images::busybox()), (HOST, images::host()), (EMPTY, images::empty())] {
+            self.import(name, &tar).await;
+        }
+        self
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -75,16 +106,27 @@ impl Engine {
         let dockerd =
             dockerd.expect("there is no dockerd: run scripts/setup.sh (Debian: apt-get install docker.io iptables)");
         assert!(rustix::process::geteuid().is_root(), "the tests of containers start an engine, which takes root");
-        let script = "\"$1\" --host \"unix://$0/docker.sock\" --data-root \"$0/data\" --exec-root \"$0/exec\" \
-                --pidfile \"$0/pid\" --bridge none --iptables=false >>\"$0/log\" 2>&1 &
+        let script = "dockerd=$1
+            shift
+            \"$dockerd\" --host \"unix://$0/docker.sock\" --data-root \"$0/data\" --exec-root \"$0/exec\" \
+                --pidfile \"$0/pid\" \"$@\" >>\"$0/log\" 2>&1 &
             read -r line
             kill $!
             wait $!
             [ \"$line\" = keep ] || rm -rf \"$0\"";
+        let before = match &self.place {
+            Place::Here => String::new(),
+            Place::Apart(hidden) => format!("mount -t tmpfs none '{}' || exit 1\n", hidden.display()),
+            Place::Networked => "ip link set lo up || exit 1\n".to_owned(),
+        };
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", if self.hidden.is_some() { "private" } else { "unchanged" }]);
-        command.args(["sh", "-c", &format!("[ -z \"$2\" ] || mount -t tmpfs none \"$2\" || exit 1\n{script}")]);
-        command.arg(&self.dir).arg(dockerd).arg(self.hidden.as_deref().unwrap_or(Path::new("")));
+        let propagation = if matches!(self.place, Place::Apart(_)) { "private" } else { "unchanged" };
+        command.args(["--mount", "--propagation", propagation]);
+        command.args(matches!(self.place, Place::Networked).then_some("--net"));
+        command.args(["sh", "-c", &format!("{before}{script}")]).arg(&self.dir).arg(dockerd);
+        if !matches!(self.place, Place::Networked) {
+            command.args(["--bridge", "none", "--iptables=false"]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(command.spawn().unwrap());
         let begun = Instant::now();
@@ -114,16 +156,81 @@ impl Engine {
         tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     }
 
-    async fn import(&self, name: &str, tar: &Path) {
+    /// Makes an image of an archive's files.
+    pub(crate) async fn import(&self, name: &str, tar: &Path) {
+        let (repository, tag) = name.rsplit_once(':').unwrap();
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
-            repo: Some(name.trim_end_matches(":latest").to_owned()),
-            tag: Some("latest".to_owned()),
+            repo: Some(repository.to_owned()),
+            tag: Some(tag.to_owned()),
             ..CreateImageOptions::default()
         };
         let body = body_full(std::fs::read(tar).unwrap().into());
         let client = self.versioned_client().await;
         client.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await.unwrap();
+    }
+
+    /// Builds an image from a directory with its Dockerfile, by the engine's older builder, without a network.
+    pub(crate) async fn build(&self, name: &str, context: &Path) {
+        let tar = Command::new("tar").arg("-C").arg(context).args(["-cf", "-", "."]).output().unwrap();
+        assert!(tar.status.success());
+        let options = BuildImageOptions {
+            dockerfile: "Dockerfile".to_owned(),
+            t: Some(name.to_owned()),
+            networkmode: Some("none".to_owned()),
+            rm: true,
+            ..BuildImageOptions::default()
+        };
+        let client = self.versioned_client().await;
+        let told = client.build_image(options, None, Some(body_full(tar.stdout.into()))).try_collect::<Vec<_>>().await;
+        assert!(told.is_ok(), "{name} is not built: {told:?}");
+    }
+
+    /// What a command says in a container of its own, without a network and with these options of security.
+    pub(crate) async fn say(&self, image: &str, command: &[&str], security: &[&str]) -> String {
+        let owned = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            cmd: owned(command),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".to_owned()),
+                security_opt: owned(security),
+                cap_drop: owned(&["ALL"]),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let client = self.versioned_client().await;
+        let id = client.create_container(None::<CreateContainerOptions>, body).await.unwrap().id;
+        client.start_container(&id, None::<StartContainerOptions>).await.unwrap();
+        let options = LogsOptions { follow: true, stdout: true, stderr: true, ..LogsOptions::default() };
+        let said: Vec<_> = client.logs(&id, Some(options)).try_collect().await.unwrap();
+        self.delete(&id).await;
+        said.iter().map(ToString::to_string).collect()
+    }
+
+    /// A port of this machine's loopback by which a port of the engine's own is reached.
+    pub(crate) fn reach(&self, port: u16) -> u16 {
+        let namespace = format!("/proc/{}/ns/net", self.running.as_ref().unwrap().id());
+        let namespace = std::fs::File::open(namespace).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            // This thread's alone, and those that it starts.
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            for client in listener.incoming().flatten() {
+                // Who comes too early is cut off.
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
+        here
     }
 
     pub(crate) fn docker(&self, image: &str) -> DockerSettings {

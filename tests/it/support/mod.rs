@@ -1,6 +1,7 @@
 //! What tests of several rooms share: real components, started once.
 
 pub(crate) mod calculator;
+pub(crate) mod compose;
 pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod failpoint;
