@@ -41,7 +41,7 @@ pub struct NewAccess {
     pub secrets: Vec<BrokerSecret>,
     /// People can be asked for more hosts: refusals say so.
     pub asks: bool,
-    /// Where its use is summed up.
+    /// Where its use is summed up, and what was used before under the policy's own limit.
     pub used: Used,
 }
 
@@ -82,8 +82,8 @@ impl Egress {
             secrets,
             asks,
             authority,
+            allowance: Arc::new(Allowance::new(limits.workspace_bytes, own, used.clone())),
             used,
-            allowance: Arc::new(Allowance::new(limits.workspace_bytes.min(own))),
             places: Semaphore::new(limits.connections),
         };
         Ok(Some(Access { inner: Arc::new(inner) }))
@@ -205,8 +205,8 @@ impl Access {
     /// The target in its normal form, if it may be reached now.
     pub(super) fn check(&self, target: &Target) -> Result<Target, Refusal> {
         let target = self.inner.policy.check(target, &self.inner.egress.inner.addresses)?;
-        if self.inner.allowance.is_spent() {
-            return Err(Refusal::Bytes(self.inner.allowance.whole >> 20));
+        if let Some(most) = self.inner.allowance.reached() {
+            return Err(Refusal::Bytes(most >> 20));
         }
         Ok(target)
     }

@@ -15,27 +15,34 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is left for all connections of one workspace together.
+/// What all connections of one workspace may carry together, and all workspaces under the policy.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    left: AtomicU64,
-    pub(super) whole: u64,
+    carried: AtomicU64,
+    of_workspace: u64,
+    of_policy: u64,
+    used: Used,
 }
 
 impl Allowance {
-    pub(super) fn new(bytes: u64) -> Self {
-        Self { left: AtomicU64::new(bytes), whole: bytes }
+    pub(super) fn new(of_workspace: u64, of_policy: u64, used: Used) -> Self {
+        Self { carried: AtomicU64::new(0), of_workspace, of_policy, used }
     }
 
-    pub(super) fn is_spent(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
+    /// The limit that is reached.
+    pub(super) fn reached(&self) -> Option<u64> {
+        self.limit(self.carried.load(Ordering::Relaxed), self.used.bytes(), u64::ge)
     }
 
-    /// Whether it was enough.
-    fn take(&self, bytes: u64) -> bool {
-        let left =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(bytes)));
-        left.is_ok_and(|left| left >= bytes)
+    /// Counts bytes; the limit that they go beyond.
+    fn take(&self, bytes: u64) -> Option<u64> {
+        let carried = self.carried.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.limit(carried, self.used.add(bytes), u64::gt)
+    }
+
+    fn limit(&self, carried: u64, used: u64, beyond: impl Fn(&u64, &u64) -> bool) -> Option<u64> {
+        let limits = [(used, self.of_policy), (carried, self.of_workspace)];
+        limits.into_iter().find(|(bytes, most)| beyond(bytes, most)).map(|(_, most)| most)
     }
 }
 
@@ -63,13 +70,10 @@ impl Meter {
     fn charge(&mut self, bytes: usize) -> io::Result<()> {
         let bytes = bytes as u64;
         let of_all = self.allowance.take(bytes);
-        let enough = of_all && self.left >= bytes;
+        let beyond = of_all.or((self.left < bytes).then_some(self.most));
         self.left = self.left.saturating_sub(bytes);
-        if enough {
-            return Ok(());
-        }
+        let Some(most) = beyond else { return Ok(()) };
         if !std::mem::replace(&mut self.over, true) {
-            let most = if of_all { self.most } else { self.allowance.whole };
             self.used.refused(&self.target, &Refusal::Bytes(most >> 20));
         }
         Err(io::Error::other("the limit of bytes is reached"))

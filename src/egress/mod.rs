@@ -28,7 +28,7 @@ mod tunnel;
 pub use access::{Access, NewAccess};
 pub use environment::{BUNDLE, PORT};
 pub use hello::{HELLO_BYTES_MAX, Hello, read as read_hello};
-pub use ledger::Used;
+pub use ledger::{Taken, Used};
 pub use policy::{Policy, Target};
 pub use refusal::Refusal;
 pub use root::{Egress, EgressError, EgressSettings, Limits};

@@ -52,7 +52,7 @@ impl Driver {
             Ready::CutShort => return Ok(Flow::On),
         }
         let outfit = Outfit::of(&self.journal.session);
-        let network = Network::of(&self.journal.session, self.copy.used());
+        let network = Network::of(&self.journal.session, self.copy.uses());
         self.copy.start(base.clone(), TreeDelta::default(), true, outfit, network);
         let (offers_skills, list, skills) = self.skills(&base).await?;
         let layers = self.layers().await?;

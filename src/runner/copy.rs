@@ -7,7 +7,7 @@
 use super::{
     BlobError, Deps, OriginError,
     journal::Halt,
-    network::{self, Network, Proxy},
+    network::{self, Network, Proxy, Uses},
     origin,
     outfit::Outfit,
     setup,
@@ -19,7 +19,6 @@ use crate::{
         check::{Finding, FindingKind, Severity},
         event::TreeDelta,
     },
-    egress::Used,
     secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
@@ -53,12 +52,12 @@ pub(super) struct Copy {
     looked: bool,
     /// Files that the last walk saw and could not take, and so no patch holds.
     left_out: Vec<LeftOut>,
-    /// What the task's workspaces used of the network.
-    used: Used,
+    /// What the task used of the network.
+    uses: Uses,
 }
 
 impl Copy {
-    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed, hidden: Redactor) -> Self {
+    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed, session: &Session, hidden: Redactor) -> Self {
         Self {
             deps,
             hidden,
@@ -70,7 +69,7 @@ impl Copy {
             opening: None,
             looked: false,
             left_out: Vec::new(),
-            used: Used::default(),
+            uses: Uses::of(session),
         }
     }
 
@@ -79,8 +78,8 @@ impl Copy {
         self.hidden = hidden;
     }
 
-    pub(super) fn used(&self) -> &Used {
-        &self.used
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// Whether the copy of an earlier driver is still here.
@@ -105,7 +104,7 @@ impl Copy {
             None => TreeDelta::default(),
         };
         let relay = std::mem::take(&mut session.relay);
-        let network = Network::of(session, &self.used);
+        let network = Network::of(session, &self.uses);
         self.start(base, delta, relay, Outfit::of(session), network);
         Ok(())
     }
@@ -119,7 +118,8 @@ impl Copy {
         self.opening = Some(tokio::spawn(async move {
             let present = tokio::fs::try_exists(&directory).await.map_err(Halt::Disk)?;
             if relay || !present || !deps.sandboxes.keeps_copies() {
-                lay_out(&deps, team, task, &base, &delta, &directory, &outfit).await?;
+                let whose = Whose { team, task, uses: network.uses() };
+                lay_out(&deps, whose, &base, &delta, &directory, &outfit).await?;
             }
             let Some(access) = network.access(&deps, team, task).await? else {
                 let opening = Opening { directory, certificates: None, env: Vec::new(), low_priority: false };
@@ -259,19 +259,27 @@ fn unusable(error: CheckpointError) -> Halt {
     }
 }
 
+/// The task that a copy is laid out for.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) team: TeamId,
+    pub(super) task: TaskId,
+    pub(super) uses: &'a Uses,
+}
+
 /// Lays out a tree in a fresh directory, with what the environment's setup prepared; whole or not at all. What is not
 /// prepared on this host any more is prepared again first.
 pub(super) async fn lay_out(
     deps: &Arc<Deps>,
-    team: TeamId,
-    task: TaskId,
+    whose: Whose<'_>,
     base: &Base,
     delta: &TreeDelta,
     directory: &Path,
     outfit: &Outfit,
 ) -> Result<(), Halt> {
+    let Whose { team, task, .. } = whose;
     let unfinished = directory.with_extension("part");
-    let prepared = setup::ensure(deps, team, task, base, outfit).await?;
+    let prepared = setup::ensure(deps, whose, base, outfit).await?;
     lay_out_bare(deps, team, task, base, delta, &unfinished).await?;
     if let Some(key) = prepared {
         let owner = deps.sandboxes.owner_uid(task);

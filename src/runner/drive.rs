@@ -91,7 +91,7 @@ impl Runner {
             Err(error) => (Hidden::none(&deps), Some(error.to_string())),
         };
         journal.scrub_with(Arc::clone(&redactor));
-        let copy = Copy::new(Arc::clone(&deps), &claimed, own);
+        let copy = Copy::new(Arc::clone(&deps), &claimed, &journal.session, own);
         let mcp = deps.mcp.connections();
         let mut driver = Driver {
             deps,
@@ -221,6 +221,7 @@ impl Driver {
     /// Gives the task back at a step boundary.
     async fn park(&mut self) -> Result<Flow, Halt> {
         self.keep_changes().await?;
+        self.record_network();
         self.journal.commit().await?;
         self.settle_budget().await?;
         self.still().await;

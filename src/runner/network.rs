@@ -18,7 +18,7 @@ use crate::{
         task::NetworkPolicy,
         tool::{ToolCall, ToolOutcome},
     },
-    egress::{self, Access, BrokerSecret, NewAccess, Used},
+    egress::{self, Access, BrokerSecret, NewAccess, Taken, Used},
     workspace::{Connections, RelayedStream, Workspace, WorkspaceError},
 };
 use std::{
@@ -38,25 +38,45 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// How long a program may take to hang up after the proxy has.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// What a task has used of the network, by its own policy and by that of its environment's setup.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    task: Used,
+    setup: Used,
+}
+
+impl Uses {
+    /// Of a task that goes on: what it has used counts on.
+    pub(super) fn of(session: &Session) -> Self {
+        Self { task: Used::after(session.network_bytes), setup: Used::default() }
+    }
+}
+
 /// What a task's workspaces may reach, as its session has it.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     pub(super) policy: NetworkPolicy,
     asks: bool,
+    uses: Uses,
     used: Used,
     /// Whose broker's secrets go out with requests.
     environment: Option<EnvironmentId>,
 }
 
 impl Network {
-    pub(super) fn of(session: &Session, used: &Used) -> Self {
+    pub(super) fn of(session: &Session, uses: &Uses) -> Self {
         let environment = session.spec.pinned.as_ref().map(|pinned| pinned.id);
-        Self { policy: session.network(), asks: session.spec.asks_for_network(), used: used.clone(), environment }
+        let (uses, used) = (uses.clone(), uses.task.clone());
+        Self { policy: session.network(), asks: session.spec.asks_for_network(), uses, used, environment }
     }
 
     /// What an environment's setup may reach, whatever its tasks may.
-    pub(super) fn of_setup(policy: NetworkPolicy) -> Self {
-        Self { policy, asks: false, used: Used::default(), environment: None }
+    pub(super) fn of_setup(policy: NetworkPolicy, uses: &Uses) -> Self {
+        Self { policy, asks: false, uses: uses.clone(), used: uses.setup.clone(), environment: None }
+    }
+
+    pub(super) fn uses(&self) -> &Uses {
+        &self.uses
     }
 
     /// The way out of one workspace; none where it may reach nothing.
@@ -210,9 +230,13 @@ async fn converse(stream: RelayedStream, access: &Access) {
 impl Driver {
     /// Says what was used of the network since it was last said, with the next commit.
     pub(super) fn record_network(&mut self) {
-        let (hosts, others) = self.copy.used().take();
-        if !hosts.is_empty() {
-            self.journal.record(EventData::NetworkUsed { hosts, others }, None);
+        let Uses { task, setup } = self.copy.uses().clone();
+        for (used, setup) in [(setup, true), (task, false)] {
+            let taken = used.take();
+            if !taken.is_empty() {
+                let Taken { hosts, others, bytes } = taken;
+                self.journal.record(EventData::NetworkUsed { hosts, others, bytes, setup }, None);
+            }
         }
     }
 

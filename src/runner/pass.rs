@@ -3,7 +3,7 @@
 
 use super::{
     clean::Clean,
-    copy::{self, Opening},
+    copy::{self, Opening, Whose},
     journal::Halt,
     network::{self, Proxy},
 };
@@ -171,7 +171,8 @@ impl Pass {
         }
         let Clean { deps, team, task, base, outfit, network, .. } = &self.clean;
         let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
-        copy::lay_out(deps, *team, *task, base, &self.delta, &directory, outfit).await?;
+        let whose = Whose { team: *team, task: *task, uses: network.uses() };
+        copy::lay_out(deps, whose, base, &self.delta, &directory, outfit).await?;
         self.access = network.access(deps, *team, *task).await?;
         let certificates = match &self.access {
             Some(access) => network::bundle(access, &directory).await?,

@@ -7,10 +7,10 @@
 
 use super::{
     Deps,
-    copy::{self, Opening},
+    copy::{self, Opening, Whose},
     drive::Driver,
     journal::{Halt, patiently},
-    network::{self, Network, Proxy},
+    network::{self, Network, Proxy, Uses},
     outfit::Outfit,
     secret::{self, Hidden},
     vault::VaultError,
@@ -54,6 +54,7 @@ pub(super) struct Setup<'a> {
     pub(super) base: &'a Base,
     pub(super) outfit: &'a Outfit,
     pub(super) redactor: &'a Redactor,
+    pub(super) uses: &'a Uses,
 }
 
 /// How preparing went for a task that begins.
@@ -92,7 +93,8 @@ impl Driver {
         let deps = Arc::clone(&self.deps);
         let redactor = Arc::clone(&self.redactor);
         let (team, task) = (self.claimed.team, self.claimed.task);
-        let setup = Setup { deps: &deps, team, task, base, outfit: &outfit, redactor: &redactor };
+        let uses = self.copy.uses().clone();
+        let setup = Setup { deps: &deps, team, task, base, outfit: &outfit, redactor: &redactor, uses: &uses };
         let ran = tokio::select! {
             ran = Box::pin(setup.prepare()) => Some(ran),
             () = self.journal.cut_short() => None,
@@ -120,6 +122,7 @@ impl Driver {
             cached: ran.cached,
         };
         self.journal.record(data, holds.then_some(Private::Prepared { key }));
+        self.record_network();
         Ok(if holds || pinned.setup_optional {
             Ready::Go
         } else {
@@ -152,7 +155,8 @@ impl Setup<'_> {
         let directory = deps.sandboxes.directory(self.task).clean_copy("setup");
         let bare = Outfit { prepared: None, start: None, ..self.outfit.clone() };
         copy::lay_out_bare(deps, self.team, self.task, self.base, &TreeDelta::default(), &directory).await?;
-        let access = Network::of_setup(pinned.setup_network.clone()).access(deps, self.team, self.task).await?;
+        let access =
+            Network::of_setup(pinned.setup_network.clone(), self.uses).access(deps, self.team, self.task).await?;
         let (certificates, env) = match &access {
             Some(access) => (network::bundle(access, &directory).await?, access.environment()),
             None => (None, Vec::new()),
@@ -230,14 +234,14 @@ impl SetUp {
 /// holds.
 pub(super) async fn ensure<'a>(
     deps: &Arc<Deps>,
-    team: TeamId,
-    task: TaskId,
+    whose: Whose<'_>,
     base: &Base,
     outfit: &'a Outfit,
 ) -> Result<Option<&'a str>, Halt> {
+    let Whose { team, task, uses } = whose;
     let Some((pinned, key)) = outfit.setup() else { return Ok(None) };
     if !deps.prepared.has(team, key).await {
-        let setup = Setup { deps, team, task, base, outfit, redactor: &deps.redactor };
+        let setup = Setup { deps, team, task, base, outfit, redactor: &deps.redactor, uses };
         let ran = Box::pin(setup.prepare()).await?;
         if ran.outcome != ToolOutcome::Ok {
             return Err(WorkspaceError::Refused { why: failure(pinned, ran.outcome, ran.exit_code) }.into());

@@ -206,7 +206,7 @@ impl Driver {
             redactor: Arc::clone(&self.redactor),
             outfit: Outfit::of(&self.journal.session),
             allowed: Duration::from_secs(u64::from(self.journal.session.spec.limits.validation_seconds)),
-            network: Network::of(&self.journal.session, self.copy.used()),
+            network: Network::of(&self.journal.session, self.copy.uses()),
         }
     }
 

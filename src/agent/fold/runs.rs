@@ -63,6 +63,7 @@ pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str
     // What people decided was for the other task, and its processes are not here.
     session.remembered.clear();
     session.allowed_hosts.clear();
+    session.network_bytes = 0;
     session.background.clear();
     // Questions that were put to people of the other task.
     session.used.weakening.last.take_if(|asked| asked.decided.is_none());

@@ -95,6 +95,8 @@ pub struct Session {
     pub remembered: BTreeMap<String, Decision>,
     /// Hosts that people have allowed the task besides those of its policy, in the order in which they did.
     pub allowed_hosts: Vec<String>,
+    /// What went in and out of its workspaces, setups left aside, as far as the log tells.
+    pub network_bytes: u64,
     /// Processes in the background, each with its command, as far as is known.
     pub background: BTreeMap<u32, String>,
     /// The newest words of the model, with calls or without.
@@ -189,6 +191,7 @@ impl Session {
             approver_asked: Vec::new(),
             remembered: BTreeMap::new(),
             allowed_hosts: Vec::new(),
+            network_bytes: 0,
             background: BTreeMap::new(),
             last_said: String::new(),
             cancel: false,

@@ -344,15 +344,20 @@ pub enum EventData {
         /// Of further ones: their number alone.
         #[serde(default, skip_serializing_if = "is_zero")]
         others: u32,
+        /// In and out, those of further ones too.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        bytes: u64,
+        /// It was the environment's setup, under its own policy.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        setup: bool,
     },
     /// People have allowed the task these hosts, for the rest of it.
     #[serde(rename = "network.allowed")]
     NetworkAllowed { call: CallId, hosts: Vec<String> },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 impl EventData {

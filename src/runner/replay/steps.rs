@@ -124,6 +124,7 @@ impl Walk<'_> {
                         EventData::BriefReady { .. }
                             | EventData::SetupStarted { .. }
                             | EventData::SetupCompleted { .. }
+                            | EventData::NetworkUsed { .. }
                     )
                 })
             }

@@ -62,7 +62,7 @@ async fn what_is_refused_names_the_host_and_the_mend_and_connects_nowhere() {
         assert!(heard.contains(host) && heard.contains(why) && heard.contains("What to do: "), "{asked}: {heard}");
     }
     assert_eq!(site.connections(), 0);
-    let (told, _) = used.take();
+    let told = used.take().hosts;
     assert!(told.iter().all(|used| used.reason.is_some() && used.bytes_in + used.bytes_out == 0), "{told:#?}");
     assert_eq!(told.iter().map(|used| used.requests).sum::<u64>(), 15);
 }

@@ -340,5 +340,66 @@ async fn a_setup_reaches_what_its_own_policy_allows_and_its_tasks_do_not() {
     let said = outputs(&api.events(&task).await);
     assert!(said[0].contains("a library") && said[0].contains("nothing is reached"), "{}", said[0]);
     assert_eq!(site.connections(), 1, "the setup's alone");
+    let events = api.events(&task).await;
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    let completed = kinds.iter().position(|kind| *kind == "setup.completed").unwrap();
+    assert_eq!(kinds[completed + 1], "network.used", "{kinds:?}");
+    let told = &events[completed + 1]["data"];
+    assert_eq!((&told["setup"], &told["hosts"][0]["requests"]), (&json!(true), &json!(1)), "{told}");
+    assert!(told["bytes"].as_u64() > Some(100) && told["hosts"][0]["outcome"] == "allowed", "{told}");
+    assert_eq!(of_kind(&events, "network.used").len(), 1, "the task itself has no way out: {events:#?}");
+    replays(&api, &task).await;
+
+    // One that fails tells what it reached, too, before the task ends.
+    let environment = json!({
+        "name": "fails", "setup": format!("curl -sS --fail http://{host}/; curl -sS https://b.test/; exit 4"),
+        "setup_network": { "mode": "allowlist", "hosts": [host] },
+    });
+    assert_eq!(api.post("/v1/environments", &environment).await.0, 201);
+    let body = json!({ "request": "look", "repository": { "url": url }, "environment": "fails" });
+    let task = api.create(&body).await;
+    assert_eq!(api.rest(&task).await["error"]["code"], "workspace_failed");
+    let events = api.events(&task).await;
+    let output = of_kind(&events, "setup.completed")[0]["output"].as_str().unwrap();
+    assert!(output.contains("a library") && output.contains("403"), "{output}");
+    let hosts = of_kind(&events, "network.used")[0]["hosts"].to_string();
+    assert!(hosts.contains("a.test") && hosts.contains("b.test") && hosts.contains("refused"), "{hosts}");
+    replays(&api, &task).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_task_may_load_is_counted_over_workspaces_runs_and_processes() {
+    let ca = Ca::new();
+    let site = Site::http(|_| answer(200, &[], vec![b'x'; 400 << 10])).await;
+    let host = format!("a.test:{}", site.port);
+    let load = shell(&format!("curl -sS --fail http://{host}/ | wc -c"));
+    let script = json!({ "sequence": [load, say("Done."), load, say("Done."), load, say("Done.")] });
+    let net = Net::new(&script, &ca, "").await;
+    let network = json!({ "mode": "allowlist", "hosts": [host], "max_mib": 1 });
+    let (mut service, mut api) = net.start().await;
+    let task = api.create(&json!({ "request": "look", "network": network })).await;
+    for run in 1..=3 {
+        api.until(&task, |task| task["run"] == run && task["status"] == "succeeded").await;
+        service.stop().await;
+        (service, api) = net.start().await;
+        if run < 3 {
+            assert_eq!(api.post(&format!("/v1/tasks/{task}/messages"), &json!({ "text": "again" })).await.0, 202);
+        }
+    }
+    let events = api.events(&task).await;
+    let said = outputs(&events);
+    let whole = (400 << 10).to_string();
+    assert!(said[0].contains(&whole) && said[1].contains(&whole), "{said:#?}");
+    assert!(!said[2].contains(&whole), "the third goes beyond the task's limit: {said:#?}");
+    let told = of_kind(&events, "network.used");
+    let bytes: u64 = told.iter().map(|told| told["bytes"].as_u64().unwrap_or(0)).sum();
+    assert!((1 << 20..1_100_000).contains(&bytes), "{bytes}: {told:#?}");
+    assert!(json!(told).to_string().contains("more than 1 MiB"), "{told:#?}");
+    replays(&api, &task).await;
+    // Another task of the same begins from nothing.
+    let other = api.create(&json!({ "request": "look", "network": network })).await;
+    api.rest(&other).await;
+    assert!(outputs(&api.events(&other).await)[0].contains(&whole));
     service.stop().await;
 }

@@ -6,7 +6,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use journeyman::{
     domain::task::{NetworkMode, NetworkPolicy},
-    egress::{Access, BrokerSecret, Egress, EgressSettings, Limits, NewAccess, Used},
+    egress::{Access, BrokerSecret, Egress, EgressSettings, Limits, NewAccess, Taken, Used},
     net::{AddressPolicy, Outgoing},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -270,7 +270,7 @@ pub(super) async fn curl(proxy: &Served, ca: &std::path::Path, arguments: &[&str
 
 /// What was used, as lines.
 pub(super) fn lines(used: &Used) -> Vec<String> {
-    let (hosts, others) = used.take();
+    let Taken { hosts, others, .. } = used.take();
     assert_eq!(others, 0);
     let line = |used: &journeyman::domain::network::NetworkUse| {
         let reason = used.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
