@@ -203,7 +203,7 @@ fn outgoing(settings: &Settings) -> Outgoing {
 pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::Result<Sandboxes> {
     let backend = match &settings.workspace.backend {
         WorkspaceBackend::Bubblewrap => BackendSettings::Bubblewrap,
-        WorkspaceBackend::Docker => BackendSettings::Docker(docker(&settings.workspace.docker)?),
+        WorkspaceBackend::Docker => BackendSettings::Docker(docker(&settings.workspace.docker, policy(settings)?)?),
         WorkspaceBackend::Kubernetes => kubernetes(settings, data_dir)?,
     };
     let sandboxes = Sandboxes::new(SandboxSettings {
@@ -218,7 +218,10 @@ pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::R
     Ok(sandboxes)
 }
 
-fn docker(settings: &config::settings::DockerSettings) -> anyhow::Result<workspace::DockerSettings> {
+fn docker(
+    settings: &config::settings::DockerSettings,
+    policy: AddressPolicy,
+) -> anyhow::Result<workspace::DockerSettings> {
     let Some(image) = &settings.image else {
         bail!(
             "containers need an image: set JOURNEYMAN_DOCKER_IMAGE to one that has what the code of your users needs"
@@ -228,6 +231,10 @@ fn docker(settings: &config::settings::DockerSettings) -> anyhow::Result<workspa
     docker.cert_dir.clone_from(&settings.cert_dir);
     docker.runtime.clone_from(&settings.runtime);
     docker.pull = settings.pull;
+    docker.policy = policy;
+    if !settings.allowed_images.is_empty() {
+        docker.allowed_images.clone_from(&settings.allowed_images);
+    }
     Ok(docker)
 }
 

@@ -232,6 +232,7 @@ fn docker(source: &Source<'_>, used: bool) -> Result<DockerSettings, ConfigError
         image: source.parsed("docker_image", word)?,
         runtime: source.parsed("docker_runtime", word)?,
         pull: pull.unwrap_or(Pull::Missing),
+        allowed_images: source.list("docker_allowed_images", ',', str::parse)?,
     })
 }
 

@@ -6,7 +6,7 @@ use crate::{
     mcp,
     secrets::Secret,
     telemetry::LogFormat,
-    workspace::{EngineAddress, Pull},
+    workspace::{EngineAddress, ImagePrefix, Pull},
 };
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -144,6 +144,8 @@ pub struct DockerSettings {
     /// Absent: the engine's default.
     pub runtime: Option<String>,
     pub pull: Pull,
+    /// What environments may name; empty: the well-known registries.
+    pub allowed_images: Vec<ImagePrefix>,
 }
 
 /// What one task's sandbox may use.

@@ -47,13 +47,14 @@ pub mod source;
 mod tar;
 mod throwaway;
 pub mod tree;
+mod trying;
 mod upload;
 mod walked;
 
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
 pub use client::{Connections, Workspace};
-pub use docker::{DockerSettings, EngineAddress, Pull};
+pub use docker::{DockerSettings, EngineAddress, ImagePrefix, Pull};
 pub use error::WorkspaceError;
 pub use git::version as git_version;
 #[cfg(feature = "kubernetes")]

@@ -11,6 +11,7 @@ use super::{
     limits::SandboxLimits,
     link::Link,
     roll::Roll,
+    trying::{self, Trying},
 };
 use crate::domain::TaskId;
 use std::{
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::time::{Instant, timeout};
 
 /// How long a sandbox may take to start on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -105,8 +106,7 @@ struct Inner {
     backend: Backend,
     directories: Directories,
     roll: Roll,
-    /// Held while an image is tried.
-    trying: Mutex<()>,
+    trying: Trying,
 }
 
 impl Sandboxes {
@@ -153,7 +153,7 @@ impl Sandboxes {
                 Backend::Kubernetes { kubernetes, bubblewrap: optional(bubblewrap) }
             }
         };
-        let inner = Inner { backend, directories, roll, trying: Mutex::default() };
+        let inner = Inner { backend, directories, roll, trying: Trying::default() };
         let sandboxes = Self { inner: Arc::new(inner) };
         sandboxes.try_one(None).await?;
         Ok(sandboxes)
@@ -206,11 +206,15 @@ impl Sandboxes {
         if let Some(programs) = self.inner.backend.programs(image).await {
             return programs;
         }
-        let _one_at_a_time = self.inner.trying.lock().await;
+        let turn = self.inner.trying.turn(image);
+        let mut failed = turn.lock().await;
         if let Some(programs) = self.inner.backend.programs(image).await {
             return programs;
         }
-        if let Err(error) = self.try_one(image).await {
+        if failed.is_none_or(|at| at.elapsed() >= trying::FAILURE_TIME)
+            && let Err(error) = self.try_one(image).await
+        {
+            *failed = Some(Instant::now());
             tracing::warn!(error = %error, image, "what an image holds could not be looked at");
         }
         self.inner.backend.programs(image).await.unwrap_or_default()

@@ -233,6 +233,11 @@ fn every_wrong_value_is_told_with_its_variable_and_the_mend() {
             "\"10.0.0.0/33\" is no address or network: write for example 10.0.0.0/8",
         ),
         ("JOURNEYMAN_WORKSPACE", "chroot", "\"chroot\" must be bubblewrap, docker or kubernetes"),
+        (
+            "JOURNEYMAN_DOCKER_ALLOWED_IMAGES",
+            "python",
+            "\"python\" must be *, or a registry with or without a path, such as registry.example.org/team or docker.io/library",
+        ),
         ("JOURNEYMAN_KUBERNETES_NAMESPACE", "../kube-system", "is no name in Kubernetes"),
         ("JOURNEYMAN_KUBERNETES_IMAGE", "a image", "holds more than an image's name may"),
         ("JOURNEYMAN_KUBERNETES_PULL", "often", "must be always, missing or never"),

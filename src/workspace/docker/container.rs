@@ -12,6 +12,8 @@ pub(super) const LABEL_INSTANCE: &str = "journeyman.instance";
 pub(super) const LABEL_TASK: &str = "journeyman.task";
 /// Which of the task's copies is mounted.
 pub(super) const LABEL_COPY: &str = "journeyman.copy";
+/// By name, for people who look.
+const LABEL_IMAGE: &str = "journeyman.image";
 pub(super) const EXECD_INSIDE: &str = "/.execd";
 /// execd's socket, in the abstract namespace of the container's network.
 pub(super) const DOOR: &str = "execd";
@@ -19,7 +21,6 @@ const HOME: &str = "/home/agent";
 const SHARED_MEMORY_BYTES: u64 = 64 << 20;
 /// Of what an image wants a volume for.
 const VOLUME_BYTES: u64 = 64 << 20;
-const VOLUMES_MAX: usize = 16;
 /// Files of such a directory may be so many that each has this share of its memory.
 const BYTES_PER_FILE: u64 = 4 << 10;
 /// So that the server can always connect, whatever commands have taken.
@@ -74,14 +75,15 @@ pub(super) fn body(
         (LABEL_INSTANCE, shape.instance.to_owned()),
         (LABEL_TASK, open.task.to_string()),
         (LABEL_COPY, copy_label(&open.copy)),
+        (LABEL_IMAGE, name.to_owned()),
     ];
     ContainerCreateBody {
         hostname: Some("workspace".to_owned()),
         user: Some(format!("{uid}:{gid}")),
         entrypoint: Some(vec![EXECD_INSIDE.to_owned()]),
         cmd: Some(command.map(str::to_owned).to_vec()),
-        // By name and not by id, so that a person who looks sees what it is.
-        image: Some(name.to_owned()),
+        // By content: the name may be another's by now.
+        image: Some(image.id.clone()),
         // Where the server's connections may be, too.
         working_dir: Some("/".to_owned()),
         labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
@@ -163,9 +165,8 @@ fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> 
     };
     let size = sized(open.limits.tmp_bytes);
     let mut all = HashMap::new();
-    let ours = ["/", WORKSPACE, HOME, "/tmp", "/var/tmp"];
-    let wanted = image.volumes.iter().filter(|path| path.starts_with('/') && !ours.contains(&path.as_str()));
-    for path in wanted.take(VOLUMES_MAX) {
+    let ours = [WORKSPACE, HOME, "/tmp", "/var/tmp"];
+    for path in image.volumes.iter().filter(|path| !ours.contains(&path.as_str())) {
         all.insert(path.clone(), format!("rw,nosuid,nodev,{},{own}", sized(VOLUME_BYTES)));
     }
     for path in ["/tmp", "/var/tmp"] {

@@ -24,6 +24,9 @@ pub(super) enum EngineError {
     Slow,
     #[error("answers {status}: {message}")]
     Answered { status: u16, message: String },
+    /// It makes a directory of its host that nobody has asked for.
+    #[error("makes a volume of its own at {0}")]
+    Volume(String),
 }
 
 /// Cheap to clone.
@@ -118,6 +121,7 @@ impl Engine {
             EngineError::Away(_) => "start it (systemctl start docker), or set JOURNEYMAN_DOCKER_HOST".to_owned(),
             EngineError::Slow => "see its log: it is stuck or overloaded".to_owned(),
             EngineError::Answered { message, .. } => self.mend(message),
+            EngineError::Volume(_) => "have the image declare none (VOLUME), or choose another".to_owned(),
         };
         WorkspaceError::Setup { what, mend }
     }

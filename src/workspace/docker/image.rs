@@ -1,10 +1,7 @@
-//! Images: which names are names, whether the engine has them, and what of them counts.
+//! One image: what is a name, whether the engine has it, and what of it counts.
 
-use super::{
-    engine::{Engine, EngineError},
-    settings::Pull,
-};
-use crate::workspace::WorkspaceError;
+use super::engine::{Engine, EngineError};
+use crate::workspace::{WorkspaceError, calls::WORKSPACE};
 use bollard::{errors::Error, models::ImageInspect, query_parameters::CreateImageOptions};
 use futures::StreamExt;
 use std::time::Duration;
@@ -13,6 +10,8 @@ use tokio::time::timeout;
 const NAME_BYTES_MAX: usize = 512;
 /// From the first byte to the last.
 const PULL_TIME: Duration = Duration::from_secs(900);
+/// Directories that an image may want volumes for.
+const VOLUMES_MAX: usize = 16;
 
 /// What of an image shapes a workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,52 +19,16 @@ pub(super) struct Image {
     /// By content.
     pub(super) id: String,
     pub(super) env: Vec<(String, String)>,
-    /// Directories that it wants volumes for.
+    /// Directories that it wants volumes for: absolute and in their shortest form, once [`Self::plain`] has passed.
     pub(super) volumes: Vec<String>,
 }
 
-/// The image of this name, fetched where that is allowed.
-pub(super) async fn find(engine: &Engine, name: &str) -> Result<Image, WorkspaceError> {
-    if !is_name(name) {
-        return Err(WorkspaceError::Refused {
-            why: format!(
-                "the image \"{name}\" is no name of an image: write for example registry.example.org/team/image:tag"
-            ),
-        });
-    }
-    match inspect(engine, name).await {
-        Ok(image) => return Ok(image),
-        Err(error) if error.is_status(404) => {}
-        Err(error) => return Err(engine.explain(&error)),
-    }
-    let address = &engine.settings.address;
-    if engine.settings.pull == Pull::Never {
-        return Err(WorkspaceError::Setup {
-            what: format!("the container engine at {address} has no image \"{name}\""),
-            mend: format!("fetch it there (docker pull {name}), or set JOURNEYMAN_DOCKER_PULL=missing"),
-        });
-    }
-    tracing::info!(image = name, "fetching an image");
-    let pulled = pull(engine, name).await;
-    match pulled {
-        Ok(()) => {}
-        Err(error @ EngineError::Away(_)) => return Err(engine.explain(&error)),
-        Err(error) => {
-            return Err(WorkspaceError::Setup {
-                what: format!("the image \"{name}\" could not be fetched: the container engine at {address} {error}"),
-                mend: format!("see that the name is right and that the engine may fetch it (docker pull {name})"),
-            });
-        }
-    }
-    inspect(engine, name).await.map_err(|error| engine.explain(&error))
-}
-
-async fn inspect(engine: &Engine, name: &str) -> Result<Image, EngineError> {
+pub(super) async fn inspect(engine: &Engine, name: &str) -> Result<Image, EngineError> {
     let look = || engine.ask(|docker| async move { docker.inspect_image(name).await });
     engine.patiently(look).await.map(Image::of)
 }
 
-async fn pull(engine: &Engine, name: &str) -> Result<(), EngineError> {
+pub(super) async fn pull(engine: &Engine, name: &str) -> Result<(), EngineError> {
     let docker = engine.ask(|docker| async move { Ok(docker) }).await?;
     // Without a tag the engine would fetch every one there is.
     let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
@@ -97,6 +60,32 @@ impl Image {
             volumes: config.volumes.unwrap_or_default(),
         }
     }
+
+    /// With volumes that something of ours can take the place of. Engines make directories of the host, without any
+    /// limit, of those that they read otherwise than we do.
+    pub(super) fn plain(self, shown: &str) -> Result<Self, WorkspaceError> {
+        let refused = |why: String| WorkspaceError::Refused {
+            why: format!("the image \"{shown}\" {why}: have it declare none (VOLUME), or choose another"),
+        };
+        if self.volumes.len() > VOLUMES_MAX {
+            return Err(refused(format!("wants {} volumes, of which {VOLUMES_MAX} are allowed", self.volumes.len())));
+        }
+        let plain = |path: &String| shortest(path).ok_or_else(|| refused(format!("wants a volume at \"{path}\"")));
+        let mut volumes = self.volumes.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
+        volumes.sort();
+        volumes.dedup();
+        Ok(Self { volumes, ..self })
+    }
+}
+
+/// The path without what says nothing, if it is absolute, climbs nowhere, and is neither the root nor in the
+/// working copy.
+fn shortest(path: &str) -> Option<String> {
+    let parts = path.strip_prefix('/')?.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let path = parts.fold(String::new(), |path, part| path + "/" + part);
+    let fine =
+        !path.is_empty() && !path.split('/').any(|part| part == "..") && !path.starts_with(&format!("{WORKSPACE}/"));
+    fine.then_some(path)
 }
 
 /// A reference as registries know them. It becomes part of a path of the engine's API, in which

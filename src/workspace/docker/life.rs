@@ -3,6 +3,7 @@
 use super::{
     container::{DOOR, EXECD_INSIDE},
     engine::{Engine, EngineError},
+    image::Image,
 };
 use crate::workspace::{
     backend::{Pipe, Reader},
@@ -43,8 +44,12 @@ pub(in crate::workspace) struct Container {
 }
 
 impl Container {
-    pub(super) async fn begin_or_nothing(&self, body: &ContainerCreateBody) -> Result<(Pipe, Reader), EngineError> {
-        let begun = self.begin(body).await;
+    pub(super) async fn begin_or_nothing(
+        &self,
+        body: &ContainerCreateBody,
+        image: &Image,
+    ) -> Result<(Pipe, Reader), EngineError> {
+        let begun = self.begin(body, image).await;
         if begun.is_err() {
             // What is left of the attempt goes now, or with the next sweep.
             let _ = self.remove().await;
@@ -53,10 +58,13 @@ impl Container {
     }
 
     /// Makes and starts it; the stream to its execd, and what it complains of.
-    async fn begin(&self, body: &ContainerCreateBody) -> Result<(Pipe, Reader), EngineError> {
+    async fn begin(&self, body: &ContainerCreateBody, image: &Image) -> Result<(Pipe, Reader), EngineError> {
         let Self { engine, name, .. } = self;
         let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
         engine.ask(|docker| async move { docker.create_container(Some(options), body.clone()).await }).await?;
+        if !image.volumes.is_empty() {
+            self.has_no_volume().await?;
+        }
         let options = AttachContainerOptions { stream: true, stderr: true, ..AttachContainerOptions::default() };
         let attached = engine.ask(|docker| async move { docker.attach_container(name, Some(options)).await }).await?;
         let complaint = reader(attached.output, |output| match output {
@@ -65,6 +73,18 @@ impl Container {
         });
         engine.ask(|docker| async move { docker.start_container(name, None::<StartContainerOptions>).await }).await?;
         Ok((self.connect().await?, complaint))
+    }
+
+    /// An engine that makes a volume all the same has read the image otherwise than we have.
+    async fn has_no_volume(&self) -> Result<(), EngineError> {
+        let inspecting = self
+            .engine
+            .ask(|docker| async move { docker.inspect_container(&self.name, None::<InspectContainerOptions>).await });
+        let mounts = inspecting.await?.mounts.unwrap_or_default();
+        match mounts.into_iter().find(|mount| mount.typ.as_deref() == Some("volume")) {
+            Some(volume) => Err(EngineError::Volume(volume.destination.unwrap_or_default())),
+            None => Ok(()),
+        }
     }
 
     async fn connect(&self) -> Result<Pipe, EngineError> {

@@ -10,8 +10,10 @@ mod engine;
 mod examine;
 mod execd;
 mod image;
+mod images;
 mod life;
 mod open;
+mod reference;
 mod settings;
 
 #[cfg(feature = "kubernetes")]
@@ -21,4 +23,5 @@ pub(super) use execd::find_static;
 pub(super) use image::is_name as is_image_name;
 pub(super) use life::Container;
 pub(super) use open::{Docker, explain};
+pub use reference::ImagePrefix;
 pub use settings::{DockerSettings, EngineAddress, Pull};

@@ -5,7 +5,8 @@ use super::{
     container::{self, LABEL_COPY, LABEL_INSTANCE, LABEL_TASK, Shape, Users},
     engine::{Engine, EngineError},
     examine::{self, Examined},
-    image::{self, Image},
+    image::Image,
+    images::Images,
     life::Container,
     settings::DockerSettings,
 };
@@ -28,6 +29,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Containers that are being made at once: an engine takes them one after the other anyway.
 const STARTS_MAX: usize = 8;
+/// Images of which it is known what they hold.
+const EXAMINED_MAX: usize = 256;
 /// Of the image's environment, what is another user's or another machine's.
 const NOT_OURS: &[&str] = &["HOME", "HOSTNAME", "LOGNAME", "PWD", "TMPDIR", "USER"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -47,6 +50,7 @@ struct Service {
     /// Each task has a user of its own; else all have the service's.
     own_users: bool,
     starts: Semaphore,
+    images: Images,
     /// As [`Shape::ownerless`], once that was found out.
     ownerless: AtomicBool,
     /// What was seen in a workspace of each image, by its name.
@@ -70,6 +74,7 @@ impl Docker {
             roll,
             own_users,
             starts: Semaphore::new(STARTS_MAX),
+            images: Images::new(),
             ownerless: AtomicBool::new(false),
             examined: Mutex::default(),
         })))
@@ -98,9 +103,9 @@ impl Docker {
         open: &OpenSandbox,
         owner: Option<(u32, u32)>,
     ) -> Result<(Started, Configure), WorkspaceError> {
-        let Service { engine, settings, instance, roll, starts, ownerless, .. } = &*self.0;
+        let Service { engine, settings, instance, roll, starts, images, ownerless, .. } = &*self.0;
         let image_name = self.image_name(open.image.as_deref());
-        let (image, ()) = tokio::try_join!(image::find(engine, image_name), self.vacate(open))?;
+        let (image, ()) = tokio::try_join!(images.find(engine, open.image.as_deref()), self.vacate(open))?;
         let users = Users::of(owner);
         let random = crate::clock::random_bytes::<4>().iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -120,7 +125,7 @@ impl Docker {
                 ownerless: ownerless.load(Ordering::Relaxed),
             };
             let body = container::body(&shape, open, &image, image_name, users);
-            match engine.patiently(|| container.begin_or_nothing(&body)).await {
+            match engine.patiently(|| container.begin_or_nothing(&body, &image)).await {
                 Err(EngineError::Answered { message, .. })
                     if message.contains("unknown mount option") && !ownerless.swap(true, Ordering::Relaxed) => {}
                 begun => break begun,
@@ -217,7 +222,14 @@ impl Docker {
         let info =
             engine.ask(|docker| async move { docker.info().await }).await.map_err(|error| engine.explain(&error))?;
         let examined = examine::examine(workspace, name, mark, &engine.settings, info, *own_users).await?;
-        self.examined().insert(name.to_owned(), Arc::new(examined));
+        let mut all = self.examined();
+        // Which of them goes is all one: it is looked at again.
+        if all.len() >= EXAMINED_MAX
+            && let Some(other) = all.keys().find(|other| *other != &engine.settings.image).cloned()
+        {
+            all.remove(&other);
+        }
+        all.insert(name.to_owned(), Arc::new(examined));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! How the engine is reached and what workspaces are made from.
 
+use super::reference::ImagePrefix;
+use crate::net::AddressPolicy;
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 #[derive(Clone, Debug)]
@@ -12,6 +14,10 @@ pub struct DockerSettings {
     /// Such as `runsc`; absent: the engine's default.
     pub runtime: Option<String>,
     pub pull: Pull,
+    /// What tasks may name beside [`Self::image`].
+    pub allowed_images: Vec<ImagePrefix>,
+    /// Where registries may be that are allowed without being named.
+    pub policy: AddressPolicy,
     /// How long the engine may take for one answer.
     pub answer_time: Duration,
     /// How long an engine that is away is waited for.
@@ -26,6 +32,8 @@ impl DockerSettings {
             image: image.into(),
             runtime: None,
             pull: Pull::Missing,
+            allowed_images: ImagePrefix::well_known(),
+            policy: AddressPolicy::default(),
             answer_time: Duration::from_secs(60),
             away_time: Duration::from_secs(45),
         }

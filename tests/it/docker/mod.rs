@@ -2,5 +2,6 @@
 
 mod containers;
 mod engines;
+mod images;
 mod shared_user;
 mod tasks;

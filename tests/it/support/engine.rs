@@ -158,11 +158,17 @@ impl Engine {
 
     /// Makes an image of an archive's files.
     pub(crate) async fn import(&self, name: &str, tar: &Path) {
+        self.import_with(name, tar, &[]).await;
+    }
+
+    /// With lines of a Dockerfile.
+    pub(crate) async fn import_with(&self, name: &str, tar: &Path, changes: &[String]) {
         let (repository, tag) = name.rsplit_once(':').unwrap();
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
             repo: Some(repository.to_owned()),
             tag: Some(tag.to_owned()),
+            changes: changes.to_vec(),
             ..CreateImageOptions::default()
         };
         let body = body_full(std::fs::read(tar).unwrap().into());
