@@ -8,7 +8,7 @@
 use super::{
     git::io_error,
     repository::RepositoryError,
-    snapshot::{Snapshot, is_git_directory},
+    snapshot::{Snapshot, is_git_directory, write_all},
     source::validate_ref,
     tree::{MODE_LINK, MODE_SUBMODULE},
 };
@@ -29,7 +29,8 @@ use std::{
     },
 };
 
-const CHUNK_BYTES: usize = 1 << 20;
+/// The longest target of a link.
+const LINK_BYTES_MAX: usize = 1 << 20;
 /// Fewer files than this are written by one thread.
 const FILES_PER_THREAD: usize = 256;
 const MOST_THREADS: usize = 4;
@@ -171,20 +172,12 @@ fn write_files(copy: &Copy, target: &Target, files: &[(bool, &str, usize)]) -> i
         };
         let name = entry.path.rsplit_once('/').map_or(entry.path.as_ref(), |(_, name)| name);
         if *is_link {
-            buffer.resize(usize::try_from(entry.size).unwrap_or(usize::MAX).min(CHUNK_BYTES), 0);
+            buffer.resize(usize::try_from(entry.size).unwrap_or(usize::MAX).min(LINK_BYTES_MAX), 0);
             snapshot.read_at(*number, 0, &mut buffer)?;
             target.link(directory.as_fd(), name, &buffer, Some(snapshot.mtime_seconds))?;
         } else {
             let inode = target.file(directory.as_fd(), name, entry.mode, Some(snapshot.mtime_seconds), &mut |out| {
-                let mut done = 0;
-                while done < entry.size {
-                    let count = (entry.size - done).min(CHUNK_BYTES as u64);
-                    buffer.resize(count as usize, 0);
-                    snapshot.read_at(*number, done, &mut buffer)?;
-                    write_all(out, &buffer)?;
-                    done += count;
-                }
-                Ok(())
+                snapshot.copy_to(*number, out, &mut buffer)
             })?;
             if let Some(known) = copy.inodes.get(*number) {
                 known.store(inode, Ordering::Relaxed);
@@ -314,15 +307,4 @@ impl Target {
 fn times(seconds: i64) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
-}
-
-fn write_all(out: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(out, bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

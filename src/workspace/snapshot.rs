@@ -12,12 +12,13 @@ use super::{
     snapshot_format::{self, Head},
     tree::{MODE_DIRECTORY, MODE_SUBMODULE, OpaqueEntry, Tree},
 };
+use rustix::io::Errno;
 use sha1::{Digest, Sha1};
 use std::{
     fmt::Write as _,
     fs::File,
     io::{self, Read},
-    os::unix::fs::FileExt,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -31,6 +32,9 @@ const HISTORY_COMMITS: &str = "20";
 /// Times of change outside of these are unfit for archives (zip) or file systems.
 const MTIME_RANGE: (i64, i64) = (315_619_200, 4_102_444_800);
 const CHUNK_BYTES: usize = 256 << 10;
+/// Files from here on are copied by the kernel; for smaller ones that is slower.
+const KERNEL_COPIES_BYTES: u64 = 16 << 10;
+const COPIED_BYTES: usize = 1 << 20;
 
 /// The most that a commit may hold.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +151,33 @@ impl Snapshot {
         file.read_exact_at(buffer, start + offset)
     }
 
+    /// Writes the whole content of entry number `entry` to the end of `out`. Of larger files the kernel does it
+    /// (copy_file_range(2)): no byte comes through this process, and a file system that shares blocks may share them.
+    pub(super) fn copy_to(&self, entry: usize, out: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let start = *self.offsets.get(entry).ok_or(io::ErrorKind::NotFound)?;
+        let end = start + self.tree.entries.get(entry).ok_or(io::ErrorKind::NotFound)?.size;
+        let mut at = start;
+        while at < end && end - start >= KERNEL_COPIES_BYTES {
+            let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+            match rustix::fs::copy_file_range(file, Some(&mut at), out, None, left) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                // Other file systems, old kernels: as is done with small files.
+                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        while at < end {
+            let count = (end - at).min(COPIED_BYTES as u64);
+            buffer.resize(count as usize, 0);
+            file.read_exact_at(buffer, at)?;
+            write_all(out, buffer)?;
+            at += count;
+        }
+        Ok(())
+    }
+
     /// The whole content of the file at `path`; absent where there is none or it is a submodule.
     pub(super) fn content(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let entries = &self.tree.entries;
@@ -160,6 +191,17 @@ impl Snapshot {
         self.read_at(at, 0, &mut bytes)?;
         Ok(Some(bytes))
     }
+}
+
+pub(super) fn write_all(out: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(out, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The commit's tree, its time, and the recent history as text.
