@@ -109,6 +109,8 @@ impl Parts {
         repositories.allow_local.clone_from(&settings.network.allow_local_repos);
         repositories.size_limit_bytes = settings.workspace.repository_limit_bytes;
         repositories.outgoing = outgoing(settings);
+        repositories.fresh = settings.workspace.fresh;
+        repositories.leave_out_from_bytes = settings.workspace.leave_out_from_bytes;
         let vault = Vault::new(store.clone(), keyring);
         repositories.credentials = credentials(&vault);
         let secret = secret(settings, data_dir)?;

@@ -261,6 +261,8 @@ fn start_worker(
         rules: settings.rules.clone().into(),
         approver: settings.models.of(CallRole::Approval).map(|model| model.name().to_owned()),
     });
+    let (repositories, stop) = (parts.repositories.clone(), shutdown.draining());
+    shutdown.spawn(async move { jobs::keep_mirrors_fresh(&repositories, stop).await });
     let reconciler = Reconciler::new(
         parts.store.clone(),
         queue.clone(),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     secrets::{Redactor, Secret},
     telemetry::LogFormat,
-    workspace::{EngineAddress, Pull},
+    workspace::{EngineAddress, FreshSettings, Pull},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use percent_encoding::percent_decode_str;
@@ -200,9 +200,19 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
             cpus: cpus.unwrap_or(2.0),
             disk_bytes: source.parsed("sandbox_disk_mib", parse::number(16, 16 << 20))?.unwrap_or(10_240) * MIB,
         },
+        fresh: fresh(source)?,
         snapshots_bytes: source.parsed("snapshots_mib", parse::number(1, 1 << 30))?.unwrap_or(20_480) * MIB,
+        leave_out_from_bytes: source.parsed("leave_out_from_mib", parse::number(0, 16 << 20))?.unwrap_or(0) * MIB,
         repository_limit_bytes: source.parsed("repository_limit_mib", parse::number(1, 16 << 20))?.unwrap_or(2_048)
             * MIB,
+    })
+}
+
+fn fresh(source: &Source<'_>) -> Result<FreshSettings, ConfigError> {
+    let every = source.parsed("fresh_mirrors_seconds", parse::number(10, 86_400))?;
+    Ok(FreshSettings {
+        repositories: source.parsed("fresh_mirrors", parse::number(0, 1_000))?.unwrap_or(32) as usize,
+        every: Duration::from_secs(every.unwrap_or(300)),
     })
 }
 

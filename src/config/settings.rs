@@ -6,7 +6,7 @@ use crate::{
     mcp,
     secrets::Secret,
     telemetry::LogFormat,
-    workspace::{EngineAddress, ImagePrefix, Pull},
+    workspace::{EngineAddress, FreshSettings, ImagePrefix, Pull},
 };
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -126,8 +126,12 @@ pub struct WorkspaceSettings {
     /// The first of the unprivileged user ids that tasks get, when started as root.
     pub uid_base: u32,
     pub limits: SandboxLimitSettings,
+    /// Mirrors that are fetched in the background.
+    pub fresh: FreshSettings,
     /// What setups of environments have prepared is kept on disk up to this, all together.
     pub snapshots_bytes: u64,
+    /// Contents of earlier commits larger than this stay at the remote; 0: none do.
+    pub leave_out_from_bytes: u64,
     /// Repositories larger than this are refused.
     pub repository_limit_bytes: u64,
 }

@@ -2,9 +2,11 @@
 //! else does. A reconciler takes no input, may run on every replica, and does nothing where there
 //! is nothing to do.
 
+mod mirrors;
 mod reconcile;
 mod retention;
 
+pub use mirrors::keep_mirrors_fresh;
 pub use reconcile::{Reconciler, ReconcilerSettings};
 pub use retention::{Retention, RetentionError, RetentionSettings, Round};
 

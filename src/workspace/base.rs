@@ -41,6 +41,8 @@ pub struct Base {
     pub(super) snapshot: Arc<Snapshot>,
     /// Where the remote's own history was cut off.
     pub(super) shallow: Option<Arc<[u8]>>,
+    /// Large contents of earlier commits may not be in the mirror.
+    pub(super) partial: bool,
 }
 
 impl Base {

@@ -57,6 +57,8 @@ pub(super) struct GitDirectory {
     /// Where the mirror's objects are inside the workspace.
     pub(super) objects: String,
     pub(super) shallow: Option<Vec<u8>>,
+    /// Objects may be missing that the remote has: git is told that this is no fault.
+    pub(super) partial: bool,
 }
 
 /// A file that differs from the base.
@@ -195,9 +197,13 @@ fn write_git(copy: &Copy, git: &GitDirectory) -> io::Result<()> {
     }
     let branch = git.reference.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
     let branch = branch.filter(|name| validate_ref(name).is_ok()).unwrap_or("main");
-    let config = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
+    let (version, promisor) =
+        if git.partial { (1, "[remote \"origin\"]\n\tpromisor = true\n\turl = /nonexistent\n") } else { (0, "") };
+    let config = format!(
+        "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n\tlogallrefupdates = true\n\
         \tcheckStat = minimal\n\ttrustctime = false\n[user]\n\tname = Journeyman\n\temail = journeyman@localhost\n\
-        [commit]\n\tgpgsign = false\n[gc]\n\tauto = 0\n";
+        [commit]\n\tgpgsign = false\n[gc]\n\tauto = 0\n{promisor}"
+    );
     let mut files: Vec<(&str, Vec<u8>)> = vec![
         ("HEAD", format!("ref: refs/heads/{branch}\n").into()),
         ("config", config.into()),

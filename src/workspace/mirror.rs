@@ -22,8 +22,12 @@ use futures::{
 };
 use std::{
     collections::HashMap,
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 type Pending<T> = Shared<BoxFuture<'static, Result<T, RepositoryError>>>;
@@ -48,6 +52,8 @@ pub(super) struct Mirror {
     looking: tokio::sync::Mutex<()>,
     /// Held by the one git that may write. True once the mirror has been looked over in this process.
     writing: tokio::sync::Mutex<bool>,
+    /// The same, for who does not write.
+    sound: AtomicBool,
 }
 
 #[derive(Default)]
@@ -67,7 +73,8 @@ impl Mirror {
     ) -> Self {
         let shared = Mutex::default();
         let (looking, writing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Self { place: Place::new(directory), team, origin, settings, policy, shared, looking, writing }
+        let (place, sound) = (Place::new(directory), AtomicBool::new(false));
+        Self { place, team, origin, settings, policy, shared, looking, writing, sound }
     }
 
     /// The objects that a workspace may read.
@@ -94,16 +101,24 @@ impl Mirror {
             let mut shared = self.shared();
             let start = || {
                 let (mirror, name) = (Arc::clone(self), key.clone());
-                let work = async move {
+                driven(async move {
                     let _turn = mirror.looking.lock().await;
                     mirror.shared().look_ups.remove(&name);
                     mirror.ask(Some(name.as_str()).filter(|name| !name.is_empty())).await
-                };
-                work.boxed().shared()
+                })
             };
             shared.look_ups.entry(key.clone()).or_insert_with(start).clone()
         };
         pending.await
+    }
+
+    /// Puts many small packs together into fewer large ones. What workspaces have open stays open to them.
+    pub(super) async fn tidy(&self) {
+        let looked_over = self.writing.lock().await;
+        // git knows what may be missing by the packs that it came with.
+        if *looked_over && !self.place.is_partial().await {
+            self.place.tidy().await;
+        }
     }
 
     /// The snapshot of `commit`, fetched and laid out where it is not here yet.
@@ -115,7 +130,7 @@ impl Mirror {
             }
             let start = || {
                 let mirror = Arc::clone(self);
-                let work = async move {
+                driven(async move {
                     let laid_out = mirror.lay_out(commit).await;
                     let mut shared = mirror.shared();
                     shared.layouts.remove(&commit);
@@ -124,8 +139,7 @@ impl Mirror {
                         shared.open.insert(commit, Arc::downgrade(snapshot));
                     }
                     laid_out
-                };
-                work.boxed().shared()
+                })
             };
             shared.layouts.entry(commit).or_insert_with(start).clone()
         };
@@ -146,11 +160,7 @@ impl Mirror {
                 let fetched = self.with_clean_up(remote.fetch(&self.place.repository(), whole)).await;
                 // "not our ref", "unadvertised object", "remote error: upload-pack: not our ref"
                 fetched.map_err(|error| match error {
-                    RepositoryError::Unreachable { reason }
-                        if reason.contains(id) || reason.contains("not our ref") =>
-                    {
-                        absent()
-                    }
+                    RepositoryError::Unreachable { reason } if reason.contains(id) || is_refusal(&reason) => absent(),
                     other => other,
                 })?;
             }
@@ -227,15 +237,25 @@ impl Mirror {
     }
 
     async fn lay_out(&self, commit: ObjectId) -> Result<Arc<Snapshot>, RepositoryError> {
+        let path = self.place.snapshots().join(commit.to_string());
+        // What is laid out already need not wait for a fetch of something else.
+        if self.sound.load(Ordering::Relaxed)
+            && self.place.has(commit)
+            && let Some(snapshot) = place::open(path.clone()).await
+        {
+            return Ok(snapshot);
+        }
         let mut looked_over = self.writing.lock().await;
         self.look_over(&mut looked_over).await?;
-        let path = self.place.snapshots().join(commit.to_string());
         let had = self.place.has(commit);
         if had && let Some(snapshot) = place::open(path.clone()).await {
             return Ok(snapshot);
         }
         if !had {
             self.bring(commit).await?;
+        }
+        if self.is_partial().await {
+            self.complete(commit).await?;
         }
         let mut built = self.build(commit, &path).await;
         if had && matches!(built, Err(RepositoryError::Git { .. })) {
@@ -270,6 +290,30 @@ impl Mirror {
         self.with_clean_up(remote.fetch(&self.place.repository(), commit)).await
     }
 
+    /// Whether contents may be missing that the origin has.
+    pub(super) async fn is_partial(&self) -> bool {
+        matches!(self.origin, Origin::Url(_)) && self.place.is_partial().await
+    }
+
+    /// Gets the contents of the commit's files that were left out. The caller holds `writing`.
+    async fn complete(&self, commit: ObjectId) -> Result<(), RepositoryError> {
+        let missing = self.place.missing(commit, self.settings.file_limit).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let remote = self.remote().await?;
+        match self.with_clean_up(remote.fetch_contents(&self.place.repository(), &missing)).await {
+            // It leaves contents out, but gives none by their ids.
+            Err(RepositoryError::Unreachable { reason }) if is_refusal(&reason) => {
+                tracing::info!("a remote gives no single contents: its mirror is made whole");
+                self.place.discard().await?;
+                self.place.ensure().await?;
+                self.with_clean_up(remote.fetch_whole(&self.place.repository(), commit)).await
+            }
+            fetched => fetched,
+        }
+    }
+
     /// Makes sure that there is a repository and, once per process, that it is sound at a glance.
     async fn look_over(&self, looked_over: &mut bool) -> Result<(), RepositoryError> {
         self.place.ensure().await?;
@@ -280,6 +324,7 @@ impl Mirror {
                 self.place.ensure().await?;
             }
             *looked_over = true;
+            self.sound.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -301,4 +346,18 @@ impl Mirror {
         }
         result
     }
+}
+
+/// What hosts say that do not give an object by its id.
+fn is_refusal(reason: &str) -> bool {
+    ["not our ref", "unadvertised object"].iter().any(|said| reason.contains(said))
+}
+
+/// Goes on by itself, whoever stops waiting: what nobody drives would hold the locks that others wait for.
+fn driven<T: Clone + Send + 'static>(
+    work: impl Future<Output = Result<T, RepositoryError>> + Send + 'static,
+) -> Pending<T> {
+    let task = tokio::spawn(work);
+    let cut_off = |error| io_error("looking after a mirror")(io::Error::other(error));
+    async move { task.await.map_err(cut_off)? }.boxed().shared()
 }

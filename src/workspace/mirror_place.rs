@@ -9,10 +9,14 @@ use super::{
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// How many snapshots of one mirror stay on disk.
 const KEPT_SNAPSHOTS: usize = 8;
+/// From more on, packs are put together.
+const PACKS_MAX: usize = 50;
+const TIDY_TIME: Duration = Duration::from_secs(600);
 
 pub(super) struct Place {
     directory: PathBuf,
@@ -99,6 +103,28 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// Puts packs together where there are many: each costs every look-up in the mirror, and inside workspaces. The
+    /// caller holds `writing`.
+    pub(super) async fn tidy(&self) {
+        let packs = self.repository().join("objects/pack");
+        let count = tokio::task::spawn_blocking(move || {
+            let is_pack =
+                |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "pack");
+            std::fs::read_dir(packs).into_iter().flatten().flatten().filter(is_pack).count()
+        });
+        if count.await.unwrap_or_default() <= PACKS_MAX {
+            return;
+        }
+        // Nothing is left out and nothing made smaller: only what is in small packs goes into a larger one.
+        let arguments = ["repack", "-d", "-q", "--geometric=2", "--no-write-bitmap-index"];
+        let git = Git::new(Some(&self.repository()), arguments).config("pack.threads", "1").timeout(TIDY_TIME);
+        if let Err(failure) = git.output().await {
+            let error = own_failure("putting packs together")(failure);
+            tracing::warn!(%error, "the packs of a mirror could not be put together");
+            self.clear_leftovers().await;
+        }
     }
 
     /// Keeps the newest snapshots on disk.

@@ -26,14 +26,17 @@ mod keeper;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod laid_out;
+mod lately;
 pub mod limits;
 mod link;
 mod materialize;
 mod mirror;
 mod mirror_place;
 pub mod objects;
+mod partial;
 pub mod patch;
 mod prepared;
+mod refresh;
 mod relayed;
 mod remote;
 mod removal;
@@ -60,8 +63,10 @@ pub use git::version as git_version;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{ImagePull, Isolation, KubernetesSettings, Toleration};
 pub use laid_out::LaidOut;
+pub use lately::FreshSettings;
 pub use limits::SandboxLimits;
 pub use prepared::Prepared;
+pub use refresh::Refreshed;
 pub use relayed::RelayedStream;
 pub use removal::remove_tree;
 pub use sandbox::{BackendSettings, OpenSandbox, SandboxSettings, Sandboxes, Swept, TaskDirectory};

@@ -25,6 +25,8 @@ use std::{
 
 /// The most that a list of refs may be: a hundred thousand of them.
 const REFS_LIMIT_BYTES: usize = 16 << 20;
+/// Contents that one command asks for.
+const CONTENTS_AT_ONCE: usize = 1_000;
 
 /// What a ref is at the remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub(super) struct Remote {
     connect_timeout: Duration,
     fetch_timeout: Duration,
     size_limit_bytes: u64,
+    /// Larger contents stay at the remote until a commit is laid out that has them; 0: none do.
+    leave_out_from_bytes: u64,
 }
 
 impl Remote {
@@ -142,6 +146,7 @@ impl Remote {
             connect_timeout: settings.connect_timeout,
             fetch_timeout: settings.fetch_timeout,
             size_limit_bytes: settings.size_limit_bytes,
+            leave_out_from_bytes: settings.leave_out_from_bytes,
         }
     }
 
@@ -264,18 +269,43 @@ impl Remote {
         Ok(Refs::parse(&String::from_utf8_lossy(&output)))
     }
 
-    /// Brings `commit` and its history into the mirror at `repository`.
+    /// Brings `commit` and its history into the mirror at `repository`; without large contents, where they are left out.
     pub(super) async fn fetch(&self, repository: &Path, commit: ObjectId) -> Result<(), RepositoryError> {
-        self.fetch_refs(repository, &[format!("+{commit}:refs/commits/{commit}")]).await
+        self.fetch_refs(repository, self.filter(), &[format!("+{commit}:refs/commits/{commit}")]).await
+    }
+
+    /// The same with all contents, whatever is left out otherwise.
+    pub(super) async fn fetch_whole(&self, repository: &Path, commit: ObjectId) -> Result<(), RepositoryError> {
+        self.fetch_refs(repository, None, &[format!("+{commit}:refs/commits/{commit}")]).await
+    }
+
+    /// Brings single contents, which a remote gives that leaves some out.
+    pub(super) async fn fetch_contents(&self, repository: &Path, ids: &[ObjectId]) -> Result<(), RepositoryError> {
+        for ids in ids.chunks(CONTENTS_AT_ONCE) {
+            let wanted: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            self.fetch_refs(repository, Some("--filter=blob:none".to_owned()), &wanted).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a fetch without large contents. A remote that cannot do that gives all, and git says so.
+    fn filter(&self) -> Option<String> {
+        let from = self.leave_out_from_bytes;
+        (from > 0 && !self.bundle).then(|| format!("--filter=blob:limit={from}"))
     }
 
     /// Brings all branches and tags, for commits that are named by the beginning of their id.
     pub(super) async fn fetch_all(&self, repository: &Path) -> Result<(), RepositoryError> {
         let refspecs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"].map(str::to_owned);
-        self.fetch_refs(repository, &refspecs).await
+        self.fetch_refs(repository, self.filter(), &refspecs).await
     }
 
-    async fn fetch_refs(&self, repository: &Path, refspecs: &[String]) -> Result<(), RepositoryError> {
+    async fn fetch_refs(
+        &self,
+        repository: &Path,
+        filter: Option<String>,
+        refspecs: &[String],
+    ) -> Result<(), RepositoryError> {
         let fixed = [
             "fetch",
             "--quiet",
@@ -286,10 +316,11 @@ impl Remote {
             "--no-recurse-submodules",
             "--no-show-forced-updates",
             "--update-shallow",
-            "--end-of-options",
         ]
         .map(OsString::from);
-        let arguments = fixed.into_iter().chain([self.url.clone()]).chain(refspecs.iter().map(OsString::from));
+        let place = [OsString::from("--end-of-options"), self.url.clone()];
+        let options = fixed.into_iter().chain(filter.map(OsString::from));
+        let arguments = options.chain(place).chain(refspecs.iter().map(OsString::from));
         let packs = repository.join("objects/pack");
         let limit = super::git::size_of(&packs).saturating_add(self.size_limit_bytes);
         let git = self.prepare(repository, arguments)?.timeout(self.fetch_timeout).measure(packs, limit);

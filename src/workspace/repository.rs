@@ -8,6 +8,7 @@
 use super::{
     base::INSIDE_OBJECTS,
     laid_out,
+    lately::{FreshSettings, Lately},
     materialize::{self, Copy, GitDirectory, Overlaid},
     mirror::{Mirror, Origin as MirrorOrigin},
     objects::ObjectId,
@@ -55,6 +56,8 @@ pub struct RepositorySettings {
     pub allow_local: Vec<PathBuf>,
     /// The most that one fetch may bring, that one commit may unpack to, and that an upload may unpack to.
     pub size_limit_bytes: u64,
+    /// Contents larger than this stay at the remote until a commit is laid out that has them; 0: none do.
+    pub leave_out_from_bytes: u64,
     /// The most files that one commit may have.
     pub file_limit: usize,
     /// Until the remote answers at all.
@@ -64,6 +67,8 @@ pub struct RepositorySettings {
     pub outgoing: crate::net::Outgoing,
     /// What reaches private repositories.
     pub credentials: Credentials,
+    /// Mirrors that are fetched in the background.
+    pub fresh: FreshSettings,
 }
 
 impl RepositorySettings {
@@ -73,11 +78,13 @@ impl RepositorySettings {
             data_dir,
             allow_local: Vec::new(),
             size_limit_bytes: 4 << 30,
+            leave_out_from_bytes: 0,
             file_limit: 500_000,
             connect_timeout: Duration::from_secs(20),
             fetch_timeout: Duration::from_secs(600),
             outgoing: crate::net::Outgoing::default(),
             credentials: Credentials::default(),
+            fresh: FreshSettings::OFF,
         }
     }
 }
@@ -96,15 +103,16 @@ pub enum Origin<'a> {
 /// All repositories of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Repositories {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     settings: Arc<RepositorySettings>,
     policy: AddressPolicy,
     mirrors: Mutex<HashMap<PathBuf, Arc<Mirror>>>,
     copying: tokio::sync::Semaphore,
     empty: Arc<Snapshot>,
+    pub(super) lately: Lately,
 }
 
 impl std::fmt::Debug for Repositories {
@@ -117,8 +125,9 @@ impl Repositories {
     /// Makes nothing on disk yet.
     pub fn new(settings: RepositorySettings, policy: AddressPolicy) -> Self {
         let copying = tokio::sync::Semaphore::new(COPIES_AT_ONCE);
-        let (settings, empty) = (Arc::new(settings), Arc::new(Snapshot::empty()));
-        Self { inner: Arc::new(Inner { settings, policy, mirrors: Mutex::default(), copying, empty }) }
+        let (lately, empty) = (Lately::new(settings.fresh), Arc::new(Snapshot::empty()));
+        let (settings, mirrors) = (Arc::new(settings), Mutex::default());
+        Self { inner: Arc::new(Inner { settings, policy, mirrors, copying, empty, lately }) }
     }
 
     /// [`validate_url`] with this service's policy and allowed directories.
@@ -129,7 +138,11 @@ impl Repositories {
     /// Finds the commit that `reference` (absent: HEAD) is at the remote now and has it here: asks the remote always,
     /// except for a whole commit id that is here, and fetches only what is missing.
     pub async fn resolve(&self, team: TeamId, url: &str, reference: Option<&str>) -> Result<Base, RepositoryError> {
-        self.resolve_origin(team, Origin::Url(url), reference).await
+        let base = self.resolve_origin(team, Origin::Url(url), reference).await?;
+        if base.reference.is_some() {
+            self.inner.lately.note(team, url, reference);
+        }
+        Ok(base)
     }
 
     /// The same for an upload: a git bundle, or a tar.gz, which is one commit on `main`.
@@ -147,7 +160,7 @@ impl Repositories {
     pub fn empty(&self) -> Base {
         let snapshot = Arc::clone(&self.inner.empty);
         let tree = snapshot.tree.id.to_oid();
-        Base { commit: None, tree, reference: None, objects: None, snapshot, shallow: None }
+        Base { commit: None, tree, reference: None, objects: None, snapshot, shallow: None, partial: false }
     }
 
     /// The base that a task started from, after a restart or on another host: no network where the mirror has
@@ -191,6 +204,7 @@ impl Repositories {
             commit: base.commit.as_ref().map(ToString::to_string),
             objects: INSIDE_OBJECTS.to_owned(),
             shallow: base.shallow.as_deref().map(<[u8]>::to_vec),
+            partial: base.partial,
         });
         let changed = delta.changed.iter().map(|entry| entry.path.clone());
         let copy = Arc::new(Copy {
@@ -300,11 +314,12 @@ impl Repositories {
             reference,
             objects: Some(mirror.objects()),
             shallow: mirror.shallow().await.map(Arc::from),
+            partial: mirror.is_partial().await,
             snapshot,
         })
     }
 
-    fn mirror(&self, team: TeamId, origin: Origin<'_>) -> Result<Arc<Mirror>, RepositoryError> {
+    pub(super) fn mirror(&self, team: TeamId, origin: Origin<'_>) -> Result<Arc<Mirror>, RepositoryError> {
         let (name, origin) = match origin {
             Origin::Url(url) => {
                 let url = self.validate_url(url)?;

@@ -2,7 +2,9 @@
 
 mod checkpoints;
 mod copies;
+mod fresh;
 mod hostile;
+mod partial;
 mod private;
 mod remotes;
 mod served;

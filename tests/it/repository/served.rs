@@ -23,26 +23,29 @@ use std::{
     time::Duration,
 };
 
-struct Server {
+pub(super) struct Server {
     port: u16,
-    state: Arc<Served>,
+    pub(super) state: Arc<Served>,
 }
 
-struct Served {
+pub(super) struct Served {
     remotes: PathBuf,
     git: PathBuf,
-    fetches: AtomicUsize,
+    pub(super) fetches: AtomicUsize,
     requests: AtomicUsize,
+    /// Requests that brought a credential.
+    pub(super) authorized: AtomicUsize,
 }
 
 impl Server {
-    async fn start(house: &House) -> Self {
+    pub(super) async fn start(house: &House) -> Self {
         let exec_path = String::from_utf8(try_git(house.root.path(), &["--exec-path"]).stdout).unwrap();
         let state = Arc::new(Served {
             remotes: house.root.path().join("remotes"),
             git: PathBuf::from(exec_path.trim()).join("git-http-backend"),
             fetches: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            authorized: AtomicUsize::new(0),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -51,7 +54,7 @@ impl Server {
         Self { port, state }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 }
@@ -59,9 +62,14 @@ impl Server {
 async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response {
     state.requests.fetch_add(1, Ordering::SeqCst);
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().to_owned();
+    let mut path = parts.uri.path().to_owned();
     let answer = |status: StatusCode| Response::builder().status(status);
-    if path.starts_with("/private") {
+    let authorized = parts.headers.contains_key(header::AUTHORIZATION);
+    state.authorized.fetch_add(usize::from(authorized), Ordering::SeqCst);
+    if let Some(rest) = path.strip_prefix("/guarded").filter(|_| authorized) {
+        path = rest.to_owned();
+    }
+    if path.starts_with("/private") || path.starts_with("/guarded") {
         return answer(StatusCode::UNAUTHORIZED).header(header::WWW_AUTHENTICATE, "Basic").body(Body::empty()).unwrap();
     }
     if let Some(rest) = path.strip_prefix("/moved") {
@@ -110,7 +118,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response {
 }
 
 /// Repositories that may reach this machine.
-fn repositories(house: &House, change: impl FnOnce(&mut RepositorySettings)) -> Repositories {
+pub(super) fn repositories(house: &House, change: impl FnOnce(&mut RepositorySettings)) -> Repositories {
     let mut settings = RepositorySettings::new(house.root.path().join("data"));
     change(&mut settings);
     Repositories::new(settings, AddressPolicy::new(&["127.0.0.1", "localhost"]).unwrap())
