@@ -13,7 +13,8 @@ use futures::StreamExt;
 use journeyman::{
     domain::TaskId,
     workspace::{
-        BackendSettings, DockerSettings, OpenSandbox, RunCommand, SandboxLimits, SandboxSettings, Sandboxes, Workspace,
+        BackendSettings, DockerSettings, OpenSandbox, PoolSettings, RunCommand, SandboxLimits, SandboxSettings,
+        Sandboxes, Workspace,
     },
 };
 use std::{
@@ -71,6 +72,7 @@ fn settings(data_dir: &Path, execd: &str, backend: BackendSettings) -> SandboxSe
         uid_base: 300_000,
         cgroups: true,
         backend,
+        pool: PoolSettings::OFF,
     }
 }
 

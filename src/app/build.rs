@@ -6,7 +6,7 @@ use crate::{
     clock,
     config::{
         self, Settings,
-        settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend},
+        settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend, WorkspaceSettings},
     },
     egress::{Egress, EgressSettings, Limits},
     llm, mcp,
@@ -17,7 +17,7 @@ use crate::{
     secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
     workspace::{
-        self, BackendSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
+        self, BackendSettings, PoolSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
         repository::{Credentials, Repositories, RepositorySettings},
     },
 };
@@ -37,6 +37,9 @@ use uuid::Uuid;
 /// Tries to read a credential while the database is away, and the pause between two.
 const CREDENTIAL_TRIES: u32 = 60;
 const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Containers of each image that are kept ready where nothing is set.
+const READY_CONTAINERS: u32 = 2;
 
 /// In the data directory: the master key that was made there.
 const SECRET_KEY_FILE: &str = "secret-key";
@@ -202,6 +205,15 @@ fn outgoing(settings: &Settings) -> Outgoing {
     }
 }
 
+/// What is kept ready: by itself of containers alone, which take ten times as long to start as other sandboxes.
+fn pool(settings: &WorkspaceSettings) -> PoolSettings {
+    let size = settings.ready.size.unwrap_or(match settings.backend {
+        WorkspaceBackend::Bubblewrap | WorkspaceBackend::Kubernetes => 0,
+        WorkspaceBackend::Docker => READY_CONTAINERS,
+    });
+    PoolSettings { size: size as usize, total: settings.ready.total as usize, age: settings.ready.age }
+}
+
 pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::Result<Sandboxes> {
     let backend = match &settings.workspace.backend {
         WorkspaceBackend::Bubblewrap => BackendSettings::Bubblewrap,
@@ -215,6 +227,7 @@ pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::R
         uid_base: settings.workspace.uid_base,
         cgroups: true,
         backend,
+        pool: pool(&settings.workspace),
     })
     .await?;
     Ok(sandboxes)

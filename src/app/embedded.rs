@@ -29,6 +29,8 @@ impl Embedded {
     /// Where another process holds the data directory, and as for serving.
     pub async fn start(mut settings: Settings) -> anyhow::Result<Self> {
         settings.http.listen = ([127, 0, 0, 1], 0).into();
+        // Ended before a second task comes.
+        settings.workspace.ready.size.get_or_insert(0);
         let server = Server::start(&settings, Role::All, true, Shutdown::new(), None).await?;
         let address = server.address.context("the server does not listen")?;
         let key = local_key_of(&settings.data_dir).context("the local key was not made")?;

@@ -261,6 +261,8 @@ fn start_worker(
         rules: settings.rules.clone().into(),
         approver: settings.models.of(CallRole::Approval).map(|model| model.name().to_owned()),
     });
+    let (warm, limits, stop) = (sandboxes.clone(), build::limits(settings), shutdown.draining());
+    shutdown.spawn(async move { warm.keep_warm(limits, stop).await });
     let (repositories, stop) = (parts.repositories.clone(), shutdown.draining());
     shutdown.spawn(async move { jobs::keep_mirrors_fresh(&repositories, stop).await });
     let reconciler = Reconciler::new(

@@ -6,7 +6,7 @@ use super::{
     network, objects, parse, rules,
     settings::{
         AuthSettings, DatabaseSettings, DockerSettings, HttpSettings, JwtKey, JwtSettings, LogSettings,
-        NetworkSettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
+        NetworkSettings, ReadySettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
         WorkspaceBackend, WorkspaceSettings,
     },
     source::{Source, text},
@@ -33,6 +33,7 @@ const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const MIB: u64 = 1 << 20;
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Settings {
@@ -200,6 +201,7 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
             cpus: cpus.unwrap_or(2.0),
             disk_bytes: source.parsed("sandbox_disk_mib", parse::number(16, 16 << 20))?.unwrap_or(10_240) * MIB,
         },
+        ready: ready(source)?,
         fresh: fresh(source)?,
         snapshots_bytes: source.parsed("snapshots_mib", parse::number(1, 1 << 30))?.unwrap_or(20_480) * MIB,
         leave_out_from_bytes: source.parsed("leave_out_from_mib", parse::number(0, 16 << 20))?.unwrap_or(0) * MIB,
@@ -213,6 +215,14 @@ fn fresh(source: &Source<'_>) -> Result<FreshSettings, ConfigError> {
     Ok(FreshSettings {
         repositories: source.parsed("fresh_mirrors", parse::number(0, 1_000))?.unwrap_or(32) as usize,
         every: Duration::from_secs(every.unwrap_or(300)),
+    })
+}
+
+fn ready(source: &Source<'_>) -> Result<ReadySettings, ConfigError> {
+    Ok(ReadySettings {
+        size: source.parsed("ready_sandboxes", parse::number(0, 64))?.map(|size| size as u32),
+        total: source.parsed("ready_sandboxes_max", parse::number(0, 256))?.unwrap_or(8) as u32,
+        age: MINUTE * source.parsed("ready_sandboxes_minutes", parse::number(1, 1_440))?.unwrap_or(60) as u32,
     })
 }
 

@@ -126,6 +126,7 @@ pub struct WorkspaceSettings {
     /// The first of the unprivileged user ids that tasks get, when started as root.
     pub uid_base: u32,
     pub limits: SandboxLimitSettings,
+    pub ready: ReadySettings,
     /// Mirrors that are fetched in the background.
     pub fresh: FreshSettings,
     /// What setups of environments have prepared is kept on disk up to this, all together.
@@ -150,6 +151,16 @@ pub struct DockerSettings {
     pub pull: Pull,
     /// What environments may name; empty: the well-known registries.
     pub allowed_images: Vec<ImagePrefix>,
+}
+
+/// Sandboxes that are kept ready for tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadySettings {
+    /// Of each image; absent: as the backend needs them.
+    pub size: Option<u32>,
+    /// All together.
+    pub total: u32,
+    pub age: Duration,
 }
 
 /// What one task's sandbox may use.

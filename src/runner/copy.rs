@@ -7,10 +7,10 @@
 use super::{
     BlobError, Deps, OriginError,
     journal::Halt,
-    network::{self, Network, Proxy, Uses},
+    laying::{self, Laying, Opening, Whose},
+    network::{Network, Proxy, Uses},
     origin,
     outfit::Outfit,
-    setup,
 };
 use crate::{
     agent::Session,
@@ -19,20 +19,16 @@ use crate::{
         check::{Finding, FindingKind, Severity},
         event::TreeDelta,
     },
+    egress::Access,
     secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
-        FILE_LIMIT_BYTES, LeftOut, LeftOutReason, OpenSandbox, Workspace, WorkspaceError,
+        FILE_LIMIT_BYTES, LeftOut, LeftOutReason, Workspace, WorkspaceError,
         checkpoint::{Checkpoint, CheckpointError, TreeState},
-        remove_tree,
         repository::Base,
     },
 };
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 use tokio::task::JoinHandle;
 
 /// Files of which people are told that no patch holds them.
@@ -117,20 +113,19 @@ impl Copy {
         let (deps, team, task, directory) = (Arc::clone(&self.deps), self.team, self.task, self.directory());
         self.opening = Some(tokio::spawn(async move {
             let present = tokio::fs::try_exists(&directory).await.map_err(Halt::Disk)?;
-            if relay || !present || !deps.sandboxes.keeps_copies() {
+            let access = network.access(&deps, team, task).await?;
+            let env = access.as_ref().map(Access::environment).unwrap_or_default();
+            let opening = Opening { directory, access: access.as_ref(), env, low_priority: false };
+            let workspace = if relay || !present || !deps.sandboxes.keeps_copies() {
                 let whose = Whose { team, task, uses: network.uses() };
-                lay_out(&deps, whose, &base, &delta, &directory, &outfit).await?;
-            }
-            let Some(access) = network.access(&deps, team, task).await? else {
-                let opening = Opening { directory, certificates: None, env: Vec::new(), low_priority: false };
-                let workspace = open(&deps, task, &base, opening, &outfit).await?;
-                outfit.begin(&deps, &workspace).await;
-                return Ok(workspace);
+                let laying = Laying { deps: &deps, whose, base: &base, delta: &delta, outfit: &outfit };
+                laying.fresh(opening).await?
+            } else {
+                laying::open(&deps, task, &base, opening, &outfit).await?
             };
-            let certificates = network::bundle(&access, &directory).await?;
-            let opening = Opening { directory, certificates, env: access.environment(), low_priority: false };
-            let workspace = open(&deps, task, &base, opening, &outfit).await?;
-            Proxy::listen(&workspace, access).await?.open();
+            if let Some(access) = access {
+                Proxy::listen(&workspace, access).await?.open();
+            }
             outfit.begin(&deps, &workspace).await;
             Ok(workspace)
         }));
@@ -257,96 +252,4 @@ fn unusable(error: CheckpointError) -> Halt {
         CheckpointError::Workspace(error) => error.into(),
         other => WorkspaceError::Refused { why: other.to_string() }.into(),
     }
-}
-
-/// The task that a copy is laid out for.
-#[derive(Clone, Copy)]
-pub(super) struct Whose<'a> {
-    pub(super) team: TeamId,
-    pub(super) task: TaskId,
-    pub(super) uses: &'a Uses,
-}
-
-/// Lays out a tree in a fresh directory, with what the environment's setup prepared; whole or not at all. What is not
-/// prepared on this host any more is prepared again first.
-pub(super) async fn lay_out(
-    deps: &Arc<Deps>,
-    whose: Whose<'_>,
-    base: &Base,
-    delta: &TreeDelta,
-    directory: &Path,
-    outfit: &Outfit,
-) -> Result<(), Halt> {
-    let Whose { team, task, .. } = whose;
-    let unfinished = directory.with_extension("part");
-    let prepared = setup::ensure(deps, whose, base, outfit).await?;
-    lay_out_bare(deps, team, task, base, delta, &unfinished).await?;
-    if let Some(key) = prepared {
-        let owner = deps.sandboxes.owner_uid(task);
-        if !deps.prepared.lay(team, key, unfinished.clone(), owner).await? {
-            let why = "what the setup prepared was removed meanwhile: give it more room (JOURNEYMAN_SNAPSHOTS_MIB)";
-            return Err(WorkspaceError::Refused { why: why.to_owned() }.into());
-        }
-    }
-    remove(directory.to_owned()).await.map_err(Halt::Disk)?;
-    Ok(deps.repositories.put_in_place(unfinished, directory.to_owned()).await?)
-}
-
-/// Lays out a tree alone.
-pub(super) async fn lay_out_bare(
-    deps: &Deps,
-    team: TeamId,
-    task: TaskId,
-    base: &Base,
-    delta: &TreeDelta,
-    directory: &Path,
-) -> Result<(), Halt> {
-    let owner = deps.sandboxes.owner_uid(task);
-    // What a crash or an earlier run left; links in it are removed, not followed.
-    remove(directory.to_owned()).await.map_err(Halt::Disk)?;
-    Ok(deps.repositories.materialize(base, delta, deps.blobs.of_team(team), directory, owner, true).await?)
-}
-
-/// Removes a copy, whatever a task made of it.
-pub(super) async fn remove(directory: PathBuf) -> io::Result<()> {
-    tokio::task::spawn_blocking(move || remove_tree(&directory)).await.map_err(io::Error::other)?
-}
-
-/// How a workspace is opened over a directory, beside what its environment says.
-pub(super) struct Opening {
-    pub(super) directory: PathBuf,
-    /// What it is to trust, on the host and inside.
-    pub(super) certificates: Option<(PathBuf, PathBuf)>,
-    pub(super) env: Vec<(String, String)>,
-    pub(super) low_priority: bool,
-}
-
-/// Opens a sandbox over a directory, with what else is mounted and the environment of its commands.
-pub(super) async fn open(
-    deps: &Deps,
-    task: TaskId,
-    base: &Base,
-    opening: Opening,
-    outfit: &Outfit,
-) -> Result<Workspace, Halt> {
-    let Opening { directory, certificates, env, low_priority } = opening;
-    // Files that were carried elsewhere are others than those that were laid out here.
-    let laid_out = if deps.sandboxes.keeps_copies() { base.laid_out(&directory).await } else { None };
-    let mut mirrors = base.mount();
-    mirrors.extend(certificates);
-    let open = OpenSandbox {
-        task,
-        copy: directory,
-        mirrors,
-        limits: deps.limits,
-        env: outfit.variables.iter().cloned().chain(env).collect(),
-        image: outfit.image.clone(),
-        tracked: base.tracked(),
-        low_priority,
-    };
-    let workspace = deps.sandboxes.open(open).await?;
-    if let Some(laid_out) = laid_out {
-        workspace.knows(laid_out).await;
-    }
-    Ok(workspace)
 }

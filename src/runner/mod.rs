@@ -24,6 +24,7 @@ mod forbidden;
 mod format;
 mod instructions;
 mod journal;
+mod laying;
 mod licences;
 mod links;
 mod live;

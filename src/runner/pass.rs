@@ -3,9 +3,9 @@
 
 use super::{
     clean::Clean,
-    copy::{self, Opening, Whose},
     journal::Halt,
-    network::{self, Proxy},
+    laying::{self, Laying, Opening, Whose},
+    network::Proxy,
 };
 use crate::{
     checks, clock,
@@ -171,15 +171,12 @@ impl Pass {
         }
         let Clean { deps, team, task, base, outfit, network, .. } = &self.clean;
         let directory = deps.sandboxes.directory(*task).clean_copy(self.tree.name());
-        let whose = Whose { team: *team, task: *task, uses: network.uses() };
-        copy::lay_out(deps, whose, base, &self.delta, &directory, outfit).await?;
         self.access = network.access(deps, *team, *task).await?;
-        let certificates = match &self.access {
-            Some(access) => network::bundle(access, &directory).await?,
-            None => None,
-        };
-        let opening = Opening { directory, certificates, env: Vec::new(), low_priority: self.low_priority };
-        let workspace = copy::open(deps, *task, base, opening, outfit).await?;
+        let access = self.access.as_ref();
+        let opening = Opening { directory, access, env: Vec::new(), low_priority: self.low_priority };
+        let whose = Whose { team: *team, task: *task, uses: network.uses() };
+        let laying = Laying { deps, whose, base, delta: &self.delta, outfit };
+        let workspace = laying.further(opening).await?;
         outfit.begin(deps, &workspace).await;
         self.open = Some(workspace.clone());
         Ok(workspace)
@@ -192,6 +189,6 @@ impl Pass {
         workspace.close().await;
         let directory = self.clean.deps.sandboxes.directory(self.clean.task).clean_copy(self.tree.name());
         // What stays is removed before the next clean copy, or with the task.
-        let _ = copy::remove(directory).await;
+        let _ = laying::remove(directory).await;
     }
 }

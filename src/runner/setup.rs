@@ -7,10 +7,10 @@
 
 use super::{
     Deps,
-    copy::{self, Opening, Whose},
     drive::Driver,
     journal::{Halt, patiently},
-    network::{self, Network, Proxy, Uses},
+    laying::{self, Laying, Opening, Whose},
+    network::{Network, Proxy, Uses},
     outfit::Outfit,
     secret::{self, Hidden},
     vault::VaultError,
@@ -25,6 +25,7 @@ use crate::{
         task::{RepositorySource, TaskSpec},
         tool::ToolOutcome,
     },
+    egress::Access,
     secrets::Redactor,
     store::environments,
     workspace::{RunCommand, RunOutcome, WorkspaceError, repository::Base},
@@ -154,15 +155,13 @@ impl Setup<'_> {
         let (secrets, redactor) = self.secrets(pinned).await?;
         let directory = deps.sandboxes.directory(self.task).clean_copy("setup");
         let bare = Outfit { prepared: None, start: None, ..self.outfit.clone() };
-        copy::lay_out_bare(deps, self.team, self.task, self.base, &TreeDelta::default(), &directory).await?;
-        let access =
-            Network::of_setup(pinned.setup_network.clone(), self.uses).access(deps, self.team, self.task).await?;
-        let (certificates, env) = match &access {
-            Some(access) => (network::bundle(access, &directory).await?, access.environment()),
-            None => (None, Vec::new()),
-        };
-        let opening = Opening { directory: directory.clone(), certificates, env, low_priority: false };
-        let workspace = copy::open(deps, self.task, self.base, opening, &bare).await?;
+        let Self { team, task, base, uses, .. } = *self;
+        let whose = Whose { team, task, uses };
+        Laying { deps, whose, base, delta: &TreeDelta::default(), outfit: &bare }.bare(&directory).await?;
+        let access = Network::of_setup(pinned.setup_network.clone(), uses).access(deps, team, task).await?;
+        let env = access.as_ref().map(Access::environment).unwrap_or_default();
+        let opening = Opening { directory: directory.clone(), access: access.as_ref(), env, low_priority: false };
+        let workspace = laying::open(deps, task, base, opening, &bare).await?;
         if let Some(access) = access {
             Proxy::listen(&workspace, access).await?.open();
         }
@@ -195,7 +194,7 @@ impl Setup<'_> {
             deps.prepared.keep(self.team, key, directory.clone(), known).await?;
         }
         // What stays is removed with the task.
-        let _ = copy::remove(directory).await;
+        let _ = laying::remove(directory).await;
         let output = checks::tail(&output).to_owned();
         Ok(SetUp { outcome, exit_code, duration: ran.duration, output, cached: false })
     }

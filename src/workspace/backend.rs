@@ -170,6 +170,20 @@ impl Backend {
         }
     }
 
+    /// What sandboxes of an image are made from at the moment, by content; nothing where there are no images.
+    ///
+    /// # Errors
+    /// Where it is not here, or cannot be asked for.
+    pub(super) async fn made_from(&self, image: Option<&str>) -> Result<Option<String>, WorkspaceError> {
+        match self {
+            Self::Bubblewrap(_) => Ok(None),
+            Self::Docker { docker, .. } => docker.image_id(image).await.map(Some),
+            // Nothing is kept ready there.
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes { .. } => Ok(None),
+        }
+    }
+
     /// The bubblewrap of this machine, for what runs in a sandbox and is no task's.
     pub(super) fn bubblewrap(&self) -> Option<&Bubblewrap> {
         match self {

@@ -206,6 +206,17 @@ impl Workspace {
         }
     }
 
+    /// Whether it can be called just now, without asking it.
+    pub(super) fn is_connected(&self) -> bool {
+        self.handle.link.is_connected()
+    }
+
+    /// What the first walk is to give even where it is ignored or junk, for a workspace that was opened before that was
+    /// known.
+    pub(super) async fn track(&self, tracked: Arc<[String]>) {
+        self.handle.walks.lock().await.tracked = Some(tracked);
+    }
+
     /// Spares the first walk the reading of what is as it was laid out.
     pub async fn knows(&self, laid_out: LaidOut) {
         self.handle.walks.lock().await.laid_out = Some(laid_out);

@@ -5,6 +5,10 @@
 
 use super::{TaskDirectory, WorkspaceError, removal::remove_tree};
 use crate::domain::TaskId;
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
@@ -89,6 +93,23 @@ impl Directories {
             None => Ok(()),
         });
         made.map_err(|error| failed("a task's directory", &error))
+    }
+
+    /// Gives the directory of `from`, with the uid that owns it, to a task that has none; false where it has one. What is
+    /// mounted somewhere stays so: mounts know directories, and not their names.
+    pub(super) fn hand_over(&self, from: TaskId, to: TaskId) -> io::Result<bool> {
+        let mut uids = self.uids();
+        if uids.contains_key(&to) {
+            return Ok(false);
+        }
+        match renameat_with(CWD, self.of(from).0, CWD, self.of(to).0, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => return Ok(false),
+            renamed => renamed?,
+        }
+        if let Some(uid) = uids.remove(&from) {
+            uids.insert(to, uid);
+        }
+        Ok(true)
     }
 
     /// The tasks that have a directory.

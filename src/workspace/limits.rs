@@ -2,7 +2,7 @@
 
 /// Limits of one sandbox. How each is held, and which hold less well on this machine, is told by
 /// [`super::Capabilities`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SandboxLimits {
     /// Processes and threads at once.
     pub pids: u32,

@@ -212,6 +212,11 @@ impl Link {
         settled.is_ok_and(|standing| *standing == Standing::Connected)
     }
 
+    /// Whether calls can be made now; asks nobody.
+    pub(super) fn is_connected(&self) -> bool {
+        *self.standing.borrow() == Standing::Connected
+    }
+
     /// Ends the link: every call in flight and every later one is `Gone`.
     pub(super) fn end(&self, why: &str) {
         let mut state = self.state();

@@ -1,7 +1,7 @@
 //! Writes fresh working copies: a base with a delta laid over it, and a `.git` that works for whoever is
 //! inside.
 //!
-//! Only ever into a directory that no sandbox has seen. Links are made last, so that no write can go
+//! Only ever into a directory in which no command has run. Links are made last, so that no write can go
 //! through one; contents are copied, never hard-linked; no attribute, filter or conversion of git applies; and
 //! nothing in the `.git` leads out of the workspace but the read-only objects of the mirror.
 

@@ -49,6 +49,13 @@ impl Roll {
         }
     }
 
+    /// What was noted down for one task is another's from now on.
+    pub(super) fn hand_over(&self, from: TaskId, to: TaskId) {
+        for open in self.all().iter_mut().filter(|open| open.task == from) {
+            open.task = to;
+        }
+    }
+
     pub(super) fn present(&self) -> Present {
         let mut all = self.all();
         all.retain(Open::lasts);

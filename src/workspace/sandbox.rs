@@ -10,10 +10,12 @@ use super::{
     keeper::{Kept, keep},
     limits::SandboxLimits,
     link::Link,
+    pool::{Pool, PoolSettings},
     roll::Roll,
     trying::{self, Trying},
 };
 use crate::domain::TaskId;
+use execd::message::Configure;
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -39,6 +41,8 @@ pub struct SandboxSettings {
     /// Use cgroups where they can be had.
     pub cgroups: bool,
     pub backend: BackendSettings,
+    /// Sandboxes that are kept ready for tasks.
+    pub pool: PoolSettings,
 }
 
 /// What makes the sandboxes.
@@ -82,6 +86,16 @@ impl TaskDirectory {
         self.0.join("copy")
     }
 
+    /// Where the agent's working copy is laid out in a sandbox that was ready before its task came.
+    pub(super) fn warm(&self) -> PathBuf {
+        self.0.join("warm")
+    }
+
+    /// What such a sandbox sees of its task's mirror.
+    pub(super) fn mirror(&self) -> PathBuf {
+        self.0.join("mirror")
+    }
+
     /// A further copy of the task, for checks; `name` is a plain file name.
     pub fn clean_copy(&self, name: &str) -> PathBuf {
         self.0.join("clean").join(name)
@@ -98,14 +112,15 @@ pub struct Swept {
 /// Every sandbox of this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sandboxes {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    backend: Backend,
-    directories: Directories,
-    roll: Roll,
+pub(super) struct Inner {
+    pub(super) backend: Backend,
+    pub(super) directories: Directories,
+    pub(super) roll: Roll,
+    pub(super) pool: Pool,
     trying: Trying,
 }
 
@@ -153,7 +168,9 @@ impl Sandboxes {
                 Backend::Kubernetes { kubernetes, bubblewrap: optional(bubblewrap) }
             }
         };
-        let inner = Inner { backend, directories, roll, trying: Trying::default() };
+        // Where files are carried to a sandbox, it is of no use before there are any.
+        let pool = Pool::new(if backend.keeps_copies() { settings.pool } else { PoolSettings::OFF });
+        let inner = Inner { backend, directories, roll, pool, trying: Trying::default() };
         let sandboxes = Self { inner: Arc::new(inner) };
         sandboxes.try_one(None).await?;
         Ok(sandboxes)
@@ -243,8 +260,20 @@ impl Sandboxes {
         tokio::task::spawn_blocking(move || this.directories.remove(task)).await.map_err(setup)?
     }
 
+    /// Makes an empty directory of a task, for its files to be laid out in.
+    pub async fn prepare(&self, task: TaskId, directory: PathBuf) -> Result<(), WorkspaceError> {
+        let this = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || this.directories.prepare(task, &directory)).await.map_err(setup)?
+    }
+
     /// Starts a sandbox over an existing working copy. Cancel safe.
     pub async fn open(&self, open: OpenSandbox) -> Result<Workspace, WorkspaceError> {
+        let _opening = self.inner.pool.opening();
+        self.begin(open).await.map(|(workspace, _)| workspace)
+    }
+
+    /// The same, with what its execd was told.
+    pub(super) async fn begin(&self, open: OpenSandbox) -> Result<(Workspace, Configure), WorkspaceError> {
         for (path, inside) in open.mirrors.iter().chain([&(open.copy.clone(), PathBuf::from(WORKSPACE))]) {
             if path.to_str().is_none() || inside.to_str().is_none() || !inside.is_absolute() {
                 return Err(WorkspaceError::Refused { why: "a mounted path is not absolute UTF-8".to_owned() });
@@ -259,13 +288,13 @@ impl Sandboxes {
         let link = Arc::new(Link::new());
         let workspace = Workspace::new(Arc::clone(&link), ended.subscribe(), tracked);
         tokio::spawn(keep(Kept { pipe, body, ended }, link));
-        match timeout(START_PATIENCE, workspace.configure(configure)).await {
+        match timeout(START_PATIENCE, workspace.configure(configure.clone())).await {
             Ok(Ok(())) => {
                 if let Err(error) = inner.backend.fill(&workspace, opened).await {
                     workspace.close().await;
                     return Err(error);
                 }
-                Ok(workspace)
+                Ok((workspace, configure))
             }
             Ok(Err(WorkspaceError::Gone { why })) => Err(inner.backend.explain(complaint, &why).await),
             Ok(Err(error)) => Err(error),
@@ -299,7 +328,8 @@ impl Sandboxes {
     /// then from time to time.
     pub async fn sweep(&self, live: &HashSet<TaskId>) -> Result<Swept, WorkspaceError> {
         let processes_killed = self.inner.backend.sweep().await?;
-        let kept: HashSet<TaskId> = live.union(&self.inner.roll.present().tasks).copied().collect();
+        let mut kept: HashSet<TaskId> = live.union(&self.inner.roll.present().tasks).copied().collect();
+        kept.extend(self.inner.pool.places());
         let this = Arc::clone(&self.inner);
         let directories_removed =
             tokio::task::spawn_blocking(move || this.directories.sweep(&kept)).await.map_err(setup)??;

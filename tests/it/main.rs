@@ -54,6 +54,7 @@ mod prohibited;
 mod questions;
 mod queue;
 mod random;
+mod ready;
 mod replay;
 mod replicas;
 mod repository;

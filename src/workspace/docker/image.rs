@@ -23,6 +23,12 @@ pub(super) struct Image {
     pub(super) volumes: Vec<String>,
 }
 
+/// The content that a name stands for now. Fetches nothing and waits for no engine.
+pub(super) async fn id(engine: &Engine, name: &str) -> Result<String, EngineError> {
+    let inspected = engine.ask(|docker| async move { docker.inspect_image(name).await }).await;
+    inspected.map(|inspected| Image::of(inspected).id)
+}
+
 pub(super) async fn inspect(engine: &Engine, name: &str) -> Result<Image, EngineError> {
     let look = || engine.ask(|docker| async move { docker.inspect_image(name).await });
     engine.patiently(look).await.map(Image::of)

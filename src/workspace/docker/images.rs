@@ -38,32 +38,20 @@ impl Images {
 
     /// The image that a task names, or the operator's, fetched where that is allowed.
     pub(super) async fn find(&self, engine: &Engine, wanted: Option<&str>) -> Result<Image, WorkspaceError> {
-        let settings = &engine.settings;
-        let wanted = wanted.filter(|name| *name != settings.image);
-        let shown = wanted.unwrap_or(&settings.image);
-        let no_name = || WorkspaceError::Refused {
-            why: format!(
-                "the image \"{shown}\" is no name of an image: write for example registry.example.org/team/image:tag"
-            ),
-        };
-        let (name, anywhere) = match wanted {
-            None if is_name(shown) => (shown.to_owned(), None),
-            None => return Err(no_name()),
-            Some(_) => {
-                let reference = Reference::parse(shown).ok_or_else(no_name)?;
-                match reference.permission(&settings.allowed_images, &settings.policy) {
-                    Permission::Named => (reference.to_string(), None),
-                    Permission::Anywhere => (reference.to_string(), Some(reference)),
-                    Permission::None => return Err(not_allowed(shown)),
-                }
-            }
-        };
+        let (name, anywhere) = named(engine, wanted)?;
+        let shown = wanted.unwrap_or(&engine.settings.image);
         match image::inspect(engine, &name).await {
             Ok(image) => return image.plain(shown),
             Err(error) if error.is_status(404) => {}
             Err(error) => return Err(engine.explain(&error)),
         }
         self.fetch(engine, &name, shown, anywhere).await?.plain(shown)
+    }
+
+    /// The content that it is at the moment. Fetches nothing and waits for no engine.
+    pub(super) async fn id(&self, engine: &Engine, wanted: Option<&str>) -> Result<String, WorkspaceError> {
+        let (name, _) = named(engine, wanted)?;
+        image::id(engine, &name).await.map_err(|error| engine.explain(&error))
     }
 
     async fn fetch(
@@ -128,6 +116,30 @@ impl Images {
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         Arc::clone(turns.entry(name.to_owned()).or_default())
+    }
+}
+
+/// The name as the engine is told it, and with it, if it may be anywhere, where to.
+fn named(engine: &Engine, wanted: Option<&str>) -> Result<(String, Option<Reference>), WorkspaceError> {
+    let settings = &engine.settings;
+    let wanted = wanted.filter(|name| *name != settings.image);
+    let shown = wanted.unwrap_or(&settings.image);
+    let no_name = || WorkspaceError::Refused {
+        why: format!(
+            "the image \"{shown}\" is no name of an image: write for example registry.example.org/team/image:tag"
+        ),
+    };
+    match wanted {
+        None if is_name(shown) => Ok((shown.to_owned(), None)),
+        None => Err(no_name()),
+        Some(_) => {
+            let reference = Reference::parse(shown).ok_or_else(no_name)?;
+            match reference.permission(&settings.allowed_images, &settings.policy) {
+                Permission::Named => Ok((reference.to_string(), None)),
+                Permission::Anywhere => Ok((reference.to_string(), Some(reference))),
+                Permission::None => Err(not_allowed(shown)),
+            }
+        }
     }
 }
 

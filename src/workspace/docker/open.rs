@@ -136,6 +136,11 @@ impl Docker {
         Ok((started, self.configure(open, &image, users.own)))
     }
 
+    /// Which image of this name the engine has at the moment.
+    pub(in crate::workspace) async fn image_id(&self, image: Option<&str>) -> Result<String, WorkspaceError> {
+        self.0.images.id(&self.0.engine, image).await
+    }
+
     fn image_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
         wanted.unwrap_or(&self.0.engine.settings.image)
     }

@@ -4,9 +4,13 @@
 use super::{Attack, Uncontrolled};
 use crate::support::{
     engine::{self, HOST},
+    ready,
     sandbox::{self, Copy},
 };
-use journeyman::workspace::{RunCommand, SandboxLimits, Workspace};
+use journeyman::{
+    clock,
+    workspace::{RunCommand, SandboxLimits, Workspace},
+};
 use std::{
     io::Read,
     net::{TcpListener, UdpSocket},
@@ -24,6 +28,8 @@ pub(super) const SUCCESS: &str = "SUCCEEDED";
 /// Who attacks outside, and owns the victim.
 pub(super) const USER: u32 = 61_000;
 const CANARY: &str = "canary-4711";
+/// Where a workspace sees a mirror.
+const MIRROR: &str = "/run/mirror";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) const PRELUDE: &str = r#"
@@ -97,6 +103,7 @@ impl Ground {
                 Copy::with(|dir| {
                     let mut settings = sandbox::settings(dir);
                     settings.toolchains.push(toolchain);
+                    settings.pool = ready::ONE;
                     settings
                 })
                 .await
@@ -106,6 +113,7 @@ impl Ground {
                 Copy::with(|dir| {
                     let mut settings = engine.settings(dir, HOST);
                     settings.toolchains.push(toolchain);
+                    settings.pool = ready::ONE;
                     settings
                 })
                 .await
@@ -114,8 +122,10 @@ impl Ground {
         let outside = open_dir();
         std::fs::write(outside.path().join("secret"), CANARY).unwrap();
         let mirror = open_dir();
-        std::fs::write(mirror.path().join("object"), "content").unwrap();
-        for path in [mirror.path().to_owned(), mirror.path().join("object")] {
+        let pack = mirror.path().join("pack");
+        std::fs::create_dir(&pack).unwrap();
+        std::fs::write(pack.join("object"), "content").unwrap();
+        for path in [mirror.path().to_owned(), pack.clone(), pack.join("object")] {
             chown(path, Some(USER), Some(USER)).unwrap();
         }
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -169,7 +179,7 @@ impl Ground {
     pub(super) async fn open_with(&self, limits: SandboxLimits) -> Workspace {
         let mut options = self.copy.options();
         options.limits = limits;
-        options.mirrors = vec![(self.mirror.path().to_owned(), "/mirrors/base.git".into())];
+        options.mirrors = self.mirrors();
         self.copy.sandboxes.open(options).await.unwrap()
     }
 
@@ -187,10 +197,23 @@ impl Ground {
         true
     }
 
+    /// One that was ready before its task came.
+    pub(super) async fn open_ready(&self) -> Workspace {
+        let sandboxes = self.copy.sandboxes.clone();
+        let ready = ready::keep(&sandboxes, SandboxLimits::default());
+        let taken = ready::take(&sandboxes, clock::new_id(), self.mirrors()).await;
+        ready.stop().await;
+        taken.open(Vec::new(), std::sync::Arc::from([])).await.unwrap()
+    }
+
+    fn mirrors(&self) -> Vec<(PathBuf, PathBuf)> {
+        vec![(self.mirror.path().to_owned(), MIRROR.into())]
+    }
+
     /// What a probe is told; inside, the victim is execd.
     fn variables(&self, inside: bool) -> Vec<(String, String)> {
         let pid = self.victim.id().to_string();
-        let mirror = self.mirror.path().display().to_string();
+        let mirror = if inside { MIRROR.into() } else { self.mirror.path().to_owned() };
         [
             ("VICTIM", if inside { "1".to_owned() } else { pid.clone() }),
             ("HOST_PID", pid),
@@ -198,7 +221,7 @@ impl Ground {
             ("SECRET", self.outside.path().join("secret").display().to_string()),
             ("SOCKET", self.outside.path().join("engine.sock").display().to_string()),
             ("ABSTRACT", String::from_utf8(abstract_name(&self.outside)).unwrap()),
-            ("MIRROR", if inside { "/mirrors/base.git".to_owned() } else { mirror }),
+            ("MIRROR", mirror.join("pack").display().to_string()),
             ("SETUID", self.tools.join("bin/become-root").display().to_string()),
             ("TCP", self.ports[0].to_string()),
             ("TCP6", self.ports[1].to_string()),

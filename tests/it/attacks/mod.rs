@@ -39,9 +39,9 @@ pub(crate) fn probes() -> Vec<(&'static str, String)> {
 }
 
 /// Every attack of the tables: outside, then inside.
-async fn try_all(backend: Backend) {
+async fn try_all(backend: Backend, ready: bool) {
     let ground = Ground::new(backend).await;
-    let workspace = ground.open().await;
+    let workspace = if ready { ground.open_ready().await } else { ground.open().await };
     let mut wrong = Vec::new();
     let mut tried = 0;
     for attack in ALL.iter().copied().flatten() {
@@ -64,12 +64,22 @@ async fn try_all(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn none_succeeds_in_bubblewrap() {
-    try_all(Backend::Bubblewrap).await;
+    try_all(Backend::Bubblewrap, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_in_a_sandbox_that_was_ready() {
+    try_all(Backend::Bubblewrap, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_in_a_container_that_was_ready() {
+    try_all(Backend::Docker, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn none_succeeds_in_a_container() {
-    try_all(Backend::Docker).await;
+    try_all(Backend::Docker, false).await;
 }
 
 #[test]

@@ -259,6 +259,8 @@ impl Engine {
             ("JOURNEYMAN_DOCKER_HOST", &format!("unix://{}", self.socket().display())),
             ("JOURNEYMAN_DOCKER_IMAGE", image),
             ("JOURNEYMAN_DOCKER_PULL", "never"),
+            // Containers are told by their task's label, which one that was ready has not.
+            ("JOURNEYMAN_READY_SANDBOXES", "0"),
             ("JOURNEYMAN_EXECD", sandbox::static_execd().to_str().unwrap()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -8,6 +8,7 @@ pub(crate) mod failpoint;
 pub(crate) mod images;
 pub(crate) mod people;
 pub(crate) mod process;
+pub(crate) mod ready;
 pub(crate) mod replayed;
 pub(crate) mod s3;
 pub(crate) mod sandbox;

@@ -5,8 +5,8 @@ use journeyman::{
     clock,
     domain::TaskId,
     workspace::{
-        BackendSettings, OpenSandbox, RunCommand, RunOutcome, RunResult, SandboxLimits, SandboxSettings, Sandboxes,
-        Workspace,
+        BackendSettings, OpenSandbox, PoolSettings, RunCommand, RunOutcome, RunResult, SandboxLimits, SandboxSettings,
+        Sandboxes, Workspace,
     },
 };
 use std::{
@@ -70,6 +70,7 @@ pub(crate) fn settings(data_dir: &Path) -> SandboxSettings {
         uid_base: 1_000_000 + 100_000 * USED.fetch_add(1, Ordering::Relaxed),
         cgroups: true,
         backend: BackendSettings::Bubblewrap,
+        pool: PoolSettings::OFF,
     }
 }
 
