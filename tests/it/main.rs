@@ -58,6 +58,7 @@ mod ready;
 mod replay;
 mod replicas;
 mod repository;
+mod resting;
 mod review;
 mod rules;
 mod run;
