@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets what it did not expect has failed")]
 
+mod copies;
 mod engine;
 mod floor;
 mod report;
