@@ -118,10 +118,13 @@ impl Directories {
         Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
-    /// Removes those of tasks that are not to be kept; how many.
-    pub(super) fn sweep(&self, kept: &HashSet<TaskId>) -> Result<u32, WorkspaceError> {
+    /// Removes those of tasks that are not to be kept; how many. What is to be kept is asked once it is known what is
+    /// there, so that what comes meanwhile stays.
+    pub(super) fn sweep(&self, kept: impl FnOnce() -> HashSet<TaskId>) -> Result<u32, WorkspaceError> {
         let mut removed = 0;
-        for task in self.all()?.into_iter().filter(|task| !kept.contains(task)) {
+        let there = self.all()?;
+        let kept = kept();
+        for task in there.into_iter().filter(|task| !kept.contains(task)) {
             self.remove(task)?;
             removed += 1;
         }

@@ -328,11 +328,14 @@ impl Sandboxes {
     /// then from time to time.
     pub async fn sweep(&self, live: &HashSet<TaskId>) -> Result<Swept, WorkspaceError> {
         let processes_killed = self.inner.backend.sweep().await?;
-        let mut kept: HashSet<TaskId> = live.union(&self.inner.roll.present().tasks).copied().collect();
-        kept.extend(self.inner.pool.places());
-        let this = Arc::clone(&self.inner);
-        let directories_removed =
-            tokio::task::spawn_blocking(move || this.directories.sweep(&kept)).await.map_err(setup)??;
+        let (this, live) = (Arc::clone(&self.inner), live.clone());
+        let sweep = move || {
+            this.directories.sweep(|| {
+                let present = this.roll.present().tasks;
+                live.into_iter().chain(present).chain(this.pool.places()).collect()
+            })
+        };
+        let directories_removed = tokio::task::spawn_blocking(sweep).await.map_err(setup)??;
         Ok(Swept { processes_killed, directories_removed })
     }
 }
