@@ -8,9 +8,8 @@
 use super::{
     base::INSIDE_OBJECTS,
     laid_out,
-    lately::{FreshSettings, Lately},
     materialize::{self, Copy, GitDirectory, Overlaid},
-    mirror::{Mirror, Origin as MirrorOrigin},
+    mirrors::{FreshSettings, Lately, Mirror, Origin as MirrorOrigin},
     objects::ObjectId,
     patch,
     remote::Found,

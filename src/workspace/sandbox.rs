@@ -10,7 +10,7 @@ use super::{
     keeper::{Kept, keep},
     limits::SandboxLimits,
     link::Link,
-    pool::{Pool, PoolSettings},
+    ready::{Pool, PoolSettings},
     roll::Roll,
     trying::{self, Trying},
 };

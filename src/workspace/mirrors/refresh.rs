@@ -5,12 +5,14 @@
 //! team may no longer reach is not fetched), one git at a time writes to a mirror, time and size are bounded. A task
 //! still asks the origin itself what its ref is.
 
-use super::{
-    lately::Due,
-    remote::Found,
-    repository::{Origin, Repositories, RepositoryError},
+use super::lately::Due;
+use crate::{
+    clock,
+    workspace::{
+        remote::Found,
+        repository::{Origin, Repositories, RepositoryError},
+    },
 };
-use crate::clock;
 
 /// What looking after one mirror came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,17 +5,21 @@
 //! at a time, tasks that want the same share one look-up, one fetch and one layout, and what a
 //! killed fetch or a full disk left is cleared away before the next. A mirror that is broken is made anew.
 
-use super::{
-    git::io_error,
-    mirror_place::{self as place, Place},
-    objects::ObjectId,
-    remote::{Found, Remote, nowhere},
-    repository::{RepositoryError, RepositorySettings},
-    snapshot::{Limits, Snapshot},
-    source::RepositoryUrl,
-    upload,
+use super::place::{self, Place};
+use crate::{
+    clock,
+    domain::TeamId,
+    net::AddressPolicy,
+    workspace::{
+        git::io_error,
+        objects::ObjectId,
+        remote::{Found, Remote, nowhere},
+        repository::{RepositoryError, RepositorySettings},
+        snapshot::{Limits, Snapshot},
+        source::RepositoryUrl,
+        upload,
+    },
 };
-use crate::{clock, domain::TeamId, net::AddressPolicy};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -34,13 +38,13 @@ type Pending<T> = Shared<BoxFuture<'static, Result<T, RepositoryError>>>;
 
 /// Where a mirror's commits come from.
 #[derive(Clone, Debug)]
-pub(super) enum Origin {
+pub(in crate::workspace) enum Origin {
     Url(RepositoryUrl),
     /// A file of the server's own: a git bundle or a tar.gz.
     Upload(PathBuf),
 }
 
-pub(super) struct Mirror {
+pub(in crate::workspace) struct Mirror {
     place: Place,
     /// Whose it is: what a team's credential brought here is that team's alone.
     team: TeamId,
@@ -64,7 +68,7 @@ struct Sharing {
 }
 
 impl Mirror {
-    pub(super) fn new(
+    pub(in crate::workspace) fn new(
         directory: PathBuf,
         team: TeamId,
         origin: Origin,
@@ -78,24 +82,27 @@ impl Mirror {
     }
 
     /// The objects that a workspace may read.
-    pub(super) fn objects(&self) -> PathBuf {
+    pub(in crate::workspace) fn objects(&self) -> PathBuf {
         self.place.repository().join("objects")
     }
 
     /// Whether `commit` was brought here by an earlier fetch.
-    pub(super) fn has(&self, commit: ObjectId) -> bool {
+    pub(in crate::workspace) fn has(&self, commit: ObjectId) -> bool {
         self.place.has(commit)
     }
 
     /// The commits at which history was cut off by the remote itself, in git's own format.
-    pub(super) async fn shallow(&self) -> Option<Vec<u8>> {
+    pub(in crate::workspace) async fn shallow(&self) -> Option<Vec<u8>> {
         tokio::fs::read(self.place.repository().join("shallow")).await.ok()
     }
 
     /// What `reference` is at the origin now. Callers that come while a look-up for the same ref waits its
     /// turn share it; one that has already begun is not shared, because it may be older than what
     /// the caller knows.
-    pub(super) async fn look_up(self: &Arc<Self>, reference: Option<&str>) -> Result<Found, RepositoryError> {
+    pub(in crate::workspace) async fn look_up(
+        self: &Arc<Self>,
+        reference: Option<&str>,
+    ) -> Result<Found, RepositoryError> {
         let key = reference.unwrap_or_default().to_owned();
         let pending = {
             let mut shared = self.shared();
@@ -113,7 +120,7 @@ impl Mirror {
     }
 
     /// Puts many small packs together into fewer large ones. What workspaces have open stays open to them.
-    pub(super) async fn tidy(&self) {
+    pub(in crate::workspace) async fn tidy(&self) {
         let looked_over = self.writing.lock().await;
         // git knows what may be missing by the packs that it came with.
         if *looked_over && !self.place.is_partial().await {
@@ -122,7 +129,10 @@ impl Mirror {
     }
 
     /// The snapshot of `commit`, fetched and laid out where it is not here yet.
-    pub(super) async fn snapshot(self: &Arc<Self>, commit: ObjectId) -> Result<Arc<Snapshot>, RepositoryError> {
+    pub(in crate::workspace) async fn snapshot(
+        self: &Arc<Self>,
+        commit: ObjectId,
+    ) -> Result<Arc<Snapshot>, RepositoryError> {
         let pending = {
             let mut shared = self.shared();
             if let Some(snapshot) = shared.open.get(&commit).and_then(Weak::upgrade) {
@@ -147,7 +157,7 @@ impl Mirror {
     }
 
     /// The commit that `id`, whole or the beginning of it, names; fetched if need be.
-    pub(super) async fn commit(self: &Arc<Self>, id: &str) -> Result<ObjectId, RepositoryError> {
+    pub(in crate::workspace) async fn commit(self: &Arc<Self>, id: &str) -> Result<ObjectId, RepositoryError> {
         let absent = || RepositoryError::NoSuchRef { reference: id.to_owned() };
         if let Ok(whole) = id.parse() {
             if self.place.has(whole) {
@@ -291,7 +301,7 @@ impl Mirror {
     }
 
     /// Whether contents may be missing that the origin has.
-    pub(super) async fn is_partial(&self) -> bool {
+    pub(in crate::workspace) async fn is_partial(&self) -> bool {
         matches!(self.origin, Origin::Url(_)) && self.place.is_partial().await
     }
 

@@ -1,6 +1,6 @@
 //! Where a mirror is on disk: its repository, its snapshots, and keeping both tidy.
 
-use super::{
+use crate::workspace::{
     git::{Git, io_error, own_failure},
     objects::ObjectId,
     repository::RepositoryError,

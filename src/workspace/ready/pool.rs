@@ -1,14 +1,17 @@
 //! Sandboxes that are ready before a task wants one: opened over an empty directory of their own, with execd up and
 //! nothing else in it, and given to one task each.
 //!
-//! They are made by what makes all others ([`super::Sandboxes`]), so that the same holds in them. Nothing of a team or a
+//! They are made by what makes all others ([`crate::workspace::Sandboxes`]), so that the same holds in them. Nothing of a team or a
 //! task is in one before it is taken: the taker gets its directory and the uid that owns it, its mirror's packs are linked
 //! into a directory that is mounted read-only there, and variables come with the call that configures execd. One that a
 //! task cannot take as it is (another image, other limits, other mounts, a task that has files already) is left for the
 //! next. They end with the server, by age, and when what they were made from is not what it was.
 
-use super::{SandboxLimits, Workspace};
-use crate::{clock, domain::TaskId};
+use crate::{
+    clock,
+    domain::TaskId,
+    workspace::{SandboxLimits, Workspace},
+};
 use execd::message::Configure;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -60,7 +63,7 @@ pub(super) struct Idle {
 }
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::workspace) struct Pool {
     settings: PoolSettings,
     state: Mutex<State>,
     /// There may be something to make.
@@ -81,7 +84,7 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(settings: PoolSettings) -> Self {
+    pub(in crate::workspace) fn new(settings: PoolSettings) -> Self {
         let (opening, _) = watch::channel(0);
         Self { settings, state: Mutex::default(), work: Notify::new(), opening }
     }
@@ -173,7 +176,7 @@ impl Pool {
     }
 
     /// Whose directories belong to sandboxes that wait or are being made.
-    pub(super) fn places(&self) -> HashSet<TaskId> {
+    pub(in crate::workspace) fn places(&self) -> HashSet<TaskId> {
         let state = self.state();
         state.idle.iter().map(|idle| idle.place).chain(state.making.iter().copied()).collect()
     }
@@ -183,7 +186,7 @@ impl Pool {
     }
 
     /// Notes that a task's sandbox is being opened until it is dropped.
-    pub(super) fn opening(&self) -> Opening<'_> {
+    pub(in crate::workspace) fn opening(&self) -> Opening<'_> {
         self.opening.send_modify(|count| *count += 1);
         Opening(&self.opening)
     }
@@ -201,7 +204,7 @@ impl Pool {
 
 /// See [`Pool::opening`].
 #[derive(Debug)]
-pub(super) struct Opening<'a>(&'a watch::Sender<usize>);
+pub(in crate::workspace) struct Opening<'a>(&'a watch::Sender<usize>);
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {

@@ -4,13 +4,14 @@
 //! it. The packs of its mirror are linked where the sandbox sees them read-only; a mount of the mirror itself would have
 //! to be known before the task is. Start with [`Sandboxes::take`].
 
-use super::{
-    OpenSandbox, SandboxLimits, Sandboxes, Workspace, WorkspaceError,
-    backend::setup,
-    base::INSIDE_OBJECTS,
-    pool::{Idle, Shape},
+use super::pool::{Idle, Shape};
+use crate::{
+    clock,
+    domain::TaskId,
+    workspace::{
+        OpenSandbox, SandboxLimits, Sandboxes, Workspace, WorkspaceError, backend::setup, base::INSIDE_OBJECTS,
+    },
 };
-use crate::{clock, domain::TaskId};
 use execd::message::Configure;
 use std::{
     fs, io,

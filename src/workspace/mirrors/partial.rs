@@ -4,9 +4,9 @@
 //! A mirror is partial from its first such fetch on, by git's own account (`remote.<url>.promisor`): what it lacks is then
 //! no fault. Nothing is ever fetched by git itself in passing, here or in a workspace.
 
-use super::{
+use super::place::Place;
+use crate::workspace::{
     git::{Git, own_failure},
-    mirror_place::Place,
     objects::ObjectId,
     repository::RepositoryError,
 };

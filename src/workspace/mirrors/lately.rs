@@ -39,7 +39,7 @@ pub(super) struct Due {
 }
 
 #[derive(Debug)]
-pub(super) struct Lately {
+pub(in crate::workspace) struct Lately {
     settings: FreshSettings,
     /// Used last first.
     entries: Mutex<VecDeque<Entry>>,
@@ -56,7 +56,7 @@ struct Entry {
 }
 
 impl Lately {
-    pub(super) fn new(settings: FreshSettings) -> Self {
+    pub(in crate::workspace) fn new(settings: FreshSettings) -> Self {
         Self { settings, entries: Mutex::default() }
     }
 
@@ -65,7 +65,7 @@ impl Lately {
     }
 
     /// A task has asked for this, and got it.
-    pub(super) fn note(&self, team: TeamId, url: &str, reference: Option<&str>) {
+    pub(in crate::workspace) fn note(&self, team: TeamId, url: &str, reference: Option<&str>) {
         if self.is_off() {
             return;
         }
