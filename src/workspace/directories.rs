@@ -18,6 +18,10 @@ use std::{
 };
 
 const UIDS: u32 = 65_536;
+/// In the data directory.
+const WORKSPACES: &str = "workspaces";
+/// In a directory that was handed over: whose it was before.
+const PLACE: &str = "place";
 
 #[derive(Debug)]
 pub(super) struct Directories {
@@ -29,7 +33,7 @@ pub(super) struct Directories {
 impl Directories {
     /// `uid_base`: the first of the uids to give; `None`: all belongs to the server's own user.
     pub(super) fn new(data_dir: &Path, uid_base: Option<u32>) -> Result<Self, WorkspaceError> {
-        let root = data_dir.join("workspaces");
+        let root = data_dir.join(WORKSPACES);
         let made =
             fs::create_dir_all(&root).and_then(|()| fs::set_permissions(&root, fs::Permissions::from_mode(0o700)));
         made.map_err(|error| failed("the directory of workspaces", &error))?;
@@ -102,6 +106,7 @@ impl Directories {
         if uids.contains_key(&to) {
             return Ok(false);
         }
+        fs::write(self.of(from).0.join(PLACE), from.to_string())?;
         match renameat_with(CWD, self.of(from).0, CWD, self.of(to).0, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => return Ok(false),
             renamed => renamed?,
@@ -141,6 +146,12 @@ impl Directories {
     fn uids(&self) -> MutexGuard<'_, HashMap<TaskId, u32>> {
         self.uids.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whose the directory of a task was before it was handed over, if it was.
+pub(super) fn before(data_dir: &Path, task: TaskId) -> Option<TaskId> {
+    let place = data_dir.join(WORKSPACES).join(task.to_string()).join(PLACE);
+    fs::read_to_string(place).ok()?.parse().ok()
 }
 
 fn failed(what: &str, error: &io::Error) -> WorkspaceError {

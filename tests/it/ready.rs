@@ -11,7 +11,7 @@ use bollard::query_parameters::TagImageOptions;
 use journeyman::{
     clock,
     domain::TaskId,
-    workspace::{PoolSettings, SandboxLimits, SandboxSettings, Sandboxes, TakeSandbox, Taken, Workspace},
+    workspace::{OpenSandbox, PoolSettings, SandboxLimits, SandboxSettings, Sandboxes, TakeSandbox, Taken, Workspace},
 };
 use serde_json::json;
 use std::{
@@ -228,6 +228,34 @@ async fn a_container_of_a_dead_server_is_ended_by_the_next_and_one_of_an_old_ima
     let next = Sandboxes::new(engine.settings(copy.data_dir.path(), HOST)).await.unwrap();
     assert_eq!(next.reap().await.unwrap(), 2);
     drop(keeping);
+}
+
+#[tokio::test]
+async fn who_opens_a_copy_ends_the_container_that_is_left_over_it_whatever_it_was_called() {
+    let engine = engine::shared().await;
+    let copy = sandboxes(|dir| SandboxSettings { pool: ONE, ..engine.settings(dir, BUSYBOX) }).await;
+    let keeping = keep(&copy.sandboxes, SandboxLimits::default());
+    let task: TaskId = clock::new_id();
+    let taken = take(&copy.sandboxes, task, Vec::new()).await;
+    let place = copy.sandboxes.directory(task).copy();
+    std::fs::rename(taken.directory(), &place).unwrap();
+    let ready = open(taken).await;
+    // Laid out beside its sandbox.
+    let unfinished = copy.path.with_extension("part");
+    copy.sandboxes.prepare(copy.task, unfinished.clone()).await.unwrap();
+    let beside = copy.sandboxes.open(OpenSandbox { copy: unfinished.clone(), ..copy.options() }).await.unwrap();
+    std::fs::remove_dir(&copy.path).unwrap();
+    std::fs::rename(unfinished, &copy.path).unwrap();
+    // As a server does that finds them, and does not know of them.
+    let next = Sandboxes::new(engine.settings(copy.data_dir.path(), BUSYBOX)).await.unwrap();
+    for (task, path, left) in [(task, place, ready), (copy.task, copy.path.clone(), beside)] {
+        assert_eq!(output(&left, "echo alive").await, "alive\n");
+        let opened = next.open(OpenSandbox { task, copy: path, ..copy.options() }).await.unwrap();
+        assert!(!left.lives().await, "it runs beside the next one");
+        assert_eq!(output(&opened, "echo alive").await, "alive\n");
+        opened.close().await;
+    }
+    keeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,8 +96,10 @@ pub(super) fn body(
     }
 }
 
-/// A short name for a working copy on this host.
+/// A short name for a working copy on this host: of one that is still laid out, as it will be called.
 pub(super) fn copy_label(copy: &Path) -> String {
+    let whole = copy.extension().filter(|extension| *extension == "part").map(|_| copy.with_extension(""));
+    let copy = whole.as_deref().unwrap_or(copy);
     crate::domain::BlobHash::of(copy.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned()
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::workspace::{
     Capabilities, OpenSandbox, SandboxSettings, Workspace, WorkspaceError,
     backend::{Started, complain, setup},
+    directories,
     roll::Roll,
 };
 use ::execd::message::Configure;
@@ -186,8 +187,14 @@ impl Docker {
     async fn vacate(&self, open: &OpenSandbox) -> Result<(), WorkspaceError> {
         let engine = &self.0.engine;
         let labels = [(LABEL_TASK, open.task.to_string()), (LABEL_COPY, container::copy_label(&open.copy))];
-        let listing = engine.patiently(|| self.strays(&labels)).await;
-        for stray in listing.map_err(|error| engine.explain(&error))? {
+        let mut strays = engine.patiently(|| self.strays(&labels)).await.map_err(|error| engine.explain(&error))?;
+        // One that was ready before its task came has another's name.
+        if let Some(place) = directories::before(&self.0.settings.data_dir, open.task) {
+            let labels = [(LABEL_TASK, place.to_string())];
+            let more = engine.patiently(|| self.strays(&labels)).await;
+            strays.extend(more.map_err(|error| engine.explain(&error))?);
+        }
+        for stray in strays {
             stray.remove().await.map_err(|error| WorkspaceError::Setup {
                 what: format!(
                     "an earlier container of this working copy, {}, may still run: the container engine at {} {error}",
