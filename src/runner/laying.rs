@@ -64,7 +64,11 @@ impl<'a> Laying<'a> {
         };
         match taken {
             Some(taken) => self.in_taken(taken, opening, prepared).await,
-            None => self.beside(opening, prepared).await,
+            None => {
+                // Of one that was taken and whose copy was never whole.
+                remove(self.deps.sandboxes.directory(self.task).warm()).await.map_err(Halt::Disk)?;
+                self.beside(opening, prepared).await
+            }
         }
     }
 

@@ -87,7 +87,7 @@ impl TaskDirectory {
     }
 
     /// Where the agent's working copy is laid out in a sandbox that was ready before its task came.
-    pub(super) fn warm(&self) -> PathBuf {
+    pub fn warm(&self) -> PathBuf {
         self.0.join("warm")
     }
 
