@@ -216,6 +216,8 @@ impl Driver {
         self.beside.close().await;
         self.mcp.close().await;
         self.copy.close().await;
+        // One that was being opened for something that was cut short.
+        self.deps.sandboxes.until_none(self.claimed.task).await;
     }
 
     /// Gives the task back at a step boundary.

@@ -66,7 +66,7 @@ impl<'a> Laying<'a> {
             Some(taken) => self.in_taken(taken, opening, prepared).await,
             None => {
                 // Of one that was taken and whose copy was never whole.
-                remove(self.deps.sandboxes.directory(self.task).warm()).await.map_err(Halt::Disk)?;
+                remove(self.deps.sandboxes.directory(self.whose.task).warm()).await.map_err(Halt::Disk)?;
                 self.beside(opening, prepared).await
             }
         }

@@ -56,6 +56,24 @@ impl Roll {
         }
     }
 
+    /// Waits until nothing of a task is open, is being opened, or is ending.
+    pub(super) async fn until_none(&self, task: TaskId) {
+        loop {
+            let open: Vec<watch::Receiver<bool>> = {
+                let all = self.all();
+                let of_task = all.iter().filter(|open| open.task == task && open.lasts());
+                of_task.map(|open| open.ended.clone()).collect()
+            };
+            if open.is_empty() {
+                return;
+            }
+            for mut ended in open {
+                // An error means that it was never begun, or that nobody is left to end it.
+                let _ = ended.wait_for(|ended| *ended).await;
+            }
+        }
+    }
+
     pub(super) fn present(&self) -> Present {
         let mut all = self.all();
         all.retain(Open::lasts);

@@ -24,6 +24,8 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
+/// How long the end of a task's sandboxes is waited for.
+const END_PATIENCE: Duration = Duration::from_secs(12);
 /// How long a sandbox may take to start on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -312,6 +314,14 @@ impl Sandboxes {
     /// than `limit_bytes` is [`WorkspaceError::Refused`].
     pub async fn bring_back(&self, workspace: &Workspace, copy: &Path, limit_bytes: u64) -> Result<(), WorkspaceError> {
         self.inner.backend.bring_back(workspace, copy, limit_bytes).await
+    }
+
+    /// Waits until no sandbox of a task is left, whoever had it: one whose opening was given up ends by itself. Where an
+    /// engine does not end it, that is not waited for longer than [`END_PATIENCE`].
+    pub async fn until_none(&self, task: TaskId) {
+        if timeout(END_PATIENCE, self.inner.roll.until_none(task)).await.is_err() {
+            tracing::warn!(task.id = %task, "a sandbox of a task that rests has not ended yet");
+        }
     }
 
     /// Starts a sandbox for one program; it belongs to no task.

@@ -27,7 +27,13 @@ fn processes(ground: &Ground, id: &str) -> Vec<String> {
         let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
         let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
         if field("Uid:").and_then(|value| value.parse().ok()) == Some(uid) && field("State:") != Some("Z") {
-            found.push(field("Name:").unwrap_or_default().to_owned());
+            let arguments =
+                std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+            found.push(format!(
+                "{} {} {arguments}",
+                field("Name:").unwrap_or_default(),
+                field("State:").unwrap_or_default()
+            ));
         }
     }
     found
@@ -58,7 +64,11 @@ async fn rests_without_processes(
     let id = api.create(&request).await;
     if pause {
         api.met(&id, "tool.completed", 1).await;
-        assert!(processes(&ground, &id).iter().any(|name| name == "sleep"), "{:?}", processes(&ground, &id));
+        assert!(
+            processes(&ground, &id).iter().any(|process| process.starts_with("sleep")),
+            "{:?}",
+            processes(&ground, &id)
+        );
         assert_eq!(api.post(&format!("/v1/tasks/{id}/pause"), &json!({})).await.0, 202);
     }
     let task = api.until(&id, |task| task["status"] == "waiting").await;

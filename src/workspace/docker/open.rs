@@ -36,6 +36,9 @@ const EXAMINED_MAX: usize = 256;
 const NOT_OURS: &[&str] = &["HOME", "HOSTNAME", "LOGNAME", "PWD", "TMPDIR", "USER"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// A container that was started, with what its execd is to be told first.
+type Made = Result<(Started, Configure), WorkspaceError>;
+
 /// All containers of one service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::workspace) struct Docker(Arc<Service>);
@@ -91,7 +94,8 @@ impl Docker {
         let (answer, receiver) = oneshot::channel();
         // Goes on by itself: what the engine has begun has to be ended by somebody.
         tokio::spawn(async move {
-            if let Err(Ok((Started { body, ended, .. }, _))) = answer.send(this.make(&open, owner).await) {
+            let made = this.make(&open, owner, &answer).await;
+            if let Err(Ok((Started { body, ended, .. }, _))) = answer.send(made) {
                 body.bury().await;
                 let _ = ended.send(true);
             }
@@ -99,11 +103,8 @@ impl Docker {
         receiver.await.map_err(setup)?
     }
 
-    async fn make(
-        &self,
-        open: &OpenSandbox,
-        owner: Option<(u32, u32)>,
-    ) -> Result<(Started, Configure), WorkspaceError> {
+    /// `answer`: where it goes; once nobody waits there, no container is begun.
+    async fn make(&self, open: &OpenSandbox, owner: Option<(u32, u32)>, answer: &oneshot::Sender<Made>) -> Made {
         let Service { engine, settings, instance, roll, starts, images, ownerless, .. } = &*self.0;
         let image_name = self.image_name(open.image.as_deref());
         let (image, ()) = tokio::try_join!(images.find(engine, open.image.as_deref()), self.vacate(open))?;
@@ -117,6 +118,10 @@ impl Docker {
             Container { engine: engine.clone(), name: name.clone(), server: users.server, roll: roll.clone() };
         let ended = roll.enter(open.task, name, None);
         let _turn = starts.acquire().await.map_err(setup)?;
+        // Whoever gave it up looks in the roll what is left of it.
+        if answer.is_closed() {
+            return Err(WorkspaceError::Gone { why: "nobody waits for it".to_owned() });
+        }
         let begun = loop {
             let shape = Shape {
                 instance,
