@@ -54,7 +54,7 @@ async fn rests_without_processes(
     let mut ground = calculator::ground(&json!({ "sequence": script })).await;
     ground.variables.extend_from_slice(variables);
     // Users of its own, so that processes of other tests are not taken for the task's.
-    let base = 3_000_000 + 100_000 * USED.fetch_add(1, Ordering::Relaxed);
+    let base = 1_000_000_000 + 100_000 * USED.fetch_add(1, Ordering::Relaxed);
     ground.variables.push(("JOURNEYMAN_SANDBOX_UID_BASE".to_owned(), base.to_string()));
     let service = ground.start().await;
     let api = service.api();
