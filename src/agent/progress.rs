@@ -9,6 +9,9 @@ use crate::domain::{
 /// Validations in a row without fewer failures, after which nothing more is sent back.
 const NOT_SHRUNK_MAX: u32 = 2;
 
+/// Validations in which a worker died, after which none is begun by a limit.
+const CUT_OFF_MAX: u32 = 1;
+
 /// How much fails that the base does not fail, of what is required; less is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score {
@@ -62,8 +65,12 @@ pub struct Validated {
 /// The validations of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Begun and neither ended nor followed by a model call.
+    /// Begun and neither ended nor followed by a model call, nor given back by a drain, nor cut off for the first time.
     pub running: bool,
+    /// Somebody has asked for more since it began.
+    outdated: bool,
+    /// Workers that died in a validation of this run.
+    cut_off: u32,
     last: Option<Validated>,
     not_shrunk: u32,
     best: Option<Validated>,
@@ -72,13 +79,27 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// A drain has given the task back: what was under way begins anew.
+    pub(super) fn given_back(&mut self) {
+        self.running = false;
+    }
+
+    /// A worker has died: once a validation is begun anew, but not what kills its workers.
+    pub(super) fn interrupted(&mut self) {
+        if self.running {
+            self.cut_off += 1;
+            self.running = self.cut_off > CUT_OFF_MAX;
+        }
+    }
+
     /// What the request forbids is changed in a tree that is `forbidden`.
     pub(super) fn ended(&mut self, checked: &Checked, checkpoint: Option<&CheckpointRef>, forbidden: bool) {
         self.running = false;
         let score = Score::of(checked.verdict, &checked.checks);
         self.not_shrunk = self.not_shrunk_by(score);
         let validated = Validated { score, checkpoint: checkpoint.cloned(), checked: checked.clone() };
-        if !forbidden && self.best.as_ref().is_none_or(|best| score < best.score) {
+        let outdated = std::mem::take(&mut self.outdated);
+        if !forbidden && !outdated && self.best.as_ref().is_none_or(|best| score < best.score) {
             self.best = Some(validated.clone());
         }
         self.last = Some(validated);
@@ -89,8 +110,14 @@ impl Progress {
         self.held.clone_from(&self.last);
     }
 
-    pub(super) fn let_go(&mut self) {
+    /// Somebody asks for more: a tree from before does not do what they ask for. Tasks of earlier builds went back
+    /// to it all the same.
+    pub(super) fn let_go(&mut self, loop_version: u32) {
         self.held = None;
+        if loop_version >= 2 {
+            self.best = None;
+            self.outdated = self.running;
+        }
     }
 
     /// What the run ends with where nothing better came of what a review had raised.

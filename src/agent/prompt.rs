@@ -265,6 +265,8 @@ pub const LAID_ANEW: &str = "The working copy was laid anew from its last checkp
     (installed dependencies, build output) and processes that ran are gone. Make again what you need of them.";
 pub const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
     that state. Look at the files before you build on what you remember of them.";
+pub const PUT_BACK: &str = "This run ended without a plan that people had approved: the server put the working copy back to where the run \
+    began. Look at the files before you build on what you remember of them.";
 pub(super) const NOTHING_CHANGED: &str = "Nothing has changed since the checks failed, so they fail as before. Mend what they show, or, where that is \
     not possible, finish by saying what keeps you from it.";
 pub const INTERRUPTED: &str = "interrupted: outcome unknown. A person's message or the end of the run cut this call off. \
@@ -315,14 +317,20 @@ pub(super) fn is_by_rule_or_people(output: &str) -> bool {
     output.starts_with(BY_RULE) || output.starts_with(BY_PEOPLE)
 }
 
+const PROCESSES_LOST: &str = "The workspace was closed meanwhile and is opened again.";
+
+/// Whether the server's own words tell of processes that have ended.
+pub(super) fn tells_of_lost_processes(text: &str) -> bool {
+    text.starts_with(PROCESSES_LOST)
+}
+
 /// What the model is told of processes that ended with their workspace; none where none ran.
 pub fn processes_lost(background: &BTreeMap<u32, String>) -> Option<String> {
     if background.is_empty() {
         return None;
     }
-    let mut text = String::from(
-        "The workspace was closed meanwhile and is opened again. These processes in the background have ended with it; \
-         start again what you still need:",
+    let mut text = format!(
+        "{PROCESSES_LOST} These processes in the background have ended with it; start again what you still need:"
     );
     for (process, command) in background {
         let line: String = command.lines().next().unwrap_or_default().chars().take(STEP_CHARS_MAX).collect();

@@ -30,6 +30,8 @@ use crate::domain::{
 const NUDGES_MAX: u32 = 3;
 /// Replies in a row that change nothing after checks that failed, the first of them answered with the checks.
 const IDLE_WORDS_MAX: u32 = 3;
+/// Announcements in a row that are answered with a nudge, where nothing was done yet.
+const ANNOUNCED_MAX: u32 = 2;
 /// Circles of which a run's model is told; and the calls for which it is to remember.
 const CIRCLES_MAX: u32 = 3;
 const CIRCLE_MEMORY: u32 = 20;
@@ -308,8 +310,17 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
             return conclude(session, End::failed(ErrorCode::Stuck, text));
         }
     }
-    if session.used.idle_words == 1 && leaves_work_open(session) && announces_more(&words.text) {
-        return Step::Record(vec![EventData::MessageDeveloper { text: prompt::ANNOUNCED.to_owned() }]);
+    if leaves_work_open(session) && announces_more(&words.text) {
+        // What was changed is judged by the checks; where nothing was, an announcement is no work.
+        let works = matches!(session.spec.mode, Mode::Auto | Mode::Change);
+        let nothing_done = works && !session.changed_in_run() && !session.dirty && session.loop_version() >= 2;
+        if session.used.idle_words <= if nothing_done { ANNOUNCED_MAX } else { 1 } {
+            return Step::Record(vec![EventData::MessageDeveloper { text: prompt::ANNOUNCED.to_owned() }]);
+        }
+        if nothing_done {
+            let text = "the model announced its work again and again and did none of it";
+            return conclude(session, End::failed(ErrorCode::Stuck, text));
+        }
     }
     let done = End { status: Status::Succeeded, error: None, verdict: None, reason: None };
     match session.spec.mode {
@@ -319,6 +330,9 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
             return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });
         }
         Mode::Auto | Mode::Change => {}
+    }
+    if let Some(step) = put_back(session) {
+        return step;
     }
     if !session.keeps_changes() {
         let reason = Some("no plan was approved: nothing is changed".to_owned());
@@ -358,9 +372,16 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
     Step::RunChecks { last: false }
 }
 
-/// Steps of the plan are open, or nothing was planned and nothing changed yet.
+/// What was changed without the plan that people have to approve is put back to where the run began; the base is laid
+/// anew by the next run.
+fn put_back(session: &Session) -> Option<Step> {
+    session.run_start.checkpoint.clone().filter(|_| session.unapproved()).map(Step::Restore)
+}
+
+/// Steps of the run's plan are open, or nothing was planned in it and nothing changed yet.
 fn leaves_work_open(session: &Session) -> bool {
-    match &session.planning {
+    let of_run = |plan: &&Planning| session.loop_version() < 2 || Some(*plan) != session.run_start.planning.as_ref();
+    match session.planning.as_ref().filter(of_run) {
         Some(planning) => planning.steps.iter().any(|step| step.status != StepStatus::Completed),
         None => !session.changed_in_run(),
     }
@@ -399,6 +420,9 @@ fn conclude(session: &Session, end: End) -> Step {
     let open = give_up_calls(session);
     if !open.is_empty() {
         return Step::Record(open);
+    }
+    if let Some(step) = put_back(session) {
+        return step;
     }
     if session.keeps_changes() {
         if session.dirty {

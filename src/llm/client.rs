@@ -138,8 +138,6 @@ impl Client {
                 live(piece);
             };
             let tried = timeout(total, transport::attempt(model, &gate, request, call.turn, &mut show)).await;
-            // Its provider has worked on what did not come in time.
-            let late = tried.is_err();
             let error = match tried {
                 Ok(Ok(mut decoded)) => {
                     if recover::apply(&mut decoded.reply, conversation.offered(), call.turn) {
@@ -151,7 +149,7 @@ impl Client {
                     return Ok(completed);
                 }
                 Ok(Err(error)) => error,
-                Err(_) => ModelError::unavailable(format!("no whole reply within {} s", total.as_secs())),
+                Err(_) => ModelError::late(format!("no whole reply within {} s", total.as_secs())),
             };
             drop(permit);
             let error = error.scrubbed(&secrets);
@@ -168,8 +166,9 @@ impl Client {
                 continue;
             }
             let reason = error.to_string();
+            // Its provider has worked on it, whether or not something of it was to be seen.
+            let broke_off = shown || error.may_have_cost();
             let (attempt, delay) = backoff.next(error)?;
-            let broke_off = shown || late;
             repeats += u32::from(broke_off);
             tracing::warn!(model.name = model.name, model.attempt = attempt, model.delay = ?delay, "retrying a model call: {reason}");
             if repeats > call.repeats_max {

@@ -19,6 +19,8 @@ pub enum ModelError {
         message: String,
         /// What the provider asked to wait, where that is longer than was waited.
         retry_after: Option<Duration>,
+        /// The request had gone out and was not refused: the provider may have worked on it.
+        begun: bool,
     },
     /// The conversation does not fit the model's window.
     #[error("the conversation is too long for the model's context window")]
@@ -31,7 +33,11 @@ pub enum ModelError {
     SpentUp,
     /// What came is no reply: no JSON, HTML, another shape, absurd sizes.
     #[error("the model's reply makes no sense: {message}")]
-    Nonsense { message: String },
+    Nonsense {
+        message: String,
+        /// It was a page, which is of something before the provider.
+        page: bool,
+    },
 }
 
 /// What a provider's refusal is about.
@@ -55,11 +61,21 @@ impl ModelError {
     }
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self::Unavailable { message: message.into(), retry_after: None }
+        Self::Unavailable { message: message.into(), retry_after: None, begun: false }
+    }
+
+    /// The request went out, and no whole reply came in time.
+    pub(super) fn late(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), retry_after: None, begun: true }
     }
 
     pub(super) fn nonsense(message: impl Into<String>) -> Self {
-        Self::Nonsense { message: message.into() }
+        Self::Nonsense { message: message.into(), page: false }
+    }
+
+    /// Whether the provider may charge for the call all the same: it had taken it, and no usage will come.
+    pub fn may_have_cost(&self) -> bool {
+        matches!(self, Self::CutOff | Self::Unavailable { begun: true, .. } | Self::Nonsense { page: false, .. })
     }
 
     /// Whether the same request may succeed when it is sent again.
@@ -69,7 +85,7 @@ impl ModelError {
 
     /// The same error with every secret of the request taken out and its message shortened.
     pub(super) fn scrubbed(mut self, secrets: &[String]) -> Self {
-        if let Self::Rejected { message, .. } | Self::Unavailable { message, .. } | Self::Nonsense { message } =
+        if let Self::Rejected { message, .. } | Self::Unavailable { message, .. } | Self::Nonsense { message, .. } =
             &mut self
         {
             *message = scrub(message, secrets);
@@ -123,10 +139,10 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, body: &[u8]) 
     }
     let retry_after = super::headers::retry_after(headers).or_else(|| said.asked_delay());
     match status.as_u16() {
-        408 | 409 | 425 | 429 => ModelError::Unavailable { message, retry_after },
+        408 | 409 | 425 | 429 => ModelError::Unavailable { message, retry_after, begun: false },
         _ if said.is_context_too_long() => ModelError::ContextTooLong,
         413 => ModelError::ContextTooLong,
-        code if code >= 500 => ModelError::Unavailable { message, retry_after },
+        code if code >= 500 => ModelError::Unavailable { message, retry_after, begun: false },
         401 => ModelError::Rejected { message, why: Rejection::Key },
         404 if said.is_about_the_model() => ModelError::Rejected { message, why: Rejection::NoModel },
         _ => ModelError::rejected(message),
@@ -162,7 +178,7 @@ pub(super) fn from_object(error: &Value) -> ModelError {
         let why = if said.is_about_the_model() { Rejection::NoModel } else { Rejection::Request };
         ModelError::Rejected { message: said.message, why }
     } else {
-        ModelError::Unavailable { message: said.message, retry_after }
+        ModelError::Unavailable { message: said.message, retry_after, begun: false }
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn attempt(
     let wait = |ms| Duration::from_millis(ms);
     let timeouts = model.timeouts;
     let first_byte = Instant::now() + wait(timeouts.connect_ms) + wait(timeouts.first_byte_ms);
-    let late = || ModelError::unavailable(format!("no reply within {} s", timeouts.first_byte_ms.div_ceil(1_000)));
+    let late = || ModelError::late(format!("no reply within {} s", timeouts.first_byte_ms.div_ceil(1_000)));
     let mut response = timeout_at(first_byte, request.send()).await.map_err(|_| late())?.map_err(|e| broken(&e))?;
     let status = response.status();
     let busy = matches!(status.as_u16(), 429 | 503 | 529);
@@ -102,7 +102,7 @@ pub(super) async fn attempt(
             _ if progress != Progress::Running => None,
             Ok(Err(_)) => return Err(ModelError::CutOff),
             Err(_) => {
-                return Err(ModelError::unavailable(format!(
+                return Err(ModelError::late(format!(
                     "the reply stood still for {} s",
                     timeouts.idle_ms.div_ceil(1_000)
                 )));
@@ -141,7 +141,7 @@ fn broken(error: &reqwest::Error) -> ModelError {
     if error.is_builder() {
         return ModelError::rejected(format!("the request cannot be made: {cause}"));
     }
-    ModelError::unavailable(format!("the connection broke before the reply: {cause}"))
+    ModelError::late(format!("the connection broke before the reply: {cause}"))
 }
 
 /// A reply's body as it comes. Whether it is a stream, one JSON text or a page is told by its
@@ -226,7 +226,8 @@ impl Body {
         match self.form {
             Form::Unknown => return Err(ModelError::CutOff),
             Form::Page => {
-                return Err(ModelError::nonsense(format!("a page: {}", String::from_utf8_lossy(&self.held))));
+                let message = format!("a page: {}", String::from_utf8_lossy(&self.held));
+                return Err(ModelError::Nonsense { message, page: true });
             }
             Form::Json => {
                 let body = String::from_utf8_lossy(&self.held);

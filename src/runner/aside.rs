@@ -106,7 +106,8 @@ impl Driver {
             () = self.lost.cancelled() => return Err(Halt::Fenced),
         };
         let (outcome, usage) = match &told {
-            Told::Answer(completed) => (AsideOutcome::Answered, completed.usage),
+            Told::Answer(completed) if completed.usage_reported => (AsideOutcome::Answered, completed.usage),
+            Told::Answer(completed) => (AsideOutcome::Uncounted, completed.usage),
             Told::Failed(error) => (outcome_of(error), TokenUsage::default()),
             Told::TimedOut | Told::CutShort | Told::Unaffordable => (AsideOutcome::Lost, TokenUsage::default()),
         };
@@ -152,10 +153,6 @@ fn key_of(aside: Aside) -> &'static str {
 
 /// What begins and breaks off may be charged for.
 fn outcome_of(error: &ModelError) -> AsideOutcome {
-    match error {
-        ModelError::Rejected { .. } | ModelError::Unavailable { .. } | ModelError::ContextTooLong => {
-            AsideOutcome::Refused
-        }
-        ModelError::CutOff | ModelError::SpentUp | ModelError::Nonsense { .. } => AsideOutcome::Lost,
-    }
+    let lost = error.may_have_cost() || matches!(error, ModelError::SpentUp);
+    if lost { AsideOutcome::Lost } else { AsideOutcome::Refused }
 }

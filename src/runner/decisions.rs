@@ -37,7 +37,7 @@ pub(super) fn recovered(session: &Session, after: RecoveredAfter) -> Vec<EventDa
 }
 
 /// What the model is told of processes that ran in the background and ended with their workspace.
-fn processes_lost(session: &Session) -> Option<EventData> {
+pub(super) fn processes_lost(session: &Session) -> Option<EventData> {
     agent::prompt::processes_lost(&session.background).map(|text| EventData::MessageDeveloper { text })
 }
 

@@ -244,7 +244,18 @@ impl Driver {
         self.still().await;
         let status = EventData::TaskStatus { status: Status::Waiting, waiting_for: Some(waiting_for), error: None };
         self.journal.record(status, patch);
-        self.journal.close(JobChange::Remove, approval).await
+        self.rest(JobChange::Remove, approval).await
+    }
+
+    /// Writes that the task rests, now that its workspace is closed. Where somebody wrote in the last moment it goes on
+    /// instead, in a new workspace, and the model is told what ended with the old one.
+    async fn rest(&mut self, job: JobChange, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
+        let flow = self.journal.close(job, approval).await?;
+        if flow == Flow::On {
+            let lost = decisions::processes_lost(&self.journal.session);
+            self.journal.record_all(lost.into_iter().collect());
+        }
+        Ok(flow)
     }
 
     async fn ask_approval(&mut self, call: &ToolCall) -> Result<Flow, Halt> {
@@ -392,7 +403,7 @@ impl Driver {
         if again {
             self.journal.record_next_run();
         }
-        self.journal.close(if again { JobChange::Release } else { JobChange::Remove }, None).await
+        self.rest(if again { JobChange::Release } else { JobChange::Remove }, None).await
     }
 
     pub(super) fn facts(&self) -> ModelFacts {

@@ -200,7 +200,7 @@ impl Driver {
             delay_ms: 0,
             overflowed: false,
             next_model: Some(next),
-            broke_off: self.journal.session.calling && matches!(error, ModelError::CutOff),
+            broke_off: self.journal.session.calling && error.may_have_cost(),
         };
         self.journal.record(taken_over, None);
         self.journal.commit().await.map(|()| Flow::On)
@@ -260,7 +260,7 @@ impl Driver {
         let llm::Completed { mut reply, usage, usage_reported, thinking, duration } = completed;
         reply.model.clone_from(&model.name);
         reply.model_id.clone_from(&model.model_id);
-        let cost_usd = model.prices.map(|prices| prices.cost_usd(usage));
+        let cost_usd = model.prices.filter(|_| usage_reported).map(|prices| prices.cost_usd(usage));
         let seen = self.journal.session.seen.as_ref();
         let cache = llm::cache::judge(model, (chain, thinking), seen, usage_reported.then_some(usage), asked_at);
         if let Some(miss) = &cache.miss {
@@ -284,6 +284,7 @@ impl Driver {
             cache,
             cost_usd,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            estimated: !usage_reported,
         };
         self.journal.record(data, Some(Private::Reply(reply)));
         if !reasoning.trim().is_empty() {

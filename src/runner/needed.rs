@@ -29,7 +29,7 @@ pub async fn needed(
         hashes.insert(checkpoint.delta.clone());
         hashes.extend(delta.changed.into_iter().map(|entry| entry.content));
     }
-    hashes.extend(session.patch.clone());
+    hashes.extend(session.patches_needed().cloned());
     let checks = session.result.iter().flat_map(|result| &result.checks);
     let runs = checks.flat_map(|check| [&check.baseline, &check.final_run]).flatten();
     hashes.extend(runs.filter_map(|run| run.log_blob.clone()));

@@ -79,13 +79,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Puts the working copy back to a tree that was validated; it is laid anew before it is used.
+    /// Puts the working copy back to a tree that was validated, or that the run began with; it is laid anew before it is used.
     pub(super) async fn restore(&mut self, best: CheckpointRef) -> Result<(), Halt> {
         self.copy.close().await;
         let turn = self.journal.session.turn;
         let CheckpointRef { tree, delta } = best;
         let data = EventData::Checkpoint { turn, tree, restored: true, formatted: Vec::new() };
-        let told = Some(agent::prompt::RESTORED.to_owned());
+        let approved = self.journal.session.keeps_changes();
+        let told = Some(if approved { agent::prompt::RESTORED } else { agent::prompt::PUT_BACK }.to_owned());
         self.journal.record(data, Some(Private::Checkpoint { delta, told }));
         self.journal.commit().await
     }

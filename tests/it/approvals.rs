@@ -233,3 +233,38 @@ async fn a_patch_that_may_not_weaken_tests_goes_back_with_the_reason() {
     assert!(told.len() == 1 && told[0].contains("not approved. It is said: it is right."), "{told:?}");
     assert_eq!(events.iter().filter(|event| event["kind"] == "approval.requested").count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_approved_plan_allowed_is_gone_when_the_next_run_begins() {
+    let script = [
+        shell("sed -i 's/a - b/a * b/' calc.py"),
+        say("Done."),
+        say("You are welcome."),
+        plan(),
+        edit(),
+        say("Mended."),
+        shell("echo unapproved >> calc.py"),
+        say("Done."),
+    ];
+    let (_ground, service, api, id) = asked_for_plans(&script).await;
+    let task = api.rest(&id).await;
+    assert_eq!(task["result"]["verdict"], "no_change", "{task:#}");
+    let again = async |text: &str, run: u64| {
+        assert_eq!(api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": text })).await.0, 202);
+        api.until(&id, |task| task["run"] == run && task["status"] != "running" && task["status"] != "queued").await
+    };
+    let task = again("thanks", 2).await;
+    assert_eq!((&task["result"]["verdict"], &task["result"]["patch"]), (&json!("no_change"), &Value::Null), "{task:#}");
+
+    again("now mend it", 3).await;
+    let task = decide(&api, &id, &json!({ "decision": "approve" })).await;
+    assert_eq!(task["result"]["patch"]["additions"], 1, "{task:#}");
+    let patch = api.text(&format!("/v1/tasks/{id}/patch")).await.1;
+    assert!(patch.contains("+    return a + b"), "{patch}");
+
+    // What was approved stands; what was not goes.
+    let task = again("and more", 4).await;
+    assert_eq!(task["result"]["patch"]["additions"], 1, "{task:#}");
+    assert_eq!(api.text(&format!("/v1/tasks/{id}/patch")).await.1, patch);
+    service.stop().await;
+}

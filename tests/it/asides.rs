@@ -57,6 +57,9 @@ async fn a_review_that_a_crash_cuts_off_is_counted_and_done_anew() {
     let process = Process::start(&ground, ground.data.path());
     let id = process.api.create(&body).await;
     process.api.met(&id, "aside.started", 1).await;
+    while !ground.model.requests().await.iter().any(|request| request["body"]["model"] == "critic") {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     process.kill();
     let next = Process::start(&ground, ground.data.path());
     let task = next.api.rest(&id).await;
@@ -96,6 +99,32 @@ async fn a_review_that_words_cut_short_is_counted_and_the_words_are_heard() {
     );
     assert_eq!(outcomes(&events), ["lost", "answered"], "{events:#?}");
     assert_eq!(unreported(&task).0, 1, "{task:#}");
+    assert_eq!(fold(&export(&api, &id, "").await).difference, None);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_breaks_off_before_its_first_word_and_one_without_usage_are_counted() {
+    let hidden = json!({ "kind": "cut", "after_events": 0, "times": 1 });
+    let answer = json!({ "text": "It adds.", "fault": "no_usage" });
+    let script = json!({ "sequence": [answer], "rules": [{ "when": { "model": "worker" }, "fault": hidden }] });
+    let mut ground = calculator::ground(&script).await;
+    let models = entry(&ground, "worker", "retries = { attempts = 3, first_delay_ms = 1 }");
+    configure(&mut ground, &models);
+    let mut body = calculator::request(&ground);
+    (body["model"], body["mode"]) = (json!("worker"), json!("answer"));
+    let service = ground.start().await;
+    let api = service.api();
+    let id = api.create(&body).await;
+    let task = api.rest(&id).await;
+    assert_eq!(task["status"], "succeeded", "{task:#}");
+    let events = api.events(&id).await;
+    assert_eq!(of_kind(&events, "model.retried")[0]["broke_off"], true, "{events:#?}");
+    let completed = of_kind(&events, "model.completed")[0];
+    assert_eq!((&completed["estimated"], &completed["cost_usd"]), (&json!(true), &Value::Null), "{completed:#}");
+    let (calls, tokens, cost) = unreported(&task);
+    assert_eq!((calls, &task["usage"]["input_tokens"]), (2, &json!(0)), "{task:#}");
+    assert!(tokens > 2 * 900 && cost > 2.0 * 900.0 * 2e-6, "{task:#}");
     assert_eq!(fold(&export(&api, &id, "").await).difference, None);
     service.stop().await;
 }

@@ -112,9 +112,13 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 session.used.ran += event.at.since(since);
             }
             session.drained = session.status == Status::Running && *status == Status::Queued;
+            if session.drained && session.loop_version() >= 2 {
+                session.used.progress.given_back();
+            }
             if *status == Status::Running {
                 session.had_copy = session.briefed.is_some();
                 session.background.clear();
+                session.acted = false;
                 session.running_since = Some(event.at);
                 session.error = None;
             }
@@ -144,6 +148,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         }
         EventData::TaskResult { result } => {
             session.result = Some((**result).clone());
+            if result.patch.is_none() {
+                session.patch = None;
+            }
             patch(session, private);
         }
         EventData::BriefReady { commit, checks, .. } => {
@@ -196,7 +203,8 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             if !queued {
                 // What they bring about is summed up anew, and what held before does not do any more.
                 session.used.output = OutputUse::default();
-                session.used.progress.let_go();
+                let loop_version = session.loop_version();
+                session.used.progress.let_go(loop_version);
             }
             let input = Input {
                 item: Item::User { text: text.clone() },
@@ -209,6 +217,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             session.used.moves.clear();
         }
         EventData::MessageDeveloper { text } | EventData::OutputRequested { text, .. } => {
+            if prompt::tells_of_lost_processes(text) {
+                session.background.clear();
+            }
             if matches!(event.data, EventData::OutputRequested { .. }) {
                 let output = &mut session.used.output;
                 output.asked += 1;
@@ -222,9 +233,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             reserve(session, private);
             model_started(session, absorbed);
         }
-        EventData::ModelCompleted { model, usage, cost_usd, cache, .. } => {
+        EventData::ModelCompleted { model, usage, cost_usd, cache, estimated, .. } => {
             if let Some(Private::Reply(reply)) = private {
-                model_completed(session, reply, *usage, *cost_usd);
+                model_completed(session, reply, (!estimated).then_some((*usage, *cost_usd)));
                 cached(session, cache);
                 let before = session.seen.take();
                 let seen = PromptSeen::after(before, model, event.at, *usage, cache.prefix.as_ref());
@@ -238,6 +249,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 pending.started = true;
                 let tool = pending.call.tool.clone();
                 session.dirty |= session.effect(&tool).changes();
+                session.acted |= session.effect(&tool) == ToolEffect::Acts;
             }
         }
         EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {
@@ -280,6 +292,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             session.used.progress.ended(&checked, session.checkpoint.as_ref(), forbidden);
             session.checked = Some(checked);
             session.used.forbidden |= forbidden;
+            if !session.changed() {
+                session.patch = None;
+            }
             patch(session, private);
         }
         EventData::ReviewCompleted { tree, findings, criteria, sent_back, failed, calls, usage, cost_usd, .. } => {
@@ -352,6 +367,10 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             lose_call(session);
             lose_aside(session);
             session.background.clear();
+            session.acted = false;
+            if session.loop_version() >= 2 {
+                session.used.progress.interrupted();
+            }
             let text = match private {
                 Some(Private::Told { text }) => Some(text.clone()),
                 _ => None,

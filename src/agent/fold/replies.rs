@@ -1,8 +1,9 @@
 //! Model calls that begin, and replies that end them.
 
-use super::spend::spend;
+use super::spend::{spend, unreported};
 use crate::{
     agent::{
+        compact,
         session::{LastWords, PendingCall, Session},
         weight::Size,
     },
@@ -33,17 +34,34 @@ pub(super) fn model_started(session: &mut Session, absorbed: &[i64]) {
     session.usage.model_calls += 1;
 }
 
-pub(super) fn model_completed(session: &mut Session, reply: &Reply, usage: TokenUsage, cost_usd: Option<f64>) {
+fn has_shrunk(session: &mut Session, tokens: u64) {
+    if compact::helped(tokens, session.compacted_at) {
+        session.compactions_in_row = 0;
+    }
+}
+
+/// A reply with its usage and cost; without them where its provider reports none: then the call counts at what was
+/// reserved for it, and nothing is learnt of how dense the prompt is.
+pub(super) fn model_completed(session: &mut Session, reply: &Reply, counted: Option<(TokenUsage, Option<f64>)>) {
     session.calling = false;
     session.turn += 1;
     session.usage.turns += 1;
-    spend(session, usage, cost_usd);
-    if crate::agent::compact::helped(usage.total(), session.compacted_at) {
-        session.compactions_in_row = 0;
+    let item = Item::Reply(reply.clone());
+    if let Some((usage, cost_usd)) = counted {
+        spend(session, usage, cost_usd);
+        session.context_tokens = usage.total();
+        session.added_bytes = 0;
+        session.weight.counts(usage.input_tokens, usage.total());
+        has_shrunk(session, usage.total());
+        // Its size is in the usage.
+        session.items.push(item);
+    } else {
+        unreported(session, session.reserved);
+        session.push_item(item);
+        has_shrunk(session, session.context_estimate());
     }
-    session.context_tokens = usage.total();
-    session.added_bytes = 0;
-    session.weight.counts(usage.input_tokens, usage.total());
+    // Processes that commands have left may have written meanwhile.
+    session.dirty |= session.acted && session.loop_version() >= 2;
     session.ledger.replied();
     session.asked.clear();
     session.approver_asked.clear();
@@ -65,6 +83,4 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, usage: Token
         session.used.nudges = 0;
         session.used.idle_words = 0;
     }
-    // Its size is in the usage.
-    session.items.push(Item::Reply(reply.clone()));
 }

@@ -11,6 +11,11 @@ use crate::{
 use std::collections::BTreeMap;
 
 pub(super) fn next_run(session: &mut Session, run: u32) {
+    // What no approved plan allowed is not what the next run begins with.
+    if session.unapproved() {
+        session.checkpoint.clone_from(&session.run_start.checkpoint);
+        session.relay = true;
+    }
     session.run = run;
     session.model.clone_from(&session.spec.model);
     // A person wants it tried again: what did not fit then is made to fit anew.
@@ -36,6 +41,7 @@ pub(super) fn next_run(session: &mut Session, run: u32) {
         weight: session.weight,
         ledger: session.ledger.clone(),
         checkpoint: session.checkpoint.clone(),
+        patch: session.patch.clone(),
         planning: session.planning.clone(),
         said: session
             .inputs
@@ -52,6 +58,7 @@ pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str
     session.forked_from = Some(from);
     session.had_copy = false;
     session.aside = None;
+    session.patch = None;
     session.status = Status::Waiting;
     session.waiting_for = None;
     session.drained = false;
@@ -101,6 +108,7 @@ pub(super) fn rewind(session: &mut Session) {
         None => session.items.truncate(start.items),
     }
     session.checkpoint.clone_from(&start.checkpoint);
+    session.patch.clone_from(&start.patch);
     session.formatted.clear();
     session.planning.clone_from(&start.planning);
     session.inputs = start.said.iter().map(|(seq, input)| (*seq, input.clone())).collect::<BTreeMap<_, _>>();
@@ -111,5 +119,6 @@ pub(super) fn rewind(session: &mut Session) {
     session.plan_approval = None;
     session.approved = None;
     session.dirty = false;
+    session.acted = false;
     session.relay = true;
 }

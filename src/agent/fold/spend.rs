@@ -52,7 +52,7 @@ pub(super) fn aside_completed(session: &mut Session, outcome: AsideOutcome, usag
             spend(session, usage, cost_usd);
         }
         AsideOutcome::Refused => session.aside = None,
-        AsideOutcome::Lost => lose_aside(session),
+        AsideOutcome::Uncounted | AsideOutcome::Lost => lose_aside(session),
     }
 }
 
@@ -99,9 +99,12 @@ pub(super) fn spend(session: &mut Session, usage: TokenUsage, cost_usd: Option<f
     session.usage.output_tokens += usage.output_tokens;
     session.used.tokens += usage.total();
     session.spent_usd += cost_usd.unwrap_or_default();
+    // A cap holds for what has a price, whatever was used beside it; what is shown is the whole cost or none.
+    if !session.unpriced || session.loop_version() >= 2 {
+        session.used.cost_usd += cost_usd.unwrap_or_default();
+    }
     match cost_usd {
         Some(cost) if !session.unpriced => {
-            session.used.cost_usd += cost;
             session.usage.cost_usd = Some(session.usage.cost_usd.unwrap_or(0.0) + cost);
         }
         _ => {

@@ -171,6 +171,7 @@ pub(in crate::agent) struct RunStart {
     pub weight: Weight,
     pub ledger: Ledger,
     pub checkpoint: Option<CheckpointRef>,
+    pub patch: Option<BlobHash>,
     pub planning: Option<Planning>,
     /// People's words of this run, shown or not.
     pub said: BTreeMap<Seq, Input>,

@@ -72,6 +72,8 @@ pub struct Session {
     pub formatted: BTreeMap<String, String>,
     /// Calls that may have changed files have ended since the last look at the working copy.
     pub dirty: bool,
+    /// Commands have run in the workspace since it was opened, and may have left processes that write on.
+    pub(in crate::agent) acted: bool,
     /// Files that edit tools made, at most 200 of them.
     pub created: BTreeSet<String>,
     pub checked: Option<Checked>,
@@ -179,6 +181,7 @@ impl Session {
             checkpoint: None,
             formatted: BTreeMap::new(),
             dirty: false,
+            acted: false,
             created: BTreeSet::new(),
             checked: None,
             reviews: Vec::new(),
@@ -322,6 +325,12 @@ impl Session {
             && (!self.spec.approval.asks_for_plans() || !self.changed_in_run() || self.approved.is_some())
     }
 
+    /// Where the run began, if it has changed the working copy without the plan that people have to approve: that is
+    /// put back, for a later run would take it for its own.
+    pub(in crate::agent) fn unapproved(&self) -> bool {
+        matches!(self.spec.mode, Mode::Auto | Mode::Change) && !self.keeps_changes() && self.loop_version() >= 2
+    }
+
     /// People approved that the present tree weakens tests.
     pub fn weakening_approved(&self) -> bool {
         let last = self.used.weakening.last.as_ref().filter(|last| last.is_of(self));
@@ -368,6 +377,11 @@ impl Session {
     /// What a further run may lay out: the last state, and the one that a retry goes back to.
     pub fn checkpoints_needed(&self) -> impl Iterator<Item = &CheckpointRef> {
         self.checkpoint.iter().chain(&self.run_start.checkpoint)
+    }
+
+    /// Patches that are shown: the newest, and the one that a retry goes back to.
+    pub fn patches_needed(&self) -> impl Iterator<Item = &BlobHash> {
+        self.patch.iter().chain(&self.run_start.patch)
     }
 
     /// How long the present run has been running.

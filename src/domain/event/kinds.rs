@@ -86,6 +86,8 @@ pub enum Aside {
 #[serde(rename_all = "snake_case")]
 pub enum AsideOutcome {
     Answered,
+    /// Answered without a word on its usage: what was reserved for it counts as spent.
+    Uncounted,
     /// Its provider refused it or could not be had, or it was never sent: it costs nothing.
     Refused,
     /// Cut short, or the answer broke off: its usage never comes, and what was reserved for it counts as spent.
@@ -202,7 +204,16 @@ pub enum EventData {
         broke_off: bool,
     },
     #[serde(rename = "model.completed")]
-    ModelCompleted { model: String, usage: TokenUsage, cache: CacheUse, cost_usd: Option<f64>, duration_ms: u64 },
+    ModelCompleted {
+        model: String,
+        usage: TokenUsage,
+        cache: CacheUse,
+        cost_usd: Option<f64>,
+        duration_ms: u64,
+        /// The provider reported no usage: what is here is an estimate, and what was reserved counts as spent.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        estimated: bool,
+    },
     /// A call outside the loop begins. One that no `aside.completed` follows counts as lost.
     #[serde(rename = "aside.started")]
     AsideStarted { aside: Aside, model: String },

@@ -39,6 +39,12 @@ impl Walk<'_> {
         match (&record.event.data, self.session.status) {
             // It came from outside, and leaves what a worker waits for as it is.
             (EventData::NetworkUsed { .. }, Status::Running) => self.take(),
+            // A rest was not written, for somebody wrote; its workspace was closed before.
+            (EventData::MessageDeveloper { .. }, Status::Running)
+                if Some(&record.event.data) == decisions::processes_lost(&self.session).as_ref() =>
+            {
+                self.take()
+            }
             (EventData::TaskStatus { status: Status::Running, .. }, Status::Queued) => self.taken_up(),
             (EventData::Recovered { after, .. }, Status::Running) => {
                 self.doing = Doing::Nothing;

@@ -6,7 +6,8 @@ use journeyman::{
     domain::{
         ErrorCode, EventData, Status,
         check::Verdict,
-        task::{Control, CriterionStatus},
+        event::RecoveredAfter,
+        task::{Control, CriterionStatus, OnBusy},
         tool::ToolOutcome,
     },
 };
@@ -71,6 +72,79 @@ fn a_last_validation_that_was_cut_off_is_not_begun_again() {
     let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
     assert_eq!(end.error.unwrap().code, ErrorCode::LimitWallTime);
     assert_eq!(last_result(&play).verdict, None);
+}
+
+#[test]
+fn a_last_validation_begins_anew_after_a_drain_and_once_after_a_crash() {
+    let cut_off = |play: &mut Play| {
+        play.record(EventData::Recovered { after: RecoveredAfter::Crash, interrupted: Vec::new() }, None);
+    };
+    let mut play = Play::planned(json!({ "limits": { "turns": 1 } }));
+    change(&mut play, '1');
+    for _ in 0..3 {
+        assert_eq!(play.step(), Step::RunChecks { last: true });
+        play.status(Status::Queued);
+        play.status(Status::Running);
+    }
+    assert_eq!(play.step(), Step::RunChecks { last: true });
+    cut_off(&mut play);
+    assert_eq!(play.step(), Step::RunChecks { last: true });
+    cut_off(&mut play);
+    // What kills its workers does so no third time.
+    assert!(matches!(play.step(), Step::Finish { .. }));
+}
+
+#[test]
+fn a_tree_from_before_a_message_is_not_what_the_message_asks_for() {
+    let mut play = Play::planned(json!({ "limits": { "refinements": 0 } }));
+    change(&mut play, '1');
+    play.words("Done.");
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    play.record(EventData::MessageUser { text: "and x".into(), author: "a".into(), on_busy: OnBusy::Steer }, None);
+    play.checked(&[], false);
+    change(&mut play, '2');
+    play.words("X is there.");
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    play.checked(&["a"], false);
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!((end.status, play.tree), (Status::Failed, '2'), "what was asked for is kept, and told as it is");
+}
+
+#[test]
+fn what_processes_of_commands_write_is_looked_at_before_the_checks() {
+    let mut play = Play::planned(json!({}));
+    play.turn(shell("nohup ./generate &"), ToolOutcome::Ok, "exit code 0");
+    play.turn(("read_file", json!({ "path": "a.py" }).to_string()), ToolOutcome::Ok, "x");
+    play.words("Done.");
+    play.tree = '1';
+    assert_eq!(play.step(), Step::RunChecks { last: false });
+    assert_eq!(play.session.checkpoint.as_ref().map(|checkpoint| &checkpoint.tree), Some(&tree('1')));
+}
+
+#[test]
+fn work_that_is_announced_again_and_again_and_never_done_is_no_success() {
+    let announced = "The cause is in a.py. I will now mend it:";
+    let mut play = Play::planned(json!({}));
+    for _ in 0..3 {
+        play.words(announced);
+    }
+    let Step::Finish { end, .. } = play.step() else { panic!("the run ends") };
+    assert_eq!(end.error.unwrap().code, ErrorCode::Stuck);
+    assert_eq!(play.developer_words().iter().filter(|words| words.contains("about to do")).count(), 2);
+    // The plan that an earlier run has finished says nothing of this one.
+    let mut play = Play::planned(json!({}));
+    change(&mut play, '1');
+    let mut planning = play.session.planning.clone().unwrap();
+    planning.steps[0].status = journeyman::domain::plan::StepStatus::Completed;
+    play.record(EventData::PlanUpdated { planning }, None);
+    play.words("Done.");
+    play.step();
+    play.checked(&[], false);
+    assert!(matches!(play.step(), Step::Finish { .. }));
+    play.record_in(2, EventData::MessageUser { text: "and x".into(), author: "a".into(), on_busy: OnBusy::Steer });
+    play.status(Status::Running);
+    play.words(announced);
+    assert!(matches!(play.step(), Step::Call { .. }), "it is nudged");
 }
 
 #[test]

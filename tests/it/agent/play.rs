@@ -249,7 +249,16 @@ impl Play {
         self.reply_using(text, calls, usage);
     }
 
+    /// The same by a provider that reports no usage.
+    pub(super) fn reply_uncounted(&mut self, text: &str, calls: &[(&str, String)]) {
+        self.replied(text, calls, TokenUsage::default(), true);
+    }
+
     pub(super) fn reply_using(&mut self, text: &str, calls: &[(&str, String)], usage: TokenUsage) {
+        self.replied(text, calls, usage, false);
+    }
+
+    fn replied(&mut self, text: &str, calls: &[(&str, String)], usage: TokenUsage, estimated: bool) {
         let turn = self.session.turn + 1;
         let calls: Vec<ToolCall> = calls
             .iter()
@@ -276,6 +285,7 @@ impl Play {
             cache: CacheUse::default(),
             cost_usd: None,
             duration_ms: 1,
+            estimated,
         };
         self.record(data, Some(Private::Reply(reply)));
     }

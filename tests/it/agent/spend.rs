@@ -38,6 +38,31 @@ fn a_call_whose_usage_never_came_counts_at_what_was_reserved_for_it() {
 }
 
 #[test]
+fn a_call_that_reports_no_usage_counts_at_its_reservation_and_teaches_nothing() {
+    let mut play = Play::planned(json!({ "limits": { "tokens": 200_000 } }));
+    let Step::Call { max_output_tokens, .. } = play.step() else { panic!("a call is next") };
+    let prompt = play.session.context_at_most();
+    play.reply_uncounted("", &[shell("ls")]);
+    let (used, unreported) = (play.session.used.tokens, play.session.usage.unreported);
+    assert_eq!((used, unreported.calls), (prompt + max_output_tokens, 1));
+    assert_eq!((play.session.usage.input_tokens, play.session.usage.turns), (0, 1));
+    assert!(play.session.context_at_most() > prompt, "what was not counted weighs what it did");
+}
+
+#[test]
+fn a_cap_holds_for_what_has_a_price_whatever_was_used_beside_it() {
+    let mut play = Play::planned(json!({}));
+    play.step();
+    for cost_usd in [None, Some(0.25), Some(0.5)] {
+        aside_begins(&mut play, 1_000);
+        let usage = TokenUsage { input_tokens: 10, ..TokenUsage::default() };
+        let (aside, model, outcome) = (Aside::Review, "r".to_owned(), AsideOutcome::Answered);
+        play.record(EventData::AsideCompleted { aside, model, outcome, usage, cost_usd, duration_ms: 1 }, None);
+    }
+    assert_eq!((play.session.used.cost_usd, play.session.usage.cost_usd), (0.75, None));
+}
+
+#[test]
 fn a_limit_is_kept_where_tokens_are_dense() {
     // 600,000 bytes, of which no tokeniser makes so few tokens.
     let request = "请修复这个函数".repeat(28_572);

@@ -88,14 +88,16 @@ async fn every_fault_of_the_scripted_server_is_told_for_what_it_is() {
         }
         for unavailable in ["429", "500", "502", "503", "529", "error_event", "error_event; after_events=0"] {
             let outcome = fault(unavailable).await;
-            assert!(matches!(outcome, Err(ModelError::Unavailable { .. })), "{unavailable}: {outcome:?}");
+            let Err(error @ ModelError::Unavailable { .. }) = outcome else { panic!("{unavailable}: {outcome:?}") };
+            assert!(!error.may_have_cost(), "{unavailable}");
         }
         for cut in ["cut", "cut; after_events=0", "no_mark"] {
             assert_eq!(fault(cut).await, Err(ModelError::CutOff), "{wire:?} {cut}");
         }
         for nonsense in ["html", "invalid_json"] {
             let outcome = fault(nonsense).await;
-            assert!(matches!(outcome, Err(ModelError::Nonsense { .. })), "{nonsense}: {outcome:?}");
+            let Err(error @ ModelError::Nonsense { .. }) = outcome else { panic!("{nonsense}: {outcome:?}") };
+            assert_eq!(error.may_have_cost(), nonsense != "html", "{nonsense}");
         }
         assert_eq!(fault("context_length_exceeded").await, Err(ModelError::ContextTooLong));
 
@@ -122,8 +124,9 @@ async fn an_answer_that_stands_still_is_given_up() {
             let mut model = server.model(wire);
             model.headers.insert("x-scripted-fault".to_owned(), fault.to_owned());
             model.timeouts = Timeouts { connect_ms: 200, first_byte_ms: 100, idle_ms: 100, ..Timeouts::default() };
-            let error = ask_hello(&model).await.expect_err("an end").to_string();
-            assert!(error.contains(words), "{wire:?} {fault}: {error}");
+            let error = ask_hello(&model).await.expect_err("an end");
+            assert!(error.may_have_cost(), "{wire:?} {fault}");
+            assert!(error.to_string().contains(words), "{wire:?} {fault}: {error}");
         }
         let mut model = server.model(wire);
         model.headers.insert("x-scripted-fault".to_owned(), "slow; drip_ms=20".to_owned());
