@@ -4,8 +4,11 @@
 //! Only sentences that forbid something of the work count: "do not crash on empty input" says what
 //! the program is to do, and is none.
 
+mod places;
+
 use crate::domain::brief::Prohibition;
 use globset::{GlobBuilder, GlobMatcher};
+use places::{between, glob_of, places};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -76,7 +79,6 @@ pattern!(
     WHOLE,
     r"(?i)\b(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|replac|regenerat|commit|push)"
 );
-pattern!(PATH, r#"[`"']?((?:\.{1,2}/)?[\w.@*{}\[\]-]+(?:/[\w.@*{},\[\]-]+)*/?)[`"']?"#);
 
 /// What the request forbids, in its order, each sentence once.
 pub fn prohibitions(request: &str) -> Vec<Prohibition> {
@@ -241,20 +243,11 @@ fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
     }
     let mut words = part.to_lowercase();
     let mut direct = None;
-    for word in PATH.captures_iter(part) {
-        let whole = word.get(0).map_or("", |whole| whole.as_str());
-        let quoted = whole.starts_with('`');
-        let path = word[1].trim_start_matches("./").trim_end_matches(['.', ',']);
-        if is_path(path, quoted) {
-            words = words.replacen(&whole.to_lowercase(), " ", 1);
-            let at = from + word.get(0).map_or(0, |whole| whole.start());
-            if !*direct.get_or_insert_with(|| is_direct(sentence, start..end, at)) {
-                continue;
-            }
-            let directory = path.trim_end_matches('/');
-            let last = directory.rsplit('/').next().unwrap_or(directory);
-            let file = last.trim_start_matches('.').contains('.') || path.contains('*') || NAMES.contains(&last);
-            add(if file && !path.ends_with('/') { directory.to_owned() } else { format!("{directory}/**") });
+    for place in places(part) {
+        words = words.replacen(&part[place.range.clone()].to_lowercase(), " ", 1);
+        let at = from + place.range.start;
+        if *direct.get_or_insert_with(|| is_direct(sentence, start..end, at)) {
+            add(glob_of(place.path));
         }
     }
     for (meant, globs) in MEANT {
@@ -264,85 +257,6 @@ fn paths(sentence: &str, start: usize, end: usize) -> Vec<String> {
     }
     found
 }
-
-/// Words that may stand between what forbids and the path that is forbidden.
-const BETWEEN: &[&str] = &[
-    "a",
-    "all",
-    "alle",
-    "also",
-    "an",
-    "and",
-    "any",
-    "anything",
-    "auch",
-    "below",
-    "bitte",
-    "but",
-    "change",
-    "changes",
-    "code",
-    "consider",
-    "contents",
-    "das",
-    "datei",
-    "dateien",
-    "den",
-    "der",
-    "die",
-    "directory",
-    "edits",
-    "entferne",
-    "everything",
-    "existing",
-    "fass",
-    "fasse",
-    "fasst",
-    "file",
-    "files",
-    "folder",
-    "generated",
-    "im",
-    "in",
-    "inside",
-    "keep",
-    "lass",
-    "lasse",
-    "lasst",
-    "leave",
-    "lösche",
-    "bearbeite",
-    "module",
-    "modifications",
-    "my",
-    "nicht",
-    "nichts",
-    "no",
-    "of",
-    "or",
-    "ordner",
-    "our",
-    "please",
-    "regard",
-    "rühr",
-    "rühre",
-    "the",
-    "these",
-    "this",
-    "to",
-    "treat",
-    "und",
-    "under",
-    "unter",
-    "verschiebe",
-    "verzeichnis",
-    "whole",
-    "within",
-    "änder",
-    "ändere",
-    "ändern",
-    "änderst",
-];
 
 /// Whether the path at `at` is itself what is forbidden: "the signature of `add` in calc.py" is not calc.py.
 fn is_direct(sentence: &str, mark: std::ops::Range<usize>, at: usize) -> bool {
@@ -354,58 +268,5 @@ fn is_direct(sentence: &str, mark: std::ops::Range<usize>, at: usize) -> bool {
     } else {
         0
     };
-    let words = sentence[begins..at].split(|letter: char| !letter.is_alphanumeric());
-    words.filter(|word| !word.is_empty()).all(|word| BETWEEN.contains(&word.to_lowercase().as_str()))
+    between(&sentence[begins..at])
 }
-
-/// A word that is a path: it has a slash or an extension that files have.
-fn is_path(word: &str, quoted: bool) -> bool {
-    if word.starts_with("..")
-        || word.len() < 2
-        || word.contains("//")
-        || word.chars().all(|letter| !letter.is_alphanumeric())
-    {
-        return false;
-    }
-    let choices = [
-        "and/or",
-        "either/or",
-        "n/a",
-        "input/output",
-        "read/write",
-        "client/server",
-        "und/oder",
-        "i/o",
-        "true/false",
-        "yes/no",
-    ];
-    if word.contains('/') {
-        return !choices.contains(&word.to_lowercase().as_str());
-    }
-    let extension =
-        word.rsplit_once('.').filter(|(stem, _)| !stem.is_empty() || word.len() > 4).map(|(_, extension)| extension);
-    let extends = extension.is_some_and(|extension| {
-        (1..=6).contains(&extension.len())
-            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && extension.bytes().any(|byte| byte.is_ascii_alphabetic())
-    });
-    let version = word.starts_with(|letter: char| letter.is_ascii_digit());
-    let short =
-        matches!(word.to_lowercase().as_str(), "e.g" | "i.e" | "node.js" | "next.js" | "vue.js" | "z.b" | "d.h");
-    // A call such as `a.b` in quotes is a name in code more often than a file.
-    let code = quoted && extension.is_some_and(|extension| !FILES.contains(&extension));
-    (extends && !version && !short && !code && extension.is_some_and(|extension| quoted || FILES.contains(&extension)))
-        || NAMES.contains(&word)
-}
-
-/// Files without an extension.
-const NAMES: &[&str] =
-    &["Makefile", "Dockerfile", "LICENSE", "Gemfile", "Rakefile", "Justfile", "justfile", "CODEOWNERS"];
-
-/// Extensions that make a word without a slash a file.
-const FILES: &[&str] = &[
-    "rs", "py", "go", "js", "jsx", "ts", "tsx", "mjs", "cjs", "java", "kt", "kts", "c", "h", "cc", "cpp", "hpp", "cs",
-    "rb", "php", "swift", "scala", "ex", "exs", "hs", "sh", "sql", "html", "css", "scss", "vue", "svelte", "md", "rst",
-    "txt", "yml", "yaml", "json", "toml", "lock", "xml", "proto", "ini", "cfg", "conf", "env", "mod", "sum", "gradle",
-    "lua", "zig", "dart",
-];
