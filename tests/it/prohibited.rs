@@ -11,12 +11,16 @@ fn edit(path: &str, old: &str, new: &str) -> Value {
 
 /// The task, the server's own words to its model, and the first prompt.
 async fn task(steps: &[Value], refinements: u32) -> (Value, Vec<String>, String) {
+    requested("Mend add. Do not touch limits.py. Add no new dependencies.", steps, refinements).await
+}
+
+async fn requested(request: &str, steps: &[Value], refinements: u32) -> (Value, Vec<String>, String) {
     let ground = Ground::new(&json!({ "sequence": steps })).await;
     let url = ground.repositories.make("calc", &[("calc.py", ADD), ("conf/limits.py", "MAX = 1\n")]);
     let service = ground.start().await;
     let api = service.api();
     let body = json!({
-        "request": "Mend add. Do not touch limits.py. Add no new dependencies.", "repository": { "url": url },
+        "request": request, "repository": { "url": url },
         "checks": ["grep -q 'a + b' calc.py"], "limits": { "refinements": refinements },
     });
     let id = api.create(&body).await;
@@ -87,5 +91,21 @@ async fn a_forbidden_change_that_stays_is_said_and_fails_nothing() {
         assert_eq!(told.len(), usize::from(refinements > 0), "{told:?}");
         assert_eq!(criteria(&task)[0], ("Do not touch limits.py.", "unmet"));
         assert_eq!(serious(&task), [&json!("conf/limits.py")]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forbidden_file_that_is_deleted_is_told_however_it_was_forbidden() {
+    for request in [
+        "Mend add. Do not modify or delete conf/limits.py.",
+        "Mend add. I don't want you to touch conf/limits.py.",
+        "Mend add. Nothing in conf/ should be touched.",
+        "Mend add. Everything except conf/limits.py may be changed.",
+    ] {
+        let delete = call("shell", json!({ "command": "rm conf/limits.py" }));
+        let steps = [plan(), edit("calc.py", "a - b", "a + b"), delete, say("Done.")];
+        let (task, ..) = requested(request, &steps, 0).await;
+        assert_eq!(criteria(&task).iter().map(|one| one.1).collect::<Vec<_>>(), ["unmet"], "{request}: {task:#}");
+        assert_eq!(serious(&task), [&json!("conf/limits.py")], "{request}: {task:#}");
     }
 }

@@ -4,11 +4,13 @@
 //! Only sentences that forbid something of the work count: "do not crash on empty input" says what
 //! the program is to do, and is none.
 
+mod forms;
 mod places;
 
 use crate::domain::brief::Prohibition;
+use forms::{formed, pointed_at};
 use globset::{GlobBuilder, GlobMatcher};
-use places::{between, glob_of, places};
+use places::{between_verbs, glob_of, places};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -30,9 +32,9 @@ macro_rules! pattern {
 pattern!(
     FORBIDS,
     r"(?ix)
-    \b(?:do\s+not|don['’]?t|never|under\s+no\s+circumstances|you(?:\s+are|['’]re)\s+(?:not|never)\s+(?:allowed|permitted|supposed|free)\s+to|it\s+is\s+(?:forbidden|prohibited|not\s+allowed)\s+to|must\s+not|mustn['’]t|should\s+not|shouldn['’]t|shall\s+not|may\s+not|cannot|can['’]t|please\s+no|avoid|refrain\s+from|without|not\s+to|stop\s+short\s+of)
-    (?:\s*,\s*|\s+)(?:(?:ever|even|also|please|be|any\s+of|(?:should\s+|may\s+|must\s+)?you|in\s+any\s+way|under\s+any\s+circumstances?|(?:try|attempt|dare)\s+to|go(?:\s+and)?|start)(?:\s*,\s*|\s+)){0,4}
-    (?:(?:mak|appl|perform|do)\w*\s+(?:any|a|further|other)?\s*(?:changes?|edits?|modifications?|alterations?)\b|touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|break|add|introduc|install|creat|bump|upgrad|downgrad|commit|push|weaken|skip|disabl|us(?:e|ing)\b|replac|regenerat|rearrang|reorder)\w*"
+    \b(?:(?:do\s+not|don['’]?t|did\s+not|didn['’]?t)\s+want\s+(?:you|anyone|anybody|us)\s+to|(?:rather|prefer)\s+(?:that\s+|it\s+if\s+|if\s+)?you\s+(?:didn['’]?t|did\s+not|don['’]?t|do\s+not|never)|(?:I|we)\s+(?:do\s+not|don['’]?t)\s+want(?:\s+to\s+see)?(?:\s+any)?|must\s+neither|may\s+neither|neither|do\s+not|don['’]?t|never|under\s+no\s+circumstances?|on\s+no\s+account|by\s+no\s+means|resist\s+the\s+(?:urge|temptation)\s+to|you(?:\s+are|['’]re)\s+(?:not|never)\s+(?:allowed|permitted|supposed|free)\s+to|it\s+is\s+(?:forbidden|prohibited|not\s+allowed)\s+to|must\s+not|mustn['’]t|should\s+not|shouldn['’]t|shall\s+not|may\s+not|cannot|can['’]t|please\s+no|avoid|refrain\s+from|without|not\s+to|stop\s+short\s+of)
+    (?:\s*,\s*|\s+)(?:(?:ever|even|also|please|be|any\s+of|any|further|other|making|so\s+much\s+as|(?:need|have)\s+to|(?:should\s+|may\s+|must\s+)?you|in\s+any\s+way|under\s+any\s+circumstances?|(?:try|attempt|dare)\s+to|go(?:\s+and)?|start)(?:\s*,\s*|\s+)){0,4}
+    (?:(?:mak|appl|perform|do)\w*\s+(?:any|a|further|other)?\s*(?:changes?|edits?|modifications?|alterations?)\b|(?:mess|fiddl|tamper|meddl|interfer|play|toy|monkey|tinker)\w*\s+(?:around\s+|about\s+)?with\b|lay(?:ing)?\s+(?:a\s+|your\s+)?(?:finger|hands?)\s+on\b|touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|break|add|introduc|install|creat|bump|upgrad|downgrad|commit|push|weaken|skip|disabl|us(?:e|ing)\b|replac|regenerat|rearrang|reorder)\w*"
 );
 // Something is to be let alone or kept.
 pattern!(
@@ -77,7 +79,7 @@ pattern!(
 // What leaves nothing of a file as it is; "do not break" or "do not add" speaks of what is in it.
 pattern!(
     WHOLE,
-    r"(?i)\b(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|replac|regenerat|commit|push)"
+    r"(?i)\b(?:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|replac|regenerat|commit|push|mess|fiddl|tamper|meddl|interfer|play|toy|monkey|tinker|lay)"
 );
 
 /// What the request forbids, in its order, each sentence once.
@@ -90,11 +92,18 @@ pub fn prohibitions(request: &str) -> Vec<Prohibition> {
             pattern.find(sentence).filter(|mark| !paths(sentence, mark.start(), mark.end()).is_empty())
         };
         let marks = [forbids, KEEPS.find(sentence), pictured(&AWAY), pictured(&TREATS), GERMAN.find(sentence)];
-        let Some(mark) = marks.into_iter().flatten().min_by_key(regex::Match::start) else { continue };
+        let formed = formed(sentence);
+        let text: String = sentence.chars().take(SENTENCE_CHARS_MAX).collect();
+        let is_new = |found: &[Prohibition]| found.len() < PROHIBITIONS_MAX && found.iter().all(|one| one.text != text);
+        let Some(mark) = marks.into_iter().flatten().min_by_key(regex::Match::start) else {
+            if !formed.is_empty() && is_new(&found) {
+                found.push(Prohibition { text, paths: formed });
+            }
+            continue;
+        };
         let behaviour = BEHAVIOUR.find(sentence).is_some_and(|words| words.end() >= mark.end());
         let only_behaviour = behaviour && paths(sentence, mark.start(), mark.end()).is_empty();
-        let text: String = sentence.chars().take(SENTENCE_CHARS_MAX).collect();
-        if only_behaviour || found.iter().any(|one| one.text == text) || found.len() >= PROHIBITIONS_MAX {
+        if (only_behaviour && formed.is_empty()) || !is_new(&found) {
             continue;
         }
         let limits_to = mark.as_str().to_lowercase();
@@ -105,6 +114,10 @@ pub fn prohibitions(request: &str) -> Vec<Prohibition> {
             } else {
                 paths(sentence, mark.start(), mark.end())
             };
+        let mut paths = if paths.is_empty() { formed } else { paths };
+        if paths.is_empty() && FORBIDS.is_match(mark.as_str()) && WHOLE.is_match(mark.as_str()) {
+            paths = pointed_at(sentence, mark.start(), mark.end());
+        }
         found.push(Prohibition { text, paths });
     }
     found
@@ -268,5 +281,5 @@ fn is_direct(sentence: &str, mark: std::ops::Range<usize>, at: usize) -> bool {
     } else {
         0
     };
-    between(&sentence[begins..at])
+    between_verbs(&sentence[begins..at])
 }

@@ -39,6 +39,21 @@ pub(super) fn between(text: &str) -> bool {
     words.filter(|word| !word.is_empty()).all(|word| BETWEEN.contains(&word.to_lowercase().as_str()))
 }
 
+/// The same, where further words for changing it may stand: "modify or delete".
+pub(super) fn between_verbs(text: &str) -> bool {
+    let words = || text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    let joins = text.contains(',') || words().any(|word| ["or", "and", "nor"].contains(&word));
+    words().all(|word| {
+        between(word) || (joins && (VERB.is_match(word) || ["otherwise", "even", "either"].contains(&word)))
+    })
+}
+
+/// Words for changing a file as a whole.
+static VERB: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?i:touch|chang|modif|edit|alter|updat|delet|remov|renam|mov|rewrit|reformat|refactor|format|overwrit|replac|regenerat)(?:e|y|es|ing|ying)?$")
+        .expect("the pattern is a constant")
+});
+
 /// Words that may stand between what forbids and the path that is forbidden.
 const BETWEEN: &[&str] = &[
     "a",
@@ -79,6 +94,7 @@ const BETWEEN: &[&str] = &[
     "im",
     "in",
     "inside",
+    "kind",
     "keep",
     "lass",
     "lasse",
@@ -92,6 +108,7 @@ const BETWEEN: &[&str] = &[
     "nicht",
     "nichts",
     "no",
+    "nor",
     "of",
     "or",
     "ordner",
