@@ -324,7 +324,11 @@ fn rest(session: &Session, words: &LastWords, model: &ModelFacts) -> Step {
     }
     let done = End { status: Status::Succeeded, error: None, verdict: None, reason: None };
     match session.spec.mode {
-        Mode::Plan => return succeed(session, words, done),
+        Mode::Plan if session.loop_version() < 2 => return succeed(session, words, done),
+        Mode::Plan => {
+            let reason = Some("a plan: nothing was to be changed".to_owned());
+            return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });
+        }
         Mode::Answer => {
             let reason = Some("a question: nothing was to be changed".to_owned());
             return succeed(session, words, End { verdict: Some(Verdict::NoChange), reason, ..done });

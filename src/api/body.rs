@@ -78,6 +78,9 @@ where
         if !json {
             return Err(ApiError::unsupported("application/json"));
         }
+        if raw.trim_ascii() == b"null" {
+            return Ok(Self { value: T::default(), raw: Bytes::new() });
+        }
         Ok(Self { value: parse(&raw)?, raw })
     }
 }

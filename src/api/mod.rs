@@ -35,6 +35,7 @@ mod wait;
 mod yaml;
 
 pub use error::Problem;
+pub use health::metrics_router;
 pub use openapi::{document, yaml_document};
 pub use server::{router, serve};
 pub use state::ApiState;

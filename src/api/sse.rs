@@ -127,7 +127,6 @@ impl TaskWatcher {
                     self.cursor = seq;
                     self.look_for_end(seq, &event).await;
                 }
-                self.heartbeat = Instant::now() + HEARTBEAT;
                 Some(frame(&event))
             }
             () = tokio::time::sleep_until(self.heartbeat) => {

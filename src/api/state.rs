@@ -12,7 +12,8 @@ pub struct ApiState {
     pub(super) service: Service,
     pub(super) authenticator: Authenticator,
     pub(super) hub: Hub,
-    pub(super) metrics: Metrics,
+    /// Absent where they have a listener of their own.
+    pub(super) metrics: Option<Metrics>,
     pub(super) cursors: CursorKey,
     /// Cancelled once the process drains: nobody waits any longer, readiness is over.
     pub(super) draining: CancellationToken,
@@ -29,7 +30,7 @@ impl ApiState {
         service: Service,
         authenticator: Authenticator,
         hub: Hub,
-        metrics: Metrics,
+        metrics: Option<Metrics>,
         secret: &[u8; 32],
         draining: CancellationToken,
     ) -> Self {

@@ -6,10 +6,10 @@ use crate::{
     events::Hub,
     queue::Queue,
     runner::{self, OriginError},
-    service::{Deleted, Hooks, Tree, TreeQuestion},
+    service::{self, Deleted, Hooks, Tree, TreeQuestion},
     workspace::{
         Sandboxes,
-        repository::{Base, validate_ref, validate_url},
+        repository::{Archive, Base, RepositoryError, validate_ref, validate_url},
     },
 };
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue, 
     let policy = parts.policy.clone();
     let allow_local = settings.network.allow_local_repos.clone();
     let trees = parts.clone();
+    let repositories = parts.repositories.clone();
     Hooks {
         repository_url: Arc::new(move |url| {
             validate_url(url, &policy, &allow_local).map(drop).map_err(|error| error.to_string())
@@ -38,6 +39,22 @@ pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue, 
                 })
             })
         }),
+        archive: Some(Arc::new(move |content| {
+            let repositories = repositories.clone();
+            Box::pin(async move {
+                let content = match content {
+                    service::Archive::Bytes(bytes) => Archive::Bytes(bytes),
+                    service::Archive::File(path) => Archive::File(path),
+                };
+                match repositories.check_archive(content).await {
+                    Err(
+                        error @ (RepositoryError::Unusable { .. } | RepositoryError::TooLarge { .. }),
+                    ) => Err(error.public_message()),
+                    // What keeps us from reading it here is no fault of it.
+                    _ => Ok(()),
+                }
+            })
+        })),
         tree: Some(Arc::new(move |question| {
             let parts = trees.clone();
             Box::pin(async move { answer(&parts, question).await })

@@ -88,10 +88,17 @@ impl Server {
         let lock = DataDirLock::take(&settings.data_dir)?;
         // What can be seen to be wrong without a database is seen before one is started.
         build::jwt(settings)?;
-        let listener = if role == Role::Worker { None } else { Some(bind(settings).await?) };
+        let listener = match role {
+            Role::Worker => None,
+            _ => Some(bind("JOURNEYMAN_LISTEN", settings.http.listen).await?),
+        };
+        let metrics = match settings.http.metrics_listen {
+            Some(address) => Some(bind("JOURNEYMAN_METRICS_LISTEN", address).await?),
+            None => None,
+        };
         let database = RunningDatabase::start(settings, &lock).await?;
         let start = Start { settings, role, migrate, failpoint, lock: &lock, shutdown: &shutdown };
-        match start.rooms(&database.url, listener).await {
+        match start.rooms(&database.url, listener, metrics).await {
             Ok(Rooms { address, bootstrap_key, parts, serving, feeding }) => {
                 Ok(Self { address, shutdown, bootstrap_key, parts, lock, database, serving, feeding })
             }
@@ -120,9 +127,8 @@ impl Server {
     }
 }
 
-async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(settings.http.listen).await;
-    listener.with_context(|| format!("JOURNEYMAN_LISTEN: cannot listen on {}", settings.http.listen))
+async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
 /// What a start is made from.
@@ -145,7 +151,12 @@ struct Rooms {
 }
 
 impl Start<'_> {
-    async fn rooms(self, database_url: &str, listener: Option<TcpListener>) -> anyhow::Result<Rooms> {
+    async fn rooms(
+        self,
+        database_url: &str,
+        listener: Option<TcpListener>,
+        metrics: Option<TcpListener>,
+    ) -> anyhow::Result<Rooms> {
         let Self { settings, role, migrate, lock, shutdown, .. } = self;
         let parts = Parts::build(settings, lock.dir(), database_url, migrate).await?;
         let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
@@ -168,11 +179,18 @@ impl Start<'_> {
             start_worker(settings, &parts, &hub, &queue, shutdown, own.clone(), self.failpoint)?;
             sandboxes = Some(own);
         }
+        let figures = figures(shutdown);
+        let beside = metrics.is_none().then(|| figures.clone());
+        if let Some(own) = metrics {
+            tracing::info!(address = %own.local_addr()?, "figures on /metrics");
+            // Not tracked: a drain is to be seen in them to its end.
+            tokio::spawn(api::serve(own, api::metrics_router(figures), feeding.clone()));
+        }
         let (mut address, mut serving) = (None, None);
         if let Some(listener) = listener {
             embedded::local_key(&parts.store, lock.dir()).await?;
             let bound = listener.local_addr()?;
-            let state = api_state(settings, &parts, hub, &queue, sandboxes, shutdown)?;
+            let state = api_state(settings, &parts, hub, &queue, sandboxes, beside, shutdown)?;
             lock.write_listen(bound)?;
             address = Some(bound);
             let router = api::router(state, axum::Router::new());
@@ -183,14 +201,8 @@ impl Start<'_> {
     }
 }
 
-fn api_state(
-    settings: &Settings,
-    parts: &Parts,
-    hub: Hub,
-    queue: &Queue,
-    sandboxes: Option<Sandboxes>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<ApiState> {
+/// The process' figures, kept small until it ends.
+fn figures(shutdown: &Shutdown) -> Metrics {
     let metrics = Metrics::install();
     let (upkeep, cut) = (metrics.clone(), shutdown.cut());
     tokio::spawn(async move {
@@ -201,6 +213,18 @@ fn api_state(
             }
         }
     });
+    metrics
+}
+
+fn api_state(
+    settings: &Settings,
+    parts: &Parts,
+    hub: Hub,
+    queue: &Queue,
+    sandboxes: Option<Sandboxes>,
+    metrics: Option<Metrics>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<ApiState> {
     let authenticator = Authenticator::new(parts.store.clone(), build::jwt(settings)?);
     let service = Service::new(
         parts.store.clone(),

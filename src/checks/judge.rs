@@ -140,7 +140,10 @@ fn obstacle(command: &str, output: &Output<'_>, text: &str, nothing_ran: bool) -
 }
 
 pub(super) fn memory() -> (Obstacle, String) {
-    (Obstacle::MemoryLimit, "it was killed at the memory limit; raise the limit or let it use less".to_owned())
+    (
+        Obstacle::MemoryLimit,
+        "it was killed by SIGKILL, as it is at the memory limit; raise the limit or let it use less".to_owned(),
+    )
 }
 
 pub(super) fn disk() -> (Obstacle, String) {

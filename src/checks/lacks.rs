@@ -117,9 +117,11 @@ fn command_missing(seen: &Seen<'_>) -> Option<(Obstacle, String)> {
         if let Some(name) = found(&BAD_INTERPRETER) {
             return because(missing_command(seen, &name));
         }
-        let name = found(&NOT_EXECUTABLE).unwrap_or_else(|| "of the check".to_owned());
         let mend = "make it executable (git update-index --chmod=+x)";
-        return because(format!("the command `{}` cannot be executed; {mend}", short(&name)));
+        return because(match found(&NOT_EXECUTABLE) {
+            Some(name) => format!("the command `{}` cannot be executed; {mend}", short(&name)),
+            None => format!("it ended with exit status 126: a command cannot be executed; {mend}"),
+        });
     }
     if let Some(target) = found(&MAKE_RULE) {
         return because(format!("the Makefile has no rule for `{}`; name a target that it has", short(&target)));
@@ -157,18 +159,32 @@ fn version(seen: &Seen<'_>) -> Option<(Obstacle, String)> {
     Some((Obstacle::ToolVersion, format!("a tool is there in a version that does not do ({words}); {mend}")))
 }
 
+/// What a client that was told to be silent says by its exit status alone, where it says nothing else: curl's for names
+/// and connections (EXIT CODES in curl(1)), wget's for the network (EXIT STATUS in wget(1)).
+fn silent(seen: &Seen<'_>) -> Option<String> {
+    let runs = |client: &str| {
+        seen.command.split(|c: char| !(c.is_alphanumeric() || "_-/.".contains(c))).any(|it| it == client)
+    };
+    let failed = match seen.code {
+        5..=7 | 28 | 35 | 56 => "curl",
+        4 => "wget",
+        _ => return None,
+    };
+    (seen.text.trim().is_empty() && runs(failed)).then(|| format!("{failed} ended with exit status {}", seen.code))
+}
+
 fn package_missing(seen: &Seen<'_>) -> Option<(Obstacle, String)> {
     let Seen { text, paths, command, .. } = *seen;
     // Before packages: a download that fails is often told as a package that is missing.
-    if let Some(words) = NETWORK.find(text) {
+    let network = NETWORK.find(text).map(|words| words.as_str().to_owned());
+    if let Some(words) = network.or_else(|| silent(seen)) {
         let mend = match Ecosystem::of(command) {
             Some(ecosystem) => setup(Some(ecosystem), "", paths),
             None => "install what it loads by the environment's setup".to_owned(),
         };
         let reason = format!(
-            "it needs the network, which is off or does not lead there ({}); allow the hosts by the task's network and give the \
-             check `network`, or {mend}",
-            words.as_str()
+            "it needs the network, which is off or does not lead there ({words}); allow the hosts by the task's network and give the \
+             check `network`, or {mend}"
         );
         return Some((Obstacle::NetworkBlocked, reason));
     }

@@ -292,7 +292,8 @@ pub struct TaskResult {
     pub memories: Vec<RecalledMemory>,
     pub branch: Option<String>,
     pub pull_request_url: Option<String>,
-    #[schema(value_type = Option<Object>)]
+    /// What `output_schema` asked for, of whatever type it says.
+    #[schema(value_type = Value)]
     pub structured: Option<serde_json::Value>,
 }
 

@@ -3,7 +3,7 @@
 
 use crate::domain::{Oid, Seq, TaskId, TeamId, event::TreeDelta, task::RepositorySource};
 use futures::future::BoxFuture;
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A tree of a task: its base and what had changed.
 #[derive(Clone, Debug)]
@@ -34,6 +34,16 @@ pub type Deleted = Arc<dyn Fn(TaskId) -> BoxFuture<'static, ()> + Send + Sync>;
 /// Answers a [`TreeQuestion`]; the error is for people.
 pub type AskTree = Arc<dyn Fn(TreeQuestion) -> BoxFuture<'static, Result<Option<Vec<u8>>, String>> + Send + Sync>;
 
+/// An uploaded tar.gz before it is kept: in memory, or in a file.
+#[derive(Debug)]
+pub enum Archive {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// Whether an upload could be a repository; the error is for people.
+pub type CheckArchive = Arc<dyn Fn(Archive) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
 #[derive(Clone)]
 pub struct Hooks {
     /// Whether the service may clone from this URL.
@@ -43,6 +53,8 @@ pub struct Hooks {
     pub committed: Committed,
     /// Absent where this process has no workspaces.
     pub deleted: Option<Deleted>,
+    /// Absent where nothing looks into uploads.
+    pub archive: Option<CheckArchive>,
     /// Absent where this process has no mirrors.
     pub tree: Option<AskTree>,
 }

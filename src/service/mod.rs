@@ -50,7 +50,7 @@ pub use error::{Error, FieldError};
 pub use fork::ForkInput;
 pub use git_credentials::{GitCredentialEdit, GitCredentialView, NewGitCredential};
 pub use given::{CheckInput, CheckObject, NetworkInput};
-pub use hooks::{AskTree, CheckText, Committed, Deleted, Hooks, Tree, TreeQuestion};
+pub use hooks::{Archive, AskTree, CheckArchive, CheckText, Committed, Deleted, Hooks, Tree, TreeQuestion};
 pub use idempotency::{Answer, Idempotency};
 pub use input::Faults;
 pub use instructions::{InstructionsAuthor, InstructionsView, NewInstructions};

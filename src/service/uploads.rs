@@ -1,6 +1,6 @@
 //! Uploads: an archive or a bundle, streamed to where contents lie, known by its hash.
 
-use super::{Answer, Error, Idempotency, Service, access, access::Right, idempotency};
+use super::{Answer, Error, Idempotency, Service, access, access::Right, hooks::Archive, idempotency};
 use crate::{
     clock,
     domain::{BlobHash, Principal, Timestamp, UploadId},
@@ -123,6 +123,21 @@ impl Service {
                 return Err(error);
             }
         };
+        if kind == "tar_gz"
+            && let Some(check) = &self.hooks().archive
+        {
+            let content = match &mut incoming.spilled {
+                None => Archive::Bytes(incoming.head.clone()),
+                Some((path, file)) => {
+                    file.flush().await.map_err(disk)?;
+                    Archive::File(path.clone())
+                }
+            };
+            if let Err(why) = check(content).await {
+                incoming.discard().await;
+                return Err(Error::invalid("", why));
+            }
+        }
         let key = key(incoming.hash.clone().finalize().into());
         self.keep(principal, incoming, kind, key.as_ref()).await
     }

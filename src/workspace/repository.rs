@@ -13,8 +13,9 @@ use super::{
     objects::ObjectId,
     patch,
     remote::Found,
-    snapshot::Snapshot,
+    snapshot::{Limits, Snapshot},
     source::SourceError,
+    upload,
 };
 use crate::{
     domain::{BlobHash, Oid, TeamId, UploadId, event::TreeDelta},
@@ -46,6 +47,13 @@ const READS_AT_ONCE: usize = 8;
 const OPEN_MIRRORS: usize = 1_000;
 /// Working copies that are written at once: they are bound by the processor and the disk.
 const COPIES_AT_ONCE: usize = 4;
+
+/// An upload that came in, before it is kept.
+#[derive(Debug)]
+pub enum Archive {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
 
 /// What the operator sets about repositories.
 #[derive(Clone, Debug)]
@@ -121,6 +129,19 @@ impl std::fmt::Debug for Repositories {
 }
 
 impl Repositories {
+    /// Whether a tar.gz could be the repository of a task: sound to its end, within the limits, nothing in it that has
+    /// no place in a commit.
+    pub async fn check_archive(&self, archive: Archive) -> Result<(), RepositoryError> {
+        let limits = Limits { bytes: self.inner.settings.size_limit_bytes, files: self.inner.settings.file_limit };
+        match archive {
+            Archive::Bytes(bytes) => upload::check(io::Cursor::new(bytes), limits).await,
+            Archive::File(path) => {
+                let file = std::fs::File::open(path).map_err(super::git::io_error("reading an upload"))?;
+                upload::check(file, limits).await
+            }
+        }
+    }
+
     /// Makes nothing on disk yet.
     pub fn new(settings: RepositorySettings, policy: AddressPolicy) -> Self {
         let copying = tokio::sync::Semaphore::new(COPIES_AT_ONCE);

@@ -51,8 +51,10 @@ pub(super) async fn is_bundle(file: &Path) -> Result<bool, RepositoryError> {
 pub(super) async fn import(file: &Path, repository: &Path, limits: Limits) -> Result<(), RepositoryError> {
     let (sender, receiver) = mpsc::channel(8);
     let file: PathBuf = file.to_owned();
-    let unpack =
-        tokio::task::spawn_blocking(move || Importer { sender, pending: Vec::new(), limits, files: 0 }.run(&file));
+    let unpack = tokio::task::spawn_blocking(move || {
+        let file = File::open(&file).map_err(io_error("reading an upload"))?;
+        Importer { sender, pending: Vec::new(), limits, files: 0 }.run(file)
+    });
     let imported = Git::new(Some(repository), ["fast-import", "--quiet", "--done", "--date-format=raw", "--force"])
         .timeout(Duration::from_secs(600))
         .talk(Some(Input::Chunks(receiver)), |mut stdout| async move {
@@ -67,6 +69,15 @@ pub(super) async fn import(file: &Path, repository: &Path, limits: Limits) -> Re
     }
 }
 
+/// Whether `archive` is a tar.gz that could be imported; it is read to its end and nothing is kept of it.
+pub(super) async fn check(archive: impl Read + Send + 'static, limits: Limits) -> Result<(), RepositoryError> {
+    let (sender, mut receiver) = mpsc::channel(8);
+    let read =
+        tokio::task::spawn_blocking(move || Importer { sender, pending: Vec::new(), limits, files: 0 }.run(archive));
+    while receiver.recv().await.is_some() {}
+    read.await.map_err(|cut_off| io_error("reading an upload")(io::Error::other(cut_off)))?
+}
+
 struct Importer {
     sender: mpsc::Sender<Vec<u8>>,
     pending: Vec<u8>,
@@ -75,10 +86,9 @@ struct Importer {
 }
 
 impl Importer {
-    fn run(mut self, file: &Path) -> Result<(), RepositoryError> {
-        let doing = io_error("reading an upload");
+    fn run(mut self, file: impl Read) -> Result<(), RepositoryError> {
         let compressed = Arc::new(AtomicU64::new(0));
-        let file = Counting { inner: File::open(file).map_err(&doing)?, count: Arc::clone(&compressed) };
+        let file = Counting { inner: file, count: Arc::clone(&compressed) };
         let unfolded = Unfolding {
             inner: MultiGzDecoder::new(BufReader::with_capacity(CHUNK_BYTES, file)),
             compressed,

@@ -21,6 +21,7 @@ mod cli;
 mod compaction;
 mod compose;
 mod config;
+mod contract;
 mod crash;
 mod cut_off;
 mod docker;

@@ -110,7 +110,8 @@ pub(super) async fn server_with(audience: Option<&str>, new_teams: bool) -> Serv
         secret: [7; 32],
     };
     let service = Service::new(store.clone(), authenticator.clone(), settings, hooks(hub.clone()));
-    let state = ApiState::new(service, authenticator, hub.clone(), Metrics::install(), &[7; 32], draining.clone());
+    let state =
+        ApiState::new(service, authenticator, hub.clone(), Some(Metrics::install()), &[7; 32], draining.clone());
     let more = Router::new().route("/panics", get(async || -> String { panic!("a secret reason") }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -153,6 +154,7 @@ fn hooks(hub: Hub) -> Hooks {
         repository_ref: Arc::new(|text| validate_ref(text).map_err(|error| error.to_string())),
         committed: Arc::new(move |team, task, seq| hub.wrote(team, task, seq)),
         deleted: None,
+        archive: None,
         tree: Some(Arc::new(|question| {
             async move {
                 Ok(match question {

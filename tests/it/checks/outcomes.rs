@@ -253,3 +253,14 @@ fn what_the_patch_stopped_is_reported() {
     let both = ended("sh: 1: jest: not found\n", 127);
     assert_eq!(failure_report(&[result(Some(both.clone()), both)]), "", "the model cannot mend the workspace");
 }
+
+#[test]
+fn a_client_that_was_told_to_be_silent_says_by_its_status_that_the_network_is_blocked() {
+    let ended = |command: &str, log: &str, exit: i32| judge(&test_check(command), &output(log.as_bytes(), exit, None));
+    for (command, exit) in [("curl -sf https://example.org/", 6), ("make up && wget -q http://a.test", 4)] {
+        assert_eq!(ended(command, "", exit).obstacle, Some(Obstacle::NetworkBlocked), "{command}");
+    }
+    for (command, log, exit) in [("curl -sf http://a.test", "", 22), ("./curls", "", 6), ("curl -s x", "no", 6)] {
+        assert_eq!(ended(command, log, exit).outcome, CheckOutcome::Fail, "{command}");
+    }
+}
