@@ -21,6 +21,9 @@ pub struct EnvironmentSpec {
     pub setup_network: NetworkPolicy,
     pub setup_optional: bool,
     pub setup_timeout_seconds: u32,
+    /// Variables of the setup, each with the path of a directory that the next setup finds as this one left it.
+    #[serde(default)]
+    pub caches: Vec<String>,
 }
 
 /// What a task keeps of its environment from its creation on: the environment may change or go, the
@@ -45,6 +48,8 @@ pub struct PinnedEnvironment {
     #[serde(default)]
     pub setup_optional: bool,
     pub setup_timeout_seconds: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<String>,
 }
 
 impl PinnedEnvironment {
@@ -60,6 +65,7 @@ impl PinnedEnvironment {
             setup_network: spec.setup_network.clone(),
             setup_optional: spec.setup_optional,
             setup_timeout_seconds: spec.setup_timeout_seconds,
+            caches: spec.caches.clone(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod aside;
 mod beside;
 mod blobs;
 mod budget;
+mod caches;
 mod caller;
 mod change;
 mod clean;

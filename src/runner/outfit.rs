@@ -3,7 +3,7 @@
 use super::Deps;
 use crate::{
     agent::Session,
-    domain::{BlobHash, environment::PinnedEnvironment},
+    domain::{BlobHash, environment::PinnedEnvironment, task::RepositorySource},
     workspace::{RunCommand, Workspace},
 };
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct Outfit {
     /// The key of what the setup prepared; absent where there is no setup, or one that failed and need not hold.
     pub(super) prepared: Option<String>,
     pub(super) environment: Option<Box<PinnedEnvironment>>,
+    /// The repository's address, and whether what it says there is its default branch.
+    pub(super) repository: Option<(String, bool)>,
 }
 
 impl Outfit {
@@ -32,6 +34,10 @@ impl Outfit {
             start: pinned.start.clone(),
             prepared: session.prepared.clone(),
             environment: Some(pinned.clone()),
+            repository: match &session.spec.repository {
+                Some(RepositorySource::Git { url, reference }) => Some((url.clone(), reference.is_none())),
+                _ => None,
+            },
         }
     }
 

@@ -7,6 +7,7 @@
 
 use super::{
     Deps,
+    caches::Caches,
     drive::Driver,
     journal::{Halt, patiently},
     laying::{self, Laying, Opening, Whose},
@@ -158,6 +159,12 @@ impl Setup<'_> {
         let Self { team, task, base, uses, .. } = *self;
         let whose = Whose { team, task, uses };
         Laying { deps, whose, base, delta: &TreeDelta::default(), outfit: &bare }.bare(&directory).await?;
+        let caches = Caches::of(deps, team, self.outfit);
+        let mut variables = match &caches {
+            Some(caches) => caches.lay(&directory, deps.sandboxes.owner_uid(task)).await?,
+            None => Vec::new(),
+        };
+        variables.extend(secrets);
         let access = Network::of_setup(pinned.setup_network.clone(), uses).access(deps, team, task).await?;
         let env = access.as_ref().map(Access::environment).unwrap_or_default();
         let opening = Opening { directory: directory.clone(), access: access.as_ref(), env, low_priority: false };
@@ -167,7 +174,7 @@ impl Setup<'_> {
         }
         let timeout = Duration::from_secs(pinned.setup_timeout_seconds.into());
         let script = pinned.setup.clone().unwrap_or_default();
-        let command = RunCommand { env: secrets, ..RunCommand::new(script, timeout) };
+        let command = RunCommand { env: variables, ..RunCommand::new(script, timeout) };
         let ran = workspace.run(command, None).await;
         // What is the repository's, and what else is no junk, is not kept: it is in no later copy either.
         let walk = match &ran {
@@ -180,6 +187,9 @@ impl Setup<'_> {
         };
         workspace.close().await;
         brought?;
+        if let Some(caches) = &caches {
+            caches.take(&directory, matches!(&ran, Ok(ran) if ran.outcome == RunOutcome::Exited(0))).await?;
+        }
         let ran = ran?;
         let (outcome, exit_code) = match ran.outcome {
             RunOutcome::Exited(0) => (ToolOutcome::Ok, Some(0)),

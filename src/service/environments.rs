@@ -34,6 +34,7 @@ const VARIABLES_MAX: usize = 100;
 const VARIABLE_NAME_CHARS_MAX: usize = 128;
 const VARIABLES_BYTES_MAX: usize = 64 << 10;
 const SETUP_SECONDS_MAX: u32 = 14_400;
+const CACHES_MAX: usize = 10;
 
 /// An environment to be made. Only `name` is required.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -71,6 +72,10 @@ pub struct NewEnvironment {
     /// From 1 to 14,400; default 1,800.
     #[schema(minimum = 1, maximum = 14_400)]
     pub setup_timeout_seconds: Option<u32>,
+    /// Variables of the setup, such as `PIP_CACHE_DIR`, each with the path of a directory that the next setup finds as
+    /// this one left it. At most 10.
+    #[schema(max_items = 10)]
+    pub caches: Option<Vec<String>>,
 }
 
 /// What is absent stays; null takes away.
@@ -107,6 +112,10 @@ pub struct EnvironmentEdit {
     pub setup_network: Option<Option<NetworkInput>>,
     pub setup_optional: Option<bool>,
     pub setup_timeout_seconds: Option<u32>,
+    /// All of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub caches: Option<Option<Vec<String>>>,
 }
 
 /// An environment, without its secrets.
@@ -124,6 +133,7 @@ pub struct EnvironmentView {
     pub setup_network: NetworkPolicy,
     pub setup_optional: bool,
     pub setup_timeout_seconds: u32,
+    pub caches: Vec<String>,
     /// What the last setup came to.
     pub snapshot: EnvironmentSnapshot,
     pub created_at: Timestamp,
@@ -150,6 +160,7 @@ impl Service {
             setup_network: NetworkPolicy::default(),
             setup_optional: false,
             setup_timeout_seconds: SETUP_SECONDS_DEFAULT,
+            caches: Vec::new(),
         };
         let edit = EnvironmentEdit {
             name: Some(new.name),
@@ -163,6 +174,7 @@ impl Service {
             setup_network: Some(new.setup_network),
             setup_optional: new.setup_optional,
             setup_timeout_seconds: new.setup_timeout_seconds,
+            caches: Some(new.caches),
         };
         let (name, spec) = edited(String::new(), blank, edit, &self.settings().network)?;
         let mut tx = self.store().team(principal.team).await?;
@@ -285,6 +297,16 @@ fn edited(
         }
         spec.setup_timeout_seconds = seconds;
     }
+    if let Some(caches) = edit.caches {
+        spec.caches = caches.unwrap_or_default();
+        faults.count("/caches", spec.caches.len(), CACHES_MAX);
+        for (index, name) in spec.caches.iter().enumerate() {
+            if !is_variable_name(name) || spec.caches[..index].contains(name) {
+                let pointer = format!("/caches/{index}");
+                faults.add(pointer, "must be a variable's name, each once, such as PIP_CACHE_DIR");
+            }
+        }
+    }
     faults.finish()?;
     Ok((name, spec))
 }
@@ -341,6 +363,7 @@ fn view(row: EnvironmentRow) -> EnvironmentView {
         setup_network: spec.setup_network,
         setup_optional: spec.setup_optional,
         setup_timeout_seconds: spec.setup_timeout_seconds,
+        caches: spec.caches,
         snapshot,
         created_at,
         updated_at,

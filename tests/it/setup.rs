@@ -246,3 +246,69 @@ async fn a_setup_that_a_kill_cuts_off_is_run_again_and_nothing_half_made_is_used
     assert!(replayed.difference.is_none(), "{:?}", replayed.difference);
     process.kill();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_go_from_one_setup_to_the_next_of_the_default_branch_and_nowhere_else() {
+    // Says what it found, adds to it, and installs.
+    let setup = "cat \"$PIP_CACHE_DIR\"/* 2>/dev/null; echo \"by $(cat requirements.txt)\" >> \"$PIP_CACHE_DIR/log\"; \
+        chmod 700 \"$PIP_CACHE_DIR\"; ln -sf /etc/passwd \"$OTHER_CACHE/link\"; mkdir node_modules; echo one > node_modules/one; \
+        ! grep -q failing requirements.txt";
+    let look = "ls -a; env | grep -c CACHE; ls node_modules";
+    let ground = Ground::new(&script(look)).await;
+    let files = [("calc.py", BROKEN), ("requirements.txt", "first"), (".gitignore", "node_modules\n")];
+    let url = ground.repositories.make("calc", &files);
+    let other_url = ground.repositories.make("other", &files);
+    let service = ground.start().await;
+    let api = service.api();
+    for (caches, pointer) in [
+        (json!(["PIP_CACHE_DIR", "PIP_CACHE_DIR"]), "/caches/1"),
+        (json!(["../up"]), "/caches/0"),
+        (json!(["1"]), "/caches/0"),
+        (json!(["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"]), "/caches"),
+    ] {
+        let (status, problem) = api.post("/v1/environments", &json!({ "name": "x", "caches": caches })).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+    }
+    let caches = json!(["PIP_CACHE_DIR", "OTHER_CACHE"]);
+    let check = "grep -q 'a + b' calc.py && test ! -e .journeyman-caches";
+    let body = json!({ "name": "cached", "setup": setup, "setup_optional": true, "caches": caches, "checks": [check] });
+    let id = environment(&api, &body).await;
+    assert_eq!(api.get(&format!("/v1/environments/{id}")).await.1["caches"], caches);
+    let again = json!({ "name": "another", "setup": setup, "caches": caches, "checks": [check] });
+    environment(&api, &again).await;
+    let repository = ground.repositories.path().join("calc");
+    let commit = |content: &str, branch: &str| {
+        git(&repository, &["checkout", "--quiet", "-B", branch]);
+        std::fs::write(repository.join("requirements.txt"), content).unwrap();
+        git(&repository, &["add", "--all"]);
+        let who = ["-c", "user.name=T", "-c", "user.email=t@example.com"];
+        git(&repository, &[&who[..], &["commit", "--quiet", "--message", "next"]].concat());
+        git(&repository, &["checkout", "--quiet", "main"]);
+    };
+    // What a setup of the task said: what it found in its cache.
+    let found = async |environment: &str, url: &str, branch: Option<&str>| {
+        let mut repository = json!({ "url": url });
+        if let Some(branch) = branch {
+            repository["ref"] = json!(branch);
+        }
+        let task =
+            api.create(&json!({ "request": "mend add", "environment": environment, "repository": repository })).await;
+        verified(&api.rest(&task).await);
+        let seen = looked(&api, &task).await;
+        assert!(!seen.contains("journeyman-caches") && seen.contains("\n0\n"), "nothing of it is in a task: {seen}");
+        setups(&api, &task).await.1[0]["output"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(found("cached", &url, None).await, "");
+    commit("poison", "evil");
+    assert_eq!(found("cached", &url, Some("evil")).await, "by first\n", "a copy is there on other branches");
+    commit("failing", "main");
+    assert_eq!(found("cached", &url, None).await, "by first\n", "what another branch did is not kept");
+    commit("second", "main");
+    assert_eq!(found("cached", &url, None).await, "by first\n", "nor is what a failed setup did");
+    commit("third", "main");
+    assert_eq!(found("cached", &url, None).await, "by first\nby second\n");
+    // Another environment's and another repository's are their own.
+    assert_eq!(found("another", &url, None).await, "");
+    assert_eq!(found("cached", &other_url, None).await, "");
+    service.stop().await;
+}
