@@ -3,7 +3,8 @@
 # does. Changes nothing where nothing is missing. Needs root or sudo only to install.
 # Usage: setup.sh [--check] [--tests]
 #     --check: only says what is missing, exit 1 if anything is
-#     --tests: also what the tests of containers need: Docker's engine, docker compose, a static busybox
+#     --tests: also what the tests of containers need: Docker's engine, docker compose, Podman, gVisor,
+#         a static busybox and musl
 set -eu
 
 oldest_postgres=15
@@ -62,6 +63,9 @@ if [ -n "$tests" ]; then
     # The engine, not a client alone: tests start one of their own.
     [ -x /usr/sbin/dockerd ] || [ -x /usr/bin/dockerd ] || [ -x /usr/local/bin/dockerd ] || need docker.io
     [ -x /usr/sbin/iptables ] || need iptables
+    [ -x /usr/bin/podman ] || need podman
+    [ -x /usr/bin/runsc ] || need runsc
+    [ -x /usr/bin/musl-gcc ] || need musl-tools
     [ -x /bin/busybox ] || need busybox-static
     command -v ip >/dev/null || need iproute2
     command -v strip >/dev/null || need binutils

@@ -7,7 +7,10 @@
 
 use crate::files::{below, blob_id, failure, io_failure, open_regular, outside};
 use execd::message::{Change, Expected, FILE_LIMIT_BYTES, Failure, FailureKind};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use std::{
     collections::HashSet,
     fs, io,
@@ -275,7 +278,7 @@ fn make(step: Step, staged: &mut Staged, undo: &mut Vec<Undo>) -> io::Result<()>
             undo.push(Undo::Rename { from: backup, to: target });
         }
         Step::Write { target, temporary, replaces: false } => {
-            renameat_with(CWD, &temporary, CWD, &target, RenameFlags::NOREPLACE)?;
+            rename_to_nothing(&temporary, &target)?;
             undo.push(Undo::Remove(target));
         }
         Step::Delete { target } => {
@@ -284,11 +287,23 @@ fn make(step: Step, staged: &mut Staged, undo: &mut Vec<Undo>) -> io::Result<()>
             undo.push(Undo::Rename { from: backup, to: target });
         }
         Step::Move { from, to } => {
-            renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE)?;
+            rename_to_nothing(&from, &to)?;
             undo.push(Undo::Rename { from: to, to: from });
         }
     }
     Ok(())
+}
+
+/// Renames a file or a link, unless something is there.
+fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some kernels (gVisor's) and file systems do not know of that. A link is not put over anything either.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        result => Ok(result?),
+    }
 }
 
 impl Step {

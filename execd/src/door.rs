@@ -4,7 +4,7 @@
 //!
 //! Whoever is in the workspace can knock. The kernel says as which user, and only the one that
 //! commands cannot become is let in. Where an engine makes connections as no other user than the
-//! commands', whoever knocks has to begin with a secret that the server alone knows: execd knows its digest.
+//! commands', or a runtime does not tell, whoever knocks has to begin with a secret that the server alone knows: execd knows its digest.
 
 use execd::message::{PROOF_BYTES, proof_digest};
 use rustix::{
@@ -34,14 +34,32 @@ pub(crate) enum Guest {
     User(u32),
     /// Whoever says the secret of this digest first.
     Proof(String),
+    /// Both. Some runtimes name the asking process' own user whoever connects (gVisor): there the secret is all.
+    UserWithProof { from: u32, digest: String },
 }
 
 impl Guest {
-    pub(crate) fn with_proof(digest: &str) -> Result<Self, String> {
+    pub(crate) fn with_proof(from: Option<u32>, digest: &str) -> Result<Self, String> {
         if digest.len() != 40 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err("a digest is 40 hex digits".to_owned());
         }
-        Ok(Self::Proof(digest.to_ascii_lowercase()))
+        let digest = digest.to_ascii_lowercase();
+        Ok(from
+            .map_or_else(|| Self::Proof(digest.clone()), |from| Self::UserWithProof { from, digest: digest.clone() }))
+    }
+
+    fn user(&self) -> Option<u32> {
+        match self {
+            Self::User(from) | Self::UserWithProof { from, .. } => Some(*from),
+            Self::Proof(_) => None,
+        }
+    }
+
+    fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Proof(digest) | Self::UserWithProof { digest, .. } => Some(digest),
+            Self::User(_) => None,
+        }
     }
 }
 
@@ -50,6 +68,8 @@ impl Guest {
 struct Unproven {
     socket: OwnedFd,
     said: Vec<u8>,
+    /// The kernel says that he is the server's user.
+    is_user: bool,
 }
 
 #[derive(Debug)]
@@ -58,13 +78,15 @@ pub(crate) struct Door {
     guest: Guest,
     unproven: Vec<Unproven>,
     served: bool,
+    /// The first who was served was the server's user, by the kernel's word: so are all.
+    users_are_told: bool,
     /// When nobody has come back by then, all is over; absent while the server is there.
     until: Option<Instant>,
 }
 
 impl Door {
     pub(crate) fn open(name: &str, guest: Guest) -> io::Result<Self> {
-        if matches!(guest, Guest::User(from) if rustix::process::geteuid().as_raw() == from) {
+        if guest.user() == Some(rustix::process::geteuid().as_raw()) {
             return Err(io::Error::other("the server cannot come as the user that commands run as"));
         }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -72,30 +94,34 @@ impl Door {
         bind(&listener, &address(name)?)?;
         listen(&listener, BACKLOG)?;
         let until = Some(Instant::now() + ALONE);
-        Ok(Self { listener, guest, unproven: Vec::new(), served: false, until })
+        Ok(Self { listener, guest, unproven: Vec::new(), served: false, users_are_told: false, until })
     }
 
     /// The server's connection, if it is the one that knocked.
     pub(crate) fn answer(&mut self) -> Option<OwnedFd> {
         let socket = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()?;
-        let Guest::User(from) = self.guest else {
-            if self.unproven.len() >= UNPROVEN_MAX {
-                self.unproven.remove(0);
+        let mut is_user = false;
+        if let Some(from) = self.guest.user() {
+            let peer = socket_peercred(&socket).ok()?.uid.as_raw();
+            is_user = peer == from;
+            let untold = self.guest.digest().is_some() && !self.users_are_told;
+            if !is_user && !(untold && peer == rustix::process::geteuid().as_raw()) {
+                if !self.served {
+                    // Nobody else is there before the server has come: the runtime does not say who connects.
+                    let _ = writeln!(io::stderr(), "turned away a connection of the uid {peer}");
+                }
+                return None;
             }
-            self.unproven.push(Unproven { socket, said: Vec::new() });
-            return None;
-        };
-        let peer = socket_peercred(&socket).ok()?;
-        if peer.uid.as_raw() != from {
-            if !self.served {
-                // Nobody else is there before the server has come: the runtime does not say who connects.
-                let _ = writeln!(io::stderr(), "turned away a connection of the uid {}", peer.uid.as_raw());
-            }
-            return None;
         }
-        self.served = true;
-        self.until = None;
-        Some(socket)
+        if self.guest.digest().is_none() {
+            self.serves();
+            return Some(socket);
+        }
+        if self.unproven.len() >= UNPROVEN_MAX {
+            self.unproven.remove(0);
+        }
+        self.unproven.push(Unproven { socket, said: Vec::new(), is_user });
+        None
     }
 
     /// Those who have to say their secret.
@@ -120,14 +146,18 @@ impl Door {
         if unproven.said.len() < PROOF_BYTES {
             return None;
         }
-        let Unproven { socket, said } = self.unproven.remove(index);
-        let proven = matches!(&self.guest, Guest::Proof(digest) if *digest == proof_digest(&said));
-        if !proven {
+        let Unproven { socket, said, is_user } = self.unproven.remove(index);
+        if self.guest.digest() != Some(proof_digest(&said).as_str()) {
             return None;
         }
+        self.users_are_told |= is_user && !self.served;
+        self.serves();
+        Some(socket)
+    }
+
+    fn serves(&mut self) {
         self.served = true;
         self.until = None;
-        Some(socket)
     }
 
     /// The server is gone.

@@ -68,8 +68,14 @@ fn main() -> ExitCode {
             Ok(uid) => serve::listen(name, Guest::User(uid), Vec::new()),
             Err(_) => Err("a uid is a number".to_owned()),
         },
+        ["serve", "--of", _, "--listen", name, "--from", uid, "--proof", digest] => match uid.parse() {
+            Ok(uid) => {
+                Guest::with_proof(Some(uid), digest).and_then(|guest| serve::listen(name, guest, Vec::new()))
+            }
+            Err(_) => Err("a uid is a number".to_owned()),
+        },
         ["serve", "--of", _, "--listen", name, "--proof", digest] => {
-            Guest::with_proof(digest).and_then(|guest| serve::listen(name, guest, own::environment()))
+            Guest::with_proof(None, digest).and_then(|guest| serve::listen(name, guest, own::environment()))
         }
         ["connect", name] => connect::connect(name),
         ["install", to, others @ ..] => install::install(to, others),
@@ -85,7 +91,7 @@ fn main() -> ExitCode {
         ["launch", plan] => Err(launch::launch(plan)),
         ["confine", "--of", _, plan] => Err(confine::confine(plan)),
         _ => {
-            Err("usage: execd serve --of SERVICE [--uid N --gid N | --listen NAME (--from UID | --proof DIGEST)] | execd connect \
+            Err("usage: execd serve --of SERVICE [--uid N --gid N | --listen NAME [--from UID] [--proof DIGEST]] | execd connect \
              NAME | execd launch PLAN | execd confine --of SERVICE PLAN | execd install FILE [DIRECTORY/ | FILE]... | \
              execd pack ROOT [LEFT_OUT]... | execd unpack ROOT | execd reach ADDRESS..."
                 .to_owned())

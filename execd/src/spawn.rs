@@ -5,7 +5,7 @@ use execd::message::{Command, Configure, Failure, FailureKind};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Resource, Rlimit, setrlimit, setsid},
+    process::{Pid, Resource, Rlimit, setrlimit},
 };
 use std::{
     io,
@@ -99,7 +99,7 @@ fn start(command: &Command, configure: &Configure, directory: &Path, talk: Optio
         (Resource::Data, configure.data_bytes),
     ];
     let prepare = move || {
-        setsid()?;
+        own_session()?;
         crate::serve::unblock_signals()?;
         for (resource, limit) in limits {
             if limit.is_some() {
@@ -117,6 +117,13 @@ fn start(command: &Command, configure: &Configure, directory: &Path, talk: Optio
     // So that the kernel, short of memory, takes a command and not execd. It may be gone already.
     let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "500");
     Ok(Spawned { pid, output, stdin: stdin_pipe })
+}
+
+/// Some kernels (gVisor's) answer this with 0 and not with a process, which rustix does not take.
+fn own_session() -> io::Result<()> {
+    #[expect(unsafe_code, reason = "one plain call without arguments")]
+    let session = unsafe { libc::setsid() };
+    if session < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn is_name(name: &str) -> bool {

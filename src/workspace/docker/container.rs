@@ -59,18 +59,19 @@ impl Users {
     }
 }
 
-/// The whole request.
+/// The whole request. `digest`: of the secret by which the server proves itself to execd.
 pub(super) fn body(
     shape: &Shape<'_>,
     open: &OpenSandbox,
     image: &Image,
     name: &str,
     users: Users,
+    digest: &str,
 ) -> ContainerCreateBody {
     let Users { uid, gid, server, .. } = users;
     // Not the mark of processes of this host, among which it is seen and would be taken for a stray.
     let mark = format!("container-of-{}", shape.instance);
-    let command = ["serve", "--of", &mark, "--listen", DOOR, "--from", &server.to_string()];
+    let command = ["serve", "--of", &mark, "--listen", DOOR, "--from", &server.to_string(), "--proof", digest];
     let labels = [
         (LABEL_INSTANCE, shape.instance.to_owned()),
         (LABEL_TASK, open.task.to_string()),

@@ -9,6 +9,7 @@ use crate::workspace::{
     backend::{Pipe, Reader},
     roll::Roll,
 };
+use ::execd::message::PROOF_BYTES;
 use bollard::{
     container::LogOutput,
     errors::Error,
@@ -21,7 +22,10 @@ use bollard::{
 };
 use futures::{Stream, TryStreamExt, future::ready};
 use std::{io, time::Duration};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tokio_util::io::StreamReader;
 
 /// What the engine's client takes in at once.
@@ -40,6 +44,8 @@ pub(in crate::workspace) struct Container {
     pub(super) name: String,
     /// The user that the server's connections come as.
     pub(super) server: u32,
+    /// What the server says first to its execd.
+    pub(super) proof: [u8; PROOF_BYTES],
     pub(super) roll: Roll,
 }
 
@@ -102,7 +108,9 @@ impl Container {
             docker.start_exec(&exec.id, Some(options_of_start)).await
         });
         match started.await? {
-            StartExecResults::Attached { output, input } => {
+            StartExecResults::Attached { output, mut input } => {
+                let proving = timeout(self.engine.settings.answer_time, input.write_all(&self.proof)).await;
+                proving.map_err(|_| EngineError::Slow)?.map_err(|error| EngineError::Away(error.to_string()))?;
                 let name = self.name.clone();
                 let reader = reader(output, move |output| match output {
                     LogOutput::StdOut { message } => Some(message),

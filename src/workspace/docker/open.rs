@@ -16,7 +16,7 @@ use crate::workspace::{
     directories,
     roll::Roll,
 };
-use ::execd::message::Configure;
+use ::execd::message::{Configure, PROOF_BYTES, proof_digest};
 use bollard::query_parameters::ListContainersOptions;
 use std::{
     collections::HashMap,
@@ -114,8 +114,10 @@ impl Docker {
             text
         });
         let name = format!("journeyman-{}-{random}", open.task);
+        let proof: [u8; PROOF_BYTES] = crate::clock::random_bytes();
+        let digest = proof_digest(&proof);
         let container =
-            Container { engine: engine.clone(), name: name.clone(), server: users.server, roll: roll.clone() };
+            Container { engine: engine.clone(), name: name.clone(), server: users.server, proof, roll: roll.clone() };
         let ended = roll.enter(open.task, name, None);
         let _turn = starts.acquire().await.map_err(setup)?;
         // Whoever gave it up looks in the roll what is left of it.
@@ -130,7 +132,7 @@ impl Docker {
                 runtime: engine.settings.runtime.as_deref(),
                 ownerless: ownerless.load(Ordering::Relaxed),
             };
-            let body = container::body(&shape, open, &image, image_name, users);
+            let body = container::body(&shape, open, &image, image_name, users, &digest);
             match engine.patiently(|| container.begin_or_nothing(&body, &image)).await {
                 Err(EngineError::Answered { message, .. })
                     if message.contains("unknown mount option") && !ownerless.swap(true, Ordering::Relaxed) => {}
@@ -223,7 +225,9 @@ impl Docker {
         let names = listed.into_iter().filter_map(|one| one.names?.into_iter().next());
         let names = names.map(|name| name.trim_start_matches('/').to_owned());
         let strays = names.filter(|name| !present.names.contains(name));
-        Ok(strays.map(|name| Container { engine: engine.clone(), name, server: 0, roll: roll.clone() }).collect())
+        let of =
+            |name| Container { engine: engine.clone(), name, server: 0, proof: [0; PROOF_BYTES], roll: roll.clone() };
+        Ok(strays.map(of).collect())
     }
 
     /// Looks around in an open workspace whose working copy holds the file `mark` with that content
@@ -268,8 +272,7 @@ impl Docker {
 pub(in crate::workspace) fn explain(said: &str, why: &str) -> WorkspaceError {
     let said = said.lines().next().unwrap_or_default().trim_start_matches("execd: ");
     let mend = if said.contains("turned away") {
-        "its runtime does not tell who connects to a socket (SO_PEERCRED), as some versions of gVisor do not: use another, by \
-         JOURNEYMAN_DOCKER_RUNTIME"
+        "its runtime tells wrongly who connects to a socket (SO_PEERCRED): use another, by JOURNEYMAN_DOCKER_RUNTIME"
     } else if said.contains("/workspace") {
         "the task's user must be able to enter its working copy: an engine that maps users (userns-remap, rootless) is of no \
          use here"

@@ -3,5 +3,6 @@
 mod containers;
 mod engines;
 mod images;
+mod runtimes;
 mod shared_user;
 mod tasks;

@@ -49,12 +49,22 @@ enum Place {
     Apart(PathBuf),
     /// In a network of its own, where its containers have networks and this machine has no part.
     Networked,
+    /// With these words more on its command line.
+    With(Vec<String>),
+    /// Another engine: Podman, by its socket that speaks as Docker's does.
+    Podman,
 }
 
 /// The one of this process.
 pub(crate) async fn shared() -> &'static Engine {
     static ENGINE: OnceCell<Engine> = OnceCell::const_new();
     ENGINE.get_or_init(Engine::new).await
+}
+
+/// Podman, for the tests of this process.
+pub(crate) async fn podman() -> &'static Engine {
+    static ENGINE: OnceCell<Engine> = OnceCell::const_new();
+    ENGINE.get_or_init(|| async { Engine::started(Place::Podman).await.with_images().await }).await
 }
 
 impl Engine {
@@ -71,6 +81,11 @@ impl Engine {
     /// One without images, whose containers may have networks; [`Engine::reach`] reaches their ports.
     pub(crate) async fn networked() -> Self {
         Self::started(Place::Networked).await
+    }
+
+    /// A fresh one that is started with these words more.
+    pub(crate) async fn with(words: Vec<String>) -> Self {
+        Self::started(Place::With(words)).await.with_images().await
     }
 
     async fn started(place: Place) -> Self {
@@ -101,6 +116,9 @@ impl Engine {
 
     /// Starts it on what it had before.
     pub(crate) async fn start(&mut self) {
+        if matches!(self.place, Place::Podman) {
+            return self.start_podman().await;
+        }
         let dockerd = ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"].map(Path::new);
         let dockerd = dockerd.into_iter().find(|path| path.exists());
         let dockerd =
@@ -115,7 +133,7 @@ impl Engine {
             wait $!
             [ \"$line\" = keep ] || rm -rf \"$0\"";
         let before = match &self.place {
-            Place::Here => String::new(),
+            Place::Here | Place::With(_) | Place::Podman => String::new(),
             Place::Apart(hidden) => format!("mount -t tmpfs none '{}' || exit 1\n", hidden.display()),
             Place::Networked => "ip link set lo up || exit 1\n".to_owned(),
         };
@@ -127,6 +145,36 @@ impl Engine {
         if !matches!(self.place, Place::Networked) {
             command.args(["--bridge", "none", "--iptables=false"]);
         }
+        if let Place::With(words) = &self.place {
+            command.args(words);
+        }
+        self.run(command).await;
+    }
+
+    /// Podman's containers outlive its service: whoever ends it ends them.
+    async fn start_podman(&mut self) {
+        let podman = Path::new("/usr/bin/podman");
+        assert!(
+            podman.exists(),
+            "there is no podman: run scripts/setup.sh --tests (Debian: apt-get install podman runc)"
+        );
+        let settings = "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n\
+            [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
+        std::fs::write(self.dir.join("containers.conf"), settings).unwrap();
+        let script = "export CONTAINERS_CONF=\"$0/containers.conf\"
+            set -- \"$1\" --root \"$0/data\" --runroot \"$0/exec\" --tmpdir \"$0/tmp\"
+            \"$@\" system service --time 0 \"unix://$0/docker.sock\" >>\"$0/log\" 2>&1 &
+            read -r line
+            kill $!
+            wait $!
+            \"$@\" rm --all --force --time 0 >>\"$0/log\" 2>&1
+            rm -rf \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(&self.dir).arg(podman);
+        self.run(command).await;
+    }
+
+    async fn run(&mut self, mut command: Command) {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.running = Some(command.spawn().unwrap());
         let begun = Instant::now();
