@@ -110,6 +110,11 @@ impl Backend {
         }
     }
 
+    /// What is made in a workspace is a file of this host, and somebody else says whose.
+    pub(super) fn may_map_users(&self) -> bool {
+        matches!(self, Self::Docker { .. })
+    }
+
     /// Carries into a workspace what it was opened over, where it does not see it.
     #[cfg_attr(
         not(feature = "kubernetes"),

@@ -1,7 +1,7 @@
 //! Starts and ends sandboxes, and owns the directories of tasks.
 
 use super::{
-    Capabilities, Throwaway, Workspace, WorkspaceError,
+    Capabilities, Expect, FileChange, Throwaway, Workspace, WorkspaceError,
     backend::{Backend, Started, setup},
     bubblewrap::{Bubblewrap, Launched},
     calls::WORKSPACE,
@@ -182,6 +182,7 @@ impl Sandboxes {
     async fn try_one(&self, image: Option<&str>) -> Result<(), WorkspaceError> {
         let task = crate::clock::new_id();
         let copy = self.directory(task).clean_copy("try");
+        let path = copy.clone();
         self.inner.directories.prepare(task, &copy)?;
         let mark = format!("{task}");
         std::fs::write(copy.join("mark"), &mark).map_err(setup)?;
@@ -200,8 +201,14 @@ impl Sandboxes {
         let tried = match workspace {
             Ok(workspace) => {
                 let examined = self.inner.backend.examine(&workspace, image, &mark).await;
+                let owned = match examined {
+                    Ok(()) if self.inner.backend.may_map_users() => {
+                        owned(&workspace, &path, self.owner_uid(task)).await
+                    }
+                    other => other,
+                };
                 workspace.close().await;
-                examined
+                owned
             }
             Err(error) => Err(error),
         };
@@ -348,6 +355,26 @@ impl Sandboxes {
         let directories_removed = tokio::task::spawn_blocking(sweep).await.map_err(setup)??;
         Ok(Swept { processes_killed, directories_removed })
     }
+}
+
+/// Sees to it that what a workspace makes in its copy is its task's on this host, too.
+async fn owned(workspace: &Workspace, copy: &Path, owner: Option<(u32, u32)>) -> Result<(), WorkspaceError> {
+    use std::os::unix::fs::MetadataExt;
+    let made = "made".to_owned();
+    let write = FileChange::Write { path: made, content: Vec::new(), executable: None, expect: Expect::Anything };
+    workspace.apply(vec![write]).await?;
+    let uid = std::fs::symlink_metadata(copy.join("made")).map_err(setup)?.uid();
+    let own = owner.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+    if uid == own {
+        return Ok(());
+    }
+    Err(WorkspaceError::Setup {
+        what: format!("what the uid {own} makes in a workspace belongs to the uid {uid} on this machine"),
+        mend:
+            "use a container engine that does not map users (no userns-remap, not rootless), and a data directory on a \
+               file system that keeps owners"
+                .to_owned(),
+    })
 }
 
 /// A short name for this data directory, the same at every start.

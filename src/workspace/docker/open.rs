@@ -55,6 +55,8 @@ struct Service {
     own_users: bool,
     starts: Semaphore,
     images: Images,
+    /// The engine was looked at.
+    vetted: AtomicBool,
     /// As [`Shape::ownerless`], once that was found out.
     ownerless: AtomicBool,
     /// What was seen in a workspace of each image, by its name.
@@ -79,6 +81,7 @@ impl Docker {
             own_users,
             starts: Semaphore::new(STARTS_MAX),
             images: Images::new(),
+            vetted: AtomicBool::new(false),
             ownerless: AtomicBool::new(false),
             examined: Mutex::default(),
         })))
@@ -107,6 +110,7 @@ impl Docker {
     async fn make(&self, open: &OpenSandbox, owner: Option<(u32, u32)>, answer: &oneshot::Sender<Made>) -> Made {
         let Service { engine, settings, instance, roll, starts, images, ownerless, .. } = &*self.0;
         let image_name = self.image_name(open.image.as_deref());
+        self.vet().await?;
         let (image, ()) = tokio::try_join!(images.find(engine, open.image.as_deref()), self.vacate(open))?;
         let users = Users::of(owner);
         let random = crate::clock::random_bytes::<4>().iter().fold(String::new(), |mut text, byte| {
@@ -147,6 +151,30 @@ impl Docker {
     /// Which image of this name the engine has at the moment.
     pub(in crate::workspace) async fn image_id(&self, image: Option<&str>) -> Result<String, WorkspaceError> {
         self.0.images.id(&self.0.engine, image).await
+    }
+
+    /// Looks, once, whether the engine gives users other numbers than this machine does: what a task makes would
+    /// belong to nobody here, and most users could not even be.
+    async fn vet(&self) -> Result<(), WorkspaceError> {
+        let Service { engine, vetted, .. } = &*self.0;
+        if vetted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let asking = engine.patiently(|| engine.ask(|docker| async move { docker.info().await }));
+        let info = asking.await.map_err(|error| engine.explain(&error))?;
+        let options = info.security_options.unwrap_or_default();
+        let maps = |option: &&String| ["name=userns", "name=rootless"].iter().any(|name| option.starts_with(name));
+        if let Some(option) = options.iter().find(maps) {
+            let option = option.trim_start_matches("name=");
+            return Err(WorkspaceError::Setup {
+                what: format!("the container engine at {} maps users ({option})", engine.settings.address),
+                mend: "use one that does not: without userns-remap, and as root. Working copies are files of this machine, \
+                       which belong to their task's own uid"
+                    .to_owned(),
+            });
+        }
+        vetted.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn image_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
