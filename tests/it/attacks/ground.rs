@@ -60,6 +60,7 @@ victim = int(env["VICTIM"])
 pub(super) enum Backend {
     Bubblewrap,
     Docker,
+    Podman,
 }
 
 pub(super) struct Ground {
@@ -108,8 +109,9 @@ impl Ground {
                 })
                 .await
             }
-            Backend::Docker => {
-                let engine = engine::shared().await;
+            Backend::Docker | Backend::Podman => {
+                let docker = backend == Backend::Docker;
+                let engine = if docker { engine::shared().await } else { engine::podman().await };
                 Copy::with(|dir| {
                     let mut settings = engine.settings(dir, HOST);
                     settings.toolchains.push(toolchain);

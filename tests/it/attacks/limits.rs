@@ -216,3 +216,8 @@ async fn limits_hold_in_bubblewrap_and_the_next_command_runs() {
 async fn limits_hold_in_a_container_and_the_next_command_runs() {
     try_all(Backend::Docker).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_in_a_container_of_podman_and_the_next_command_runs() {
+    try_all(Backend::Podman).await;
+}

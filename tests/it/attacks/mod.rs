@@ -82,6 +82,11 @@ async fn none_succeeds_in_a_container() {
     try_all(Backend::Docker, false).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_in_a_container_of_podman() {
+    try_all(Backend::Podman, false).await;
+}
+
 #[test]
 fn no_two_attacks_have_one_name() {
     let mut names: Vec<&str> = ALL.iter().copied().flatten().map(|attack| attack.name).collect();

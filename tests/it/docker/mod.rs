@@ -3,6 +3,7 @@
 mod containers;
 mod engines;
 mod images;
+mod podman;
 mod runtimes;
 mod shared_user;
 mod tasks;
