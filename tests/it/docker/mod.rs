@@ -7,3 +7,4 @@ mod podman;
 mod runtimes;
 mod shared_user;
 mod tasks;
+mod tls;
