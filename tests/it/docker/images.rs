@@ -210,3 +210,17 @@ async fn the_operators_own_image_needs_no_leave() {
         assert!(wrong.parse::<journeyman::workspace::ImagePrefix>().is_err(), "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_on_musl_runs_what_it_holds() {
+    let engine = engine::shared().await;
+    engine.import("journeyman-test/musl:latest", &images::musl()).await;
+    let copy = copy(engine, |_| {}).await;
+    let workspace = open(&copy, "journeyman-test/musl").await.unwrap();
+    assert_eq!(output(&workspace, "threads").await, "20\nanother\n");
+    let programs = copy.sandboxes.programs_of(Some("journeyman-test/musl")).await;
+    assert!(
+        programs.iter().any(|name| name == "threads") && !programs.iter().any(|name| name == "git"),
+        "{programs:?}"
+    );
+}

@@ -2,9 +2,9 @@
 
 use crate::support::{
     calculator::{self, ten_turns},
-    engine::{self, Engine, HOST},
+    engine::{self, BUSYBOX, Engine, HOST},
     process::Process,
-    service::{Api, Ground},
+    service::{Api, Ground, call, plan, say},
 };
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -136,5 +136,29 @@ async fn an_engine_that_is_stopped_and_started_in_mid_task_costs_no_task() {
         assert_eq!(task["result"]["verdict"], "verified", "stopped at {kind} {count}: {task:#} {events:#?}");
         assert_nothing_is_left(&engine, &id).await;
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_in_an_image_without_git_and_python_is_done_and_verified() {
+    let engine = engine::shared().await;
+    let script = serde_json::json!({ "rules": [
+        { "when": { "calls": 0 }, "reply": plan() },
+        { "when": { "calls": 1 }, "reply": call("shell", serde_json::json!({ "command": "git --version || echo none; ls" })) },
+        { "when": { "calls": 2 }, "reply": call("edit", serde_json::json!({ "path": "calc.py", "old": "a - b", "new": "a + b" })) },
+        { "when": {}, "reply": say("Mended.") },
+    ] });
+    let mut ground = calculator::ground(&script).await;
+    ground.variables.extend(engine.variables(BUSYBOX));
+    let service = ground.start().await;
+    let api = service.api();
+    let mut request = calculator::request(&ground);
+    request["checks"] = serde_json::json!(["grep -q 'a + b' calc.py"]);
+    let id = api.create(&request).await;
+    let (task, events) = rest(&api, &id).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#} {events:#?}");
+    let patch = api.text(&format!("/v1/tasks/{id}/patch")).await.1;
+    assert!(patch.contains("+    return a + b"), "{patch}");
+    assert_nothing_is_left(engine, &id).await;
     service.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Tests of the proxy through which workspaces reach the network: real servers on the loopback, real clients.
 
 mod broker;
+mod containers;
 mod limits;
 mod parsers;
 mod policy;

@@ -10,13 +10,13 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// A service whose names lead to the loopback.
-struct Net {
-    ground: Ground,
+pub(super) struct Net {
+    pub(super) ground: Ground,
     _settings: TempDir,
 }
 
 impl Net {
-    async fn new(script: &Value, ca: &Ca, settings: &str) -> Self {
+    pub(super) async fn new(script: &Value, ca: &Ca, settings: &str) -> Self {
         let mut ground = Ground::new(script).await;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("settings.toml");
@@ -30,7 +30,7 @@ impl Net {
         Self { ground, _settings: dir }
     }
 
-    async fn start(&self) -> (TestService, Api) {
+    pub(super) async fn start(&self) -> (TestService, Api) {
         let service = self.ground.start().await;
         let api = service.api();
         (service, api)
@@ -38,7 +38,7 @@ impl Net {
 }
 
 /// The log folds to itself, with its words and without.
-async fn replays(api: &Api, task: &str) {
+pub(super) async fn replays(api: &Api, task: &str) {
     for query in ["", "?redact=true"] {
         let replayed = replayed::fold(&replayed::export(api, task, query).await);
         assert!(replayed.difference.is_none(), "{query}: {:#?}", replayed.difference);
@@ -46,16 +46,16 @@ async fn replays(api: &Api, task: &str) {
     }
 }
 
-fn shell(command: &str) -> Value {
+pub(super) fn shell(command: &str) -> Value {
     call("shell", json!({ "command": command }))
 }
 
-fn outputs(events: &[Value]) -> Vec<String> {
+pub(super) fn outputs(events: &[Value]) -> Vec<String> {
     let completed = events.iter().filter(|event| event["kind"] == "tool.completed");
     completed.map(|event| event["data"]["output"].as_str().unwrap().to_owned()).collect()
 }
 
-fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(super) fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["kind"] == kind).map(|event| &event["data"]).collect()
 }
 

@@ -22,7 +22,7 @@ const PROGRAMS: &[&str] = &[
     "ln", "touch", "chmod", "cut", "tr", "find", "mount", "unshare", "env", "stat", "sort", "readlink", "dd", "yes",
     "setsid", "su", "git", "python3", "mv", "cp", "chown", "mktemp", "dirname", "basename", "uname", "date", "xargs",
     "diff", "tee", "uniq", "nsenter", "setpriv", "true", "false", "ulimit", "cmp", "rmdir", "expr", "printf", "od",
-    "timeout", "nproc",
+    "timeout", "nproc", "curl",
 ];
 /// What an image of the service has besides.
 const SERVICE_PROGRAMS: &[&str] = &["bwrap", "ssh", "ssh-add", "ssh-agent", "ssh-keygen", "useradd", "hostname"];
@@ -42,6 +42,45 @@ pub(crate) fn busybox() -> PathBuf {
         }
     })
 }
+
+/// As images on musl are: its loader and library, a shell that needs them, and no other library. The shell hands over
+/// to busybox, which needs none.
+pub(crate) fn musl() -> PathBuf {
+    kept("musl.tar", |root| {
+        let busybox = Path::new("/bin/busybox");
+        std::fs::create_dir_all(root.join("bin")).unwrap();
+        std::fs::create_dir_all(root.join("lib")).unwrap();
+        std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
+        for applet in APPLETS.iter().filter(|applet| **applet != "sh") {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
+        let arch = std::env::consts::ARCH;
+        let library = format!("/usr/lib/{arch}-linux-musl/libc.so");
+        assert!(
+            Path::new(&library).exists(),
+            "there is no musl: run scripts/setup.sh --tests (Debian: apt-get install musl-tools)"
+        );
+        std::fs::copy(library, root.join(format!("lib/ld-musl-{arch}.so.1"))).unwrap();
+        for (name, source) in [("sh", MUSL_SHELL), ("threads", MUSL_THREADS)] {
+            let mut compile = Command::new("musl-gcc");
+            compile.args(["-O1", "-x", "c", "-pthread", "-o"]).arg(root.join("bin").join(name)).arg("-");
+            let mut child = compile.stdin(std::process::Stdio::piped()).spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), source.as_bytes()).unwrap();
+            assert!(child.wait().unwrap().success());
+        }
+    })
+}
+
+const MUSL_SHELL: &str = "#include <unistd.h>\n\
+    int main(int argc, char **argv) { argv[0] = \"sh\"; execv(\"/bin/busybox\", argv); return 127; }\n";
+/// What musl does otherwise than others: threads, a name's look-up, another process.
+const MUSL_THREADS: &str = "#include <pthread.h>\n#include <stdio.h>\n#include <netdb.h>\n#include <stdlib.h>\n\
+    static void *one(void *sum) { __sync_fetch_and_add((int *)sum, 1); return 0; }\n\
+    int main(void) { int sum = 0; pthread_t all[20]; struct addrinfo *found;\n\
+    for (int i = 0; i < 20; i++) if (pthread_create(&all[i], 0, one, &sum)) return 1;\n\
+    for (int i = 0; i < 20; i++) pthread_join(all[i], 0);\n\
+    if (getaddrinfo(\"127.0.0.1\", \"80\", 0, &found)) return 2;\n\
+    printf(\"%d\\n\", sum); fflush(stdout); return system(\"echo another\"); }\n";
 
 /// Directories alone.
 pub(crate) fn empty() -> PathBuf {
