@@ -27,7 +27,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -425,6 +425,13 @@ fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     let path = data_dir.join(SECRET_KEY_FILE);
     let text = once(&path, || STANDARD.encode(clock::random_bytes::<32>()))?;
     let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        bail!(
+            "{} belongs to another user (uid {}), who can change it: chown it to the service's own",
+            path.display(),
+            metadata.uid()
+        );
+    }
     if metadata.permissions().mode() & 0o077 != 0 {
         bail!("{} can be read by others: chmod 600, and change the key if somebody may have read it", path.display());
     }

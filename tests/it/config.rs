@@ -494,3 +494,16 @@ fn what_is_wrong_with_a_rule_is_told_with_its_number() {
     assert!(rule("prefix = [\"git\"]").contains("missing field `decision`"));
     assert!(load_file("rules = 3", &[]).unwrap_err().contains("write each rule as [[rules]]"));
 }
+
+#[test]
+fn another_programs_engine_stops_no_service_that_uses_none() {
+    for host in ["ssh://user@elsewhere", "npipe:////./pipe/docker", "fd://", "what is this"] {
+        let settings = load(&[("DOCKER_HOST", host)]).unwrap();
+        assert_eq!(settings.workspace.backend, WorkspaceBackend::Bubblewrap, "{host}");
+        let error =
+            load(&[("DOCKER_HOST", host), ("JOURNEYMAN_WORKSPACE", "docker"), ("JOURNEYMAN_DOCKER_IMAGE", "x")]);
+        assert!(error.unwrap_err().contains("DOCKER_HOST"), "{host}");
+        let error = load(&[("JOURNEYMAN_DOCKER_HOST", host)]).unwrap_err();
+        assert!(error.contains("JOURNEYMAN_DOCKER_HOST"), "what is meant for the service is read: {error}");
+    }
+}

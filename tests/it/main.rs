@@ -39,6 +39,7 @@ mod full_disk;
 mod golden;
 mod instructions;
 mod llm;
+mod master_key;
 mod mcp;
 mod memory;
 mod monorepo;

@@ -7,8 +7,11 @@ use journeyman::{
     clock,
     config::{Environment, Settings},
     domain::{Role, TeamId, git_credential::GitCredentialKind},
+    net::AddressPolicy,
+    runner::Vault,
     secrets::{Keyring, SealError},
     store::{environments, git_credentials, sealed},
+    workspace::source::validate_url,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -197,6 +200,60 @@ async fn git_credentials_are_kept_without_being_shown() {
     }
     server.delete(&path, ADMIN).await.expect(204);
     server.delete(&path, ADMIN).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_credential_is_for_the_paths_and_ports_that_it_names() {
+    let server = server().await;
+    let team = TeamId(server.get("/v1/me", ADMIN).await.json()["team"]["id"].as_str().unwrap().parse().unwrap());
+    for (name, host, repositories) in [
+        ("one", "git.example.org", json!(["team/*"])),
+        ("deep", "deep.example.org", json!(["team/**"])),
+        ("port", "git.example.org:8443", Value::Null),
+    ] {
+        let body =
+            json!({ "host": host, "kind": "token", "username": name, "secret": CANARY, "repositories": repositories });
+        server.post("/v1/git_credentials", ADMIN, &body).await.expect(201);
+    }
+    let vault = Vault::new(server.store.clone(), Keyring::new(&[7; 32], &[]));
+    let chosen = async |url: &str| {
+        let url = validate_url(url, &AddressPolicy::default(), &[]).ok()?;
+        let found = vault.git_credential(team, &url).await.unwrap()?;
+        Some((found.username.unwrap(), found.names_port))
+    };
+    let one = Some(("one".to_owned(), false));
+    for url in [
+        "https://git.example.org/team/app",
+        "https://git.example.org/team/app.git",
+        "https://GIT.example.org/TEAM/app/",
+        "https://git.example.org:443/team/app",
+        "https://git.example.org/team/%61pp",
+        "https://git.example.org/other/../team/app",
+    ] {
+        assert_eq!(chosen(url).await, one, "{url}");
+    }
+    let deep = Some(("deep".to_owned(), false));
+    assert_eq!(chosen("https://deep.example.org/team/a/b/c").await, deep);
+    for url in [
+        "https://git.example.org/team",
+        "https://git.example.org/team/sub/app",
+        "https://git.example.org/team/../other/app",
+        "https://git.example.org/other/app",
+        "https://git.example.org.evil.example/team/app",
+        "https://deep.example.org/team/../other/app",
+        "https://deep.example.org/team/%2e%2e/other/app",
+        "https://deep.example.org/team/..%2fother/app",
+        "https://deep.example.org/team%2fapp",
+        "https://deep.example.org/team//app",
+        "https://deep.example.org/team/.%5c./app",
+        "git@git.example.org:team/app",
+    ] {
+        assert_eq!(chosen(url).await, None, "{url}");
+    }
+    assert_eq!(chosen("https://git.example.org:8443/any/thing").await, Some(("port".to_owned(), true)));
+    assert_eq!(chosen("https://deep.example.org:8443/any/thing").await, None);
+    // For another port than the scheme's own it is not named: git gets it on the operator's own networks alone.
+    assert_eq!(chosen("https://git.example.org:9000/team/app").await, one);
 }
 
 #[tokio::test]
