@@ -230,12 +230,10 @@ fn simple_commands(text: &str) -> Vec<Simple> {
     while let Some((at, c)) = chars.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (Some('\''), c) => word.get_or_insert_default().push(c),
-            (_, '\\') => {
+            (None | Some('"'), '\\') => {
                 let escaped = chars.next().map(|(_, c)| c).filter(|c| *c != '\n');
                 word.get_or_insert_default().extend(escaped);
             }
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '"' | '\'') => {
                 quote = Some(c);
                 word.get_or_insert_default();
@@ -254,7 +252,7 @@ fn simple_commands(text: &str) -> Vec<Simple> {
                 }
                 all.push(Simple { piped: matches!(c, '(' | '`'), ..Simple::default() });
             }
-            (None, c) => word.get_or_insert_default().push(c),
+            (_, c) => word.get_or_insert_default().push(c),
         }
     }
     end_word(&mut all, &mut word);

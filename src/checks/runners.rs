@@ -61,13 +61,12 @@ impl Runner {
     pub(super) fn reads(self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         let lower = name.to_ascii_lowercase();
+        let ending = lower.rsplit_once('.').map_or("", |(_, ending)| ending);
         match self {
-            Self::Make => {
-                matches!(lower.as_str(), "makefile" | "gnumakefile" | "bsdmakefile") || lower.ends_with(".mk")
-            }
-            Self::Just => matches!(lower.as_str(), "justfile" | ".justfile") || lower.ends_with(".just"),
-            Self::Task => lower.starts_with("taskfile.") && (lower.ends_with(".yml") || lower.ends_with(".yaml")),
-            Self::Rake => matches!(lower.as_str(), "rakefile" | "rakefile.rb") || lower.ends_with(".rake"),
+            Self::Make => matches!(lower.as_str(), "makefile" | "gnumakefile" | "bsdmakefile") || ending == "mk",
+            Self::Just => matches!(lower.as_str(), "justfile" | ".justfile") || ending == "just",
+            Self::Task => lower.starts_with("taskfile.") && matches!(ending, "yml" | "yaml"),
+            Self::Rake => matches!(lower.as_str(), "rakefile" | "rakefile.rb") || ending == "rake",
             Self::Nox => name == "noxfile.py",
             Self::Tox => matches!(name, "tox.ini" | "tox.toml" | "pyproject.toml" | "setup.cfg"),
             Self::Node => name == "package.json",

@@ -76,9 +76,10 @@ fn steered_by(path: &str) -> Option<Steers> {
     let directory = directories.rsplit('/').next().unwrap_or_default();
     match (directory, name) {
         (".cargo", "config.toml" | "config") => return Some(Steers::Lines(CARGO)),
-        (".mvn", _) | (".config", "nextest.toml") => return Some(Steers::Whole),
-        // In the place of the runner itself, which Python looks for behind the working directory.
-        ("unittest" | "pytest" | "_pytest", "__init__.py" | "__main__.py") => return Some(Steers::Whole),
+        // Modules in the place of the runner itself, which Python looks for behind the working directory.
+        (".mvn", _)
+        | (".config", "nextest.toml")
+        | ("unittest" | "pytest" | "_pytest", "__init__.py" | "__main__.py") => return Some(Steers::Whole),
         _ => {}
     }
     Some(match name {

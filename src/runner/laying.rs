@@ -62,14 +62,12 @@ impl<'a> Laying<'a> {
             None => self.take().await,
             Some(_) => None,
         };
-        match taken {
-            Some(taken) => self.in_taken(taken, opening, prepared).await,
-            None => {
-                // Of one that was taken and whose copy was never whole.
-                remove(self.deps.sandboxes.directory(self.whose.task).warm()).await.map_err(Halt::Disk)?;
-                self.beside(opening, prepared).await
-            }
+        if let Some(taken) = taken {
+            return self.in_taken(taken, opening, prepared).await;
         }
+        // Of one that was taken and whose copy was never whole.
+        remove(self.deps.sandboxes.directory(self.whose.task).warm()).await.map_err(Halt::Disk)?;
+        self.beside(opening, prepared).await
     }
 
     /// The same for a further copy of the task, for checks: none of those that are ready is of its user.

@@ -152,7 +152,7 @@ impl Snapshot {
     }
 
     /// Writes the whole content of entry number `entry` to the end of `out`. Of larger files the kernel does it
-    /// (copy_file_range(2)): no byte comes through this process, and a file system that shares blocks may share them.
+    /// (`copy_file_range(2)`): no byte comes through this process, and a file system that shares blocks may share them.
     pub(super) fn copy_to(&self, entry: usize, out: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<()> {
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let start = *self.offsets.get(entry).ok_or(io::ErrorKind::NotFound)?;

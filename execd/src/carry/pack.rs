@@ -118,7 +118,7 @@ impl Packing<'_> {
         let head = Head {
             kind,
             mode: metadata.st_mode & 0o777,
-            mtime_seconds: metadata.st_mtime as i64,
+            mtime_seconds: metadata.st_mtime,
             mtime_ns: metadata.st_mtime_nsec as u32,
             size,
             path_bytes: path.len() as u16,

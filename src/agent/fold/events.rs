@@ -46,13 +46,13 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::TaskCreated { .. }
         | EventData::SetupStarted { .. }
         | EventData::Reasoning { .. }
-        | EventData::MessageAssistant { .. } => {}
+        | EventData::MessageAssistant { .. }
+        | EventData::NetworkUsed { setup: true, .. } => {}
         // Earlier builds told of hosts alone.
-        EventData::NetworkUsed { hosts, bytes, setup, .. } if !setup => {
+        EventData::NetworkUsed { hosts, bytes, .. } => {
             let told: u64 = hosts.iter().map(|used| used.bytes_in + used.bytes_out).sum();
             session.network_bytes = session.network_bytes.saturating_add(told.max(*bytes));
         }
-        EventData::NetworkUsed { .. } => {}
         EventData::SetupCompleted { .. } => {
             session.prepared = match private {
                 Some(Private::Prepared { key }) => Some(key.clone()),

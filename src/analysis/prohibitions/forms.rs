@@ -44,7 +44,7 @@ static FORMS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         format!(r"{begin}(?:do\s+not|don['’]?t|never)\s+(?:go\s+(?:anywhere\s+)?(?:near|into|in)|enter|write\s+(?:to|into|in))\s+(?P<what>.{{1,200}}?){end}"),
         format!(r"\bno\s+(?:changes?|edits?|modifications?)\s+(?:are\s+)?(?:allowed|permitted|wanted|accepted)\s+(?:to|in|of|within|under|below)\s+(?P<what>.{{1,200}}?){end}"),
         // Changing X is forbidden. X: hands off!
-        format!(r"(?:^|[,;:]\s*)(?:touching|changing|editing|modifying|altering|deleting|removing|renaming|(?:any\s+)?(?:changes?|edits?|modifications?)\s+(?:to|in|of))\s+(?P<what>[^,;]{{1,160}}?)\s+(?:is|are)\s+(?:strictly\s+)?(?:not\s+(?:allowed|permitted|wanted|welcome|acceptable|an\s+option)|forbidden|prohibited|off[\s-]limits|unwelcome|unwanted|taboo)\b"),
+        String::from(r"(?:^|[,;:]\s*)(?:touching|changing|editing|modifying|altering|deleting|removing|renaming|(?:any\s+)?(?:changes?|edits?|modifications?)\s+(?:to|in|of))\s+(?P<what>[^,;]{1,160}?)\s+(?:is|are)\s+(?:strictly\s+)?(?:not\s+(?:allowed|permitted|wanted|welcome|acceptable|an\s+option)|forbidden|prohibited|off[\s-]limits|unwelcome|unwanted|taboo)\b"),
         format!(r"^(?P<what>[^,;:]{{1,160}}?)\s*(?::|\s[-—–])\s*(?:hands\s+off|keep\s+out|stay\s+out|no\s+(?:changes?|edits?|touching)|off[\s-]limits|read[\s-]?only|frozen|leave\s+(?:it\s+)?(?:alone|as\s+is)){end}"),
         // Work around it rather than changing X.
         format!(r"\b(?:rather\s+than|instead\s+of|short\s+of)\s+(?:touching|changing|editing|modifying|altering|rewriting)\s+(?P<what>.{{1,200}}?){end}"),

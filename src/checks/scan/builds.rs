@@ -23,7 +23,7 @@ pub(super) fn is_build(path: &str) -> bool {
     ) || is_project(name)
 }
 
-/// MSBuild's project files.
+/// Project files of .NET.
 fn is_project(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| matches!(ending, "csproj" | "fsproj" | "vbproj"))
 }

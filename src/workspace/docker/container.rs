@@ -162,9 +162,9 @@ fn bind(host: &Path, inside: &Path, read_only: bool) -> Mount {
 fn tmpfs(shape: &Shape<'_>, open: &OpenSandbox, image: &Image, users: Users) -> HashMap<String, String> {
     let Users { uid, gid, .. } = users;
     let own = if shape.ownerless { "mode=1777".to_owned() } else { format!("mode=0755,uid={uid},gid={gid}") };
-    let sized = |bytes: u64| match shape.ownerless {
-        true => format!("size={bytes}"),
-        false => format!("size={bytes},nr_inodes={}", bytes / BYTES_PER_FILE),
+    let sized = |bytes: u64| {
+        let files = if shape.ownerless { String::new() } else { format!(",nr_inodes={}", bytes / BYTES_PER_FILE) };
+        format!("size={bytes}{files}")
     };
     let size = sized(open.limits.tmp_bytes);
     let mut all = HashMap::new();

@@ -195,9 +195,10 @@ fn lines(seen: &Look, image: &str, settings: &DockerSettings, info: &SystemInfo,
         detail: if holds { good } else { weaker.to_owned() },
     };
     let (uid, filters) = (seen.uid(), seen.filters());
-    let user = match own_users {
-        true => format!("each task runs under an unprivileged uid of its own ({uid} here)"),
-        false => format!("tasks run under the service's own uid ({uid})"),
+    let user = if own_users {
+        format!("each task runs under an unprivileged uid of its own ({uid} here)")
+    } else {
+        format!("tasks run under the service's own uid ({uid})")
     };
     vec![
         line(
