@@ -5,7 +5,7 @@
 
 use super::session::Checked;
 use crate::domain::{
-    check::{CheckOutcome, CheckRun, FindingKind, TestStatus, Verdict},
+    check::{CheckOutcome, CheckRun, Finding, FindingKind, TestStatus, Verdict},
     event::PatchPaths,
     task::CriterionStatus::{self, Met, Unmet},
 };
@@ -20,6 +20,9 @@ const TEST_NAME_CHARS_MIN: usize = 5;
 const PASSES: &[&str] = &["pass", "passes", "passing", "succeed", "succeeds", "green", "hold", "holds"];
 const FAILURES: &[&str] = &["fail", "fails", "failing", "failures", "failure", "errors", "error", "regressions"];
 const NEGATIONS: &[&str] = &["no", "not", "without", "never", "zero", "don't", "doesn't", "aren't", "isn't", "none"];
+/// Words that speak of tests as they were.
+const OLD: &[&str] =
+    &["existing", "still", "keep", "keeps", "continue", "continues", "remain", "remains", "stay", "stays"];
 const CHECKS: &[&str] = &["test", "tests", "suite", "check", "checks", "ci"];
 /// Words that say nothing of their own beside checks that pass.
 const BESIDE_CHECKS: &[&str] = &[
@@ -203,10 +206,18 @@ impl Evidence<'_> {
         }
         let reason = self.checked.reason.clone().filter(|_| !self.checked.checks.is_empty())?;
         match self.verdict {
-            Verdict::Verified => Some((Met, reason)),
+            Verdict::Verified => Some(match self.edited().filter(|_| words.iter().any(|word| word.is_in(OLD))) {
+                Some(edited) => (Unmet, edited.message.clone()),
+                None => (Met, reason),
+            }),
             Verdict::Failed => Some((Unmet, reason)),
             _ => None,
         }
+    }
+
+    /// Tests of the base pass only as the patch has edited them.
+    fn edited(&self) -> Option<&Finding> {
+        self.checked.findings.iter().find(|finding| finding.kind == FindingKind::TestsEdited)
     }
 
     /// A text that says of checks by their names or commands that they pass, and nothing else.

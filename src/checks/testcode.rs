@@ -25,6 +25,8 @@ pub(super) struct Test {
     pub(super) asserts: bool,
     /// Lines that do something.
     pub(super) statements: usize,
+    /// What it does.
+    pub(super) text: String,
 }
 
 impl Test {
@@ -38,12 +40,14 @@ impl Test {
         // Behind a return at the very start nothing runs.
         let returns =
             statements.first().is_some_and(|line| matches!(line.trim_end_matches(';'), "return" | "return nil"));
+        let text = statements.join("\n");
         let statements = if returns { 0 } else { statements.len() };
         Self {
             name,
             skipped: skipped || SKIP_INSIDE.is_match(&body),
             asserts: statements > 0 && ASSERT.is_match(&body),
             statements,
+            text,
         }
     }
 }

@@ -68,6 +68,7 @@ pub fn test_change<'a>(
         paths: sorted(&mut changed.iter()),
         base_has_tests: base.iter().any(|path| is_test_path(path)),
         touched: sorted(&mut tests().filter(|file| file.before.is_some())),
+        edited: edited(&tests().copied().collect::<Vec<_>>()),
         added: sorted(&mut tests().filter(|file| file.before.is_none())),
         steering: sorted(&mut changed.iter().filter(steering)),
         commands: sorted(&mut changed.iter().filter(commands)),
@@ -111,10 +112,7 @@ fn says_only(line: &str) -> bool {
 }
 
 fn weakened(files: &[ChangedFile<'_>]) -> Vec<WeakenedTest> {
-    let after: Vec<WrittenTests> = files
-        .iter()
-        .map(|file| file.after.map_or_else(WrittenTests::default, |text| tests_in(file.path, text)))
-        .collect();
+    let after = written_after(files);
     let mut found = BTreeSet::new();
     for (file, now) in files.iter().zip(&after) {
         let Some(text) = file.before else { continue };
@@ -132,15 +130,7 @@ fn weakened(files: &[ChangedFile<'_>]) -> Vec<WeakenedTest> {
             note(file.path, Weakening::Skipped);
         }
         for test in before.tests.iter().filter(|test| !test.skipped) {
-            let leaf = test.leaf();
-            let here = now.tests.iter().find(|other| other.name == test.name);
-            let here = here.or_else(|| now.tests.iter().find(|other| other.leaf() == leaf));
-            // Another file may have taken it over, unless that file had one of that name before.
-            let there = || {
-                let others = files.iter().zip(&after).filter(|(other, _)| other.before.is_none());
-                others.flat_map(|(_, tests)| &tests.tests).find(|other| other.leaf() == leaf)
-            };
-            match here.or_else(there) {
+            match counterpart(test, now, files, &after) {
                 None => note(&test.name, Weakening::Removed),
                 Some(other) if other.skipped => note(&test.name, Weakening::Skipped),
                 Some(other) if emptied(test, other) => note(&test.name, Weakening::Emptied),
@@ -149,6 +139,53 @@ fn weakened(files: &[ChangedFile<'_>]) -> Vec<WeakenedTest> {
         }
     }
     found.into_iter().collect()
+}
+
+fn written_after(files: &[ChangedFile<'_>]) -> Vec<WrittenTests> {
+    let of = |file: &ChangedFile<'_>| file.after.map_or_else(WrittenTests::default, |text| tests_in(file.path, text));
+    files.iter().map(of).collect()
+}
+
+/// What has become of a test of the base: in its own file, or in one that the patch adds.
+fn counterpart<'a>(
+    test: &Test,
+    now: &'a WrittenTests,
+    files: &[ChangedFile<'_>],
+    after: &'a [WrittenTests],
+) -> Option<&'a Test> {
+    let leaf = test.leaf();
+    let here = now.tests.iter().find(|other| other.name == test.name);
+    let here = here.or_else(|| now.tests.iter().find(|other| other.leaf() == leaf));
+    // Another file may have taken it over, unless that file had one of that name before.
+    here.or_else(|| {
+        let others = files.iter().zip(after).filter(|(other, _)| other.before.is_none());
+        others.flat_map(|(_, tests)| &tests.tests).find(|other| other.leaf() == leaf)
+    })
+}
+
+/// Files of the base in which a line is gone or a test does something else: what is merely added beside is no edit.
+fn edited(files: &[ChangedFile<'_>]) -> Vec<String> {
+    let after = written_after(files);
+    let mut edited = BTreeSet::new();
+    for (file, now) in files.iter().zip(&after) {
+        let Some(text) = file.before else { continue };
+        let before = tests_in(file.path, text);
+        let other = |test: &Test| counterpart(test, now, files, &after).is_some_and(|other| other.text != test.text);
+        if file.after.is_some_and(|after| loses_lines(text, after)) || before.tests.iter().any(other) {
+            edited.insert(file.path.to_owned());
+        }
+    }
+    edited.into_iter().collect()
+}
+
+/// Not every line is still there, in its order.
+fn loses_lines(before: &[u8], after: &[u8]) -> bool {
+    let lines = |text| {
+        let plain = |line: &&[u8]| !line.trim_ascii().is_empty();
+        <[u8]>::split(text, |byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).filter(plain)
+    };
+    let mut after = lines(after);
+    lines(before).any(|line| !after.by_ref().any(|other| other == line))
 }
 
 /// It asserted something and does no more, or does nothing at all any more.

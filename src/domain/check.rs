@@ -224,6 +224,8 @@ pub enum Verdict {
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     TestsWeakened,
+    /// Tests of the base that pass only as the patch has edited them.
+    TestsEdited,
     Secret,
     Binary,
     Large,
@@ -313,6 +315,9 @@ pub struct TestChange {
     pub base_has_tests: bool,
     /// The base's test files that the patch changed, moved or removed, sorted: what is put back.
     pub touched: Vec<String>,
+    /// Of these, the files in which a test, or what stands beside the tests, is another afterwards; sorted.
+    #[serde(default)]
+    pub edited: Vec<String>,
     /// Test files that the patch adds, sorted.
     pub added: Vec<String>,
     /// Files that steer how tests run and that the patch adds or changes so that tests may pass by it, sorted.

@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{
     agent::verdict::{
-        ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, Scope, VerdictInput, decide, doubt, measured, order,
+        ComparedCheck, Decided, Decision, Doubt, RUNS, RunOf, Scope, VerdictInput, decide, doubt, edited,
+        is_unedited_due, measured, order,
     },
     checks,
     domain::{
         BlobHash,
-        check::{Check, CheckKind, CheckOutcome, CheckResult, CheckRun, TestChange},
+        check::{Check, CheckKind, CheckOutcome, CheckResult, CheckRun, TestChange, Verdict},
         event::TreeDelta,
         task::PatchStat,
     },
@@ -51,17 +52,29 @@ impl<'a> Evidence<'a> {
         Self { clean, delta, compared, left_out, budget, base, last, put_back: None, weakening_approved }
     }
 
-    /// Decides, with all that it takes to.
+    /// Decides, with all that it takes to, and tells of tests that pass only as the patch has edited them.
     async fn decide(&mut self, beside: &mut Beside, change: &TestChange) -> Result<Decided, Halt> {
+        let (mut decided, put_back) = self.by_rules(beside, change).await?;
+        let is_open = change.edited.iter().any(|path| !put_back.contains(path));
+        if decided.verdict == Verdict::Verified && is_open {
+            self.unedited(&change.edited).await?;
+            decided.findings.extend(edited(&self.compared, &change.edited));
+        }
+        Ok(decided)
+    }
+
+    /// The verdict, with the files that were put back for it.
+    async fn by_rules(&mut self, beside: &mut Beside, change: &TestChange) -> Result<(Decided, Vec<String>), Halt> {
         self.runs(beside).await?;
         self.settle(false).await?;
-        match self.decision(change, false) {
-            Decision::Decided(decided) => return Ok(decided),
-            Decision::NeedsRerun { put_back } => self.put_back(&put_back).await?,
-        }
+        let put_back = match self.decision(change, false) {
+            Decision::Decided(decided) => return Ok((decided, Vec::new())),
+            Decision::NeedsRerun { put_back } => put_back,
+        };
+        self.put_back(&put_back).await?;
         self.settle(true).await?;
         match self.decision(change, true) {
-            Decision::Decided(decided) => Ok(decided),
+            Decision::Decided(decided) => Ok((decided, put_back)),
             Decision::NeedsRerun { .. } => {
                 Err(crate::store::StoreError::corrupt("verdict", "rerun", self.clean.task).into())
             }
@@ -146,6 +159,31 @@ impl<'a> Evidence<'a> {
         for at in order(&checks, took) {
             match pass.run(&checks[at]).await {
                 Ok(run) => self.compared[at].rerun = Some(run),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.put_back = Some(pass);
+        result
+    }
+
+    /// The checks on the patch with these files as the base has them, in what is left of the time; the verdict stands
+    /// whatever becomes of it.
+    async fn unedited(&mut self, files: &[String]) -> Result<(), Halt> {
+        if let Some(mut pass) = self.put_back.take() {
+            pass.close().await;
+        }
+        let mut pass = Pass::new(self.clean, Tree::PutBack, without(self.delta, files), self.budget, false);
+        let mut result = Ok(());
+        for one in self.compared.iter_mut().filter(|one| is_unedited_due(one)) {
+            match pass.run(&one.check).await {
+                Ok(run) => one.unedited = Some(run),
+                Err(Halt::Workspace(error)) => {
+                    tracing::warn!(task.id = %self.clean.task, %error, "the base's tests could not be run on the patch");
+                    break;
+                }
                 Err(error) => {
                     result = Err(error);
                     break;

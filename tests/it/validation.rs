@@ -366,3 +366,41 @@ async fn code_whose_only_check_could_not_run_is_not_verified_by_the_checks_of_ot
     let (task, _) = self::task(&files, &[plan(), change("calc.py", "b + a"), say("Done.")], &json!([])).await;
     assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expectation_that_was_edited_with_the_code_is_told_and_no_existing_test_is_met_by_it() {
+    let good = ADD.replace("a - b", "a + b");
+    let files = [("calc.py", good.as_str()), ("test_calc.py", TESTS)];
+    let step = json!([{ "step": "mend it", "status": "completed" }]);
+    let criteria = json!(["All existing tests pass", "All tests pass"]);
+    let planned = call("update_plan", json!({ "plan": step, "criteria": criteria }));
+    let breaks = call("edit", json!({ "path": "calc.py", "old": "a + b", "new": "a * b" }));
+    let expects = call("edit", json!({ "path": "test_calc.py", "old": "add(2, 3), 5", "new": "add(2, 3), 6" }));
+    let check = json!(["python3 -m unittest"]);
+    let (task, _) = task(&files, &[planned.clone(), breaks, expects, say("Done.")], &check).await;
+    assert_eq!(task["result"]["verdict"], "verified", "{task:#}");
+    let edited = findings(&task, "tests_edited");
+    assert_eq!(
+        (edited.len(), &edited[0]["path"], &edited[0]["severity"]),
+        (1, &json!("test_calc.py"), &json!("warning"))
+    );
+    assert!(edited[0]["message"].as_str().unwrap().contains("test_calc.A.test_adds"), "{edited:?}");
+    assert!(!edited[0]["message"].as_str().unwrap().contains("test_zero"), "{edited:?}");
+    let statuses = |task: &Value| [0, 1].map(|at| task["result"]["criteria"][at]["status"].clone());
+    assert_eq!(statuses(&task), ["unmet", "met"], "{task:#}");
+
+    // What holds with the base's tests too, and what is only added, is no finding.
+    let renames = call("edit", json!({ "path": "test_calc.py", "old": "add(2, 3), 5", "new": "add(1, 4), 5" }));
+    let adds = call(
+        "shell",
+        json!({ "command": "printf '\\n    def test_more(self):\\n        self.assertEqual(add(1, 1), 2)\\n' >> test_calc.py" }),
+    );
+    for change in [renames, adds] {
+        let (task, _) = self::task(&files, &[planned.clone(), change, say("Done.")], &check).await;
+        assert_eq!(
+            (findings(&task, "tests_edited").len(), statuses(&task)),
+            (0, [json!("met"), json!("met")]),
+            "{task:#}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 
 mod compare;
 mod decide;
+mod edited;
 mod flaky;
 mod measure;
 mod order;
@@ -13,6 +14,7 @@ mod steer;
 mod words;
 
 pub use decide::decide;
+pub use edited::{edited, is_unedited_due};
 pub use flaky::{Doubt, Doubted, RunOf, doubt};
 pub use measure::{RUNS, measured};
 pub use order::order;
@@ -30,6 +32,8 @@ pub struct ComparedCheck {
     pub final_run: Option<CheckRun>,
     /// On base + patch with the base's test files put back; absent before [`Decision::NeedsRerun`].
     pub rerun: Option<CheckRun>,
+    /// On base + patch with the test files that the patch edited as the base has them: for a finding alone.
+    pub unedited: Option<CheckRun>,
     pub doubted: DoubtedRuns,
     /// Of a `measure`, where both trees gave figures.
     pub measured: Option<Measured>,
@@ -37,7 +41,15 @@ pub struct ComparedCheck {
 
 impl ComparedCheck {
     pub fn new(check: Check, baseline: Option<CheckRun>, final_run: Option<CheckRun>) -> Self {
-        Self { check, baseline, final_run, rerun: None, doubted: DoubtedRuns::default(), measured: None }
+        Self {
+            check,
+            baseline,
+            final_run,
+            rerun: None,
+            unedited: None,
+            doubted: DoubtedRuns::default(),
+            measured: None,
+        }
     }
 }
 

@@ -94,6 +94,15 @@ pub(super) fn left_out(checks: &[String]) -> String {
     format!("; {count}{were} not run: {}", names(checks))
 }
 
+pub(super) fn edited(check: &str, tests: &[String]) -> String {
+    if tests.is_empty() {
+        return format!("`{check}` fails with the base's own test files: it passes only as the patch has edited them");
+    }
+    let count = counted(tests.len() as u32, "test");
+    let pass = if tests.len() == 1 { "passes" } else { "pass" };
+    format!("`{check}`: {count} of the base {pass} only as edited by the patch: {}", names(tests))
+}
+
 /// `suite`: 2 tests (a, b).
 pub(super) fn flaky(check: &str, tests: &[String]) -> String {
     if tests.is_empty() {

@@ -406,3 +406,32 @@ fn a_script_that_only_says_something_any_more_is_emptied() {
     assert_eq!(weakened("#!/bin/sh\necho 'all 12 pass'\nexit 0\n"), 1);
     assert_eq!(weakened("#!/bin/sh\nset -eu\nsh tests/all.t\n"), 0);
 }
+
+#[test]
+fn files_in_which_tests_do_something_else_are_edited_and_those_that_only_grow_are_not() {
+    let before = "import unittest\n\nLIMIT = 3\n\nclass A(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(), LIMIT)\n";
+    let edited = |path: &str, before: &str, after: &str| {
+        let file = ChangedFile { path, before: Some(before.as_bytes()), after: Some(after.as_bytes()) };
+        test_change(&[file], [path], &Named::default()).edited
+    };
+    for (after, is_edited) in [
+        (before.replace("LIMIT)", "4)"), true),
+        (before.replace("LIMIT = 3", "LIMIT = 4"), true),
+        (before.replace("        self.assert", "        LIMIT = 4\n        self.assert"), true),
+        (format!("{before}\n    def test_b(self):\n        self.assertEqual(f(), 3)\n"), false),
+        (before.replace("import unittest\n", "import os\nimport unittest\n"), false),
+        (before.replace("\n\n", "\n\n\n"), false),
+    ] {
+        assert_eq!(edited("test_a.py", before, &after).len(), usize::from(is_edited), "{after}");
+    }
+    assert_eq!(edited("spec/a_spec.rb", "expect(f).to eq 3\n", "expect(f).to eq 4\n"), ["spec/a_spec.rb"]);
+    assert_eq!(edited("spec/a_spec.rb", "expect(f).to eq 3\n", "x = 1\nexpect(f).to eq 3\n").len(), 0);
+    let moved = [
+        ChangedFile { path: "test_a.py", before: Some(before.as_bytes()), after: None },
+        ChangedFile { path: "tests/test_a.py", before: None, after: Some(before.as_bytes()) },
+    ];
+    assert_eq!(test_change(&moved, ["test_a.py"], &Named::default()).edited.len(), 0);
+    let other = before.replace("LIMIT)", "4)");
+    let moved = [moved[0], ChangedFile { after: Some(other.as_bytes()), ..moved[1] }];
+    assert_eq!(test_change(&moved, ["test_a.py"], &Named::default()).edited, ["test_a.py"]);
+}
