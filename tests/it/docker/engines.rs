@@ -127,15 +127,7 @@ async fn a_closed_workspace_that_a_hanging_engine_does_not_end_is_ended_before_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_maps_users_is_refused_with_the_mend() {
-    let info = r#"{"ApiVersion":"1.41","ServerVersion":"20.10","SecurityOptions":["name=seccomp,profile=default","name=userns"]}"#;
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{info}",
-        info.len()
-    );
-    let (_dir, mapping) = stand_in(move |mut stream| {
-        let _ = stream.read(&mut [0; 4096]);
-        let _ = stream.write_all(answer.as_bytes());
-    });
-    let error = refused(&mapping).await;
+    let engine = Engine::mapping().await;
+    let error = refused(&format!("unix://{}", engine.socket().display())).await;
     assert!(error.contains("maps users (userns)") && error.contains("without userns-remap"), "{error}");
 }

@@ -51,6 +51,8 @@ enum Place {
     Networked,
     /// With these words more on its command line.
     With(Vec<String>),
+    /// One that gives users of containers other numbers.
+    Mapping,
     /// Another engine: Podman, by its socket that speaks as Docker's does.
     Podman,
 }
@@ -81,6 +83,11 @@ impl Engine {
     /// One without images, whose containers may have networks; [`Engine::reach`] reaches their ports.
     pub(crate) async fn networked() -> Self {
         Self::started(Place::Networked).await
+    }
+
+    /// One without images that maps users.
+    pub(crate) async fn mapping() -> Self {
+        Self::started(Place::Mapping).await
     }
 
     /// A fresh one that is started with these words more.
@@ -135,18 +142,23 @@ impl Engine {
         let before = match &self.place {
             Place::Here | Place::With(_) | Place::Podman => String::new(),
             Place::Apart(hidden) => format!("mount -t tmpfs none '{}' || exit 1\n", hidden.display()),
+            Place::Mapping => "printf 'nobody:300000:65536\\nnogroup:300000:65536\\n' >\"$0/numbers\"
+                mount --bind \"$0/numbers\" /etc/subuid && mount --bind \"$0/numbers\" /etc/subgid || exit 1\n"
+                .to_owned(),
             Place::Networked => "ip link set lo up || exit 1\n".to_owned(),
         };
         let mut command = Command::new("unshare");
-        let propagation = if matches!(self.place, Place::Apart(_)) { "private" } else { "unchanged" };
+        let propagation = if matches!(self.place, Place::Apart(_) | Place::Mapping) { "private" } else { "unchanged" };
         command.args(["--mount", "--propagation", propagation]);
         command.args(matches!(self.place, Place::Networked).then_some("--net"));
         command.args(["sh", "-c", &format!("{before}{script}")]).arg(&self.dir).arg(dockerd);
         if !matches!(self.place, Place::Networked) {
             command.args(["--bridge", "none", "--iptables=false"]);
         }
-        if let Place::With(words) = &self.place {
-            command.args(words);
+        match &self.place {
+            Place::With(words) => drop(command.args(words)),
+            Place::Mapping => drop(command.args(["--userns-remap", "nobody:nogroup"])),
+            _ => {}
         }
         self.run(command).await;
     }
