@@ -180,6 +180,12 @@ impl Engine {
             kill $!
             wait $!
             \"$@\" rm --all --force --time 0 >>\"$0/log\" 2>&1
+            # Who watched what was attached to waits for minutes, and is for nothing by now.
+            for process in /proc/[0-9]*; do
+                case $(tr '\\0' ' ' <\"$process/cmdline\" 2>/dev/null) in
+                    /usr/bin/conmon*\"$0\"*) kill -9 \"${process#/proc/}\" ;;
+                esac
+            done
             rm -rf \"$0\"";
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(&self.dir).arg(podman);
