@@ -12,7 +12,7 @@ use crate::domain::{
     check::{Finding, Verdict},
     plan::{Planning, StepStatus},
     review::ReviewedCriterion,
-    task::{CriterionResult, CriterionStatus, PatchStat, TaskResult},
+    task::{CriterionResult, CriterionStatus, Mode, PatchStat, TaskResult},
 };
 
 /// Composes the result. `patch` is absent where nothing was changed; `broken` says of each prohibition of the
@@ -24,7 +24,8 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
     let last_words = session.last_words.as_ref().map(|words| words.text.clone());
     // JSON that was asked for is the result's, and the words before it are the summary.
     let said = session.used.output.words_before.clone().or(last_words).filter(|text| !text.trim().is_empty());
-    let is_answer = end.status == Status::Succeeded && end.verdict == Some(Verdict::NoChange) && patch.is_none();
+    let nothing_changed = end.verdict == Some(Verdict::NoChange) && patch.is_none();
+    let is_answer = end.status == Status::Succeeded && nothing_changed && session.spec.mode != Mode::Plan;
     TaskResult {
         answer: said.clone().filter(|_| is_answer),
         summary: said,

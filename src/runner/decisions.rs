@@ -23,7 +23,10 @@ pub(super) fn status(status: Status) -> EventData {
 /// What a worker writes that takes a queued task up, after a drain or without the working copy that there was.
 pub(super) fn begun(session: &Session, after: Option<RecoveredAfter>) -> Vec<EventData> {
     let after = after.or_else(|| session.drained.then_some(RecoveredAfter::Drain));
-    let recovered = after.map(|after| EventData::Recovered { after, interrupted: Vec::new() });
+    let recovered = after.map(|after| {
+        let interrupted = if after == RecoveredAfter::Drain { session.cut_off() } else { Vec::new() };
+        EventData::Recovered { after, interrupted }
+    });
     [status(Status::Running)].into_iter().chain(recovered).chain(processes_lost(session)).collect()
 }
 

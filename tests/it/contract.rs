@@ -1,6 +1,9 @@
 //! Small promises to those who call and watch over the service, each seen from outside.
 
-use crate::support::service::{Ground, plan, say};
+use crate::support::{
+    replayed::{export, fold},
+    service::{Ground, call, plan, say},
+};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use std::{io::Write, net::TcpListener, time::Duration};
@@ -80,5 +83,25 @@ async fn a_null_body_is_none_and_a_plan_changes_nothing() {
     assert_eq!((&task["status"], &task["result"]["verdict"]), (&json!("succeeded"), &json!("no_change")), "{task:#}");
     assert_eq!(api.post(&format!("/v1/tasks/{id}/retry"), &json!(null)).await.0, 202);
     tokio::time::timeout(Duration::from_secs(60), api.until(&id, |task| task["run"] == 2)).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_names_the_calls_that_it_has_cut_off() {
+    let script =
+        json!({ "sequence": [plan(), call("shell", json!({ "command": "sleep 300" })), say("It was cut off.")] });
+    let ground = Ground::new(&script).await;
+    let service = ground.start().await;
+    let id = service.api().create(&json!({ "request": "wait", "checks": [] })).await;
+    service.api().met(&id, "tool.started", 2).await;
+    service.stop().await;
+    let service = ground.start().await;
+    let api = service.api();
+    let task = api.rest(&id).await;
+    assert_eq!(task["status"], "succeeded", "{task:#}");
+    let events = api.events(&id).await;
+    let recovered = events.iter().find(|event| event["kind"] == "recovered").unwrap();
+    assert_eq!(recovered["data"], json!({ "after": "drain", "interrupted": ["call_2_0"] }), "{events:#?}");
+    assert_eq!(fold(&export(&api, &id, "").await).difference, None);
     service.stop().await;
 }

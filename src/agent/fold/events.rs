@@ -255,6 +255,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::ToolCompleted { call, output, outcome, exit_code, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call && !p.completed) {
                 pending.completed = true;
+                pending.interrupted = pending.started && *outcome == ToolOutcome::Interrupted;
                 let for_a_plan = *outcome == ToolOutcome::Denied && !prompt::is_by_rule_or_people(output);
                 if for_a_plan && effect(&pending.call.tool) != ToolEffect::Plans {
                     session.used.refusals += 1;

@@ -65,7 +65,13 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, counted: Opt
     session.ledger.replied();
     session.asked.clear();
     session.approver_asked.clear();
-    let pending = |call: &ToolCall| PendingCall { call: call.clone(), started: false, completed: false, cut: false };
+    let pending = |call: &ToolCall| PendingCall {
+        call: call.clone(),
+        started: false,
+        completed: false,
+        interrupted: false,
+        cut: false,
+    };
     session.calls = reply.calls.iter().map(pending).collect();
     let cut = reply.cut && session.loop_version() >= 2;
     if let Some(last) = session.calls.last_mut() {

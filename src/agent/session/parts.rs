@@ -22,6 +22,8 @@ pub struct PendingCall {
     pub call: ToolCall,
     pub started: bool,
     pub completed: bool,
+    /// It was cut off: its outcome is not known.
+    pub interrupted: bool,
     /// The reply was cut at its maximal length, and this is its last call: it may not have come whole.
     pub cut: bool,
 }

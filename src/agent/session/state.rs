@@ -416,6 +416,12 @@ impl Session {
         self.calls.iter().filter(in_doubt).map(|c| c.call.clone()).collect()
     }
 
+    /// The calls of the last reply that were cut off and answered so. Tasks of earlier builds do not tell of them.
+    pub fn cut_off(&self) -> Vec<CallId> {
+        let cut_off = self.calls.iter().filter(|c| c.interrupted && self.loop_version() >= 2);
+        cut_off.map(|c| c.call.call.clone()).collect()
+    }
+
     /// The tool of an MCP server that the model was given under this name.
     pub fn mcp_tool(&self, name: &str) -> Option<&McpTool> {
         self.briefed.as_ref()?.mcp.iter().find(|tool| tool.name == name)
