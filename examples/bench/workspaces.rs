@@ -44,7 +44,7 @@ pub(crate) async fn workspaces(report: &mut Report) {
     let spawn = median(&mut spawns);
     report.add("floor: a bare fork and exec of sh -c true", spawn, "ms");
 
-    let (_dir, data) = data_dir();
+    let (_own, data) = data_dir();
     let bubblewrap = Sandboxes::new(settings(&data, "execd", BackendSettings::Bubblewrap)).await.unwrap();
     let origins = Origins::new(&data);
     let workspace = opened("bubblewrap", &bubblewrap, report).await;
@@ -52,14 +52,12 @@ pub(crate) async fn workspaces(report: &mut Report) {
     workspace.close().await;
     let sort = Sort { name: "bubblewrap", start_goal_ms: 100.0 };
     copies::starts(&sort, &bubblewrap, &origins, report).await;
-    copies::checkpoint(&bubblewrap, &origins, report).await;
-    copies::large(&bubblewrap, &origins, report).await;
 
     let engine = Engine::start().await;
-    let (_dir, data) = data_dir();
+    let (_theirs, data) = data_dir();
     let docker = BackendSettings::Docker(DockerSettings::new(engine.address(), IMAGE));
     let docker = Sandboxes::new(settings(&data, "execd-static", docker)).await.unwrap();
-    let origins = Origins::new(&data);
+    let others = Origins::new(&data);
     let mut bare: Vec<f64> = Vec::new();
     for _ in 0..BARE_RUNS {
         bare.push(engine.bare_run().await);
@@ -70,7 +68,10 @@ pub(crate) async fn workspaces(report: &mut Report) {
     commands("docker", &workspace, spawn, report).await;
     workspace.close().await;
     let sort = Sort { name: "docker", start_goal_ms: (bare * 1.3 + 100.0).round() };
-    copies::starts(&sort, &docker, &origins, report).await;
+    copies::starts(&sort, &docker, &others, report).await;
+
+    copies::checkpoint(&bubblewrap, &origins, report).await;
+    copies::large(&bubblewrap, &origins, report).await;
 }
 
 fn data_dir() -> (TempDir, PathBuf) {

@@ -186,9 +186,9 @@ impl Pool {
     }
 
     /// Notes that a task's sandbox is being opened until it is dropped.
-    pub(in crate::workspace) fn opening(&self) -> Opening<'_> {
+    pub(in crate::workspace) fn opening(&self) -> Opening {
         self.opening.send_modify(|count| *count += 1);
-        Opening(&self.opening)
+        Opening(self.opening.clone())
     }
 
     /// Waits until no task's sandbox is being opened.
@@ -204,9 +204,9 @@ impl Pool {
 
 /// See [`Pool::opening`].
 #[derive(Debug)]
-pub(in crate::workspace) struct Opening<'a>(&'a watch::Sender<usize>);
+pub(in crate::workspace) struct Opening(watch::Sender<usize>);
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }

@@ -4,7 +4,7 @@
 //! it. The packs of its mirror are linked where the sandbox sees them read-only; a mount of the mirror itself would have
 //! to be known before the task is. Start with [`Sandboxes::take`].
 
-use super::pool::{Idle, Shape};
+use super::pool::{Idle, Opening, Shape};
 use crate::{
     clock,
     domain::TaskId,
@@ -51,6 +51,8 @@ pub struct Taken {
     workspace: Workspace,
     configure: Configure,
     directory: PathBuf,
+    /// Until its task has it, no other is made ready.
+    _opening: Opening,
 }
 
 impl Taken {
@@ -61,7 +63,7 @@ impl Taken {
 
     /// The workspace, once its files are there; with the variables and the tracked paths of [`OpenSandbox`].
     pub async fn open(self, env: Vec<(String, String)>, tracked: Arc<[String]>) -> Result<Workspace, WorkspaceError> {
-        let Self { workspace, mut configure, .. } = self;
+        let Self { workspace, mut configure, _opening, .. } = self;
         configure.env.extend(env);
         workspace.track(tracked).await;
         match timeout(ANSWER_PATIENCE, workspace.configure(configure)).await {
@@ -102,8 +104,8 @@ impl Sandboxes {
             }
             return match self.hand_over(&idle, wanted).await {
                 Ok(true) => {
-                    let directory = self.directory(wanted.task).warm();
-                    Some(Taken { workspace: idle.workspace, configure: idle.configure, directory })
+                    let (directory, _opening) = (self.directory(wanted.task).warm(), self.inner.pool.opening());
+                    Some(Taken { workspace: idle.workspace, configure: idle.configure, directory, _opening })
                 }
                 Ok(false) => {
                     self.discard(idle);
