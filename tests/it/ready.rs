@@ -25,10 +25,10 @@ use std::{
 const MIRROR: &str = "/run/mirror";
 const TASKS_MAX: usize = 20;
 
-/// All that a workspace can see of what it is.
+/// All that a workspace can see of what it is; what it is told from others by is no two's alike.
 const LOOK: &str = "id; grep -E '^(Cap|NoNewPrivs|Seccomp|Groups)' /proc/self/status; ulimit -a; env | sort; hostname
     cut -d' ' -f5-6 /proc/self/mountinfo | sort; cat /proc/net/dev | cut -d: -f1; ls -a / /run /workspace
-    cat /proc/1/cmdline 2>&1 | tr '\\0' ' '; find /run/mirror | sort; stat -c '%a %F' /workspace";
+    cat /proc/1/cmdline 2>&1 | tr '\\0' ' ' | sed 's/--proof [0-9a-f]*//'; find /run/mirror | sort; stat -c '%a %F' /workspace";
 
 async fn sandboxes(settings: impl FnOnce(&Path) -> SandboxSettings) -> Copy {
     Copy::with(settings).await
