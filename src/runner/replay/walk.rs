@@ -21,6 +21,8 @@ const SILENT_MAX: u32 = 8;
 pub(super) enum Stop {
     /// There are no more rows.
     End,
+    /// A fork was made here, in the midst of what was one commit of the other task.
+    Forked,
     Differs(Box<Difference>),
 }
 
@@ -62,7 +64,7 @@ pub(super) fn walk(recorded: &Recorded<'_>) -> Replayed {
     let difference = loop {
         match walk.stretch() {
             Ok(()) => {}
-            Err(Stop::End) => break None,
+            Err(Stop::End | Stop::Forked) => break None,
             Err(Stop::Differs(difference)) => break Some(*difference),
         }
     };
@@ -117,7 +119,10 @@ impl<'a> Walk<'a> {
         let (start, mut silent) = (self.at, 0);
         loop {
             let before = self.at;
-            self.step()?;
+            match self.step() {
+                Err(Stop::Forked) if self.at > start => return Ok(()),
+                done => done?,
+            }
             silent = if self.at == before { silent + 1 } else { 0 };
             if silent > SILENT_MAX {
                 return Err(self.differs("a step that leaves nothing in the log", None));
@@ -136,8 +141,11 @@ impl<'a> Walk<'a> {
             if !self.is_others(at, status) {
                 break;
             }
-            if let EventData::TaskStatus { status: new, .. } = &record.event.data {
-                status = *new;
+            match &record.event.data {
+                EventData::TaskStatus { status: new, .. } => status = *new,
+                // What ran in the other task rests in this one.
+                EventData::TaskForked { .. } => status = Status::Waiting,
+                _ => {}
             }
             count += 1;
         }
@@ -273,6 +281,11 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn differs(&self, step: &str, expected: Option<(u32, u32, &EventData)>) -> Stop {
+        let next = self.records[self.at.min(self.records.len())..].iter().map(|record| &record.event.data);
+        let mut next = next.skip_while(|data| matches!(data, EventData::Checkpoint { .. })).take(1);
+        if next.any(|data| matches!(data, EventData::TaskForked { .. })) {
+            return Stop::Forked;
+        }
         let at = self.at.min(self.records.len() - 1);
         Stop::Differs(Box::new(Difference::new(&self.records[at].event, step, expected)))
     }
