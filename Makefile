@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-llama
+.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-random test-llama
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -50,6 +50,10 @@ bench: setup-tests ## Measure, each figure against a floor of the same run (docs
 
 doctor: setup ## Try everything that the main job needs on this machine
 	$(CARGO) run --quiet --bin journeyman -- doctor
+
+test-random: setup-tests ## Play 1,000 random tasks to their ends (about 4 minutes; JOURNEYMAN_RANDOM_RUNS=n for others)
+	$(CARGO) build --workspace --bins
+	JOURNEYMAN_RANDOM_RUNS=$${JOURNEYMAN_RANDOM_RUNS:-1000} $(CARGO) test --test it -- random:: --nocapture
 
 test-llama: setup ## Speak to a real model server (llama.cpp, built on first use: about 20 minutes)
 	scripts/test-llama.sh

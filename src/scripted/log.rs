@@ -37,6 +37,8 @@ pub(super) struct Entry {
     pub(super) fault: Option<String>,
     pub(super) input_tokens: u64,
     pub(super) cached_input_tokens: u64,
+    /// Of the whole reply, whatever of it arrived.
+    pub(super) output_tokens: u64,
     pub(super) bytes: usize,
     /// Absent once the ring was full of bodies.
     pub(super) body: Option<Bytes>,
@@ -57,6 +59,7 @@ pub(super) struct View<'a> {
     fault: Option<&'a str>,
     input_tokens: u64,
     cached_input_tokens: u64,
+    output_tokens: u64,
     bytes: usize,
     headers: &'a [(String, String)],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,6 +167,7 @@ impl Entry {
             fault: self.fault.as_deref(),
             input_tokens: self.input_tokens,
             cached_input_tokens: self.cached_input_tokens,
+            output_tokens: self.output_tokens,
             bytes: self.bytes,
             headers: &self.headers,
             body: body.and_then(|body| serde_json::from_slice(body).ok()),

@@ -134,6 +134,7 @@ impl Server {
             fault: None,
             input_tokens: 0,
             cached_input_tokens: 0,
+            output_tokens: 0,
             bytes: 0,
             body: None,
             headers: Vec::new(),
@@ -165,6 +166,7 @@ impl Server {
         let fault = named.as_ref().or(chosen.fault);
         entry.input_tokens = usage.input_tokens;
         entry.cached_input_tokens = usage.cached_input_tokens;
+        entry.output_tokens = usage.output_tokens;
         entry.fault = fault.map(|fault| format!("{:?}", fault.kind));
         entry.place = chosen.place;
         (Answer::saying(&request, spoken, usage, &format!("{id:016x}"), fault), entry)

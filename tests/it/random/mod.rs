@@ -1,7 +1,7 @@
-//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, workers that fall and a replica
-//! that is drained, a provider whose tokens have two bytes. Each comes to its end with every call answered once, nothing
-//! after the end and no limit passed; what was sent to the model grew by appending; and the exported log folds again to
-//! itself.
+//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, change limits and fork, workers
+//! that fall and a replica that is drained, a provider whose tokens have two bytes. Each comes to its end with every call
+//! answered once, nothing after the end and no limit passed, by what was told and by what the provider itself counted;
+//! what was sent to the model grew by appending; and the exported log folds again to itself.
 //!
 //! `JOURNEYMAN_RANDOM_RUNS` says how many, `JOURNEYMAN_RANDOM_SEED` with which seed they begin.
 
@@ -89,8 +89,8 @@ async fn ground(stories: &[Story]) -> Ground {
     ground
 }
 
-/// Plays one story to its end; the task's id.
-async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> String {
+/// Plays one story to its end; the task's id, and of the task that was forked from it.
+async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> (String, Option<String>) {
     let mut request = story.request.clone();
     request["repository"] = json!({ "url": repository });
     let id = api.create(&request).await;
@@ -99,7 +99,7 @@ async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> 
         fate.met.subscribe()
     });
     let mut acts = story.acts.iter().peekable();
-    let (mut after, mut wakes) = (story.after.clone(), 0);
+    let (mut after, mut wakes, mut forked) = (story.after.clone(), 0, None);
     let mut resting = Box::pin(api.rest(&id));
     loop {
         tokio::select! {
@@ -107,7 +107,11 @@ async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> 
                 changed.unwrap();
                 let now = *met.borrow_and_update();
                 while let Some((_, act)) = acts.next_if(|(at, _)| *at <= now) {
-                    perform(&api, &id, act).await;
+                    if *act == Act::Fork {
+                        forked = fork(&api, &id, story.seed).await;
+                    } else {
+                        perform(&api, &id, act).await;
+                    }
                 }
             }
             task = &mut resting => {
@@ -126,7 +130,36 @@ async fn play(api: Api, fates: Fates, story: Arc<Story>, repository: String) -> 
         }
     }
     drop(resting);
-    id
+    if let Some(forked) = &forked {
+        ended(&api, forked, &story).await;
+    }
+    (id, forked)
+}
+
+/// How the words of a fork are known among those of its task.
+fn fork_mark(seed: u64) -> String {
+    format!("fork-{seed}.")
+}
+
+/// The task that goes on from here; none where there is nothing to go on from.
+async fn fork(api: &Api, id: &str, seed: u64) -> Option<String> {
+    let body = json!({ "request": format!("And once more, as {}", fork_mark(seed)) });
+    let (status, answer) = api.post(&format!("/v1/tasks/{id}/fork"), &body).await;
+    assert!(matches!(status, 201 | 409), "fork: {status} {answer}");
+    (status == 201).then(|| answer["id"].as_str().unwrap().to_owned())
+}
+
+/// Waits for the end of a task to which people do nothing but answer.
+async fn ended(api: &Api, id: &str, story: &Story) {
+    for _ in 0..WAKES_MAX {
+        let task = api.rest(id).await;
+        match task["waiting_for"].as_str() {
+            Some("paused" | "capacity") => perform(api, id, &Act::Resume).await,
+            Some(_) => decide(api, id, story.agrees).await,
+            None => return,
+        }
+    }
+    panic!("seed {}: the fork does not end", story.seed);
 }
 
 /// What cannot be done any more is refused.
@@ -137,6 +170,14 @@ async fn perform(api: &Api, id: &str, act: &Act) {
         Act::Pause => ("pause", json!({})),
         Act::Resume => ("resume", json!({})),
         Act::Retry => ("retry", json!({})),
+        Act::Limit(name, limit) => {
+            let request = api.http.patch(format!("{}/v1/tasks/{id}", api.base)).bearer_auth(&api.key);
+            let answer = request.json(&json!({ "limits": { *name: limit } })).send().await.unwrap();
+            let status = answer.status().as_u16();
+            assert!(matches!(status, 200 | 409), "{act:?}: {status} {}", answer.text().await.unwrap());
+            return;
+        }
+        Act::Fork => return,
     };
     let (status, answer) = api.post(&format!("/v1/tasks/{id}/{path}"), &body).await;
     assert!(matches!(status, 202 | 409), "{act:?}: {status} {answer}");
@@ -156,23 +197,35 @@ async fn decide(api: &Api, id: &str, agrees: bool) {
     assert!(matches!(status, 200 | 409), "{status} {answer}");
 }
 
-/// Looks at a task that has ended; what is wrong with it, with its file.
-async fn judge(api: &Api, id: &str, story: &Story, requests: &[Value]) -> Result<(), String> {
-    let events = api.events(id).await;
+/// Looks at a task that has ended; what is wrong with it, with its file. Of a fork its own part.
+async fn judge(api: &Api, id: &str, story: &Story, is_fork: bool, requests: &[Value]) -> Result<(), String> {
+    let all = api.events(id).await;
+    let own = all.iter().position(|event| is_fork && event["kind"] == "task.forked").unwrap_or(0);
+    let events = &all[own..];
+    let (mark, fork) = (format!("[scenario: r{}]", story.seed), fork_mark(story.seed));
+    let sent: Vec<&Value> = requests
+        .iter()
+        .filter(|sent| {
+            let body = sent["body"].to_string();
+            body.contains(&mark) && body.contains(&fork) == is_fork
+        })
+        .collect();
     let file = export(api, id, "").await;
     let replayed = fold(&file);
     let folds = match &replayed.difference {
         Some(difference) => Err(format!("{difference:#?}")),
         None => replayed.unknown_because.map_or(Ok(()), Err),
     };
-    let sound = sound::sound(&events)
-        .and_then(|()| limits::held(&events, &story.request))
-        .and_then(|()| sound::grew(requests, story.seed, &events))
+    let sound = sound::sound(&all)
+        .and_then(|()| limits::held(events, &all, &story.request))
+        .and_then(|()| limits::counted(&sent, events, &all, &story.request))
+        .and_then(|()| sound::grew(&sent, events))
         .and(folds);
     sound.map_err(|why| {
-        let path = std::env::temp_dir().join(format!("random-{}.jsonl.gz", story.seed));
+        let of = if is_fork { "-fork" } else { "" };
+        let path = std::env::temp_dir().join(format!("random-{}{of}.jsonl.gz", story.seed));
         std::fs::write(&path, &file).unwrap();
-        format!("seed {}, {}: {why}", story.seed, path.display())
+        format!("seed {}{of}, {}: {why}", story.seed, path.display())
     })
 }
 
@@ -202,8 +255,11 @@ async fn play_all(ground: &Ground, api: &Api, fates: &Fates, stories: &[Arc<Stor
         replica.stop().await;
     }
     let requests = ground.model.requests().await;
-    for (id, story) in &ended {
-        wrong.extend(judge(api, id, story, &requests).await.err());
+    for ((id, forked), story) in &ended {
+        wrong.extend(judge(api, id, story, false, &requests).await.err());
+        if let Some(forked) = forked {
+            wrong.extend(judge(api, forked, story, true, &requests).await.err());
+        }
     }
     ground.model.forget().await;
     wrong

@@ -1,8 +1,12 @@
 //! What holds of every log and of every prompt, whatever happened.
 
+use super::limits::micros;
 use crate::prefixes::parts;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// What two clocks of one machine are apart at most.
+const CLOCKS_US: i64 = 2_000;
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -17,7 +21,7 @@ pub(super) fn sound(events: &[Value]) -> Result<(), String> {
         if event["seq"].as_u64() != Some(at as u64 + 1) {
             return Err(format!("event {at} has the seq {}", event["seq"]));
         }
-        let acted = matches!(kind, "message.user" | "task.control")
+        let acted = matches!(kind, "message.user" | "task.control" | "task.updated" | "task.forked")
             || (kind == "task.status" && text(data, "status") == "queued");
         if ended && !acted {
             return Err(format!("{kind} follows an end"));
@@ -38,20 +42,16 @@ pub(super) fn sound(events: &[Value]) -> Result<(), String> {
     Ok(())
 }
 
-/// Each request of a task repeats the one that its model had before; once for each retry another goes on from its run's
-/// start. A compaction begins anew.
-pub(super) fn grew(requests: &[Value], seed: u64, events: &[Value]) -> Result<(), String> {
-    if events.iter().any(|event| text(event, "kind") == "compaction") {
-        return Ok(());
-    }
-    let retried = |event: &&Value| text(event, "kind") == "task.control" && text(&event["data"], "action") == "retry";
-    let retries = events.iter().filter(retried).count();
-    let mark = format!("[scenario: r{seed}]");
-    // Calls outside of the loop have no tools.
-    let own = |body: &&Value| {
-        body["tools"].as_array().is_some_and(|tools| !tools.is_empty()) && body.to_string().contains(&mark)
+/// Each request of a task repeats the one that its model had before. Another goes on from its run's start where a retry
+/// came between them, and anew where a compaction did.
+pub(super) fn grew(requests: &[&Value], events: &[Value]) -> Result<(), String> {
+    let begins = |event: &&Value| {
+        let retry = text(event, "kind") == "task.control" && text(&event["data"], "action") == "retry";
+        retry || text(event, "kind") == "compaction"
     };
-    let bodies: Vec<&Value> = requests.iter().map(|request| &request["body"]).filter(own).collect();
+    let anew: Vec<i64> = events.iter().filter(begins).map(micros).collect();
+    // Calls outside of the loop have no tools.
+    let own = |sent: &&&Value| sent["body"]["tools"].as_array().is_some_and(|tools| !tools.is_empty());
     for (model, wire) in [
         ("responses", "responses"),
         ("falls", "responses"),
@@ -59,11 +59,15 @@ pub(super) fn grew(requests: &[Value], seed: u64, events: &[Value]) -> Result<()
         ("narrow", "chat"),
         ("messages", "messages"),
     ] {
-        let of_model = bodies.iter().filter(|body| text(body, "model") == model);
-        let read: Vec<String> = of_model.map(|body| parts(wire, body)).collect();
-        let others = read.windows(2).filter(|pair| !pair[1].starts_with(&pair[0])).collect::<Vec<_>>();
-        if others.len() > retries {
-            return Err(format!("{model}: another beginning:\n{}\n----\n{}", others[0][0], others[0][1]));
+        let of_model = requests.iter().filter(own).filter(|sent| text(&sent["body"], "model") == model);
+        let read: Vec<(i64, String)> =
+            of_model.map(|sent| (sent["at_us"].as_i64().unwrap(), parts(wire, &sent["body"]))).collect();
+        for pair in read.windows(2) {
+            let [(before, old), (now, new)] = pair else { continue };
+            let between = |at: &&i64| (before - CLOCKS_US..=now + CLOCKS_US).contains(*at);
+            if !new.starts_with(old) && !anew.iter().any(|at| between(&at)) {
+                return Err(format!("{model}: another beginning:\n{old}\n----\n{new}"));
+            }
         }
     }
     Ok(())

@@ -36,6 +36,10 @@ pub(super) enum Act {
     Pause,
     Resume,
     Retry,
+    /// Another limit, by its name.
+    Limit(&'static str, u64),
+    /// Another task goes on from here with words of its own.
+    Fork,
 }
 
 pub(super) struct Story {
@@ -99,6 +103,22 @@ impl Story {
         let again = [Act::Say("steer"), Act::Retry, Act::Resume];
         let after = dice.percent(20).then(|| dice.one_of(&again));
         let agrees = dice.percent(60);
+        // Dice of their own: older seeds stay the stories that they were.
+        let mut more = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
+        for _ in 0..more.one_of(&[0, 0, 1]) {
+            let name = more.one_of(&["turns", "turns", "tokens", "wall_seconds", "refinements"]);
+            let limits: &[u64] = match name {
+                "turns" => &[1, 3, 20],
+                "tokens" => &[20_000, 60_000, 400_000],
+                "wall_seconds" => &[1, 5, 60],
+                _ => &[0, 1, 2],
+            };
+            acts.push((1 + more.below(20) as u32, Act::Limit(name, more.one_of(limits))));
+        }
+        if more.percent(15) {
+            acts.push((1 + more.below(20) as u32, Act::Fork));
+        }
+        acts.sort_by_key(|(at, _)| *at);
         let scenario = json!({ "rules": rules, "sequence": sequence });
         Self { seed, scenario, request, acts, falls, after, agrees }
     }
