@@ -207,14 +207,6 @@ impl Engine {
         self.socket().exists() && self.client().ping().await.is_ok()
     }
 
-    /// Lets it stand still until what is given is dropped: it answers nothing, what runs in its containers runs on.
-    pub(crate) fn freeze(&self) -> Frozen {
-        let pid = std::fs::read_to_string(self.dir.join("pid")).unwrap().trim().parse().unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
-        Frozen(pid)
-    }
-
     /// Stops it; what it has stays.
     pub(crate) async fn stop(&mut self) {
         let mut child = self.running.take().unwrap();
@@ -350,14 +342,6 @@ impl Engine {
     pub(crate) async fn delete(&self, name: &str) {
         let options = bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() };
         self.versioned_client().await.remove_container(name, Some(options)).await.unwrap();
-    }
-}
-
-pub(crate) struct Frozen(rustix::process::Pid);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = rustix::process::kill_process(self.0, rustix::process::Signal::CONT);
     }
 }
 
