@@ -8,6 +8,7 @@ use super::{
     page::{Page, Paging},
     query::Query,
     reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::ApiKeyId,
@@ -18,6 +19,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -53,8 +55,14 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let name = format!("api_keys {} {}", caller.team, caller.user);
     let before = paging.position(&state.cursors, &name)?;
-    let rows = state.service.api_keys(&caller, before, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.id))
+    let read = || {
+        async {
+            let rows = state.service.api_keys(&caller, before, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// A key, without its text.

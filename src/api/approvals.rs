@@ -7,7 +7,7 @@ use super::{
     error::{ApiError, Problem},
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
-    reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::{ApprovalId, TaskId},
@@ -18,6 +18,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use std::str::FromStr;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -42,8 +43,14 @@ async fn of_task(
 ) -> Result<Response, ApiError> {
     let name = format!("approvals {id}");
     let after = paging.position(&state.cursors, &name)?;
-    let rows = state.service.task_approvals(&caller, id, after, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.approval.id))
+    let read = || {
+        async {
+            let rows = state.service.task_approvals(&caller, id, after, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.approval.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::WithTasks, read).await
 }
 
 /// Which approvals of a team are wanted.
@@ -93,8 +100,14 @@ async fn of_team(
     let name = format!("approvals {} {:?}", caller.team, query.which);
     let after = query.paging.position(&state.cursors, &name)?;
     let pending = query.which == Which::Pending;
-    let rows = state.service.team_approvals(&caller, pending, after, query.paging.rows()).await?;
-    reply::tagged_value(&headers, &query.paging.page(&state.cursors, &name, rows, |row| row.approval.id))
+    let read = || {
+        async {
+            let rows = state.service.team_approvals(&caller, pending, after, query.paging.rows()).await?;
+            Ok(query.paging.page(&state.cursors, &name, rows, |row| row.approval.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::WithTasks, read).await
 }
 
 /// Decides an approval. The task goes on with it; an approved plan may come back edited.

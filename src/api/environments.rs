@@ -9,6 +9,7 @@ use super::{
     page::{Page, Paging},
     query::Query,
     reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::EnvironmentId,
@@ -19,6 +20,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -58,8 +60,14 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let name = format!("environments {}", caller.team);
     let before = paging.position(&state.cursors, &name)?;
-    let rows = state.service.environments(&caller, before, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.id))
+    let read = || {
+        async {
+            let rows = state.service.environments(&caller, before, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// An environment, without its secrets.
@@ -121,8 +129,14 @@ async fn secrets(
 ) -> Result<Response, ApiError> {
     let name = format!("environment secrets {} {id}", caller.team);
     let after: Option<String> = paging.position(&state.cursors, &name)?;
-    let rows = state.service.environment_secrets(&caller, id, after.as_deref(), paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.name.clone()))
+    let read = || {
+        async {
+            let rows = state.service.environment_secrets(&caller, id, after.as_deref(), paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.name.clone()))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// Sets a secret, in place of one of the same name; for admins.

@@ -8,6 +8,7 @@ use super::{
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
     reply, sse,
+    wait::{self, Changes},
 };
 use crate::{
     domain::{Event, Seq, TaskId},
@@ -18,6 +19,7 @@ use axum::{
     http::{HeaderMap, header},
     response::Response,
 };
+use futures::FutureExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -106,10 +108,16 @@ async fn task_events(
         None => query.after.unwrap_or(0),
     };
     let paging = Paging { limit: query.limit, cursor: None };
-    let events = state.service.events(&caller, id, after, paging.rows()).await?;
-    let page = paging.page(&state.cursors, &name, events, |event| event.seq);
-    let data = page.data.iter().map(|event| raw(id, event)).collect::<Result<_, _>>()?;
-    reply::tagged_value(&headers, &RawPage { data, next_cursor: page.next_cursor })
+    let read = || {
+        async {
+            let events = state.service.events(&caller, id, after, paging.rows()).await?;
+            let page = paging.page(&state.cursors, &name, events, |event| event.seq);
+            let data = page.data.iter().map(|event| raw(id, event)).collect::<Result<_, _>>()?;
+            Ok(RawPage { data, next_cursor: page.next_cursor })
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::WithTasks, read).await
 }
 
 /// A page of events that are JSON already.
@@ -143,8 +151,14 @@ async fn conversation(
 ) -> Result<Response, ApiError> {
     let name = format!("conversation {id}");
     let after: Seq = paging.position(&state.cursors, &name)?.unwrap_or(0);
-    let items = state.service.conversation(&caller, id, after, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, items, |item| item.seq))
+    let read = || {
+        async {
+            let items = state.service.conversation(&caller, id, after, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, items, |item| item.seq))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::WithTasks, read).await
 }
 
 /// The team's tasks as they change: `snapshot` with the newest hundred at the start, then `task` with each

@@ -8,6 +8,7 @@ use super::{
     page::{Page, Paging},
     query::Query,
     reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::GitCredentialId,
@@ -18,6 +19,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -53,8 +55,14 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let name = format!("git_credentials {}", caller.team);
     let before = paging.position(&state.cursors, &name)?;
-    let rows = state.service.git_credentials(&caller, before, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.id))
+    let read = || {
+        async {
+            let rows = state.service.git_credentials(&caller, before, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// A credential, without its secret.

@@ -8,6 +8,7 @@ use super::{
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
     reply,
+    wait::{self, Changes},
 };
 use crate::service::{InstructionsView, NewInstructions};
 use axum::{
@@ -15,6 +16,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -73,6 +75,12 @@ async fn versions(
 ) -> Result<Response, ApiError> {
     let name = format!("instructions {}", caller.team);
     let before = paging.position(&state.cursors, &name)?;
-    let rows = state.service.instruction_versions(&caller, before, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.version))
+    let read = || {
+        async {
+            let rows = state.service.instruction_versions(&caller, before, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.version))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }

@@ -8,6 +8,7 @@ use super::{
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
     reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::{
@@ -21,6 +22,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -105,8 +107,14 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let name = format!("memories {} {} {:?}", caller.team, caller.user, query.filter);
     let before = query.paging.position(&state.cursors, &name)?;
-    let rows = state.service.memories(&caller, &query.filter, before, query.paging.rows()).await?;
-    reply::tagged_value(&headers, &query.paging.page(&state.cursors, &name, rows, |memory| memory.id))
+    let read = || {
+        async {
+            let rows = state.service.memories(&caller, &query.filter, before, query.paging.rows()).await?;
+            Ok(query.paging.page(&state.cursors, &name, rows, |memory| memory.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// What a search found.

@@ -80,9 +80,13 @@ pub(crate) fn tagged(headers: &HeaderMap, tag: &str, body: impl Into<Body>) -> R
 
 /// A list with a tag made from its content.
 pub(crate) fn tagged_value<T: Serialize>(headers: &HeaderMap, value: &T) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(value).map_err(|error| {
+    let body = body_of(value)?;
+    Ok(tagged(headers, &tag_of(&body), body))
+}
+
+pub(crate) fn body_of<T: Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written as JSON");
         ApiError::internal()
-    })?;
-    Ok(tagged(headers, &tag_of(&body), body))
+    })
 }

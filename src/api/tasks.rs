@@ -21,6 +21,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt;
 use std::str::FromStr;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -146,20 +147,14 @@ async fn list(
     });
     let name = list_name(&caller, &query.filter);
     let before: Option<(Timestamp, TaskId)> = query.paging.position(&state.cursors, &name)?;
-    let mut wait = wait::ListWait::begin(&state, &caller, &headers);
-    let body = loop {
-        let tasks = state.service.tasks(&caller, &query.filter, before, query.paging.rows()).await?;
-        let page = query.paging.page(&state.cursors, &name, tasks, |task| (task.created_at, task.id));
-        let body = serde_json::to_vec(&page).map_err(|_| ApiError::internal())?;
-        let again = match &mut wait {
-            Some(wait) => wait.again(&state, &headers, &body).await,
-            None => false,
-        };
-        if !again {
-            break body;
+    let read = || {
+        async {
+            let tasks = state.service.tasks(&caller, &query.filter, before, query.paging.rows()).await?;
+            Ok(query.paging.page(&state.cursors, &name, tasks, |task| (task.created_at, task.id)))
         }
+        .boxed()
     };
-    Ok(wait::applied(&headers, reply::tagged(&headers, &reply::tag_of(&body), body)))
+    wait::list(&state, &caller, &headers, wait::Changes::WithTasks, read).await
 }
 
 /// A cursor belongs to the team and the filters that it was made with.

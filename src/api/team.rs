@@ -7,12 +7,14 @@ use super::{
     page::{Page, Paging},
     query::Query,
     reply,
+    wait::{self, Changes},
 };
 use crate::{
     domain::TeamId,
     service::{self, MeView, MemberView, ModelView, TeamView},
 };
 use axum::{extract::State, http::HeaderMap, response::Response};
+use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -82,8 +84,14 @@ async fn members(
 ) -> Result<Response, ApiError> {
     let name = format!("members {}", caller.team);
     let after = paging.position(&state.cursors, &name)?;
-    let rows = state.service.members(&caller, after, paging.rows()).await?;
-    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |row| row.user.id))
+    let read = || {
+        async {
+            let rows = state.service.members(&caller, after, paging.rows()).await?;
+            Ok(paging.page(&state.cursors, &name, rows, |row| row.user.id))
+        }
+        .boxed()
+    };
+    wait::list(&state, &caller, &headers, Changes::ByThemselves, read).await
 }
 
 /// The models that tasks may name.

@@ -17,6 +17,7 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::{str::FromStr, time::Duration};
 use tokio::{
@@ -29,6 +30,9 @@ const WAIT_SECONDS_MAX: u64 = 60;
 
 /// Changes of a team come in bursts: a list is read again at most this often.
 const LIST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Between two looks at a list that nothing tells of.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a long poll waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -136,33 +140,68 @@ pub(crate) async fn task(
     Ok(())
 }
 
-/// A list that is read until it differs from the client's copy, or his time is up.
-pub(crate) struct ListWait {
+/// What a list changes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// Whatever changes it is in a task's log.
+    WithTasks,
+    /// By what people do elsewhere: it is looked at again and again.
+    ByThemselves,
+}
+
+/// The list as its tag says; with `Prefer: wait=N` it is read until it differs from the client's copy, or his time is up.
+pub(crate) async fn list<'a, T: Serialize>(
+    state: &ApiState,
+    caller: &Caller,
+    headers: &HeaderMap,
+    changes: Changes,
+    read: impl Fn() -> BoxFuture<'a, Result<T, ApiError>>,
+) -> Result<Response, ApiError> {
+    let mut wait = ListWait::begin(state, caller, headers, changes);
+    loop {
+        let body = reply::body_of(&read().await?)?;
+        let again = match &mut wait {
+            Some(wait) => wait.again(state, headers, &body).await,
+            None => false,
+        };
+        if !again {
+            return Ok(applied(headers, reply::tagged(headers, &reply::tag_of(&body), body)));
+        }
+    }
+}
+
+struct ListWait {
     deadline: Instant,
     changes: Receiver<(TaskId, Seq)>,
+    by: Changes,
     /// The tag of the first look.
     first: Option<String>,
 }
 
 impl ListWait {
     /// Begun before the first look, so that no change falls between; none where nobody waits.
-    pub(crate) fn begin(state: &ApiState, caller: &Caller, headers: &HeaderMap) -> Option<Self> {
+    fn begin(state: &ApiState, caller: &Caller, headers: &HeaderMap, by: Changes) -> Option<Self> {
         let seconds = preferred(headers)?;
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        Some(Self { deadline, changes: state.hub.team_changes(caller.team), first: None })
+        Some(Self { deadline, changes: state.hub.team_changes(caller.team), by, first: None })
     }
 
     /// Whether the list is to be read again, once something has changed.
-    pub(crate) async fn again(&mut self, state: &ApiState, headers: &HeaderMap, body: &[u8]) -> bool {
+    async fn again(&mut self, state: &ApiState, headers: &HeaderMap, body: &[u8]) -> bool {
         let tag = reply::tag_of(body);
         let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &tag);
         let first = self.first.get_or_insert_with(|| tag.clone());
         if stale || *first != tag {
             return false;
         }
+        let look = match self.by {
+            Changes::WithTasks => self.deadline,
+            Changes::ByThemselves => self.deadline.min(Instant::now() + LOOK_EVERY),
+        };
         tokio::select! {
             () = state.draining.cancelled() => return false,
-            woken = timeout_at(self.deadline, self.changes.recv()) => match woken {
+            woken = timeout_at(look, self.changes.recv()) => match woken {
+                Err(_) if look < self.deadline => return true,
                 Err(_) | Ok(Err(RecvError::Closed)) => return false,
                 // One that lags looks at the list again.
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}

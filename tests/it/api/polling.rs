@@ -58,6 +58,33 @@ async fn a_poll_is_held_until_the_task_changes() {
 }
 
 #[tokio::test]
+async fn lists_are_held_until_they_differ() {
+    let server = server().await;
+    let id = server.task(ADMIN, "x").await;
+    let worker = server.run().await;
+    let log = format!("/v1/tasks/{id}/events");
+    let started = Instant::now();
+    for path in [log.as_str(), "/v1/memories"] {
+        let tag = server.get(path, ADMIN).await.header("etag").unwrap().to_owned();
+        let held = poll(&server, path, 30, Some(&tag));
+        let changed = async {
+            worker.say(1, EventData::Reasoning { summary: "hm".into() }).await;
+            server
+                .post("/v1/memories", ADMIN, &json!({ "kind": "fact", "scope": "user", "text": "x" }))
+                .await
+                .expect(201);
+        };
+        let (answer, ()) = tokio::join!(held, changed);
+        assert_eq!(answer.expect(200).header("preference-applied"), Some("wait=30"), "{path}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "they are woken, not timed out");
+    let path = "/v1/approvals?state=pending";
+    let tag = server.get(path, ADMIN).await.header("etag").unwrap().to_owned();
+    let unchanged = poll(&server, path, 1, Some(&tag)).await.expect(304);
+    assert_eq!(unchanged.header("preference-applied"), Some("wait=1"));
+}
+
+#[tokio::test]
 async fn a_poll_whose_copy_is_old_is_answered_at_once() {
     let server = server().await;
     let id = server.task(ADMIN, "x").await;
