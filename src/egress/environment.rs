@@ -9,7 +9,7 @@ pub const BUNDLE: &str = "/etc/journeyman/ca-certificates.crt";
 
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 /// Variables that name a file of all certificates to trust; `NODE_EXTRA_CA_CERTS` of some beside its own.
-const BUNDLES: [&str; 12] = [
+const BUNDLES: [&str; 13] = [
     "AWS_CA_BUNDLE",
     "BUNDLE_SSL_CA_CERT",
     "CARGO_HTTP_CAINFO",
@@ -22,6 +22,8 @@ const BUNDLES: [&str; 12] = [
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
     "UV_SSL_CERT_FILE",
+    // A machine's own npmrc may name a file, in whose place npm then heeds no other.
+    "npm_config_cafile",
 ];
 
 pub(super) fn environment(secrets: &[BrokerSecret], bundle: bool) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@ mod limits;
 mod parsers;
 mod policy;
 mod proxy;
+mod registries;
 mod tasks;
 mod upstream;
 mod world;
