@@ -3,15 +3,23 @@
 use super::error::{ApiError, FieldError};
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use serde_path_to_error::Segment;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes of a JSON body, at most.
 pub(crate) const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a body that is too large which are read all the same, and the time for them.
+const LET_GO_BYTES_MAX: usize = 64 << 20;
+const LET_GO_WITHIN: Duration = Duration::from_secs(20);
 
 /// A JSON object as `T`, with what is needed to recognise the same body again.
 pub(crate) struct Body<T> {
@@ -40,11 +48,11 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::unsupported("application/json"));
         }
-        let raw = bytes(request, state).await?;
+        let raw = bytes(request).await?;
         Ok(Self { value: parse(&raw)?, raw })
     }
 }
@@ -69,9 +77,9 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
-        let raw = bytes(request, state).await?;
+        let raw = bytes(request).await?;
         if raw.is_empty() {
             return Ok(Self { value: T::default(), raw });
         }
@@ -91,13 +99,43 @@ fn canonical(raw: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&value).unwrap_or_else(|_| raw.to_vec())
 }
 
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(cause) if cause.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::too_large(JSON_BODY_BYTES_MAX as u64)
+/// A client that asks before it sends (RFC 9110, 10.1.1) and says that it is too much.
+fn asks_for_too_much(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    headers.contains_key(header::EXPECT) && length.is_some_and(|length| length > JSON_BODY_BYTES_MAX as u64)
+}
+
+/// The body, of which no more is held than it may have. What a client still sends beyond that is read and let go, within
+/// bounds: who is answered while he sends may never read the answer.
+async fn bytes(request: Request) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::too_large(JSON_BODY_BYTES_MAX as u64);
+    if asks_for_too_much(request.headers()) {
+        return Err(too_large());
+    }
+    let mut body = request.into_body();
+    let (mut held, mut size) = (BytesMut::new(), 0);
+    let late = Instant::now() + LET_GO_WITHIN;
+    loop {
+        let frame = if size <= JSON_BODY_BYTES_MAX {
+            body.frame().await
+        } else {
+            timeout_at(late, body.frame()).await.map_err(|_| too_large())?
+        };
+        match frame {
+            None if size <= JSON_BODY_BYTES_MAX => return Ok(held.freeze()),
+            None => return Err(too_large()),
+            Some(Err(_)) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body broke off")),
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { continue };
+                size += data.len();
+                if size <= JSON_BODY_BYTES_MAX {
+                    held.extend_from_slice(&data);
+                } else if size > LET_GO_BYTES_MAX {
+                    return Err(too_large());
+                }
+            }
         }
-        _ => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body broke off"),
-    })
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

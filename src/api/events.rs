@@ -7,7 +7,7 @@ use super::{
     error::{ApiError, Problem},
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
-    reply, sse,
+    sse,
     wait::{self, Changes},
 };
 use crate::{

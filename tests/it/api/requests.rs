@@ -42,6 +42,9 @@ async fn every_refusal_is_problem_details_with_the_request_id() {
     is_problem(&server.send(untyped).await, 415, "unsupported_media_type");
     let large = json!({ "request": "x".repeat(1024 * 1024) });
     is_problem(&server.post("/v1/tasks", ADMIN, &large).await, 413, "too_large");
+    // However much of it comes.
+    let huge = json!({ "request": "x".repeat(20 << 20) });
+    is_problem(&server.post("/v1/tasks", ADMIN, &huge).await, 413, "too_large");
     is_problem(&server.post("/v1/tasks", ADMIN, &json!({})).await, 422, "invalid");
     assert!(server.get("/healthz", "").await.header("x-request-id").is_some());
 }
