@@ -19,6 +19,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SOON: FreshSettings = FreshSettings { repositories: 8, every: Duration::from_millis(10) };
@@ -54,6 +55,26 @@ async fn what_tasks_asked_for_lately_is_there_when_the_next_one_asks() {
     commit(&remote, &[("a", "3")]);
     let base = repositories.resolve(house.team, &url, Some("main")).await.unwrap();
     assert_eq!(base.read("a").unwrap().unwrap(), b"3", "what is newer than the last look is asked for all the same");
+}
+
+#[tokio::test]
+async fn the_job_does_so_by_itself_until_it_is_stopped() {
+    let house = House::with(|settings| settings.fresh = SOON);
+    let remote = house.remote("one", &[("a", "1")]);
+    let base = house.resolve(&remote, None).await.unwrap();
+    let (stop, repositories) = (CancellationToken::new(), house.repositories.clone());
+    let stopped = stop.clone();
+    let job = tokio::spawn(async move { journeyman::jobs::keep_mirrors_fresh(&repositories, stopped).await });
+    commit(&remote, &[("a", "2")]);
+    let commit = git(&remote, &["rev-parse", "HEAD"]);
+    let laid_out = base.mount()[0].0.parent().unwrap().with_file_name("snapshots").join(commit.trim());
+    let begun = Instant::now();
+    while !laid_out.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the mirror is not fetched");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, job).await.unwrap().unwrap();
 }
 
 #[tokio::test]
