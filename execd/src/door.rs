@@ -105,7 +105,7 @@ impl Door {
             let peer = socket_peercred(&socket).ok()?.uid.as_raw();
             is_user = peer == from;
             let untold = self.guest.digest().is_some() && !self.users_are_told;
-            if !is_user && !(untold && peer == rustix::process::geteuid().as_raw()) {
+            if !(is_user || untold && peer == rustix::process::geteuid().as_raw()) {
                 if !self.served {
                     // Nobody else is there before the server has come: the runtime does not say who connects.
                     let _ = writeln!(io::stderr(), "turned away a connection of the uid {peer}");

@@ -104,8 +104,8 @@ impl Sandboxes {
             }
             return match self.hand_over(&idle, wanted).await {
                 Ok(true) => {
-                    let (directory, _opening) = (self.directory(wanted.task).warm(), self.inner.pool.opening());
-                    Some(Taken { workspace: idle.workspace, configure: idle.configure, directory, _opening })
+                    let (directory, opening) = (self.directory(wanted.task).warm(), self.inner.pool.opening());
+                    Some(Taken { workspace: idle.workspace, configure: idle.configure, directory, _opening: opening })
                 }
                 Ok(false) => {
                     self.discard(idle);
