@@ -203,6 +203,24 @@ async fn git_credentials_are_kept_without_being_shown() {
 }
 
 #[tokio::test]
+async fn an_environment_that_is_asked_for_twice_is_made_once() {
+    let server = server().await;
+    let body = json!({ "name": "backend", "caches": ["PIP_CACHE_DIR"] });
+    let send = async |body: &Value, key: &str| {
+        let request = server.request(Method::POST, "/v1/environments", ADMIN).header("idempotency-key", key);
+        server.send(request.json(body)).await
+    };
+    let made = send(&body, "once").await.expect(201);
+    assert_eq!(send(&body, "once").await.expect(201).bytes, made.bytes);
+    assert_eq!(send(&json!({ "name": "other" }), "once").await.expect(422).json()["code"], "idempotency_key_reused");
+    assert_eq!(send(&body, "again").await.expect(409).json()["code"], "name_taken");
+    // Deleted meanwhile: what was answered is answered again, and nothing is made.
+    server.delete(&format!("/v1/environments/{}", made.id()), ADMIN).await.expect(204);
+    assert_eq!(send(&body, "once").await.expect(201).bytes, made.bytes);
+    assert!(server.get("/v1/environments", ADMIN).await.json()["data"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_credential_is_for_the_paths_and_ports_that_it_names() {
     let server = server().await;
     let team = TeamId(server.get("/v1/me", ADMIN).await.json()["team"]["id"].as_str().unwrap().parse().unwrap());

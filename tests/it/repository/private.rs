@@ -183,6 +183,36 @@ async fn a_key_reaches_a_private_repository_over_ssh_and_only_the_host_that_is_k
     }
 }
 
+#[tokio::test]
+async fn the_first_key_that_a_host_shows_is_kept_for_each_team_and_port() {
+    let (house, elsewhere) = (House::new(), House::new());
+    let (remote, further) = (house.remote("one", &[("a", "1")]), elsewhere.remote("two", &[("a", "2")]));
+    let (server, other) = (Ssh::start(&house, "ed25519").await, Ssh::start(&elsewhere, "ed25519").await);
+    let user = user_name();
+    let resolve = async |team: TeamId, server: &Ssh, path: &Path| {
+        let credentials = given(team, key(&server.key, None));
+        let repositories = repositories(&house, "data", credentials, Outgoing::default());
+        repositories.resolve(team, &server.url(path, Some(&user)), None).await
+    };
+    let neighbours = journeyman::clock::new_id();
+    resolve(house.team, &server, &remote).await.unwrap();
+    // The same name at another port is another host.
+    resolve(house.team, &other, &further).await.unwrap();
+    let kept = |team: TeamId| house.root.path().join("data/known-hosts").join(team.to_string());
+    let text = std::fs::read_to_string(kept(house.team)).unwrap();
+    assert!([&server, &other].iter().all(|one| text.contains(&format!("[localhost]:{} ", one.port))), "{text}");
+    assert!(!kept(neighbours).exists(), "what one team has seen is not another's");
+    // Another key at the port that is known: the machine between, as far as anybody can tell.
+    let of =
+        |server: &Ssh| server.known_hosts.split_whitespace().find(|word| word.starts_with("AAAA")).unwrap().to_owned();
+    let (own, others) = (of(&server), of(&other));
+    std::fs::write(kept(house.team), text.replace(&own, &others)).unwrap();
+    refused(resolve(house.team, &server, &remote).await.unwrap_err(), "known_hosts");
+    resolve(house.team, &other, &further).await.unwrap();
+    resolve(neighbours, &server, &remote).await.unwrap();
+    assert!(std::fs::read_to_string(kept(neighbours)).unwrap().contains(&own));
+}
+
 /// Every process's arguments and environment that this user may read.
 fn processes() -> Vec<u8> {
     let mut all = Vec::new();
