@@ -35,6 +35,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("USER", "agent"),
 ];
 
+/// Of a command at least; execd's own is less.
+const COMMAND_OOM_SCORE: i32 = 500;
+
 /// A started command; nobody but execd's own reaper waits for it.
 #[derive(Debug)]
 pub(crate) struct Spawned {
@@ -114,8 +117,11 @@ fn start(command: &Command, configure: &Configure, directory: &Path, talk: Optio
     }
     let child = shell.spawn()?;
     let pid = Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("no process id"))?;
-    // So that the kernel, short of memory, takes a command and not execd. It may be gone already.
-    let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "500");
+    // So that the kernel, short of memory, takes a command and not execd, which a kubelet gives nearly the highest score
+    // itself. It may be gone already.
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let score = own.map_or(COMMAND_OOM_SCORE, |own| (own + 1).clamp(COMMAND_OOM_SCORE, 1_000));
+    let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), score.to_string());
     Ok(Spawned { pid, output, stdin: stdin_pipe })
 }
 

@@ -100,6 +100,8 @@ impl Cluster {
         let made = self.client.get_or_try_init(|| async {
             let mut config = config(&self.settings).await?;
             config.connect_timeout = Some(self.settings.answer_time);
+            // What is tried again, and for how long, is decided here.
+            config.default_retry = false;
             Client::try_from(config).map_err(|error| ClusterError::Unknown(chain(&error)))
         });
         made.await.cloned()
@@ -118,6 +120,9 @@ impl Cluster {
             ClusterError::Away(_) => "see that it runs, and that this service may connect to it".to_owned(),
             ClusterError::Slow => "see its log: it is stuck or overloaded".to_owned(),
             ClusterError::Answered { status: 401, .. } => "its token or certificate is not taken: renew it".to_owned(),
+            ClusterError::Answered { message, .. } if message.contains("RuntimeClass") => {
+                "make that RuntimeClass, or unset JOURNEYMAN_KUBERNETES_RUNTIME_CLASS".to_owned()
+            }
             ClusterError::Answered { status: 403, message, .. } if message.contains("exceeded quota") => {
                 format!("give the ResourceQuota of the namespace {namespace} more room, or run fewer tasks at once")
             }
@@ -131,9 +136,6 @@ impl Cluster {
                 format!(
                     "make the namespace {namespace} (kubectl apply -k deploy/base), or set JOURNEYMAN_KUBERNETES_NAMESPACE"
                 )
-            }
-            ClusterError::Answered { message, .. } if message.contains("RuntimeClass") => {
-                "make that RuntimeClass, or unset JOURNEYMAN_KUBERNETES_RUNTIME_CLASS".to_owned()
             }
             ClusterError::Answered { status: 422, .. } => {
                 "mend the setting (JOURNEYMAN_KUBERNETES_…) or the image that it names".to_owned()
