@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-random test-llama
+.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-random test-llama test-kubernetes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -57,3 +57,6 @@ test-random: setup-tests ## Play 1,000 random tasks to their ends (about 4 minut
 
 test-llama: setup ## Speak to a real model server (llama.cpp, built on first use: about 20 minutes)
 	scripts/test-llama.sh
+
+test-kubernetes: ## Test workspaces in a real cluster (built on first use: about 10 minutes; takes root)
+	scripts/test-kubernetes.sh

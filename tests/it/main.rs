@@ -38,6 +38,8 @@ mod format;
 mod full_disk;
 mod golden;
 mod instructions;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod llm;
 mod master_key;
 mod mcp;

@@ -85,6 +85,7 @@ open(name, "w").close(); os.unlink(name); succeed()
         name: "replace execd",
         probe: r#"
 path = "/.execd" if os.path.exists("/.execd") else "/usr/bin/true"
+path = path + "/execd" if os.path.isdir(path) else path
 os.close(os.open(path, os.O_WRONLY)); succeed()
 "#,
         works: Root,

@@ -87,6 +87,24 @@ pub(crate) fn empty() -> PathBuf {
     kept("empty.tar", |_| {})
 }
 
+/// Nothing but these files of this machine, each at a place of its own; made anew each time.
+#[cfg(feature = "kubernetes-cluster")]
+pub(crate) fn of(files: &[(&Path, &str)]) -> PathBuf {
+    let target = super::sandbox::target().join("test-images");
+    std::fs::create_dir_all(&target).unwrap();
+    let work = TempDir::new_in(&target).unwrap();
+    for (from, to) in files {
+        let to = work.path().join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+    let tar = target.join(format!("{}.tar", files[0].1.rsplit('/').next().unwrap()));
+    let packed =
+        Command::new("tar").arg("-C").arg(work.path()).args(["--numeric-owner", "-cf"]).arg(&tar).arg(".").status();
+    assert!(packed.unwrap().success());
+    tar
+}
+
 /// Programs of this machine with their libraries.
 pub(crate) fn host() -> PathBuf {
     kept("host.tar", |root| {

@@ -1,6 +1,8 @@
 //! What tests of several rooms share: real components, started once.
 
 pub(crate) mod calculator;
+#[cfg(feature = "kubernetes-cluster")]
+pub(crate) mod cluster;
 pub(crate) mod compose;
 pub(crate) mod database;
 pub(crate) mod engine;

@@ -46,6 +46,12 @@ pub(crate) fn execd() -> &'static Path {
     })
 }
 
+/// Where builds and what tests keep lie.
+#[cfg(feature = "kubernetes-cluster")]
+pub(crate) fn target() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
+}
+
 /// The execd for containers, which needs no library.
 pub(crate) fn static_execd() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

@@ -1,0 +1,20 @@
+//! On a real cluster, which the tests start themselves; `scripts/test-kubernetes.sh` runs them.
+
+mod attacks;
+mod mends;
+mod pods;
+mod tasks;
+
+use crate::support::{
+    cluster::{self, Cluster},
+    sandbox::Copy,
+};
+use journeyman::workspace::Workspace;
+
+/// An empty working copy and its open workspace.
+async fn open(image: &str) -> (&'static Cluster, Copy, Workspace) {
+    let cluster = cluster::shared().await;
+    let copy = Copy::with(|data_dir| cluster.settings(data_dir, image)).await;
+    let workspace = copy.open().await;
+    (cluster, copy, workspace)
+}

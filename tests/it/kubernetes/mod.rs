@@ -1,0 +1,6 @@
+//! Tests of workspaces as Pods: on an API server that is not as it should be, and on a real cluster.
+
+#[cfg(feature = "kubernetes-cluster")]
+mod cluster;
+mod refusals;
+mod stand_in;
