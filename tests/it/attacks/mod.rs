@@ -91,7 +91,7 @@ async fn none_succeeds_in_a_container_of_podman() {
 /// For the tests of a cluster.
 #[cfg(feature = "kubernetes-cluster")]
 pub(crate) async fn in_a_pod() {
-    try_all(Backend::Kubernetes).await;
+    try_all(Backend::Kubernetes, false).await;
     limits::try_all(Backend::Kubernetes).await;
 }
 

@@ -2,5 +2,7 @@
 
 #[cfg(feature = "kubernetes-cluster")]
 mod cluster;
+mod recording;
 mod refusals;
+mod replayed;
 mod stand_in;

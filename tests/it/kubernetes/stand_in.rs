@@ -18,7 +18,10 @@ use tempfile::TempDir;
 
 use crate::support::{engine::data_dir, sandbox};
 
-pub(super) const TOKEN: &str = "of-a-test";
+pub(in crate::kubernetes) const TOKEN: &str = "of-a-test";
+/// Of the recorded conversation: the user's number is told in it.
+pub(in crate::kubernetes) const RECORDED_UID_BASE: u32 = 7_000_000;
+
 /// What is answered to a method and a path, of which so many came before.
 pub(super) type Answers = Arc<dyn Fn(&Method, &str, usize) -> (u16, Value) + Send + Sync>;
 
@@ -79,7 +82,7 @@ pub(super) fn pod(status: Value) -> (u16, Value) {
     )
 }
 
-pub(super) fn kubeconfig(dir: &Path, url: &str) -> PathBuf {
+pub(in crate::kubernetes) fn kubeconfig(dir: &Path, url: &str) -> PathBuf {
     let path = dir.join("kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config",

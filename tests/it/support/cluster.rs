@@ -220,6 +220,20 @@ impl Cluster {
         self.dir.join("service")
     }
 
+    /// Host and port of the API server, who vouches for it, and the token of the service's account.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("https://")
+    }
+
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.join("cert/ca.crt")
+    }
+
+    pub(crate) fn token(&self) -> String {
+        let config: Value = serde_json::from_slice(&std::fs::read(self.kubeconfig()).unwrap()).unwrap();
+        config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
+    }
+
     /// One of somebody else at the same API server.
     pub(crate) fn kubeconfig_of(&self, token: &str) -> PathBuf {
         let path = self.dir.join(format!("of-{token}"));

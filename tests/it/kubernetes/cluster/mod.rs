@@ -3,6 +3,7 @@
 mod attacks;
 mod mends;
 mod pods;
+mod recorded;
 mod tasks;
 
 use crate::support::{
