@@ -30,14 +30,15 @@ const ADMIN: &str = "administrator-of-a-test";
 /// ports of API server, kubelet, etcd and etcd's peers.
 const SCRIPT: &str = r#"
 cd "$0"
+bridge=$2
 stop() {
     kill $pids 2>/dev/null
-    i=0
-    # The engine gives each container ten seconds.
-    while kill -0 $pids 2>/dev/null && [ $i -lt 250 ]; do i=$((i + 1)); sleep 0.1; done
-    kill -KILL $pids $(cat docker.pid exec/containerd/containerd.pid 2>/dev/null) 2>/dev/null
-    wait
-    ip link del "$2" 2>/dev/null
+    # The engine gives each container ten seconds, and ends those that are left then.
+    (sleep 25; kill -KILL $pids $(cat docker.pid exec/containerd/containerd.pid 2>/dev/null)) >/dev/null 2>&1 &
+    late=$!
+    wait $pids
+    kill $late
+    ip link del "$bridge" 2>/dev/null
     cd /
     awk -v dir="$0/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r umount -l
     rm -rf "$0"
