@@ -68,11 +68,10 @@ pub(in crate::kubernetes) async fn head(stream: &mut (impl AsyncRead + Unpin)) -
 }
 
 pub(in crate::kubernetes) fn field(head: &str, name: &str) -> Option<String> {
-    let line = head.lines().find_map(|line| {
+    head.lines().find_map(|line| {
         let (known, value) = line.split_once(':')?;
         known.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-    });
-    line
+    })
 }
 
 pub(in crate::kubernetes) async fn body(
