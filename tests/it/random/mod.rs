@@ -1,4 +1,4 @@
-//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, change limits and fork, workers
+//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, change limits and instructions, and fork, workers
 //! that fall and a replica that is drained, a provider whose tokens have two bytes. Each comes to its end with every call
 //! answered once, nothing after the end and no limit passed, by what was told and by what the provider itself counted;
 //! what was sent to the model grew by appending; and the exported log folds again to itself.
@@ -178,6 +178,12 @@ async fn perform(api: &Api, id: &str, act: &Act) {
             return;
         }
         Act::Fork => return,
+        Act::Instruct => {
+            let request = api.http.put(format!("{}/v1/instructions", api.base)).bearer_auth(&api.key);
+            let text = format!("Mind what {id} has taught us.");
+            assert!(request.json(&json!({ "text": text })).send().await.unwrap().status().is_success());
+            return;
+        }
     };
     let (status, answer) = api.post(&format!("/v1/tasks/{id}/{path}"), &body).await;
     assert!(matches!(status, 202 | 409), "{act:?}: {status} {answer}");

@@ -40,6 +40,8 @@ pub(super) enum Act {
     Limit(&'static str, u64),
     /// Another task goes on from here with words of its own.
     Fork,
+    /// The team's instructions change: for tasks that begin after.
+    Instruct,
 }
 
 pub(super) struct Story {
@@ -117,6 +119,9 @@ impl Story {
         }
         if more.percent(15) {
             acts.push((1 + more.below(20) as u32, Act::Fork));
+        }
+        if more.percent(10) {
+            acts.push((1 + more.below(20) as u32, Act::Instruct));
         }
         acts.sort_by_key(|(at, _)| *at);
         let scenario = json!({ "rules": rules, "sequence": sequence });
