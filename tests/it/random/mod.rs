@@ -181,7 +181,9 @@ async fn perform(api: &Api, id: &str, act: &Act) {
         Act::Instruct => {
             let request = api.http.put(format!("{}/v1/instructions", api.base)).bearer_auth(&api.key);
             let text = format!("Mind what {id} has taught us.");
-            assert!(request.json(&json!({ "text": text })).send().await.unwrap().status().is_success());
+            let answer = request.json(&json!({ "text": text })).send().await.unwrap();
+            let status = answer.status().as_u16();
+            assert!(matches!(status, 200 | 409), "{act:?}: {status} {}", answer.text().await.unwrap());
             return;
         }
     };
