@@ -134,10 +134,11 @@ async fn a_service_starts_on_what_a_real_api_server_answered() {
     }
     let started = Sandboxes::new(settings).await;
     let tape = tape.lock().unwrap();
-    // What the Pod says it has read is of the recorded start, which wrote another mark than this one: up to there all
-    // was as it was with the real server.
+    // What the Pod says it has read is of the recorded start, which wrote another mark than this one, or answers a call
+    // that this one makes later: up to there all was as it was with the real server.
     let told = started.map(|_| String::new()).unwrap_or_else(|error| error.to_string());
-    assert!(told.is_empty() || told.contains("do not come into workspaces as they are"), "{told}");
+    let ends = ["do not come into workspaces as they are", "answer to a call that is not made"];
+    assert!(told.is_empty() || ends.iter().any(|end| told.contains(end)), "{told}");
     assert_eq!(tape.unknown, [""; 0]);
     let left: Vec<_> = tape.left.iter().map(|exchange| (&exchange.method, exchange.status)).collect();
     assert!(left.iter().all(|(method, _)| *method == "GET"), "{left:?}");
