@@ -67,9 +67,9 @@ impl Backend {
     pub(super) fn capabilities(&self) -> Capabilities {
         match self {
             Self::Bubblewrap(bubblewrap) => bubblewrap.capabilities(),
-            Self::Docker { docker, .. } => docker.capabilities(),
+            Self::Docker { docker, .. } => docker.examined().capabilities(),
             #[cfg(feature = "kubernetes")]
-            Self::Kubernetes { kubernetes, .. } => kubernetes.capabilities(),
+            Self::Kubernetes { kubernetes, .. } => kubernetes.examined().capabilities(),
         }
     }
 
@@ -77,11 +77,9 @@ impl Backend {
     pub(super) async fn programs(&self, image: Option<&str>) -> Option<Arc<[String]>> {
         match self {
             Self::Bubblewrap(bubblewrap) => Some(bubblewrap.programs().await),
-            Self::Docker { docker, .. } => docker.seen(image).map(|examined| Arc::clone(&examined.programs)),
+            Self::Docker { docker, .. } => docker.examined().programs(image),
             #[cfg(feature = "kubernetes")]
-            Self::Kubernetes { kubernetes, .. } => {
-                kubernetes.seen(image).map(|examined| Arc::clone(&examined.programs))
-            }
+            Self::Kubernetes { kubernetes, .. } => kubernetes.examined().programs(image),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A look around in a workspace by an image: whether it is fit, what programs it has, and what of
 //! what the engine was asked for really holds. Nothing but a shell is needed there.
 
-use super::{container::PROCESSES_OF_SERVER, settings::DockerSettings};
-use crate::workspace::{Capabilities, Capability, RunCommand, RunOutcome, SandboxLimits, Workspace, WorkspaceError};
+use super::{container::PROCESSES_OF_SERVER, examined::Examined, settings::DockerSettings};
+use crate::workspace::{Capability, RunCommand, RunOutcome, SandboxLimits, Workspace, WorkspaceError};
 use bollard::models::SystemInfo;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAMS_MAX: usize = 20_000;
@@ -49,22 +49,6 @@ fi
 true
 "#;
 
-/// What one look gave.
-#[derive(Debug)]
-pub(in crate::workspace) struct Examined {
-    /// Names of programs and modules, and versions of some as `name@version`; sorted.
-    pub(in crate::workspace) programs: Arc<[String]>,
-    pub(in crate::workspace) capabilities: Capabilities,
-    memory: bool,
-}
-
-impl Examined {
-    /// The engine really bounds a container's memory.
-    pub(super) fn bounds_memory(&self) -> bool {
-        self.memory
-    }
-}
-
 /// What the script said.
 #[derive(Debug, Default)]
 pub(in crate::workspace) struct Look {
@@ -94,7 +78,6 @@ pub(super) async fn examine(
         });
     }
     let seen = look(workspace, image).await?;
-    let limits = SandboxLimits::default();
     if !own_users && !seen.bounds_processes() {
         return Err(WorkspaceError::Setup {
             what: "all tasks run as the service's user, and the container engine does not bound the processes of each"
@@ -102,11 +85,8 @@ pub(super) async fn examine(
             mend: format!("{GIVE_CGROUPS}, or run the service as root, so that each task has a user of its own"),
         });
     }
-    Ok(Examined {
-        memory: seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
-        capabilities: Capabilities { lines: lines(&seen, image, settings, &info, own_users) },
-        programs: seen.programs.into_iter().collect(),
-    })
+    let lines = lines(&seen, image, settings, &info, own_users);
+    Ok(Examined::of(seen, lines))
 }
 
 /// Has the script look around, whatever made the workspace.

@@ -8,6 +8,7 @@
 mod container;
 mod engine;
 mod examine;
+mod examined;
 mod execd;
 mod image;
 mod images;
@@ -18,6 +19,8 @@ mod settings;
 
 #[cfg(feature = "kubernetes")]
 pub(super) use examine::{Look, look};
+#[cfg(feature = "kubernetes")]
+pub(super) use examined::{Examined, ExaminedImages};
 pub(super) use execd::find_static;
 #[cfg(feature = "kubernetes")]
 pub(super) use image::is_name as is_image_name;

@@ -4,14 +4,15 @@
 use super::{
     container::{self, LABEL_COPY, LABEL_INSTANCE, LABEL_TASK, Shape, Users},
     engine::{Engine, EngineError},
-    examine::{self, Examined},
+    examine,
+    examined::ExaminedImages,
     image::Image,
     images::Images,
     life::Container,
     settings::DockerSettings,
 };
 use crate::workspace::{
-    Capabilities, OpenSandbox, SandboxSettings, Workspace, WorkspaceError,
+    OpenSandbox, SandboxSettings, Workspace, WorkspaceError,
     backend::{Started, complain, setup},
     directories,
     roll::Roll,
@@ -22,7 +23,7 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -30,8 +31,6 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// Containers that are being made at once: an engine takes them one after the other anyway.
 const STARTS_MAX: usize = 8;
-/// Images of which it is known what they hold.
-const EXAMINED_MAX: usize = 256;
 /// Of the image's environment, what is another user's or another machine's.
 const NOT_OURS: &[&str] = &["HOME", "HOSTNAME", "LOGNAME", "PWD", "TMPDIR", "USER"];
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -59,8 +58,7 @@ struct Service {
     vetted: AtomicBool,
     /// As [`Shape::ownerless`], once that was found out.
     ownerless: AtomicBool,
-    /// What was seen in a workspace of each image, by its name.
-    examined: Mutex<HashMap<String, Arc<Examined>>>,
+    examined: ExaminedImages,
 }
 
 impl Docker {
@@ -73,6 +71,7 @@ impl Docker {
         roll: Roll,
     ) -> Result<Self, WorkspaceError> {
         let execd = super::find_static(&settings.execd)?;
+        let examined = ExaminedImages::new(&docker.image);
         Ok(Self(Arc::new(Service {
             engine: Engine::new(docker)?,
             settings: SandboxSettings { execd, ..settings },
@@ -83,7 +82,7 @@ impl Docker {
             images: Images::new(),
             vetted: AtomicBool::new(false),
             ownerless: AtomicBool::new(false),
-            examined: Mutex::default(),
+            examined,
         })))
     }
 
@@ -109,7 +108,7 @@ impl Docker {
     /// `answer`: where it goes; once nobody waits there, no container is begun.
     async fn make(&self, open: &OpenSandbox, owner: Option<(u32, u32)>, answer: &oneshot::Sender<Made>) -> Made {
         let Service { engine, settings, instance, roll, starts, images, ownerless, .. } = &*self.0;
-        let image_name = self.image_name(open.image.as_deref());
+        let image_name = self.0.examined.name(open.image.as_deref());
         self.vet().await?;
         let (image, ()) = tokio::try_join!(images.find(engine, open.image.as_deref()), self.vacate(open))?;
         let users = Users::of(owner);
@@ -177,10 +176,6 @@ impl Docker {
         Ok(())
     }
 
-    fn image_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
-        wanted.unwrap_or(&self.0.engine.settings.image)
-    }
-
     fn configure(&self, open: &OpenSandbox, image: &Image, own_user: bool) -> Configure {
         let path = image.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, path)| path);
         let toolchains = self.0.settings.toolchains.iter();
@@ -190,7 +185,7 @@ impl Docker {
         let is_ours = |name: &str| name != "PATH" && !NOT_OURS.contains(&name);
         env.extend(image.env.iter().filter(|(name, _)| is_ours(name)).cloned());
         env.extend(open.env.iter().cloned());
-        let bounded = self.seen(None).is_none_or(|examined| examined.bounds_memory());
+        let bounded = self.0.examined.bounds_memory();
         Configure {
             env,
             // By user: where that is everybody's, one task would take what another needs.
@@ -266,33 +261,18 @@ impl Docker {
         image: Option<&str>,
         mark: &str,
     ) -> Result<(), WorkspaceError> {
-        let name = self.image_name(image);
+        let name = self.0.examined.name(image);
         let Service { engine, own_users, .. } = &*self.0;
         let info =
             engine.ask(|docker| async move { docker.info().await }).await.map_err(|error| engine.explain(&error))?;
         let examined = examine::examine(workspace, name, mark, &engine.settings, info, *own_users).await?;
-        let mut all = self.examined();
-        // Which of them goes is all one: it is looked at again.
-        if all.len() >= EXAMINED_MAX
-            && let Some(other) = all.keys().find(|other| *other != &engine.settings.image).cloned()
-        {
-            all.remove(&other);
-        }
-        all.insert(name.to_owned(), Arc::new(examined));
+        self.0.examined.insert(image, examined);
         Ok(())
     }
 
-    /// What was seen in a workspace of this image, if one was looked at.
-    pub(in crate::workspace) fn seen(&self, image: Option<&str>) -> Option<Arc<Examined>> {
-        self.examined().get(self.image_name(image)).cloned()
-    }
-
-    pub(in crate::workspace) fn capabilities(&self) -> Capabilities {
-        self.seen(None).map(|examined| examined.capabilities.clone()).unwrap_or_default()
-    }
-
-    fn examined(&self) -> MutexGuard<'_, HashMap<String, Arc<Examined>>> {
-        self.0.examined.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was seen in workspaces, by their images.
+    pub(in crate::workspace) fn examined(&self) -> &ExaminedImages {
+        &self.0.examined
     }
 }
 

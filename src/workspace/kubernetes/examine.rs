@@ -7,31 +7,15 @@ use super::{
     settings::{Isolation, KubernetesSettings},
 };
 use crate::workspace::{
-    Capabilities, Capability, RunCommand, SandboxLimits, Workspace, WorkspaceError,
-    docker::{Look, look},
+    Capability, RunCommand, SandboxLimits, Workspace, WorkspaceError,
+    docker::{Examined, Look, look},
 };
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where a cloud tells a node's own credentials.
 const METADATA: &str = "169.254.169.254:80";
 const ADDRESSES_MAX: usize = 12;
-
-/// What one look gave.
-#[derive(Debug)]
-pub(in crate::workspace) struct Examined {
-    /// Names of programs and modules, and versions of some as `name@version`; sorted.
-    pub(in crate::workspace) programs: Arc<[String]>,
-    pub(in crate::workspace) capabilities: Capabilities,
-    memory: bool,
-}
-
-impl Examined {
-    /// The node really bounds a container's memory.
-    pub(super) fn bounds_memory(&self) -> bool {
-        self.memory
-    }
-}
 
 /// `mark` is what the server has written to the file of that name in the working copy.
 pub(super) async fn examine(
@@ -65,12 +49,8 @@ pub(super) async fn examine(
     }
     let version = cluster.ask(|client| async move { client.apiserver_version().await }).await;
     let version = version.map_or_else(|_| "of an unknown version".to_owned(), |version| version.git_version);
-    let limits = SandboxLimits::default();
-    Ok(Examined {
-        memory: seen.memory.is_some_and(|bytes| bytes <= limits.memory_bytes),
-        capabilities: Capabilities { lines: lines(&seen, image, settings, &version, &through) },
-        programs: seen.programs.into_iter().collect(),
-    })
+    let lines = lines(&seen, image, settings, &version, &through);
+    Ok(Examined::of(seen, lines))
 }
 
 /// Addresses that answer a workspace, of those that matter most: the API server as Pods and as this service know it, the

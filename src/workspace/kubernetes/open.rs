@@ -2,17 +2,17 @@
 
 use super::{
     cluster::{Cluster, ClusterError},
-    examine::{self, Examined},
+    examine,
     pod::{self, CONTAINER, DOOR, EXECD_INSIDE, LABEL_INSTANCE, LABEL_OURS, Shape},
     settings::KubernetesSettings,
     start::{self, Seen, did_not_start, mend},
 };
 use crate::workspace::{
-    Capabilities, OpenSandbox, Workspace, WorkspaceError,
+    OpenSandbox, Workspace, WorkspaceError,
     backend::{Pipe, Started, complain, setup},
     calls::WORKSPACE,
     carried::Carrier,
-    docker::is_image_name,
+    docker::{ExaminedImages, is_image_name},
     git::size_of,
     roll::Roll,
 };
@@ -23,12 +23,11 @@ use execd::{
 use k8s_openapi::api::core::v1;
 use kube::api::{AttachParams, AttachedProcess, DeleteParams, ListParams, PostParams};
 use std::{
-    collections::HashMap,
     fmt::Write as _,
     io,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -67,8 +66,7 @@ struct Service {
     uid_base: u32,
     roll: Roll,
     starts: Semaphore,
-    /// What was seen in a workspace of each image, by its name.
-    examined: Mutex<HashMap<String, Arc<Examined>>>,
+    examined: ExaminedImages,
 }
 
 /// One Pod.
@@ -90,7 +88,8 @@ impl Kubernetes {
     /// Asks the cluster nothing.
     pub(in crate::workspace) fn new(settings: KubernetesSettings, uid_base: u32, roll: Roll) -> Self {
         let starts = Semaphore::new(STARTS_MAX);
-        Self(Arc::new(Service { cluster: Cluster::new(settings), uid_base, roll, starts, examined: Mutex::default() }))
+        let examined = ExaminedImages::new(&settings.image);
+        Self(Arc::new(Service { cluster: Cluster::new(settings), uid_base, roll, starts, examined }))
     }
 
     /// Starts an empty Pod, with what its execd is to be told first. Cancel safe.
@@ -117,7 +116,7 @@ impl Kubernetes {
         owner: Option<(u32, u32)>,
     ) -> Result<(Started, Configure), WorkspaceError> {
         let Service { cluster, roll, starts, .. } = &*self.0;
-        let image = self.image_name(open.image.as_deref());
+        let image = self.0.examined.name(open.image.as_deref());
         if !is_image_name(image) {
             return Err(WorkspaceError::Refused {
                 why: format!(
@@ -155,12 +154,8 @@ impl Kubernetes {
         (uid, uid)
     }
 
-    fn image_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
-        wanted.unwrap_or(&self.0.cluster.settings.image)
-    }
-
     fn configure(&self, open: &OpenSandbox) -> Configure {
-        let bounded = self.seen(None).is_none_or(|examined| examined.bounds_memory());
+        let bounded = self.0.examined.bounds_memory();
         Configure {
             env: open.env.clone(),
             pids: Some(u64::from(open.limits.pids)),
@@ -251,23 +246,15 @@ impl Kubernetes {
         image: Option<&str>,
         mark: &str,
     ) -> Result<(), WorkspaceError> {
-        let name = self.image_name(image);
+        let name = self.0.examined.name(image);
         let examined = examine::examine(workspace, name, mark, &self.0.cluster).await?;
-        self.examined().insert(name.to_owned(), Arc::new(examined));
+        self.0.examined.insert(image, examined);
         Ok(())
     }
 
-    /// What was seen in a workspace of this image, if one was looked at.
-    pub(in crate::workspace) fn seen(&self, image: Option<&str>) -> Option<Arc<Examined>> {
-        self.examined().get(self.image_name(image)).cloned()
-    }
-
-    pub(in crate::workspace) fn capabilities(&self) -> Capabilities {
-        self.seen(None).map(|examined| examined.capabilities.clone()).unwrap_or_default()
-    }
-
-    fn examined(&self) -> MutexGuard<'_, HashMap<String, Arc<Examined>>> {
-        self.0.examined.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was seen in workspaces, by their images.
+    pub(in crate::workspace) fn examined(&self) -> &ExaminedImages {
+        &self.0.examined
     }
 }
 
