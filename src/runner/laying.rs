@@ -106,7 +106,7 @@ impl<'a> Laying<'a> {
         let place = taken.directory().to_owned();
         self.fill(&place, prepared).await?;
         self.put_in_place(place, &opening.directory).await?;
-        let env = self.env(&opening);
+        let env = env(self.outfit, &opening);
         match taken.open(env, self.base.tracked()).await {
             Ok(workspace) => {
                 know(self.base, &workspace, &opening.directory).await;
@@ -162,10 +162,11 @@ impl<'a> Laying<'a> {
         remove(to.to_owned()).await.map_err(Halt::Disk)?;
         Ok(self.deps.repositories.put_in_place(from, to.to_owned()).await?)
     }
+}
 
-    fn env(&self, opening: &Opening<'_>) -> Vec<(String, String)> {
-        self.outfit.variables.iter().chain(&opening.env).cloned().collect()
-    }
+/// The environment of a workspace's commands: the outfit's variables, and what the opening adds.
+fn env(outfit: &Outfit, opening: &Opening<'_>) -> Vec<(String, String)> {
+    outfit.variables.iter().chain(&opening.env).cloned().collect()
 }
 
 /// Opens a sandbox over a directory, with what else is mounted and the environment of its commands.
@@ -201,7 +202,7 @@ async fn open_sandbox(
         copy: opening.directory.clone(),
         mirrors,
         limits: deps.limits,
-        env: outfit.variables.iter().chain(&opening.env).cloned().collect(),
+        env: env(outfit, opening),
         image: outfit.image.clone(),
         tracked: base.tracked(),
         low_priority: opening.low_priority,

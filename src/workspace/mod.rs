@@ -35,7 +35,6 @@ pub mod patch;
 mod prepared;
 mod ready;
 mod relayed;
-mod remote;
 mod removal;
 pub mod repository;
 mod repository_error;

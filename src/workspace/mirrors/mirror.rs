@@ -5,7 +5,11 @@
 //! at a time, tasks that want the same share one look-up, one fetch and one layout, and what a
 //! killed fetch or a full disk left is cleared away before the next. A mirror that is broken is made anew.
 
-use super::place::{self, Place};
+use super::{
+    place::{self, Place},
+    refs::Found,
+    remote::{Remote, nowhere},
+};
 use crate::{
     clock,
     domain::TeamId,
@@ -13,7 +17,6 @@ use crate::{
     workspace::{
         git::io_error,
         objects::ObjectId,
-        remote::{Found, Remote, nowhere},
         repository::{RepositoryError, RepositorySettings},
         snapshot::{Limits, Snapshot},
         source::RepositoryUrl,

@@ -7,8 +7,11 @@ mod mirror;
 mod partial;
 mod place;
 mod refresh;
+mod refs;
+mod remote;
 
 pub use lately::FreshSettings;
 pub(super) use lately::Lately;
 pub(super) use mirror::{Mirror, Origin};
 pub use refresh::Refreshed;
+pub(super) use refs::Found;

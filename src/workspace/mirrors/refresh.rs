@@ -5,13 +5,10 @@
 //! team may no longer reach is not fetched), one git at a time writes to a mirror, time and size are bounded. A task
 //! still asks the origin itself what its ref is.
 
-use super::lately::Due;
+use super::{lately::Due, refs::Found};
 use crate::{
     clock,
-    workspace::{
-        remote::Found,
-        repository::{Origin, Repositories, RepositoryError},
-    },
+    workspace::repository::{Origin, Repositories, RepositoryError},
 };
 
 /// What looking after one mirror came to.

@@ -4,16 +4,17 @@
 //! one by finding out where it really is. Nothing is followed from there: no redirect, no proxy of the
 //! environment, no submodule. What the team gave to reach it is asked for and handed over as `credential` says.
 
-use super::{
-    credential::{GitCredential, Handed},
-    git::{Git, GitFailure, io_error},
-    objects::ObjectId,
-    repository::{RepositoryError, RepositorySettings},
-    source::{RepositoryUrl, SourceError, SshUrl},
-};
+use super::refs::{Found, Refs};
 use crate::{
     domain::{BlobHash, TeamId},
     net::{AddressPolicy, NetError, is_public},
+    workspace::{
+        credential::{GitCredential, Handed},
+        git::{Git, GitFailure, io_error, size_of},
+        objects::ObjectId,
+        repository::{RepositoryError, RepositorySettings},
+        source::{RepositoryUrl, SourceError, SshUrl},
+    },
 };
 use std::{
     ffi::OsString,
@@ -27,15 +28,6 @@ use std::{
 const REFS_LIMIT_BYTES: usize = 16 << 20;
 /// Contents that one command asks for.
 const CONTENTS_AT_ONCE: usize = 1_000;
-
-/// What a ref is at the remote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A branch or tag, or HEAD, which is then named by its branch.
-    Reference { commit: ObjectId, name: String },
-    /// No such name, but it may be a commit's id.
-    CommitId(String),
-}
 
 /// In the data directory: a file per team of hosts' keys that were seen first.
 const KNOWN_HOSTS: &str = "known-hosts";
@@ -322,10 +314,10 @@ impl Remote {
         let options = fixed.into_iter().chain(filter.map(OsString::from));
         let arguments = options.chain(place).chain(refspecs.iter().map(OsString::from));
         let packs = repository.join("objects/pack");
-        let limit = super::git::size_of(&packs).saturating_add(self.size_limit_bytes);
+        let limit = size_of(&packs).saturating_add(self.size_limit_bytes);
         let git = self.prepare(repository, arguments)?.timeout(self.fetch_timeout).measure(packs, limit);
         let fetched = git.output().await;
-        if fetched.is_ok() && super::git::size_of(&repository.join("objects/pack")) > limit {
+        if fetched.is_ok() && size_of(&repository.join("objects/pack")) > limit {
             return Err(self.too_large());
         }
         fetched.map(drop).map_err(|failure| self.failed("fetching", failure, self.fetch_timeout))
@@ -413,42 +405,6 @@ impl Remote {
 /// The empty repository that commands run in which need none.
 pub(super) fn nowhere(settings: &RepositorySettings) -> PathBuf {
     settings.data_dir.join("mirrors").join("nowhere.git")
-}
-
-/// What `ls-remote --symref` told.
-struct Refs {
-    head: Option<String>,
-    list: Vec<(String, ObjectId)>,
-}
-
-impl Refs {
-    fn parse(text: &str) -> Self {
-        let mut refs = Self { head: None, list: Vec::new() };
-        for (value, name) in text.lines().filter_map(|line| line.split_once('\t')) {
-            match value.strip_prefix("ref: ") {
-                Some(target) if name == "HEAD" => refs.head = Some(target.to_owned()),
-                Some(_) => {}
-                None => refs.list.extend(value.parse().map(|oid| (name.to_owned(), oid))),
-            }
-        }
-        refs
-    }
-
-    fn commit(&self, name: &str) -> Option<ObjectId> {
-        self.list.iter().find(|(listed, _)| listed == name).map(|(_, oid)| *oid)
-    }
-
-    /// For a bundle without HEAD: its only branch, or `main` or `master`.
-    fn likely_head(&self) -> Option<Found> {
-        let branches: Vec<&(String, ObjectId)> =
-            self.list.iter().filter(|(name, _)| name.starts_with("refs/heads/")).collect();
-        let usual = |name: &str| branches.iter().find(|(branch, _)| branch == name);
-        let (name, commit) = match branches.as_slice() {
-            [only] => only,
-            _ => usual("refs/heads/main").or_else(|| usual("refs/heads/master"))?,
-        };
-        Some(Found::Reference { commit: *commit, name: name.clone() })
-    }
 }
 
 fn refused(error: NetError) -> RepositoryError {
