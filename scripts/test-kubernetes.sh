@@ -18,6 +18,7 @@ missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need etcd etcd-server
 need openssl openssl
+need curl curl
 need ip iproute2
 need jq jq
 programs="kube-apiserver kube-controller-manager kube-scheduler kubelet"

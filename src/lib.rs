@@ -30,4 +30,5 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod trackers;
 pub mod workspace;

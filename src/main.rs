@@ -5,5 +5,5 @@ use journeyman::cli::{self, Exit};
 
 #[tokio::main]
 async fn main() -> Exit {
-    cli::main(cli::Arguments::parse()).await
+    Box::pin(cli::main(cli::Arguments::parse())).await
 }

@@ -38,6 +38,13 @@ impl Floor {
         Self { database_url, pool, address, cluster, _lock: lock, _dir: dir }
     }
 
+    /// Of another database of the same server.
+    pub(crate) fn url_of(&self, database: &str) -> String {
+        let mut url = reqwest::Url::parse(&self.database_url).unwrap();
+        url.set_path(database);
+        url.into()
+    }
+
     pub(crate) async fn measure(&self, report: &mut Report) {
         let mut inserts = Vec::new();
         for _ in 0..300 {

@@ -2,18 +2,27 @@
 //!
 //! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
 //! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
-//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched, workspaces.
+//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched, workspaces,
+//! webhooks, recall (with `--missed` it tells which requests were not served), data (`--scale PART`, 1 at most, says how full the
+//! full database is; 0.1 unless told).
 //! Figures are medians unless they say otherwise.
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets what it did not expect has failed")]
 
 mod copies;
+mod data;
 mod engine;
 mod floor;
+#[path = "../../tests/it/memory/many.rs"]
+mod many;
+mod recall;
 mod report;
 mod scenarios;
+#[path = "../../tests/it/memory/set.rs"]
+mod set;
 mod stand;
+mod webhooks;
 mod workspaces;
 
 use report::Report;
@@ -50,10 +59,27 @@ async fn main() {
     if wanted("workspaces") {
         workspaces::workspaces(&mut report).await;
     }
+    if wanted("webhooks") {
+        webhooks::webhooks(&floor, &mut report).await;
+    }
+    if wanted("recall") {
+        recall::recall(&floor, &mut report).await;
+    }
     drop(stand);
+    if wanted("data") {
+        data::data(&floor, scale(), &mut report).await;
+    }
     floor.stop().await;
     report.print();
     report.write(std::env::args().any(|argument| argument == "--write"));
+}
+
+/// The part of 10,000 users, 200,000 tasks and 5 million events that `data` makes.
+fn scale() -> f64 {
+    let told = std::env::args().skip_while(|argument| argument != "--scale").nth(1);
+    let scale = told.map_or(0.1, |part| part.parse().expect("--scale takes a number"));
+    assert!(scale > 0.0 && scale <= 1.0, "--scale takes a number above 0 and not above 1");
+    scale
 }
 
 /// Whether a scenario is to run: all do, unless some are named.

@@ -134,6 +134,22 @@ pub(crate) async fn reads(stand: &Stand, floor: &Floor, report: &mut Report) {
     report.add("GET /v1/tasks/{id}", ours, "/s");
     report.at_least("GET /v1/tasks/{id} against the bare route", ours / floors, "×", 0.6);
     report.add("GET /v1/tasks?limit=20", median(&mut lists), "/s");
+    let (mut ours, mut floors) = (Vec::new(), Vec::new());
+    for _ in 0..500 {
+        floors.push(one(stand.http.get(&bare)).await);
+        ours.push(one(stand.request(reqwest::Method::GET, &format!("/v1/tasks/{id}"))).await);
+    }
+    let above = median(&mut ours) - median(&mut floors);
+    report.at_most("GET /v1/tasks/{id}, authorisation included, above the bare route", above, "ms", 1.0);
+}
+
+/// Milliseconds of one request alone.
+async fn one(request: reqwest::RequestBuilder) -> f64 {
+    let since = Instant::now();
+    let answer = request.send().await.unwrap();
+    assert!(answer.status().is_success());
+    answer.bytes().await.unwrap();
+    since.elapsed().as_secs_f64() * 1e3
 }
 
 /// Requests a second with 16 connections for two seconds.

@@ -21,11 +21,22 @@ pub(crate) struct Stand {
     pub(crate) http: reqwest::Client,
     serve: Child,
     scripted: Child,
+    command: Command,
     dir: TempDir,
 }
 
 impl Stand {
     pub(crate) fn start(database_url: &str) -> Self {
+        Self::start_as(database_url, "all")
+    }
+
+    /// With the service in a role: `all`, or `api`, which works on no task.
+    pub(crate) fn start_as(database_url: &str, role: &str) -> Self {
+        Self::start_with(database_url, role, &[])
+    }
+
+    /// With these variables besides.
+    pub(crate) fn start_with(database_url: &str, role: &str, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         make_repository(&dir.path().join("small"), 12);
@@ -48,28 +59,28 @@ impl Stand {
         let entry =
             format!("[[models]]\nname = \"scripted\"\nurl = \"{model}\"\napi = \"responses\"\nwindow = 1000000\n");
         std::fs::write(&settings, entry).unwrap();
-        let mut serve = Command::new(program())
-            .arg("serve")
+        let mut command = Command::new(program());
+        command
+            .args(["serve", "--role", role])
             .env("DATABASE_URL", database_url)
             .env("JOURNEYMAN_DATA_DIR", dir.path().join("data"))
             .env("JOURNEYMAN_LISTEN", "127.0.0.1:0")
             .env("JOURNEYMAN_BOOTSTRAP_KEY", KEY)
+            .env("JOURNEYMAN_RATE_KEY", "off")
             .env("JOURNEYMAN_CONFIG", &settings)
             .env("JOURNEYMAN_ALLOW_LOCAL_REPOS", dir.path())
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines();
-        let base = loop {
-            let line = lines.next().expect("the service says where it listens").unwrap();
-            if let Some((_, address)) = line.split_once("listening on ") {
-                let address = address.split_whitespace().next().unwrap();
-                break address.trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { base, model, http: reqwest::Client::new(), serve, scripted, dir }
+            .stderr(Stdio::piped());
+        let (serve, base) = serving(&mut command);
+        Self { base, model, http: reqwest::Client::new(), serve, scripted, command, dir }
+    }
+
+    /// SIGKILL, and the same service again.
+    pub(crate) fn kill_and_start(&mut self) {
+        self.serve.kill().unwrap();
+        self.serve.wait().unwrap();
+        (self.serve, self.base) = serving(&mut self.command);
     }
 
     pub(crate) fn repository(&self, name: &str) -> String {
@@ -179,6 +190,21 @@ fn program() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("journeyman")
 }
 
+/// Starts the service; its process and address.
+fn serving(command: &mut Command) -> (Child, String) {
+    let mut serve = command.spawn().unwrap();
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines();
+    let base = loop {
+        let line = lines.next().expect("the service says where it listens").unwrap();
+        if let Some((_, address)) = line.split_once("listening on ") {
+            let address = address.split_whitespace().next().unwrap();
+            break address.trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    (serve, base)
+}
+
 fn script_of_echoes() -> Value {
     let echo =
         |turn: usize| json!({ "calls": [{ "tool": "shell", "arguments": { "command": format!("echo {turn}") } }] });
@@ -190,6 +216,7 @@ fn script_of_echoes() -> Value {
         .collect::<Vec<_>>();
     let turns = |count: usize| (1..count).map(echo).chain([json!({ "text": "done" })]).collect::<Vec<_>>();
     json!({ "scenarios": {
+        "five": { "sequence": turns(5) },
         "ten": { "sequence": turns(10) },
         "long": { "sequence": turns(LONG) },
         "one": { "sequence": turns(1) },

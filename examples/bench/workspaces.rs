@@ -9,8 +9,8 @@ use super::{
 use journeyman::{
     domain::TaskId,
     workspace::{
-        BackendSettings, DockerSettings, OpenSandbox, PoolSettings, RunCommand, SandboxLimits, SandboxSettings,
-        Sandboxes, Workspace,
+        BackendSettings, DockerSettings, HEARTBEAT, OpenSandbox, PoolSettings, RunCommand, SandboxLimits,
+        SandboxSettings, Sandboxes, Workspace,
     },
 };
 use std::{
@@ -90,6 +90,7 @@ fn settings(data_dir: &Path, execd: &str, backend: BackendSettings) -> SandboxSe
         cgroups: true,
         backend,
         pool: POOL,
+        heartbeat: HEARTBEAT,
     }
 }
 

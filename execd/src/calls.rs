@@ -17,8 +17,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Whatever the server says, it is asked for signs of life no more and no less often.
+const BEAT_MS_MIN: u64 = 100;
+const BEAT_MS_MAX: u64 = 600_000;
 
 /// The whole state of a workspace, but for its connection.
 #[derive(Debug)]
@@ -81,6 +85,11 @@ impl Calls {
         self.configure.output_bytes
     }
 
+    /// How often the server is to be asked whether it is there, as it has said itself.
+    pub(crate) fn beat(&self) -> Option<Duration> {
+        self.configure.heartbeat_ms.map(|beat_ms| Duration::from_millis(beat_ms.clamp(BEAT_MS_MIN, BEAT_MS_MAX)))
+    }
+
     /// Takes a request up once nothing is changed any more that an earlier connection asked for: whoever comes
     /// back finds the files as they will stay. A connection has no more of them than calls.
     pub(crate) fn request(&mut self, stream: u32, json: Vec<u8>, attached: Vec<u8>, connection: &mut Connection) {
@@ -122,6 +131,7 @@ impl Calls {
                 configure.env.splice(..0, self.environment.iter().cloned());
                 self.configure = configure;
                 self.configured = true;
+                connection.beats(self.beat());
                 return Ok(Some(Answer::Configured));
             }
             Request::Run(command) => self.runs.run(stream, &command, &self.configure, &self.root)?,
@@ -252,7 +262,8 @@ impl Calls {
     /// Called whenever something has happened.
     pub(crate) fn look_at_disk(&mut self, now: Instant) {
         if let Some(root) = self.disk.due(now, !self.runs.is_anything_alive()) {
-            self.workers.measure(move || crate::disk::measure(&root));
+            let server = self.runs.server();
+            self.workers.measure(move || crate::disk::measure(&root, server));
         }
     }
 }

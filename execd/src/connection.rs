@@ -1,7 +1,10 @@
 //! The server's end of execd: requests put together from frames, answers cut into frames, small
 //! frames before data, data as far as each stream's credit goes.
 
-use crate::entry::Pipes;
+use crate::{
+    entry::Pipes,
+    heart::{Beat, Heart},
+};
 use execd::{
     flow,
     frame::{self, Decoder, FrameError, Kind, OPEN_PREFIX_BYTES, PAYLOAD_LIMIT_BYTES},
@@ -12,6 +15,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
 };
 
 const READ_BYTES: usize = 16 * 1024;
@@ -54,6 +58,7 @@ struct Outgoing {
 pub(crate) struct Connection {
     /// Absent: the server is gone, and what is said goes nowhere.
     pipes: Option<Pipes>,
+    heart: Heart,
     decoder: Decoder,
     greeted: bool,
     incoming: HashMap<u32, Incoming>,
@@ -69,10 +74,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A fresh connection, of which nothing has been heard.
-    pub(crate) fn new(pipes: Option<Pipes>) -> Self {
+    /// A fresh connection, of which nothing has been heard. `beat`: how often the server is asked whether it is there,
+    /// where it has said that.
+    pub(crate) fn new(pipes: Option<Pipes>, beat: Option<Duration>) -> Self {
         Self {
             pipes,
+            heart: Heart::new(beat),
             decoder: Decoder::default(),
             greeted: false,
             incoming: HashMap::new(),
@@ -94,13 +101,41 @@ impl Connection {
         self.pipes.as_ref().filter(|_| self.wants_to_write()).map(|pipes| pipes.output.as_fd())
     }
 
+    /// From now on the server is asked so often.
+    pub(crate) fn beats(&mut self, beat: Option<Duration>) {
+        self.heart = Heart::new(beat);
+    }
+
+    /// When [`Self::lives`] is to be asked next.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.pipes.as_ref().map(|_| self.heart.due())
+    }
+
+    /// Asks a silent server for a sign of life; `false`: it has given none for too long.
+    pub(crate) fn lives(&mut self, now: Instant) -> bool {
+        if self.pipes.is_none() {
+            return true;
+        }
+        match self.heart.look(now) {
+            Beat::Wait => true,
+            Beat::Ask => {
+                frame::push(&mut self.control, Kind::Ping, 0, &[]);
+                true
+            }
+            Beat::Silent => false,
+        }
+    }
+
     /// Reads once. `Ok(false)`: the server hung up.
     pub(crate) fn read(&mut self, heard: &mut Vec<Heard>) -> io::Result<bool> {
         let mut bytes = [0; READ_BYTES];
         let Some(pipes) = &self.pipes else { return Ok(true) };
         match rustix::io::read(&pipes.input, &mut bytes) {
             Ok(0) => return Ok(false),
-            Ok(count) => self.decoder.feed(&bytes[..count]),
+            Ok(count) => {
+                self.heart.heard();
+                self.decoder.feed(&bytes[..count]);
+            }
             Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         }

@@ -1,11 +1,11 @@
 //! How much the working copy holds, measured while anything runs in the workspace, whoever started it.
 //!
 //! A full measure reads every directory, so it is made rarely, and at once where the file system
-//! has lost much space since the last one. A file that was unlinked and is still open is seen by
-//! nobody here; the size of one file is bounded by `RLIMIT_FSIZE`.
+//! has lost much space since the last one. Files that were unlinked and are still open belong to it.
 
-use rustix::fs::statvfs;
+use rustix::{fs::statvfs, process::Pid};
 use std::{
+    collections::HashSet,
     fs,
     io::ErrorKind,
     os::unix::fs::MetadataExt,
@@ -44,7 +44,8 @@ pub(crate) struct Measure {
     used: Amount,
     /// There are directories deeper than a path can say, in which anything may be.
     hides: bool,
-    /// There are directories that cannot be listed. Tests make such, too.
+    /// There are directories that cannot be listed, which tests make, too; or processes may have files open
+    /// that have no name any more, and cannot be looked at.
     closed: bool,
     took: Duration,
 }
@@ -113,8 +114,8 @@ fn free(root: &Path) -> Amount {
 }
 
 /// Counts everything below `root` and its blocks, without following links or leaving its file
-/// system. Hard links count each time.
-pub(crate) fn measure(root: &Path) -> Measure {
+/// system. Hard links count each time. `server` is the process that carries the server's connection, where it is this user's.
+pub(crate) fn measure(root: &Path, server: Option<Pid>) -> Measure {
     let begun = Instant::now();
     let mut used = Amount::default();
     let (mut hides, mut closed) = (false, false);
@@ -140,5 +141,60 @@ pub(crate) fn measure(root: &Path) -> Measure {
             }
         }
     }
+    match fs::symlink_metadata(root) {
+        Ok(top) => closed |= !nameless(root, top.dev(), server, &mut used),
+        Err(_) => closed = true,
+    }
     Measure { used, hides, closed, took: begun.elapsed() }
+}
+
+/// Counts the files of a file system that have no name any more and live on because a process of this user has them open;
+/// `false` where there may be more. Others' processes are the server's: no command becomes another user.
+fn nameless(root: &Path, device: u64, server: Option<Pid>, used: &mut Amount) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    let server = server.map(|pid| pid.as_raw_nonzero().get().to_string());
+    let user = rustix::process::geteuid().as_raw();
+    let mut all = true;
+    let mut seen = HashSet::new();
+    for process in processes.flatten() {
+        let name = process.file_name();
+        let is_number = name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+        let is_server = server.as_deref().is_some_and(|server| name == *server);
+        if !is_number || is_server || !lives(&process.path(), user) {
+            continue;
+        }
+        match fs::read_dir(process.path().join("fd")) {
+            // It has ended since.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(_) => all = false,
+            Ok(open) => {
+                for file in open.flatten().filter_map(|file| fs::metadata(file.path()).ok()) {
+                    let counts = file.is_file() && file.dev() == device && file.nlink() == 0;
+                    if counts && seen.insert(file.ino()) {
+                        used.entries += 1;
+                        used.bytes = used.bytes.saturating_add(file.blocks().saturating_mul(512));
+                    }
+                }
+            }
+        }
+        // What is mapped and not open has a size that nobody here can ask for.
+        all &= !maps_nameless(&process.path(), root);
+    }
+    all
+}
+
+/// Whether it is this user's and runs: one that nobody has waited for has nothing open, and cannot be looked at.
+fn lives(process: &Path, user: u32) -> bool {
+    let Ok(status) = fs::read_to_string(process.join("status")) else { return false };
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    !matches!(field("State:"), Some("Z" | "X")) && field("Uid:").is_some_and(|uid| uid.parse() == Ok(user))
+}
+
+fn maps_nameless(process: &Path, root: &Path) -> bool {
+    let Ok(maps) = fs::read(process.join("maps")) else { return false };
+    let mut prefix = root.as_os_str().as_encoded_bytes().to_vec();
+    prefix.push(b'/');
+    maps.split(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_suffix(b" (deleted)"))
+        .any(|line| line.splitn(2, |byte| *byte == b'/').nth(1).is_some_and(|path| path.starts_with(&prefix[1..])))
 }

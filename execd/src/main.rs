@@ -17,7 +17,7 @@
 //!
 //! It never reads a configuration or the network, of environment variables what an image gives its commands at the
 //! most, holds no secret, and
-//! ends when its stdin does, or some time after its last connection. Start with [`serve`].
+//! ends when its stdin does or its server gives no sign of life, or some time after its last connection. Start with [`serve`].
 
 mod apply;
 mod calls;
@@ -28,6 +28,7 @@ mod disk;
 mod door;
 mod entry;
 mod files;
+mod heart;
 mod install;
 mod launch;
 mod list;

@@ -111,6 +111,10 @@ pub struct Configure {
     pub disk_bytes: u64,
     /// What one command may write in all.
     pub output_bytes: u64,
+    /// How often the server is asked for a sign of life when it says nothing; it is not sent where it is the usual, which
+    /// an execd that does not know this keeps anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -169,15 +169,26 @@ fn kill_session(session: Pid) {
     }
 }
 
-/// As the first process: kills all others at once, so that none can make another meanwhile. Who serves the
-/// server's connection is another user's.
-pub(crate) fn kill_everybody() {
+/// As the first process: kills all others at once, so that none can make another meanwhile. Who serves the server's
+/// connection is another user's, or `spared`: all are stopped then, which none can withstand, and killed one by one.
+pub(crate) fn kill_everybody(spared: Option<Pid>) {
     if !rustix::process::getpid().is_init() {
         return;
     }
+    let Some(spared) = spared else { return signal_everybody(libc::SIGKILL) };
+    signal_everybody(libc::SIGSTOP);
+    for (pid, _) in sessions() {
+        if pid != spared {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    let _ = kill_process(spared, Signal::CONT);
+}
+
+fn signal_everybody(signal: libc::c_int) {
     #[expect(unsafe_code, reason = "rustix signals no -1: one plain call, which spares the caller")]
     unsafe {
-        libc::kill(-1, libc::SIGKILL);
+        libc::kill(-1, signal);
     }
 }
 

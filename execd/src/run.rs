@@ -62,6 +62,8 @@ pub(crate) struct Runs {
     last_process: u32,
     /// Something lives that was started here, or descends from it.
     lives: bool,
+    /// Carries the server's connection, as a process of the very user that commands run as.
+    server: Option<Pid>,
 }
 
 impl Runs {
@@ -133,7 +135,7 @@ impl Runs {
         for _ in 0..20 {
             let mut found = false;
             for (pid, session) in crate::process::sessions() {
-                if !known.contains(&session) {
+                if !known.contains(&session) && Some(pid) != self.server {
                     found = true;
                     let _ = kill_process(pid, Signal::KILL);
                 }
@@ -188,8 +190,18 @@ impl Runs {
         });
     }
 
+    /// The server's connection is carried by this process, which is spared what all others of its user are ended by.
+    pub(crate) fn served_by(&mut self, process: Option<Pid>) {
+        self.server = process;
+    }
+
+    pub(crate) fn server(&self) -> Option<Pid> {
+        self.server
+    }
+
     /// Nobody waits for a call any more: each is killed and forgotten.
     pub(crate) fn disconnect(&mut self) {
+        self.server = None;
         let now = Instant::now();
         self.looks.clear();
         self.all.retain(|key, run| {
@@ -206,7 +218,7 @@ impl Runs {
         for run in self.all.values_mut().filter(|run| !run.process.has_ended()) {
             run.process.kill(why, now);
         }
-        crate::process::kill_everybody();
+        crate::process::kill_everybody(self.server);
     }
 
     /// Takes in every child that has ended; as the first process, other people's too.

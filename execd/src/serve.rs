@@ -11,6 +11,7 @@ use crate::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    process::Pid,
 };
 use std::{
     io,
@@ -43,7 +44,7 @@ enum Turn {
     On,
     /// The server says that it is over.
     Over,
-    /// The server hung up, or said what makes no sense.
+    /// The server hung up, gives no sign of life, or said what makes no sense.
     Lost(io::Result<()>),
     /// The server has come, again or for the first time.
     Came(OwnedFd),
@@ -55,7 +56,7 @@ pub(crate) fn serve(owner: Option<(u32, u32)>) -> Result<(), String> {
     let children = child_signals().map_err(|error| format!("signals: {error}"))?;
     let pipes = entry::enter(owner).map_err(|error| format!("giving up privileges: {error}"))?;
     let mut calls = calls(Vec::new())?;
-    let mut connection = Connection::new(Some(pipes));
+    let mut connection = Connection::new(Some(pipes), None);
     entry::silence_stderr().map_err(|error| format!("stderr: {error}"))?;
     let ended = loop {
         match turn(&children, None, &mut connection, &mut calls).map_err(|error| error.to_string())? {
@@ -78,7 +79,7 @@ pub(crate) fn listen(name: &str, guest: Guest, environment: Vec<(String, String)
     let threads = calls.workers.numbers().ok_or("there are no threads")?;
     crate::seccomp::install(threads).map_err(|error| format!("the filter of system calls: {error}"))?;
     let mut door = Door::open(name, guest).map_err(|error| format!("{name}: {error}"))?;
-    let mut connection = Connection::new(None);
+    let mut connection = Connection::new(None, None);
     loop {
         let turn = turn(&children, Some(&mut door), &mut connection, &mut calls).map_err(|error| error.to_string())?;
         match turn {
@@ -86,13 +87,14 @@ pub(crate) fn listen(name: &str, guest: Guest, environment: Vec<(String, String)
             Turn::Over => break,
             Turn::Lost(_) => {
                 calls.disconnect();
-                connection = Connection::new(None);
+                connection = Connection::new(None, None);
                 door.left();
             }
             Turn::Came(socket) => {
                 let output = rustix::io::fcntl_dupfd_cloexec(&socket, 10).map_err(|error| error.to_string())?;
                 calls.disconnect();
-                connection = Connection::new(Some(Pipes { input: socket, output }));
+                calls.runs.served_by(carrier(&socket));
+                connection = Connection::new(Some(Pipes { input: socket, output }), calls.beat());
             }
         }
         if door.until().is_some_and(|until| Instant::now() >= until) {
@@ -101,6 +103,12 @@ pub(crate) fn listen(name: &str, guest: Guest, environment: Vec<(String, String)
     }
     calls.runs.kill_all(execd::message::RunOutcome::Signalled(9));
     Ok(())
+}
+
+/// The process at the other end, where it is of this one's user and namespace: what ends all of that user would end it, too.
+fn carrier(socket: &OwnedFd) -> Option<Pid> {
+    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
+    (peer.uid == rustix::process::geteuid() && peer.pid != rustix::process::getpid()).then_some(peer.pid)
 }
 
 fn calls(environment: Vec<(String, String)>) -> Result<Calls, String> {
@@ -116,6 +124,9 @@ fn turn(
     connection: &mut Connection,
     calls: &mut Calls,
 ) -> io::Result<Turn> {
+    if !connection.lives(Instant::now()) {
+        return Ok(Turn::Lost(Err(io::Error::new(io::ErrorKind::TimedOut, "the server gives no sign of life"))));
+    }
     if let Err(error) = connection.write() {
         return Ok(Turn::Lost(Err(error)));
     }
@@ -206,7 +217,7 @@ fn wait(children: &OwnedFd, door: Option<&Door>, connection: &Connection, calls:
             fds.push((Source::Relay(stream), PollFd::from_borrowed_fd(socket.as_fd(), flags)));
         }
     }
-    let timeout = timeout(door, calls);
+    let timeout = timeout(door, connection, calls);
     let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = fds.into_iter().unzip();
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => {
@@ -219,9 +230,9 @@ fn wait(children: &OwnedFd, door: Option<&Door>, connection: &Connection, calls:
 }
 
 /// `None`: nothing happens by itself.
-fn timeout(door: Option<&Door>, calls: &Calls) -> Option<Timespec> {
+fn timeout(door: Option<&Door>, connection: &Connection, calls: &Calls) -> Option<Timespec> {
     let now = Instant::now();
-    let look = calls.runs.next_look(now).into_iter().chain(door.and_then(Door::until)).min();
+    let look = calls.runs.next_look(now).into_iter().chain(door.and_then(Door::until)).chain(connection.due()).min();
     let look = look.map(|at| at.saturating_duration_since(now));
     let disk = calls.runs.is_anything_alive().then_some(disk::LOOK_EVERY);
     let wait = look.into_iter().chain(disk).min()?;

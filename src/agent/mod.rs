@@ -7,6 +7,7 @@ pub mod approver;
 mod background;
 mod budget;
 mod circles;
+mod cited;
 pub mod compact;
 mod created;
 mod criteria;

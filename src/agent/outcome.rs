@@ -1,7 +1,7 @@
 //! The result of a run, from what the log holds: the model's words are quoted, never believed.
 
 use super::{
-    criteria,
+    cited, criteria,
     review::{self, Reviewed},
     session::{Checked, Session},
     step::End,
@@ -35,9 +35,10 @@ pub fn task_result(session: &Session, end: &End, patch: Option<PatchStat>, broke
         checks: checked.map(|c| c.checks.clone()).unwrap_or_default(),
         patch,
         findings: findings(session, checked),
-        memories: session.recalled.clone(),
-        branch: None,
-        pull_request_url: None,
+        memories: cited::memories(session),
+        earlier_tasks: cited::tasks(session),
+        branch: session.published.as_ref().map(|published| published.branch.clone()),
+        pull_request_url: session.published.as_ref().and_then(|published| published.pull_request_url.clone()),
         structured: structured::value(session, end),
     }
 }

@@ -224,18 +224,6 @@ pub fn layer_text(layer: InstructionLayer, text: &str, window_tokens: u64) -> St
     format!("{head}{kept}\n[cut: {} of {all} bytes; the rest does not fit this model's window]\n", kept.len())
 }
 
-/// The recalled memories as the prompt has them; empty where there are none.
-pub fn memory_text<'a>(memories: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::new();
-    for memory in memories {
-        if text.is_empty() {
-            text.push_str("# What is remembered of this user and repository\nPreferences and facts from earlier work. The request outranks them.\n");
-        }
-        let _ = writeln!(text, "- {}", memory.replace('\n', " "));
-    }
-    text
-}
-
 pub(super) const PLAN_FIRST: &str = "denied: plan first. Call update_plan with your steps (and approaches and criteria), \
     in the same reply before the edit if you like, then make the edit again.";
 pub(super) const APPROVED_PLAN_FIRST: &str = "denied: plan first. A person approves the plan before anything is changed: \
@@ -261,8 +249,15 @@ pub(super) const UNREAD_CALL: &str = "Your reply ends with a tool call written a
     with the tool's name and a whole JSON object of arguments, nothing behind it; or finish in words alone.";
 pub(super) const EMPTY: &str = "Your reply was empty. Call a tool to go on, or finish by saying what was done.";
 /// Told when a task goes on where its working copy is not.
-pub const LAID_ANEW: &str = "The working copy was laid anew from its last checkpoint, on another machine: files that git ignores \
+const LAID_ANEW: &str = "The working copy was laid anew from its last checkpoint, on another machine: files that git ignores \
     (installed dependencies, build output) and processes that ran are gone. Make again what you need of them.";
+
+/// The same; `unseen`: calls may have changed files since that checkpoint.
+pub fn laid_anew(unseen: bool) -> String {
+    let lost =
+        " So may be what the last calls changed, whatever they answered: look at the files before you build on it.";
+    format!("{LAID_ANEW}{}", if unseen { lost } else { "" })
+}
 pub const RESTORED: &str = "The last changes made more fail than an earlier state of this work did: the server put the working copy back to \
     that state. Look at the files before you build on what you remember of them.";
 pub const PUT_BACK: &str = "This run ended without a plan that people had approved: the server put the working copy back to where the run \

@@ -7,6 +7,7 @@ mod affected;
 mod brief;
 mod continuous;
 mod conventions;
+mod detected;
 mod discovery;
 mod ecosystems;
 mod facts;
@@ -28,6 +29,7 @@ mod tree;
 
 pub use affected::{Affected, affected};
 pub use brief::{BRIEF_BYTES_MIN, BriefFile, BriefInput, brief, brief_with, room_bytes};
+pub use detected::{FoundSetup, detected_setup};
 pub use discovery::{discover, packages};
 pub use facts::{Authority, Command, Discovery, Package, Pin, Purpose};
 pub use manifests::wanted;

@@ -147,7 +147,7 @@ fn missing(repository: &Repository<'_>, all: &mut Discovery) {
 }
 
 /// What a line starts first, and what that needs.
-fn programs<'l>(repository: &Repository<'_>, directory: &str, line: &'l str) -> Vec<&'l str> {
+pub(super) fn programs<'l>(repository: &Repository<'_>, directory: &str, line: &'l str) -> Vec<&'l str> {
     let mut found = Vec::new();
     for part in line.split("&&") {
         let words: Vec<&str> = part.split_whitespace().skip_while(|word| is_assignment(word)).collect();

@@ -2,7 +2,7 @@
 
 use super::{
     ApiState,
-    body::Body,
+    body::{Body, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::ApiError,
     page::{Page, Paging},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::ApiKeyId,
-    service::{ApiKeyCreated, ApiKeyView, NewApiKey},
+    service::{ApiKeyCreated, ApiKeyRotation, ApiKeyView, NewApiKey},
 };
 use axum::{
     extract::State,
@@ -23,7 +23,7 @@ use futures::FutureExt;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, revoke))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(get, revoke)).routes(routes!(rotate))
 }
 
 /// Makes a key for oneself. Its text is in this answer alone.
@@ -77,6 +77,23 @@ async fn get(
     Query(()): Query<()>,
 ) -> Result<Response, ApiError> {
     reply::tagged_value(&headers, &state.service.api_key(&caller, id).await?)
+}
+
+/// Makes a key that follows one of one's own, with its name and scopes; the old one ends after `overlap_seconds`. The new
+/// key's text is in this answer alone.
+#[utoipa::path(post, path = "/v1/api_keys/{id}/rotate", tag = "accounts", operation_id = "rotate_api_key",
+    params(("id" = ApiKeyId, Path, description = "The key")),
+    request_body = ApiKeyRotation,
+    responses((status = 201, description = "The new key", body = ApiKeyCreated)))]
+async fn rotate(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(ApiKeyId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<ApiKeyRotation>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    Ok(state.service.rotate_api_key(&caller, id, body.value, key.as_ref()).await?.into_response())
 }
 
 /// Revokes a key; it is refused at once here, within seconds by other replicas.

@@ -1,16 +1,17 @@
 //! What a request brings besides its body: its principal, the ids in its path, its
 //! idempotency key.
 
-use super::{ApiState, error::ApiError, query};
+use super::{ApiState, cookies::Cookie, error::ApiError, query, rate_limits::Told};
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, Credential, TeamChoice},
     domain::Principal,
-    service::{Idempotency, access, access::Right},
+    service::{Idempotency, access, access::Right, audit},
 };
 use axum::{
     extract::{FromRequestParts, RawPathParams},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, request::Parts},
 };
+use percent_encoding::percent_decode_str;
 use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 /// Characters of an idempotency key, at most.
@@ -20,8 +21,8 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Arc<Principal>,
-    /// The header, for streams that outlive what it says.
-    authorization: Arc<str>,
+    /// For streams that outlive what it says.
+    credential: Credential,
 }
 
 impl fmt::Debug for Caller {
@@ -33,7 +34,7 @@ impl fmt::Debug for Caller {
 impl Caller {
     /// Whether the credential still holds: keys are revoked, tokens expire.
     pub(crate) async fn still_holds(&self, state: &ApiState) -> bool {
-        match state.authenticator.authenticate(Some(&self.authorization)).await {
+        match state.authenticator.principal(&self.credential).await {
             Ok(now) => now.role >= self.principal.role,
             // The database cannot be asked just now: that is no reason to end a stream.
             Err(AuthError::Store(_)) => true,
@@ -59,11 +60,42 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let principal = state.authenticator.authenticate(header).await?;
+        let credential = credential(parts, state)?;
+        let principal = state.authenticator.principal(&credential).await?;
+        audit::identified(&principal);
+        if let Some(standing) = state.rate_limits.count(&principal) {
+            if let Some(told) = parts.extensions.get::<Told>() {
+                // One request has one caller.
+                let _ = told.set(standing);
+            }
+            standing.admits()?;
+        }
         query::refuse_on_writes(parts)?;
-        Ok(Self { principal, authorization: header.unwrap_or_default().into() })
+        Ok(Self { principal, credential })
     }
+}
+
+/// A header says who calls; where there is none, a session's cookie. A browser sends that one with whatever any page makes it
+/// ask: a request that changes something has to show that it is a page of our own.
+fn credential(parts: &Parts, state: &ApiState) -> Result<Credential, ApiError> {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let named = text("journeyman-team").map(|name| TeamChoice { name: name.trim().to_owned(), strict: true });
+    let header = text("authorization");
+    let Some(login) = state.login.as_ref().filter(|_| header.is_none()) else {
+        return Ok(Credential::bearer(header, named));
+    };
+    let Some(cookie) = Cookie::Session.of(&parts.headers, login.is_secure()) else {
+        return Ok(Credential::bearer(None, named));
+    };
+    if !parts.method.is_safe() && !state.authenticator.is_own_request(cookie, text("x-csrf-token")) {
+        return Err(ApiError::forged());
+    }
+    let chosen = || {
+        let name = Cookie::Team.of(&parts.headers, login.is_secure())?;
+        let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
+        Some(TeamChoice { name, strict: false })
+    };
+    Ok(Credential::session(cookie, named.or_else(chosen)))
 }
 
 /// The ids in a path, in their order; one that does not parse names nothing that exists.

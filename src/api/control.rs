@@ -1,22 +1,28 @@
-//! Steering a task: messages, cancel, pause, resume, retry, fork, feedback.
+//! Steering a task: messages, cancel, pause, resume, retry, fork, feedback, publish.
 
 use super::{
     ApiState,
     body::{Body, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::{ApiError, Problem},
+    page::{Page, Paging},
+    query::Query,
+    reply,
     tasks::source_kind,
 };
 use crate::{
     domain::{
         TaskId,
+        learning::Learning,
         task::{Control, Source, Task},
     },
-    service::{Accepted, ActionLimits, FeedbackView, ForkInput, NewFeedback, NewMessage},
+    service::{
+        Accepted, ActionLimits, FeedbackView, ForkInput, NewFeedback, NewMessage, PublishAccepted, PublishInput,
+    },
 };
 use axum::{
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -32,6 +38,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(retry))
         .routes(routes!(fork))
         .routes(routes!(feedback))
+        .routes(routes!(publish))
+        .routes(routes!(learnings))
 }
 
 /// Gives a task a message. One that rests or has ended wakes as its next run.
@@ -53,7 +61,7 @@ async fn message(
 /// A request that says nothing more.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// Ends a task. One that runs is cut off.
 #[utoipa::path(post, path = "/v1/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
@@ -166,7 +174,8 @@ async fn fork(
     Ok(state.service.fork_task(&caller, id, body.value, source, key.as_ref()).await?.into_response())
 }
 
-/// Says what one thinks of a task's work.
+/// Says what one thinks of a task's work, and what became of it: what was merged, what reviewers wrote. The service
+/// learns from both where a model is named for that.
 #[utoipa::path(post, path = "/v1/tasks/{id}/feedback", tag = "tasks", operation_id = "add_feedback",
     params(("id" = TaskId, Path, description = "The task")),
     request_body = NewFeedback,
@@ -180,4 +189,47 @@ async fn feedback(
 ) -> Result<Response, ApiError> {
     let key = key.of(&body.canonical());
     Ok(state.service.add_feedback(&caller, id, body.value, key.as_ref()).await?.into_response())
+}
+
+/// Asks for a task's patch to be published: as a commit on a branch `journeyman/…` at its repository's host, and with
+/// `pull_request` as a pull request. Events `publish` tell what becomes of it. Files that say what the host runs, and tasks
+/// for outsiders, wait for an approval of the kind `publish`. The same wish, while it is not done, is one.
+#[utoipa::path(post, path = "/v1/tasks/{id}/publish", tag = "tasks", operation_id = "publish_task",
+    params(("id" = TaskId, Path, description = "The task")),
+    request_body(content = Option<PublishInput>),
+    responses(
+        (status = 202, description = "The wish is committed", body = PublishAccepted),
+        (status = 409, description = "It does not rest, has no patch or no host to publish to, or another publishing of it \
+            is under way", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn publish(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    key: IdempotencyKey,
+    body: OptionalBody<PublishInput>,
+) -> Result<Response, ApiError> {
+    let key = key.of(&body.canonical());
+    Ok(state.service.publish_task(&caller, id, body.value, key.as_ref()).await?.into_response())
+}
+
+/// Each time that the service has tried to learn from the task, or is about to: what set it off, what came of it, what
+/// it has cost. Nothing of it stands in the task's log.
+#[utoipa::path(get, path = "/v1/tasks/{id}/learnings", tag = "tasks", operation_id = "task_learnings",
+    params(
+        ("id" = TaskId, Path, description = "The task"),
+        ("limit" = Option<u32>, Query, description = "From 1 to 100, default 20", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page, newest first", body = Page<Learning>)))]
+async fn learnings(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(TaskId,)>,
+    Query(paging): Query<Paging>,
+) -> Result<Response, ApiError> {
+    let name = format!("learnings {} {id}", caller.team);
+    let before = paging.position(&state.cursors, &name)?;
+    let rows = state.service.task_learnings(&caller, id, before, paging.rows()).await?;
+    reply::value(StatusCode::OK, &paging.page(&state.cursors, &name, rows, |learning| learning.id))
 }

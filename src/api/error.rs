@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 pub(crate) use crate::service::FieldError;
 
+/// When there may be room in a queue that was full.
+const QUEUE_RETRY_AFTER_SECONDS: u32 = 10;
+
 /// The body of every answer that is no success (`application/problem+json`, RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -34,7 +37,8 @@ pub struct Problem {
     /// What is wrong, field by field; only for bodies and queries.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// Facts that belong to the code: `state` of a 409, `oldest_seq` of a 410.
+    /// Facts that belong to the code: `state` of a 409, `oldest_seq` of a 410,
+    /// `of`, `depth` and `cap` of a full queue, `violated-policies` of a rate.
     #[serde(flatten)]
     #[schema(inline, value_type = Object)]
     pub facts: Map<String, Value>,
@@ -59,6 +63,18 @@ impl ApiError {
     /// The one answer to what does not exist and to what this principal may not see.
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here that you may see")
+    }
+
+    /// A request with a session's cookie that another site's page may have made.
+    pub(crate) fn forged() -> Self {
+        let detail = "send the cookie journeyman_csrf's value as the header X-CSRF-Token with what changes something";
+        Self::new(StatusCode::FORBIDDEN, "csrf", detail)
+    }
+
+    /// The credential held when the request came, and does no longer.
+    pub(crate) fn ended() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the credential no longer holds")
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
@@ -144,6 +160,16 @@ impl From<service::Error> for ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", detail)
                     .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds))
             }
+            Error::QueueFull { of, depth, cap } => {
+                let whose = if of == "team" { "your team has" } else { "the task's owner has" };
+                let detail =
+                    format!("{whose} {depth} tasks in the queue, and {cap} may wait: come again once some have begun");
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail)
+                    .with_header(header::RETRY_AFTER, HeaderValue::from(QUEUE_RETRY_AFTER_SECONDS))
+                    .with_fact("of", of)
+                    .with_fact("depth", depth)
+                    .with_fact("cap", cap)
+            }
             Error::Unavailable(reason) => {
                 tracing::warn!(error = %reason, "the database cannot be reached");
                 Self::unavailable("the service cannot reach its database just now", 2)
@@ -163,7 +189,12 @@ impl From<AuthError> for ApiError {
                 Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", error.to_string())
                     .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
-            AuthError::UnknownTeam => Self::new(StatusCode::FORBIDDEN, "unknown_team", error.to_string()),
+            AuthError::NoTeam => Self::new(StatusCode::FORBIDDEN, "no_team", error.to_string()),
+            AuthError::NotInTeam | AuthError::UnknownTeam => {
+                Self::new(StatusCode::FORBIDDEN, "unknown_team", error.to_string())
+            }
+            AuthError::Removed => Self::new(StatusCode::FORBIDDEN, "removed", error.to_string()),
+            AuthError::NoKeySet => Self::unavailable(error.to_string(), 5),
             AuthError::Store(error) => service::Error::from(error).into(),
         }
     }

@@ -4,7 +4,7 @@ use super::{
     ApiState,
     body::Body,
     caller::{Caller, IdempotencyKey, Ids},
-    error::ApiError,
+    error::{ApiError, Problem},
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
     reply,
@@ -13,23 +13,36 @@ use super::{
 use crate::{
     domain::{
         MemoryId,
-        memory::{Memory, MemoryKind, MemoryScope, MemoryState},
+        memory::{MemoryChange, MemoryKind, MemoryScope, MemoryState},
     },
-    service::{MemoryEditInput, MemoryFilter, MemoryHit, NewMemory, SearchInput},
+    service::{
+        IMPORT_BYTES_MAX, Imported, MemoryEditInput, MemoryFilter, MemoryHit, MemoryView, NewMemory, SearchInput,
+    },
 };
 use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(search)).routes(routes!(get, edit, delete))
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(search))
+        .routes(routes!(export))
+        .routes(routes!(import).layer(DefaultBodyLimit::max(IMPORT_BYTES_MAX)))
+        .routes(routes!(get, edit, delete))
+        .routes(routes!(history))
 }
 
 /// A word of an enum whose words only JSON knows.
@@ -77,7 +90,7 @@ impl FromQuery for ListQuery {
 /// Keeps an active memory of the caller's.
 #[utoipa::path(post, path = "/v1/memories", tag = "memories", operation_id = "create_memory",
     request_body = NewMemory,
-    responses((status = 201, description = "The memory", body = Memory)))]
+    responses((status = 201, description = "The memory", body = MemoryView)))]
 async fn create(
     State(state): State<ApiState>,
     caller: Caller,
@@ -98,7 +111,7 @@ async fn create(
         ("limit" = Option<u32>, Query, description = "From 1 to 100, default 20", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "A page, newest first", body = Page<Memory>)))]
+    responses((status = 200, description = "A page, newest first", body = Page<MemoryView>)))]
 async fn list(
     State(state): State<ApiState>,
     caller: Caller,
@@ -110,7 +123,7 @@ async fn list(
     let read = || {
         async {
             let rows = state.service.memories(&caller, &query.filter, before, query.paging.rows()).await?;
-            Ok(query.paging.page(&state.cursors, &name, rows, |memory| memory.id))
+            Ok(query.paging.page(&state.cursors, &name, rows, |view| view.memory.id))
         }
         .boxed()
     };
@@ -123,7 +136,7 @@ struct Hits {
     data: Vec<MemoryHit>,
 }
 
-/// Active memories that match any word of the query, best first.
+/// Active memories that match the query by their words or, where an embedding model is set, by their meaning; best first.
 #[utoipa::path(post, path = "/v1/memories/search", tag = "memories", operation_id = "search_memories",
     request_body = SearchInput,
     responses((status = 200, description = "What was found", body = Hits)))]
@@ -135,7 +148,7 @@ async fn search(State(state): State<ApiState>, caller: Caller, body: Body<Search
 /// A memory.
 #[utoipa::path(get, path = "/v1/memories/{id}", tag = "memories", operation_id = "get_memory",
     params(("id" = MemoryId, Path, description = "The memory")),
-    responses((status = 200, description = "The memory", body = Memory)))]
+    responses((status = 200, description = "The memory", body = MemoryView)))]
 async fn get(
     State(state): State<ApiState>,
     caller: Caller,
@@ -146,11 +159,14 @@ async fn get(
     reply::tagged_value(&headers, &state.service.memory(&caller, id).await?)
 }
 
-/// Changes text, kind or state.
+/// Changes text, kind or state. A proposal is confirmed by the state `active` and turned down by `rejected`.
 #[utoipa::path(patch, path = "/v1/memories/{id}", tag = "memories", operation_id = "edit_memory",
     params(("id" = MemoryId, Path, description = "The memory")),
     request_body = MemoryEditInput,
-    responses((status = 200, description = "The memory", body = Memory)))]
+    responses(
+        (status = 200, description = "The memory", body = MemoryView),
+        (status = 409, description = "It cannot be in that state; `state` says in which it is", body = Problem, content_type = "application/problem+json"),
+    ))]
 async fn edit(
     State(state): State<ApiState>,
     caller: Caller,
@@ -160,7 +176,7 @@ async fn edit(
     reply::value(StatusCode::OK, &state.service.edit_memory(&caller, id, body.value).await?)
 }
 
-/// Forgets a memory.
+/// Forgets a memory, what was made from it alone, and its text in the logs of tasks that were shown it.
 #[utoipa::path(delete, path = "/v1/memories/{id}", tag = "memories", operation_id = "delete_memory",
     params(("id" = MemoryId, Path, description = "The memory")),
     responses((status = 204, description = "It is gone")))]
@@ -171,4 +187,73 @@ async fn delete(
 ) -> Result<StatusCode, ApiError> {
     state.service.delete_memory(&caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What happened to a memory: who changed what, why and when, the newest first.
+#[utoipa::path(get, path = "/v1/memories/{id}/history", tag = "memories", operation_id = "memory_history",
+    params(
+        ("id" = MemoryId, Path, description = "The memory"),
+        ("limit" = Option<u32>, Query, description = "From 1 to 100, default 20", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page, newest first", body = Page<MemoryChange>)))]
+async fn history(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Ids((id,)): Ids<(MemoryId,)>,
+    Query(paging): Query<Paging>,
+) -> Result<Response, ApiError> {
+    let name = format!("memory history {} {id}", caller.team);
+    let before = paging.position(&state.cursors, &name)?;
+    let rows = state.service.memory_history(&caller, id, before, paging.rows()).await?;
+    let page = paging.page(&state.cursors, &name, rows, |(place, _)| *place);
+    let data: Vec<MemoryChange> = page.data.into_iter().map(|(_, change)| change).collect();
+    reply::value(StatusCode::OK, &Page { data, next_cursor: page.next_cursor })
+}
+
+/// All memories that the caller may see, as JSON lines, the newest first. Lines of his own have a seal by which an
+/// import knows them again.
+#[utoipa::path(get, path = "/v1/memories/export", tag = "memories", operation_id = "export_memories",
+    responses((status = 200, description = "A line for each memory", body = Vec<u8>, content_type = "application/x-ndjson")))]
+async fn export(State(state): State<ApiState>, caller: Caller, Query(()): Query<()>) -> Result<Response, ApiError> {
+    let (first, next) = state.service.export_memories(&caller, None).await?;
+    let service = state.service.clone();
+    // Part by part: no more than one is held at a time.
+    let rest = stream::unfold(next, move |next| {
+        let (service, caller) = (service.clone(), caller.clone());
+        async move {
+            let read = service.export_memories(&caller, Some(next?)).await;
+            Some(match read {
+                Ok((lines, next)) => (Ok(lines), next),
+                Err(error) => (Err(std::io::Error::other(error)), None),
+            })
+        }
+    });
+    let body = axum::body::Body::from_stream(stream::once(async { Ok(first) }).chain(rest));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let name = HeaderValue::from_static("attachment; filename=\"memories.jsonl\"");
+    headers.insert(header::CONTENT_DISPOSITION, name);
+    Ok(response)
+}
+
+/// Takes memories in, at most 5,000 lines of together 8 MiB, all or none. Lines with a sound seal come in as they were;
+/// all others are proposals. What is here already is left as it is.
+#[utoipa::path(post, path = "/v1/memories/import", tag = "memories", operation_id = "import_memories",
+    request_body(content = Vec<u8>, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, description = "What came of it", body = Imported),
+        (status = 422, description = "A line is wrong; the pointer begins with its number", body = Problem, content_type = "application/problem+json"),
+    ))]
+async fn import(
+    State(state): State<ApiState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, ApiError> {
+    let body = body.map_err(|_| ApiError::too_large(IMPORT_BYTES_MAX as u64))?;
+    let key = key.of_hash(Sha256::digest(&body).into());
+    Ok(state.service.import_memories(&caller, &body, key.as_ref()).await?.into_response())
 }

@@ -16,7 +16,7 @@ use utoipa::{
     OpenApi,
     openapi::{
         OpenApi as Document,
-        security::{Http, HttpAuthScheme, SecurityScheme},
+        security::{ApiKey as SchemeKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
@@ -29,12 +29,13 @@ use utoipa::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(Problem, FieldError, CallId, wait::Until, ModelView, TaskSummary, MemberView, Event, ConversationItem)),
-    security(("bearer" = [])),
+    security(("bearer" = []), ("session" = [])),
     tags(
         (name = "tasks", description = "Requests and what becomes of them"),
         (name = "approvals", description = "What tasks ask people"),
         (name = "uploads", description = "Code that no remote has"),
         (name = "environments", description = "What tasks find beside their repository, and what reaches it"),
+        (name = "webhooks", description = "What other systems are told"),
         (name = "memories", description = "What the service remembers"),
         (name = "accounts", description = "Who may do what"),
         (name = "operation", description = "For operators; no key needed"),
@@ -53,6 +54,12 @@ pub(super) fn head() -> Document {
             .build(),
     );
     components.add_security_scheme("bearer", scheme);
+    let cookie = ApiKeyValue::with_description(
+        "__Host-journeyman_session",
+        "A browser session, begun at `/auth/login`; over http without `__Host-`. What changes something also needs the header \
+         `X-CSRF-Token` with the value of the cookie `__Host-journeyman_csrf`",
+    );
+    components.add_security_scheme("session", SecurityScheme::ApiKey(SchemeKey::Cookie(cookie)));
     document
 }
 
@@ -108,7 +115,7 @@ fn mend(schemas: &mut Map<String, Value>) {
         let mut problem = problem;
         problem["description"] = json!(
             "The body of every answer that is no success (RFC 9457). Facts that belong to a code stand beside: \
-             `state` of a 409, `oldest_seq` of a 410."
+             `state` of a 409, `oldest_seq` of a 410, `of`, `depth` and `cap` of a full queue, `violated-policies` of a rate."
         );
         schemas.insert("Problem".to_owned(), problem);
     }
@@ -175,7 +182,11 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
     without_null(operation);
     let open = operation.get("security").is_some();
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
-    let creates = method == "post" && id != "search_memories";
+    // What may be done twice over needs no key.
+    let repeatable =
+        ["search_memories", "deactivate_user", "reactivate_user", "erase_user", "confirm_linked_account", "logout"]
+            .contains(&id);
+    let creates = method == "post" && !repeatable;
     let by_id = has_path_parameter(operation);
     let has_body = operation.contains_key("requestBody");
     if creates {

@@ -1,8 +1,10 @@
 //! Query parameters: each known by name, each checked, unknown ones refused.
 
 use super::error::{ApiError, FieldError};
+use crate::domain::Timestamp;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use std::{fmt::Display, str::FromStr};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A query string read as `T`.
 #[derive(Debug)]
@@ -102,6 +104,17 @@ impl Pairs {
             return None;
         }
         Some(text)
+    }
+
+    /// A point in time (RFC 3339).
+    pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let text: String = self.one(name)?;
+        // A plus sign that was not encoded arrives as a space.
+        let at = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok();
+        if at.is_none() {
+            self.error(name, "must be a time as in RFC 3339, such as 2026-01-31T12:00:00Z");
+        }
+        at.map(Into::into)
     }
 
     /// `limit`, from 1 to 100; `default` where it is absent.

@@ -74,7 +74,7 @@ pub(crate) fn tagged(headers: &HeaderMap, tag: &str, body: impl Into<Body>) -> R
         headers.insert(header::ETAG, tag);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Cookie, Journeyman-Team"));
     response
 }
 

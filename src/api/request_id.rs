@@ -1,14 +1,21 @@
 //! Every request gets an id of ours, which its answer and its log lines carry.
 
-use super::error::ApiError;
-use crate::clock;
+use super::{
+    client_address::{self, Peer},
+    error::ApiError,
+};
+use crate::{
+    clock,
+    service::audit::{self, Origin},
+};
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::any::Any;
+use ipnet::IpNet;
+use std::{any::Any, sync::Arc};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -24,9 +31,12 @@ pub(crate) fn current() -> Uuid {
     REQUEST_ID.try_with(|id| *id).unwrap_or_else(|_| clock::new_id())
 }
 
-/// Gives the request its id, a span and a place in the metrics.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
+/// Gives the request its id, a span and a place in the metrics; what is recorded of it says where it comes from.
+pub(crate) async fn layer(State(trusted): State<Arc<[IpNet]>>, request: Request, next: Next) -> Response {
     let id: Uuid = clock::new_id();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let address = peer.map(|peer| client_address::of(peer, request.headers(), &trusted));
+    let origin = Origin { address, request: Some(id) };
     let method = request.method().clone();
     let span =
         tracing::info_span!("request", request.id = %id, http.method = %method, http.path = request.uri().path());
@@ -44,7 +54,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         }
         response
     };
-    let response = REQUEST_ID.scope(id, work.instrument(span)).await;
+    let response = REQUEST_ID.scope(id, audit::within(origin, work.instrument(span))).await;
     let route = response.extensions().get::<RouteName>().map_or("none", |name| name.0.as_str()).to_owned();
     let status = response.status().as_u16().to_string();
     metrics::histogram!(

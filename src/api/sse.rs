@@ -3,7 +3,7 @@
 //! A stream holds what it is writing and nothing more: a slow reader is waited for, and what it
 //! misses meanwhile it reads from the log afterwards.
 
-use super::{ApiState, caller::Caller, error::ApiError};
+use super::{ApiState, caller::Caller, error::ApiError, streams::Place, vigil::Vigil};
 use crate::{
     domain::{Principal, Seq, Status, TaskId},
     events::Encoded,
@@ -18,10 +18,7 @@ use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use serde::Deserialize;
 use std::{collections::BTreeSet, convert::Infallible, fmt::Write, sync::Arc, time::Duration};
 use tokio::{
-    sync::{
-        OwnedSemaphorePermit,
-        broadcast::{Receiver, error::RecvError},
-    },
+    sync::broadcast::{Receiver, error::RecvError},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -38,11 +35,8 @@ const SNAPSHOT_TASKS: u32 = 100;
 /// Changes of a team are gathered so long before their tasks are read.
 const TEAM_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between two looks whether the credential still holds.
-const RECHECK: Duration = Duration::from_secs(60);
-
-/// One in so many of those looks also asks whether the task is still there.
-const RECHECKS_PER_LOOK: u32 = 10;
+/// Between two looks whether the task is still there: rarely, so that the database's load does not grow with the watchers.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 /// The stream of one task, after `after`.
 pub(super) async fn task(
@@ -52,6 +46,7 @@ pub(super) async fn task(
     after: Seq,
     follow: bool,
 ) -> Result<Response, ApiError> {
+    let place = state.streams.take(caller.user)?;
     // Also says 404 and 410 while there can still be a status.
     let since = Instant::now();
     let now = state.service.events_from(caller, id, after).await?;
@@ -68,10 +63,10 @@ pub(super) async fn task(
         // The end may have been written before; then its last seq is known already.
         closes_at: (!follow && now.status.is_end()).then_some(now.last_seq),
         heartbeat: Instant::now() + HEARTBEAT,
-        recheck: Instant::now() + RECHECK,
-        rechecks: 0,
+        look: Instant::now() + LOOK_EVERY,
+        vigil: Vigil::new(state, caller),
         draining: state.draining.clone(),
-        _permit: permit(state)?,
+        _place: place,
     };
     let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);
     let rest = stream::unfold((!done).then_some(watcher), |watcher| async {
@@ -97,10 +92,10 @@ struct TaskWatcher {
     /// The last seq of a task that has ended.
     closes_at: Option<Seq>,
     heartbeat: Instant,
-    recheck: Instant,
-    rechecks: u32,
+    look: Instant,
+    vigil: Vigil,
     draining: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl TaskWatcher {
@@ -110,15 +105,16 @@ impl TaskWatcher {
 
     /// The next piece to be written; `None` closes the stream.
     async fn next(&mut self) -> Option<Bytes> {
-        if Instant::now() >= self.recheck {
-            self.recheck = Instant::now() + RECHECK;
-            if !self.may_go_on().await {
+        if Instant::now() >= self.look {
+            self.look = Instant::now() + LOOK_EVERY;
+            if matches!(self.state.service.stands(&self.caller, self.id).await, Err(service::Error::NotFound)) {
                 return None;
             }
         }
         tokio::select! {
             biased;
             () = self.draining.cancelled() => None,
+            () = self.vigil.broken(&self.state) => None,
             event = self.events.next() => {
                 let event = event?.inspect_err(|error| {
                     tracing::warn!(%error, task.id = %self.id, "a stream ends because the log cannot be read");
@@ -134,20 +130,6 @@ impl TaskWatcher {
                 Some(Bytes::from_static(HEARTBEAT_COMMENT))
             }
         }
-    }
-
-    /// The credential may have ended and the task may have been deleted under the stream.
-    async fn may_go_on(&mut self) -> bool {
-        self.rechecks += 1;
-        if !self.caller.still_holds(&self.state).await {
-            return false;
-        }
-        // Rarely, so that the database's load does not grow with the watchers.
-        if !self.rechecks.is_multiple_of(RECHECKS_PER_LOOK) {
-            return true;
-        }
-        let there = self.state.service.stands(&self.caller, self.id).await;
-        !matches!(there, Err(service::Error::NotFound))
     }
 
     /// A status that ends the task closes the stream, unless the log has gone on since, wherever.
@@ -178,6 +160,7 @@ struct StatusData {
 
 /// The stream of a team's tasks: a snapshot, then changes.
 pub(super) async fn team(state: &ApiState, caller: &Caller) -> Result<Response, ApiError> {
+    let place = state.streams.take(caller.user)?;
     let changes = state.hub.team_changes(caller.team);
     let snapshot = snapshot(state, caller).await?;
     let watcher = TeamWatcher {
@@ -186,8 +169,8 @@ pub(super) async fn team(state: &ApiState, caller: &Caller) -> Result<Response, 
         changes,
         changed: BTreeSet::new(),
         heartbeat: Instant::now() + HEARTBEAT,
-        recheck: Instant::now() + RECHECK,
-        _permit: permit(state)?,
+        vigil: Vigil::new(state, caller),
+        _place: place,
     };
     let head = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n{snapshot}")))]);
     let rest = stream::unfold(watcher, |mut watcher| async {
@@ -209,21 +192,16 @@ struct TeamWatcher {
     changes: Receiver<(TaskId, Seq)>,
     changed: BTreeSet<TaskId>,
     heartbeat: Instant,
-    recheck: Instant,
-    _permit: OwnedSemaphorePermit,
+    vigil: Vigil,
+    _place: Place,
 }
 
 impl TeamWatcher {
     async fn next(&mut self) -> Option<Bytes> {
-        if Instant::now() >= self.recheck {
-            self.recheck = Instant::now() + RECHECK;
-            if !self.caller.still_holds(&self.state).await {
-                return None;
-            }
-        }
         tokio::select! {
             biased;
             () = self.state.draining.cancelled() => None,
+            () = self.vigil.broken(&self.state) => None,
             change = self.changes.recv() => match change {
                 Ok((task, _)) => {
                     self.changed.insert(task);
@@ -264,13 +242,6 @@ impl TeamWatcher {
         }
         Some(Bytes::from(text))
     }
-}
-
-fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, ApiError> {
-    Arc::clone(&state.streams).try_acquire_owned().map_err(|_| {
-        let detail = "too many streams are open here".to_owned();
-        service::Error::TooMany { detail, retry_after_seconds: 10 }.into()
-    })
 }
 
 /// One event. JSON has no line breaks outside of strings and escapes those within, so that one

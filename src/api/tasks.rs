@@ -23,7 +23,6 @@ use axum::{
 };
 use futures::FutureExt;
 use std::str::FromStr;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -95,22 +94,12 @@ impl FromQuery for ListQuery {
             created_by: None,
             source: query.words::<SourceKind>("source"),
             text: query.text("q", 1_000).filter(|text| !text.trim().is_empty()),
-            updated_after: updated_after(query),
+            updated_after: query.time("updated_after"),
         };
         // Of a list there is but one thing to wait for; the word is checked all the same.
         let _: Option<wait::Until> = query.one("until");
         Self { filter, creator: query.one("created_by"), paging: Paging::from_query(query) }
     }
-}
-
-fn updated_after(query: &mut Pairs) -> Option<Timestamp> {
-    let text: String = query.one("updated_after")?;
-    // A plus sign that was not encoded arrives as a space.
-    let at = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).ok();
-    if at.is_none() {
-        query.error("updated_after", "must be a time as in RFC 3339, such as 2026-01-31T12:00:00Z");
-    }
-    at.map(Into::into)
 }
 
 /// The team's tasks, newest first, in short form.

@@ -8,6 +8,7 @@ use super::{
     error::ApiError,
     query::{FromQuery, Pairs},
     reply,
+    vigil::Vigil,
 };
 use crate::{
     domain::{Seq, TaskId},
@@ -126,9 +127,11 @@ pub(crate) async fn task(
         return Ok(());
     }
     let mut now = first.clone();
+    let mut vigil = Vigil::new(state, caller);
     while !reached(until, &first, &now) {
         tokio::select! {
             () = state.draining.cancelled() => return Ok(()),
+            () = vigil.broken(state) => return Err(ApiError::ended()),
             woken = timeout_at(deadline, news.changed()) => match woken {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => news = state.hub.watch(id),
@@ -161,7 +164,7 @@ pub(crate) async fn list<'a, T: Serialize>(
     loop {
         let body = reply::body_of(&read().await?)?;
         let again = match &mut wait {
-            Some(wait) => wait.again(state, headers, &body).await,
+            Some(wait) => wait.again(state, headers, &body).await?,
             None => false,
         };
         if !again {
@@ -174,6 +177,7 @@ struct ListWait {
     deadline: Instant,
     changes: Receiver<(TaskId, Seq)>,
     by: Changes,
+    vigil: Vigil,
     /// The tag of the first look.
     first: Option<String>,
 }
@@ -183,31 +187,33 @@ impl ListWait {
     fn begin(state: &ApiState, caller: &Caller, headers: &HeaderMap, by: Changes) -> Option<Self> {
         let seconds = preferred(headers)?;
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        Some(Self { deadline, changes: state.hub.team_changes(caller.team), by, first: None })
+        let (changes, vigil) = (state.hub.team_changes(caller.team), Vigil::new(state, caller));
+        Some(Self { deadline, changes, by, vigil, first: None })
     }
 
     /// Whether the list is to be read again, once something has changed.
-    async fn again(&mut self, state: &ApiState, headers: &HeaderMap, body: &[u8]) -> bool {
+    async fn again(&mut self, state: &ApiState, headers: &HeaderMap, body: &[u8]) -> Result<bool, ApiError> {
         let tag = reply::tag_of(body);
         let stale = headers.contains_key("if-none-match") && !reply::has_tag(headers, &tag);
         let first = self.first.get_or_insert_with(|| tag.clone());
         if stale || *first != tag {
-            return false;
+            return Ok(false);
         }
         let look = match self.by {
             Changes::WithTasks => self.deadline,
             Changes::ByThemselves => self.deadline.min(Instant::now() + LOOK_EVERY),
         };
         tokio::select! {
-            () = state.draining.cancelled() => return false,
+            () = state.draining.cancelled() => return Ok(false),
+            () = self.vigil.broken(state) => return Err(ApiError::ended()),
             woken = timeout_at(look, self.changes.recv()) => match woken {
-                Err(_) if look < self.deadline => return true,
-                Err(_) | Ok(Err(RecvError::Closed)) => return false,
+                Err(_) if look < self.deadline => return Ok(true),
+                Err(_) | Ok(Err(RecvError::Closed)) => return Ok(false),
                 // One that lags looks at the list again.
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
             },
         }
         tokio::time::sleep_until(self.deadline.min(Instant::now() + LIST_PAUSE)).await;
-        true
+        Ok(true)
     }
 }

@@ -1,19 +1,27 @@
 //! First users, teams and keys, straight on the database.
 
-use super::build::{self, RunningDatabase};
+use super::{
+    backup::{self, LeftOut, Place},
+    build::{self, RunningDatabase},
+    keeping,
+    operate::{self, Operation},
+};
 use crate::{
     auth, clock,
     config::Settings,
     domain::{Role, Scope, Timestamp},
     postgres::{Cluster, DataDirLock, PostgresError},
     secrets::Keyring,
+    service::audit::{self, Action, Subject},
     store::{
         self, Store, accounts,
         budgets::{self, Caps},
-        sealed,
+        retention::TeamRetention,
+        sealed, users,
     },
 };
 use anyhow::{Context, bail};
+use serde_json::json;
 
 /// Secrets whose keys are wrapped anew at a time.
 const ROTATED_AT_ONCE: u32 = 100;
@@ -28,6 +36,12 @@ pub enum AdminAction {
         team: String,
         role: Role,
         email: Option<String>,
+    },
+    /// Makes a user an operator of the instance, or one no longer.
+    SetOperator {
+        /// A local user's name, or any user's id.
+        name: String,
+        operator: bool,
     },
     AddTeam {
         name: String,
@@ -47,11 +61,37 @@ pub enum AdminAction {
     },
     /// Wraps the keys of all stored secrets under the present master key.
     RotateSecrets,
+    /// Stops something, or lets it go on.
+    Operate(Operation),
+    /// Lets all go that is a user's, in the background.
+    EraseUser {
+        /// The name under which the command line made him, or his id.
+        user: String,
+    },
+    ListErasures,
+    /// For how long a team keeps ended tasks and their history.
+    Retention {
+        team: String,
+        tasks_days: Option<u32>,
+        history_days: Option<u32>,
+    },
+    /// Writes a backup, beside a service that runs.
+    Backup {
+        place: Place,
+        left_out: LeftOut,
+    },
+    /// Fills an empty database, and a data directory that no service uses.
+    Restore {
+        place: Place,
+    },
 }
 
 /// Does it and answers lines for people, also beside a service that runs: on the operator's database,
 /// or on the private cluster that another process has started.
 pub async fn admin(settings: &Settings, action: AdminAction) -> anyhow::Result<Vec<String>> {
+    if let AdminAction::Restore { place } = &action {
+        return backup::restore(settings, place).await;
+    }
     if let Some(url) = &settings.database.url {
         return on(settings, url.expose(), true, action).await;
     }
@@ -85,6 +125,13 @@ async fn on(
             Ok(keyring) => rotate(&store, &keyring).await,
             Err(error) => Err(error),
         },
+        AdminAction::Operate(operation) => operate::operate(&store, settings, operation).await,
+        AdminAction::EraseUser { user } => keeping::erase(&store, &user).await,
+        AdminAction::ListErasures => keeping::list_erasures(&store).await,
+        AdminAction::Retention { team, tasks_days, history_days } => {
+            keeping::retain(&store, settings, &team, TeamRetention { tasks_days, history_days }).await
+        }
+        AdminAction::Backup { place, left_out } => backup::backup(&store, settings, &place, left_out).await,
         action => act(&store, action).await,
     };
     store.close().await;
@@ -94,7 +141,11 @@ async fn on(
 async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> {
     match action {
         AdminAction::AddTeam { name } => {
-            let id = accounts::ensure_team(store, clock::new_id(), &name).await?;
+            let mut tx = store.across_teams().await?;
+            let id = accounts::ensure_team_across(&mut tx, clock::new_id(), &name).await?;
+            let subject = Subject::new("team", id);
+            audit::by_operator(&mut tx, Some(id), Action::TeamCreated, subject, json!({ "name": name })).await?;
+            tx.commit().await?;
             Ok(vec![format!("team {name} is {id}")])
         }
         AdminAction::ListTeams => {
@@ -107,9 +158,29 @@ async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> 
                 bail!("there is no team {team}: make it with `journeyman admin team add {team}`");
             };
             let identity = accounts::Identity { issuer: "local", subject: &name, name: &name, email: email.as_deref() };
-            let user = accounts::ensure_user(store, clock::new_id(), identity).await?;
-            accounts::set_member(store, team_id, user, role).await?;
+            let mut tx = store.across_teams().await?;
+            let user = accounts::ensure_user_across(&mut tx, clock::new_id(), identity).await?;
+            accounts::set_member_across(&mut tx, team_id, user, role).await?;
+            let (subject, detail) = (Subject::new("user", user), json!({ "role": role }));
+            audit::by_operator(&mut tx, Some(team_id), Action::MemberSet, subject, detail).await?;
+            tx.commit().await?;
             Ok(vec![format!("user {name} is {user}, {} of {team}", role.as_str())])
+        }
+        AdminAction::SetOperator { name, operator } => {
+            let user = match name.parse() {
+                Ok(id) => Some(id),
+                Err(_) => accounts::user_by_identity(store, "local", &name).await?,
+            };
+            let mut tx = store.across_teams().await?;
+            let found = match user {
+                Some(user) if users::set_operator(&mut tx, user, operator).await? => user,
+                _ => bail!("there is no user {name}: name a local user, or any by his id (GET /v1/users)"),
+            };
+            let (subject, detail) = (Subject::new("user", found), json!({ "operator": operator }));
+            audit::by_operator(&mut tx, None, Action::UserOperatorSet, subject, detail).await?;
+            tx.commit().await?;
+            let now = if operator { "is now" } else { "is no longer" };
+            Ok(vec![format!("user {name} {now} an operator of the instance")])
         }
         AdminAction::AddKey { name, user, team, scopes, expires_at } => {
             let Some(team_id) = accounts::team_by_name(store, &team).await? else {
@@ -118,10 +189,22 @@ async fn act(store: &Store, action: AdminAction) -> anyhow::Result<Vec<String>> 
             let user_id = accounts::user_by_identity(store, "local", &user).await?.with_context(|| {
                 format!("there is no user {user}: make it with `journeyman admin user add {user} --team {team}`")
             })?;
-            let (id, key) = auth::issue(store, team_id, user_id, &name, scopes.as_deref(), expires_at).await?;
+            let mut tx = store.across_teams().await?;
+            let (id, key) = auth::issue_within(&mut tx, team_id, user_id, &name, scopes.as_deref(), expires_at).await?;
+            let detail = json!({ "user": user_id, "prefix": key.prefix(), "scopes": scopes, "expires_at": expires_at });
+            let subject = Subject::new("api_key", id);
+            audit::by_operator(&mut tx, Some(team_id), Action::ApiKeyCreated, subject, detail).await?;
+            tx.commit().await?;
             Ok(vec![format!("key {id}, shown this once:"), key.expose().to_owned()])
         }
-        AdminAction::RotateSecrets => Ok(Vec::new()),
+        // Done before.
+        AdminAction::RotateSecrets
+        | AdminAction::Operate(_)
+        | AdminAction::EraseUser { .. }
+        | AdminAction::ListErasures
+        | AdminAction::Retention { .. }
+        | AdminAction::Backup { .. }
+        | AdminAction::Restore { .. } => Ok(Vec::new()),
     }
 }
 
@@ -144,6 +227,11 @@ async fn rotate(store: &Store, keyring: &Keyring) -> anyhow::Result<Vec<String>>
             }
         }
     }
+    let detail = json!({ "key": keyring.current_id(), "wrapped": done, "failed": failed.len() });
+    let mut tx = store.across_teams().await?;
+    let subject = Subject::new("master_key", keyring.current_id());
+    audit::by_operator(&mut tx, None, Action::SecretsRotated, subject, detail).await?;
+    tx.commit().await?;
     let summary = format!("{done} secrets are now under the master key {}", keyring.current_id());
     if failed.is_empty() {
         // Somebody with the earlier key alone may have set secrets meanwhile.
@@ -181,9 +269,16 @@ async fn budget(store: &Store, team: &str, user: Option<&str>, caps: Caps) -> an
         ),
         None => None,
     };
-    if !budgets::set_caps(store, team_id, user_id, caps).await? {
+    let mut tx = store.across_teams().await?;
+    if !budgets::set_caps_across(&mut tx, team_id, user_id, caps).await? {
         bail!("{} is no member of {team}", user.unwrap_or_default());
     }
+    let (action, subject) = match user_id {
+        Some(user) => (Action::MemberBudgetSet, Subject::new("user", user)),
+        None => (Action::TeamBudgetSet, Subject::new("team", team_id)),
+    };
+    audit::by_operator(&mut tx, Some(team_id), action, subject, json!(caps)).await?;
+    tx.commit().await?;
     let shown = |cap: Option<f64>| cap.map_or("no cap".to_owned(), |usd| format!("${usd}"));
     let whose = user.map_or_else(|| format!("team {team}"), |user| format!("{user} in {team}"));
     let (day, month) = (shown(caps.cost_usd_per_day), shown(caps.cost_usd_per_month));

@@ -2,18 +2,22 @@
 
 use crate::{
     analysis::symbols::Parsers,
-    auth::JwtSettings,
+    api::Login,
+    auth::{
+        Groups, Jwks, JwksPlace, JwksTimes, JwtSettings, Sessions,
+        oidc::{Oidc, OidcSettings},
+    },
     clock,
     config::{
         self, Settings,
         settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend, WorkspaceSettings},
     },
     egress::{Egress, EgressSettings, Limits},
-    llm, mcp,
+    llm, mcp, memory,
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     objects::{Bucket, Objects},
     postgres::{Cluster, ClusterSettings, DataDirLock},
-    runner::{Blobs, Vault, VaultError},
+    runner::{Blobs, DetectedSetups, Vault, VaultError},
     secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
     workspace::{
@@ -37,6 +41,9 @@ use uuid::Uuid;
 /// Tries to read a credential while the database is away, and the pause between two.
 const CREDENTIAL_TRIES: u32 = 60;
 const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a key set may take to come.
+const KEY_SET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Containers of each image that are kept ready where nothing is set.
 const READY_CONTAINERS: u32 = 2;
@@ -91,6 +98,9 @@ pub struct Parts {
     pub files: PathBuf,
     pub secret: [u8; 32],
     pub vault: Vault,
+    pub keyring: Keyring,
+    /// What finds memories, for tasks and for people.
+    pub recall: memory::Recall,
     pub host: Uuid,
 }
 
@@ -114,15 +124,17 @@ impl Parts {
         repositories.outgoing = outgoing(settings);
         repositories.fresh = settings.workspace.fresh;
         repositories.leave_out_from_bytes = settings.workspace.leave_out_from_bytes;
-        let vault = Vault::new(store.clone(), keyring);
+        let vault = Vault::new(store.clone(), keyring.clone());
         repositories.credentials = credentials(&vault);
         let secret = secret(settings, data_dir)?;
         let files = data_dir.join("uploads");
         fs::create_dir_all(&files).context("the directory of uploads")?;
         let objects = objects(settings, data_dir).context("[objects]")?;
+        // One that was made in the data directory is in no setting.
+        let redactor = Arc::new(settings.redactor().with([&Secret::new(STANDARD.encode(secret))]));
         Ok(Self {
-            // One that was made in the data directory is in no setting.
-            redactor: Arc::new(settings.redactor().with([&Secret::new(STANDARD.encode(secret))])),
+            recall: memory::Recall::new(settings.memory.recall_tokens, embeddings(settings, &redactor)?),
+            redactor,
             repositories: Repositories::new(repositories, policy.clone()),
             policy,
             blobs: Blobs::new(store.clone(), objects.clone(), files.clone()),
@@ -130,6 +142,7 @@ impl Parts {
             files,
             secret,
             vault,
+            keyring,
             host: host_id(data_dir)?,
             store,
         })
@@ -140,6 +153,12 @@ impl Parts {
 pub(super) fn prepared(settings: &Settings) -> Prepared {
     let set = &settings.workspace;
     Prepared::new(&settings.data_dir, set.limits.disk_bytes, set.snapshots_bytes)
+}
+
+/// Setups of tasks without an environment.
+pub(super) fn detected_setups(settings: &Settings) -> DetectedSetups {
+    let setup = &settings.workspace.setup;
+    DetectedSetups::new(setup.network.clone(), setup.timeout_seconds)
 }
 
 /// What a team gave to reach its repositories, asked for at each fetch. A database that is away is waited for, for a
@@ -181,7 +200,7 @@ pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {
     Ok(policy.with_names(settings.network.tasks.names.clone()))
 }
 
-fn objects(settings: &Settings, data_dir: &Path) -> anyhow::Result<Objects> {
+pub(super) fn objects(settings: &Settings, data_dir: &Path) -> anyhow::Result<Objects> {
     let Some(set) = &settings.objects else { return Ok(Objects::directory(&data_dir.join("objects"))?) };
     let ca_pem = settings.network.ca_file.as_ref().map(fs::read).transpose().context("JOURNEYMAN_CA_FILE")?;
     Ok(Objects::bucket(&Bucket {
@@ -197,7 +216,7 @@ fn objects(settings: &Settings, data_dir: &Path) -> anyhow::Result<Objects> {
     })?)
 }
 
-fn outgoing(settings: &Settings) -> Outgoing {
+pub(super) fn outgoing(settings: &Settings) -> Outgoing {
     Outgoing {
         proxy: settings.network.https_proxy.clone(),
         no_proxy: settings.network.no_proxy.clone().unwrap_or_default(),
@@ -228,6 +247,7 @@ pub(super) async fn sandboxes(settings: &Settings, data_dir: &Path) -> anyhow::R
         cgroups: true,
         backend,
         pool: pool(&settings.workspace),
+        heartbeat: settings.workspace.heartbeat,
     })
     .await?;
     Ok(sandboxes)
@@ -269,6 +289,10 @@ fn kubernetes(settings: &Settings, data_dir: &Path) -> anyhow::Result<BackendSet
     let own = host_id(data_dir)?.simple().to_string();
     let mut kubernetes = KubernetesSettings::new(&set.namespace, image, execd_image, &own[own.len() - 12..]);
     kubernetes.kubeconfig.clone_from(&set.config);
+    kubernetes.policy = policy(settings)?;
+    if !set.allowed_images.is_empty() {
+        kubernetes.allowed_images.clone_from(&set.allowed_images);
+    }
     kubernetes.runtime_class.clone_from(&set.runtime_class);
     kubernetes.node_selector.clone_from(&set.node_selector);
     kubernetes.tolerations = (set.tolerations.iter().cloned())
@@ -336,6 +360,14 @@ pub(super) fn models(settings: &Settings) -> BTreeMap<String, llm::Model> {
     settings.models.all.iter().map(|m| (m.name().to_owned(), m.model.clone())).collect()
 }
 
+/// What makes vectors of memories, where the settings name it.
+fn embeddings(settings: &Settings, redactor: &Arc<Redactor>) -> anyhow::Result<Option<memory::Embeddings>> {
+    let Some(set) = &settings.memory.embeddings else { return Ok(None) };
+    let redactor = Arc::clone(redactor);
+    let hide = move |text: &str| redactor.redact(text).into_owned();
+    Ok(Some(memory::Embeddings::new(client(settings)?, set.embedder.clone(), Box::new(hide))))
+}
+
 /// The MCP servers, and the client that speaks to those at addresses.
 pub(super) fn mcp(settings: &Settings, parts: &Parts) -> anyhow::Result<mcp::Servers> {
     let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(600), total: None };
@@ -364,19 +396,53 @@ pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {
     })?)
 }
 
-pub(super) fn jwt(settings: &Settings) -> anyhow::Result<Option<JwtSettings>> {
+/// How JWTs are checked. A key set in a file is read here, so that what is wrong with it is seen at once.
+pub(super) async fn jwt(settings: &Settings) -> anyhow::Result<Option<JwtSettings>> {
     let Some(jwt) = &settings.auth.jwt else { return Ok(None) };
-    match &jwt.key {
-        JwtKey::Shared(secret) => Ok(Some(JwtSettings::hs256(
-            secret.expose().as_bytes(),
-            jwt.issuer.as_deref(),
-            jwt.audience.as_deref(),
-            jwt.new_teams,
-        ))),
-        JwtKey::JwksUrl(_) | JwtKey::JwksFile(_) => {
-            bail!("JOURNEYMAN_JWKS is not taken by this build: set JOURNEYMAN_JWT_SECRET (HS256)")
+    let (issuer, audience) = (jwt.issuer.as_deref(), jwt.audience.as_deref());
+    let place = match &jwt.key {
+        JwtKey::Shared(secret) => {
+            let shared = JwtSettings::hs256(secret.expose().as_bytes(), issuer, audience, jwt.new_teams);
+            return Ok(Some(with_groups(shared, settings)));
         }
+        JwtKey::JwksFile(path) => JwksPlace::File(path.clone()),
+        JwtKey::JwksUrl(url) => {
+            let timeouts = Timeouts { connect: KEY_SET_TIMEOUT, read: KEY_SET_TIMEOUT, total: Some(KEY_SET_TIMEOUT) };
+            let client = CheckedClient::new(policy(settings)?, &outgoing(settings), timeouts)?;
+            JwksPlace::Url { client, url: url.clone() }
+        }
+    };
+    let in_file = matches!(place, JwksPlace::File(_));
+    let keys = Jwks::new(place, JwksTimes::default());
+    if in_file {
+        keys.load().await.map_err(anyhow::Error::msg).context("JOURNEYMAN_JWKS")?;
     }
+    Ok(Some(with_groups(JwtSettings::key_set(keys, issuer, audience, jwt.new_teams), settings)))
+}
+
+fn with_groups(jwt: JwtSettings, settings: &Settings) -> JwtSettings {
+    match settings.auth.jwt.as_ref().and_then(|jwt| jwt.groups_claim.as_deref()) {
+        Some(claim) => jwt.with_groups(Groups::new(claim, settings.auth.groups.clone())),
+        None => jwt,
+    }
+}
+
+/// How people sign in with a browser, and the sessions that begin so.
+pub(super) fn login(settings: &Settings, parts: &Parts) -> anyhow::Result<Option<(Login, Sessions)>> {
+    let (Some(oidc), Some(public_url)) = (&settings.auth.oidc, &settings.http.public_url) else { return Ok(None) };
+    let timeouts = Timeouts { connect: KEY_SET_TIMEOUT, read: KEY_SET_TIMEOUT, total: Some(KEY_SET_TIMEOUT) };
+    let provider = OidcSettings {
+        issuer: oidc.issuer.clone(),
+        client_id: oidc.client_id.clone(),
+        client_secret: oidc.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
+        scopes: oidc.scopes.clone(),
+        redirect: public_url.join("/auth/callback").context("JOURNEYMAN_PUBLIC_URL")?,
+        client: CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?,
+    };
+    let groups = Groups::new(&oidc.groups_claim, settings.auth.groups.clone());
+    let oidc_of = Oidc::new(parts.store.clone(), provider, groups, &parts.secret);
+    let sessions = Sessions::new(&parts.secret, oidc.session_lasts, oidc.session_rests);
+    Ok(Some((Login { oidc: oidc_of, public_url: Arc::new(public_url.clone()) }, sessions)))
 }
 
 /// The master keys. A key that was made in the data directory before one was set still opens what it has sealed.
@@ -418,7 +484,7 @@ async fn look_over_secrets(store: &Store, keyring: &Keyring) -> anyhow::Result<(
 }
 
 /// The key that seals and signs: from the settings, else made once in the data directory.
-fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
+pub(super) fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     if let Some(SecretKey(key)) = &settings.auth.secret_key {
         return Ok(*key);
     }
@@ -438,8 +504,13 @@ fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     key_of(&text).with_context(|| format!("{} does not hold 32 bytes in base64", path.display()))
 }
 
-fn key_of(text: &str) -> Option<[u8; 32]> {
+pub(super) fn key_of(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok())
+}
+
+/// Keeps a master key that came from a backup, as if it had been made here.
+pub(super) fn keep_secret(data_dir: &Path, key: &str) -> anyhow::Result<()> {
+    once(&data_dir.join(SECRET_KEY_FILE), || key.trim().to_owned()).map(drop)
 }
 
 /// Names the data directory, so that a restarted process knows its own old leases.

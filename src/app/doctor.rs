@@ -1,12 +1,15 @@
 //! Tries what the main job needs, for real, and says what is wrong and the mend.
 
-use super::build::{self, RunningDatabase};
+use super::{
+    build::{self, RunningDatabase},
+    operate,
+};
 use crate::{
     clock,
     config::{Settings, settings::WorkspaceBackend},
     domain::TaskId,
-    postgres::DataDirLock,
-    store::{self, Store},
+    postgres::{Cluster, DataDirLock},
+    store::{self, Store, switches},
     workspace::{self, OpenSandbox, RunCommand, RunOutcome},
 };
 use anyhow::bail;
@@ -34,6 +37,7 @@ pub async fn doctor(settings: &Settings) -> Vec<Line> {
     let mut lines = Vec::new();
     lines.push(line("git", workspace::git_version().await.map_err(Into::into)));
     lines.push(line("postgres", postgres(settings).await));
+    lines.extend(stopped(settings).await);
     match build::sandboxes(settings, &settings.data_dir).await {
         Ok(sandboxes) => {
             for capability in &sandboxes.capabilities().lines {
@@ -80,6 +84,24 @@ async fn postgres(settings: &Settings) -> anyhow::Result<String> {
     database.stop().await;
     tried?;
     Ok(format!("a private cluster answers and is migrated ({} ms)", clock.elapsed_ms()))
+}
+
+/// What an operator has stopped, where the database can be asked.
+async fn stopped(settings: &Settings) -> Vec<Line> {
+    let url = match &settings.database.url {
+        Some(url) => Some(url.expose().to_owned()),
+        // A private cluster answers while a service runs; else nothing is stopped that is not stopped anyway.
+        None => Cluster::url_of_running(&settings.data_dir),
+    };
+    let Some(url) = url else { return Vec::new() };
+    let Ok(store) = Store::connect(&store::Settings { connections: 1, ..store::Settings::new(url) }, false).await
+    else {
+        return Vec::new();
+    };
+    let set = switches::all(&store).await.unwrap_or_default();
+    store.close().await;
+    let weaker = |detail| Line { name: "switches".to_owned(), state: State::Weaker, detail };
+    set.iter().map(|set| weaker(operate::told(set))).collect()
 }
 
 async fn migrated(url: &str) -> anyhow::Result<()> {

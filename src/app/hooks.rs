@@ -24,6 +24,16 @@ pub(super) fn hooks(parts: &Parts, settings: &Settings, hub: Hub, queue: Queue, 
             validate_url(url, &policy, &allow_local).map(drop).map_err(|error| error.to_string())
         }),
         repository_ref: Arc::new(|reference| validate_ref(reference).map_err(|error| error.to_string())),
+        webhook_url: {
+            let policy = parts.policy.clone();
+            Arc::new(move |url| {
+                let policy = policy.clone();
+                Box::pin(async move {
+                    policy.check_url(&url).map_err(|error| error.to_string())?;
+                    policy.refuse_plain(&url).await.map_err(|error| error.to_string())
+                })
+            })
+        },
         committed: Arc::new(move |team, task, seq| {
             hub.wrote(team, task, seq);
             queue.wake();

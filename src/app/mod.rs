@@ -3,14 +3,21 @@
 //! Nothing here decides anything about tasks. Start with [`serve`].
 
 mod admin;
+mod backup;
 mod build;
 mod doctor;
 mod embedded;
 mod hooks;
+mod keeping;
+mod operate;
+mod publishing;
 mod serve;
+mod webhooks;
 
 pub use admin::{AdminAction, admin};
+pub use backup::{LeftOut, Place};
 pub use build::{Parts, RunningDatabase};
 pub use doctor::{Line, State, doctor};
 pub use embedded::{Embedded, local_key_of};
+pub use operate::{CancelFilter, Operation};
 pub use serve::{Role, Server, serve};

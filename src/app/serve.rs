@@ -2,19 +2,21 @@
 
 use super::{
     build::{self, Parts, RunningDatabase},
-    embedded, hooks,
+    embedded, hooks, publishing, webhooks,
 };
 use crate::{
     api::{self, ApiState},
-    auth::{self, Authenticator},
+    auth::{self, Authenticator, JwtSettings},
     clock,
     config::{CallRole, Settings},
     domain::{Limits, task::LOG_VERSION},
     events::Hub,
-    jobs::{self, Reconciler, ReconcilerSettings, Retention, RetentionSettings},
+    jobs::{self, Eraser, JobLoop, Reconciler, ReconcilerSettings, Retention, RetentionSettings},
     postgres::DataDirLock,
     queue::{Queue, QueueSettings},
-    runner::{Analyses, Baselines, Deps, Failpoint, KnownCaps, OperatorSkills, Runner},
+    runner::{
+        Analyses, Baselines, Deps, Failpoint, HiddenSets, KnownCaps, LearningSettings, OperatorSkills, Runner, Switches,
+    },
     service::{self, ModelView, Service},
     shutdown::Shutdown,
     telemetry::Metrics,
@@ -29,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 const QUEUE_POLL: Duration = Duration::from_millis(200);
 /// How long a content stays that nobody needs: far longer than anybody takes to name what it has stored.
 const BLOBS_GRACE: Duration = Duration::from_secs(24 * 3_600);
+/// How often a worker looks for something to learn from.
+const LEARNING_POLL: Duration = Duration::from_millis(500);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// What a process does.
@@ -87,7 +91,7 @@ impl Server {
         }
         let lock = DataDirLock::take(&settings.data_dir)?;
         // What can be seen to be wrong without a database is seen before one is started.
-        build::jwt(settings)?;
+        let jwt = build::jwt(settings).await?;
         let listener = match role {
             Role::Worker => None,
             _ => Some(bind("JOURNEYMAN_LISTEN", settings.http.listen).await?),
@@ -97,7 +101,7 @@ impl Server {
             None => None,
         };
         let database = RunningDatabase::start(settings, &lock).await?;
-        let start = Start { settings, role, migrate, failpoint, lock: &lock, shutdown: &shutdown };
+        let start = Start { settings, role, migrate, failpoint, jwt, lock: &lock, shutdown: &shutdown };
         match start.rooms(&database.url, listener, metrics).await {
             Ok(Rooms { address, bootstrap_key, parts, serving, feeding }) => {
                 Ok(Self { address, shutdown, bootstrap_key, parts, lock, database, serving, feeding })
@@ -137,6 +141,7 @@ struct Start<'a> {
     role: Role,
     migrate: bool,
     failpoint: Option<Failpoint>,
+    jwt: Option<JwtSettings>,
     lock: &'a DataDirLock,
     shutdown: &'a Shutdown,
 }
@@ -168,6 +173,8 @@ impl Start<'_> {
         tokio::spawn(async move { tail.0.tail(tail.1, tail.2).await });
         let relay = (hub.clone(), feeding.clone());
         tokio::spawn(async move { relay.0.relay_pieces(relay.1).await });
+        let (swept, stop) = (parts.clone(), shutdown.draining());
+        shutdown.spawn(async move { jobs::sweep_uploads(&swept.store, &swept.blobs, &swept.repositories, stop).await });
         let queue = queue(settings, &parts);
         let mut sandboxes = None;
         if role != Role::Api {
@@ -190,7 +197,23 @@ impl Start<'_> {
         if let Some(listener) = listener {
             embedded::local_key(&parts.store, lock.dir()).await?;
             let bound = listener.local_addr()?;
-            let state = api_state(settings, &parts, hub, &queue, sandboxes, beside, shutdown)?;
+            if let Some(keys) = self.jwt.as_ref().and_then(JwtSettings::keys).cloned() {
+                keys.load_or_say().await;
+                shutdown.spawn(keys.keep_fresh(shutdown.draining()));
+            }
+            let (login, sessions) = build::login(settings, &parts)?.unzip();
+            let authenticator = Authenticator::with_sessions(parts.store.clone(), self.jwt, sessions);
+            shutdown.spawn(authenticator.clone().hear_endings(shutdown.draining()));
+            let service = Service::new(
+                parts.store.clone(),
+                authenticator.clone(),
+                service_settings(settings, &parts),
+                hooks::hooks(&parts, settings, hub.clone(), queue.clone(), sandboxes),
+            );
+            let state = ApiState::new(service, authenticator, hub, beside, &parts.secret, shutdown.draining())
+                .limiting(settings.http.callers.rates, settings.http.callers.streams_per_user)
+                .trusting(&settings.http.trusted_proxies)
+                .with_login(login);
             lock.write_listen(bound)?;
             address = Some(bound);
             let router = api::router(state, axum::Router::new());
@@ -216,25 +239,6 @@ fn figures(shutdown: &Shutdown) -> Metrics {
     metrics
 }
 
-fn api_state(
-    settings: &Settings,
-    parts: &Parts,
-    hub: Hub,
-    queue: &Queue,
-    sandboxes: Option<Sandboxes>,
-    metrics: Option<Metrics>,
-    shutdown: &Shutdown,
-) -> anyhow::Result<ApiState> {
-    let authenticator = Authenticator::new(parts.store.clone(), build::jwt(settings)?);
-    let service = Service::new(
-        parts.store.clone(),
-        authenticator.clone(),
-        service_settings(settings, parts),
-        hooks::hooks(parts, settings, hub.clone(), queue.clone(), sandboxes),
-    );
-    Ok(ApiState::new(service, authenticator, hub, metrics, &parts.secret, shutdown.draining()))
-}
-
 fn queue(settings: &Settings, parts: &Parts) -> Queue {
     Queue::new(
         parts.store.clone(),
@@ -258,6 +262,10 @@ fn start_worker(
     sandboxes: Sandboxes,
     failpoint: Option<Failpoint>,
 ) -> anyhow::Result<()> {
+    let switches = Switches::new(shutdown.draining());
+    let (kept, store, stop) = (switches.clone(), parts.store.clone(), shutdown.cut());
+    // Not tracked: heeded to the very end.
+    tokio::spawn(async move { kept.keep(&store, stop).await });
     let runner = Runner::new(Deps {
         store: parts.store.clone(),
         hub: hub.clone(),
@@ -268,13 +276,16 @@ fn start_worker(
         repositories: parts.repositories.clone(),
         limits: build::limits(settings),
         redactor: Arc::clone(&parts.redactor),
+        recall: parts.recall.clone(),
         vault: parts.vault.clone(),
+        hidden: HiddenSets::default(),
         blobs: parts.blobs.clone(),
-        draining: shutdown.draining(),
+        switches: switches.clone(),
         cut: shutdown.cut(),
-        failpoint,
+        failpoint: failpoint.clone(),
         baselines: Baselines::default(),
         prepared: build::prepared(settings),
+        detected: build::detected_setups(settings),
         parsers: build::parsers(&sandboxes)?,
         mcp: build::mcp(settings, parts)?,
         egress: build::egress(settings, parts)?,
@@ -284,9 +295,34 @@ fn start_worker(
         analyses: Analyses::default(),
         rules: settings.rules.clone().into(),
         approver: settings.models.of(CallRole::Approval).map(|model| model.name().to_owned()),
+        learning: LearningSettings {
+            model: settings.models.of(CallRole::Learning).map(|model| model.name().to_owned()),
+            task_tokens: settings.learning.task_tokens,
+            timeout: settings.learning.timeout,
+        },
     });
+    if settings.models.of(CallRole::Learning).is_some() {
+        let (replica, host) = queue.holder();
+        let own = JobLoop {
+            replica,
+            host,
+            at_once: settings.learning.at_once as usize,
+            lease_ttl: settings.worker.lease_ttl,
+            poll: LEARNING_POLL,
+        };
+        let (store, runner, stop) = (parts.store.clone(), runner.clone(), shutdown.clone());
+        shutdown.spawn(async move { jobs::learn(store, runner, own, stop).await });
+    }
+    webhooks::start(settings, parts, shutdown)?;
+    publishing::start(settings, parts, queue, shutdown, failpoint);
     let (warm, limits, stop) = (sandboxes.clone(), build::limits(settings), shutdown.draining());
     shutdown.spawn(async move { warm.keep_warm(limits, stop).await });
+    let (store, stop) = (parts.store.clone(), shutdown.draining());
+    shutdown.spawn(async move { jobs::count_effects(&store, stop).await });
+    if let Some(embeddings) = parts.recall.embeddings().cloned() {
+        let (store, stop) = (parts.store.clone(), shutdown.draining());
+        shutdown.spawn(async move { jobs::embed_memories(&store, &embeddings, stop).await });
+    }
     let (repositories, stop) = (parts.repositories.clone(), shutdown.draining());
     shutdown.spawn(async move { jobs::keep_mirrors_fresh(&repositories, stop).await });
     let reconciler = Reconciler::new(
@@ -307,10 +343,15 @@ fn start_worker(
             deadlines_every: Duration::from_secs(1),
             sweep_every: Duration::from_secs(60),
             copies_kept: settings.retention.workspaces,
+            audit_kept: settings.retention.audit,
+            memories_idle: settings.learning.decay,
         },
     );
     let stop = shutdown.draining();
     shutdown.spawn(async move { reconciler.run(stop).await });
+    let eraser = Eraser::new(parts.store.clone(), parts.objects.clone(), settings.worker.lease_ttl);
+    let stop = shutdown.draining();
+    shutdown.spawn(async move { eraser.run(stop).await });
     let (queue, own) = (queue.clone(), shutdown.clone());
     shutdown.spawn(async move { jobs::work(&queue, &runner, &own).await });
     Ok(())
@@ -327,10 +368,12 @@ fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
     };
     service::Settings {
         models: settings.models.all.iter().map(view).collect(),
+        learns: settings.models.of(CallRole::Learning).is_some(),
         limits: Limits::default(),
         network: settings.network.tasks.cap.clone(),
         objects: parts.objects.clone(),
         files: parts.files.clone(),
+        recall: parts.recall.clone(),
         secret: parts.secret,
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     clock,
     domain::{ApiKeyId, Scope, TeamId, Timestamp, UserId},
     store::{
-        Store, StoreError,
+        AcrossTx, Store, StoreError,
         accounts::{self, FirstAdmin},
         api_keys::{self, NewKey},
     },
@@ -60,8 +60,8 @@ pub(super) fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Gives an empty database its first team (`default`), admin and key: `chosen`, or else a new
-/// one. Answers the key if it made one; the caller shows it once.
+/// Gives an empty database its first team (`default`), its admin, who is an operator of the instance too, and his key:
+/// `chosen`, or else a new one. Answers the key if it made one; the caller shows it once.
 pub async fn bootstrap(store: &Store, chosen: Option<&str>) -> Result<Option<ApiKey>, StoreError> {
     let key = chosen.map_or_else(ApiKey::generate, ApiKey::chosen);
     let first = FirstAdmin {
@@ -90,9 +90,24 @@ pub async fn issue(
     scopes: Option<&[Scope]>,
     expires_at: Option<Timestamp>,
 ) -> Result<(ApiKeyId, ApiKey), StoreError> {
+    let mut tx = store.across_teams().await?;
+    let made = issue_within(&mut tx, team, user, name, scopes, expires_at).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// The same within an operator's transaction.
+pub async fn issue_within(
+    tx: &mut AcrossTx,
+    team: TeamId,
+    user: UserId,
+    name: &str,
+    scopes: Option<&[Scope]>,
+    expires_at: Option<Timestamp>,
+) -> Result<(ApiKeyId, ApiKey), StoreError> {
     let key = ApiKey::generate();
     let id: ApiKeyId = clock::new_id();
     let row = NewKey { id, name, prefix: &key.prefix(), hash: &key.hash(), scopes, expires_at };
-    api_keys::insert_across(store, team, user, row).await?;
+    api_keys::insert_within(tx, team, user, row).await?;
     Ok((id, key))
 }

@@ -246,6 +246,19 @@ pub enum TaskCommand {
         #[arg(long, value_name = "TURN")]
         to_turn: Option<u32>,
     },
+    /// Bring a task's patch to its repository's host, as a branch of its own
+    Publish {
+        task: String,
+        /// It begins with journeyman/
+        #[arg(long, value_name = "BRANCH")]
+        branch: Option<String>,
+        /// Open a pull request, too
+        #[arg(long)]
+        pull_request: bool,
+        /// In place of the task's
+        #[arg(long)]
+        title: Option<String>,
+    },
     /// Start a new task from a point of this one
     Fork {
         task: String,
@@ -299,6 +312,86 @@ pub enum AdminCommand {
     /// Stored secrets
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Claim no new tasks, of the instance or of a team; it is heeded by every replica within 5 s
+    Pause {
+        /// Of this team alone
+        #[arg(long)]
+        team: Option<String>,
+        /// Tasks that run rest at their next step, too
+        #[arg(long)]
+        running: bool,
+    },
+    /// Take a pause or a drain back; tasks that it put to rest go on
+    Unpause {
+        /// The pause of this team
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Every replica gives back what it runs and claims nothing, until `unpause`
+    Drain {
+        /// Wait at most so long until no replica holds a task
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+        wait: u64,
+    },
+    /// Cancel tasks of all teams that have not ended
+    Cancel(CancelArguments),
+    /// Switch models off and on
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Write the database, the master key and the objects into one file, beside a service that runs
+    Backup {
+        /// A new file, or - for standard output. Whoever has it can open every stored secret
+        file: PathBuf,
+        /// Without the objects: their bucket has a backup of its own
+        #[arg(long)]
+        without_objects: bool,
+        /// Without the master key, which is then needed for the restore
+        #[arg(long)]
+        without_key: bool,
+    },
+    /// Restore a backup into an empty database, and a data directory that no service uses
+    Restore {
+        /// The file, or - for standard input
+        file: PathBuf,
+    },
+}
+
+/// Those that all of it holds for; something must be given.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct CancelArguments {
+    /// Of this team
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Of this user, by name or address
+    #[arg(long)]
+    pub user: Option<String>,
+    /// With this label
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub label: Option<String>,
+    /// Made with this model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// In this state; may be given several times
+    #[arg(long)]
+    pub status: Vec<String>,
+    /// Made longer ago than this: 90m, 36h, 7d
+    #[arg(long, value_name = "TIME")]
+    pub older_than: Option<String>,
+    /// Whatever they are
+    #[arg(long)]
+    pub all: bool,
+    /// List them, and cancel none
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// No replica calls it from five seconds on: tasks fall back as its chain says, or wait; new ones that name it are refused
+    Off { name: String },
+    /// It is called again, and tasks that waited for it go on
+    On { name: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -322,6 +415,21 @@ pub enum UserCommand {
         #[arg(long)]
         email: Option<String>,
     },
+    /// Make a user an operator of the instance: he sees all teams and users, makes teams, deactivates users
+    Operator {
+        /// Name or address by which the user is known, or his id
+        name: String,
+        /// He is one no longer
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Take a user's access at once, and let all go that is his; the sums of what he used and the audit log stay
+    Erase {
+        /// The name under which he was made here, or his id
+        user: String,
+    },
+    /// List erasures and how far they are
+    Erasures,
 }
 
 #[derive(Debug, Subcommand)]
@@ -342,6 +450,15 @@ pub enum TeamCommand {
         /// US dollars of a calendar month, UTC
         #[arg(long, value_name = "USD")]
         cost_usd_per_month: Option<f64>,
+    },
+    /// For how long a team keeps ended tasks and their history: at most as long as the instance; what is not given is as
+    /// the instance has it
+    Retention {
+        name: String,
+        #[arg(long, value_name = "DAYS")]
+        tasks_days: Option<u32>,
+        #[arg(long, value_name = "DAYS")]
+        history_days: Option<u32>,
     },
 }
 

@@ -33,13 +33,13 @@ use arguments::Command;
 /// returned [`Exit`].
 pub async fn main(arguments: Arguments) -> Exit {
     let done = match arguments.command {
-        Command::Serve(serve) => server::serve(&arguments.settings, &serve).await,
+        Command::Serve(serve) => Box::pin(server::serve(&arguments.settings, &serve)).await,
         Command::Doctor => server::doctor(&arguments.settings).await,
         Command::Openapi => server::openapi(),
         Command::Model(model) => server::model(model).await,
         Command::Admin(admin) => server::admin(&arguments.settings, admin).await,
         Command::Healthcheck(check) => server::healthcheck(check).await,
-        Command::Run(run) => run::run(&arguments.settings, *run).await,
+        Command::Run(run) => Box::pin(run::run(&arguments.settings, *run)).await,
         Command::Task(task) => task::task(task).await,
         Command::Outline => outline::outline(),
     };

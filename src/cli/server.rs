@@ -4,8 +4,8 @@
 use super::{
     Exit,
     arguments::{
-        Admin, AdminCommand, Healthcheck, KeyCommand, Model, RoleArgument, SecretsCommand, Serve, ServerArguments,
-        SettingsArguments, TeamCommand, UserCommand,
+        Admin, AdminCommand, CancelArguments, Healthcheck, KeyCommand, Model, ModelCommand, RoleArgument,
+        SecretsCommand, Serve, ServerArguments, SettingsArguments, TeamCommand, UserCommand,
     },
     client::Api,
     exit,
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::{
     api,
-    app::{self, AdminAction, Embedded},
+    app::{self, AdminAction, CancelFilter, Embedded, LeftOut, Operation, Place},
     clock,
     config::{Environment, Settings},
     domain::{Scope, Timestamp},
     postgres, scripted,
-    store::budgets::Caps,
+    store::{budgets::Caps, operator_tasks::Chosen},
     telemetry,
 };
 use anyhow::Context;
-use std::{io::Write, net::SocketAddr, time::Duration};
+use std::{io::Write, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -106,8 +106,14 @@ pub(super) async fn admin(arguments: &SettingsArguments, admin: Admin) -> anyhow
     let action = action(admin.command)?;
     let settings = settings(arguments)?;
     telemetry::init(settings.log.format, QUIET)?;
+    // A backup goes to where the lines would.
+    let is_taken = matches!(&action, AdminAction::Backup { place: Place::Standard, .. });
     for line in app::admin(&settings, action).await? {
-        writeln!(std::io::stdout(), "{line}")?;
+        if is_taken {
+            writeln!(std::io::stderr(), "{line}")?;
+        } else {
+            writeln!(std::io::stdout(), "{line}")?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -117,12 +123,30 @@ fn action(command: AdminCommand) -> anyhow::Result<AdminAction> {
         AdminCommand::User(UserCommand::Add { name, team, role, email }) => {
             AdminAction::AddUser { name, team, role: role.parse().with_context(|| format!("--role {role}"))?, email }
         }
+        AdminCommand::User(UserCommand::Operator { name, revoke }) => {
+            AdminAction::SetOperator { name, operator: !revoke }
+        }
+        AdminCommand::User(UserCommand::Erase { user }) => AdminAction::EraseUser { user },
+        AdminCommand::User(UserCommand::Erasures) => AdminAction::ListErasures,
+        AdminCommand::Team(TeamCommand::Retention { name, tasks_days, history_days }) => {
+            AdminAction::Retention { team: name, tasks_days, history_days }
+        }
+        AdminCommand::Backup { file, without_objects, without_key } => {
+            AdminAction::Backup { place: place(file), left_out: LeftOut { objects: without_objects, key: without_key } }
+        }
+        AdminCommand::Restore { file } => AdminAction::Restore { place: place(file) },
         AdminCommand::Team(TeamCommand::Add { name }) => AdminAction::AddTeam { name },
         AdminCommand::Team(TeamCommand::List) => AdminAction::ListTeams,
         AdminCommand::Team(TeamCommand::Budget { name, user, cost_usd_per_day, cost_usd_per_month }) => {
             AdminAction::Budget { team: name, user, caps: Caps { cost_usd_per_day, cost_usd_per_month } }
         }
         AdminCommand::Secrets(SecretsCommand::Rotate) => AdminAction::RotateSecrets,
+        AdminCommand::Pause { team, running } => AdminAction::Operate(Operation::Pause { team, running }),
+        AdminCommand::Unpause { team } => AdminAction::Operate(Operation::Unpause { team }),
+        AdminCommand::Drain { wait } => AdminAction::Operate(Operation::Drain { wait: Duration::from_secs(wait) }),
+        AdminCommand::Cancel(cancel) => AdminAction::Operate(Operation::Cancel(cancelled(cancel)?)),
+        AdminCommand::Model(ModelCommand::Off { name }) => AdminAction::Operate(Operation::Model { name, off: true }),
+        AdminCommand::Model(ModelCommand::On { name }) => AdminAction::Operate(Operation::Model { name, off: false }),
         AdminCommand::Key(KeyCommand::Add { name, user, team, scopes, expires_days }) => {
             let scopes: Vec<_> = scopes.iter().map(|word| scope(word)).collect::<anyhow::Result<_>>()?;
             let expires_at = expires_days.map(|days| expiry(clock::now(), days));
@@ -130,6 +154,46 @@ fn action(command: AdminCommand) -> anyhow::Result<AdminAction> {
             AdminAction::AddKey { name, user, team, scopes, expires_at }
         }
     })
+}
+
+fn place(file: PathBuf) -> Place {
+    if file.as_os_str() == "-" { Place::Standard } else { Place::File(file) }
+}
+
+fn cancelled(arguments: CancelArguments) -> anyhow::Result<CancelFilter> {
+    let CancelArguments { team, user, label, model, status, older_than, all: _, dry_run } = arguments;
+    let label = label.map(|label| {
+        let pair = label.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.with_context(|| format!("--label {label}: must be a name, a colon and a value"))
+    });
+    let status = status.iter().map(|word| word.parse().map_err(|error| anyhow::anyhow!("--status {word}: {error}")));
+    let chosen = Chosen {
+        team: None,
+        user,
+        label: label.transpose()?,
+        model,
+        status: status.collect::<anyhow::Result<_>>()?,
+        older_than: older_than.as_deref().map(span).transpose()?,
+    };
+    Ok(CancelFilter { team, chosen, dry_run })
+}
+
+/// A number with `s`, `m`, `h` or `d`.
+fn span(text: &str) -> anyhow::Result<Duration> {
+    let unit = text.chars().last().unwrap_or_default();
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => 0,
+    };
+    let number: Option<u64> = text.strip_suffix(unit).and_then(|number| number.parse().ok());
+    match number.and_then(|number| number.checked_mul(seconds)).filter(|seconds| (1..=3_153_600_000).contains(seconds))
+    {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => anyhow::bail!("--older-than {text}: must be a number with s, m, h or d, such as 90m"),
+    }
 }
 
 fn scope(word: &str) -> anyhow::Result<Scope> {

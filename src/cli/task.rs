@@ -56,6 +56,15 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
             decide(&api, &mut output, &task, approval, body, "answered").await
         }
         TaskCommand::Patch { task, from_turn, to_turn } => patch(&api, &mut output, &task, from_turn, to_turn).await,
+        TaskCommand::Publish { task, branch, pull_request, title } => {
+            let mut body = json!({ "pull_request": pull_request });
+            for (name, value) in [("branch", branch), ("title", title)] {
+                if let Some(value) = value {
+                    body[name] = value.into();
+                }
+            }
+            act(&api, &mut output, &task, "publish", &body, "publishing").await
+        }
         TaskCommand::Fork { task, from_seq, request, model } => {
             let mut body = json!({});
             for (name, value) in [

@@ -1,6 +1,7 @@
 //! The workspace backend kubernetes: what the operator sets about it.
 
 use super::{ConfigError, parse, source::Source};
+use crate::workspace::ImagePrefix;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 const NAMESPACE: &str = "journeyman-workspaces";
@@ -15,6 +16,8 @@ pub struct KubernetesSettings {
     pub namespace: String,
     /// Of workspaces that name none.
     pub image: Option<String>,
+    /// What environments may name; empty: the well-known registries.
+    pub allowed_images: Vec<ImagePrefix>,
     /// What execd comes from.
     pub execd_image: Option<String>,
     /// Absent: the cluster's default.
@@ -62,6 +65,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<KubernetesSettings, ConfigErro
         config: source.parsed("kubernetes_config", parse::absolute_path)?,
         namespace: source.parsed("kubernetes_namespace", name)?.unwrap_or_else(|| NAMESPACE.to_owned()),
         image: source.parsed("kubernetes_image", image)?,
+        allowed_images: source.list("kubernetes_allowed_images", ',', str::parse)?,
         execd_image: source.parsed("kubernetes_execd_image", image)?,
         runtime_class: source.parsed("kubernetes_runtime_class", name)?,
         node_selector: source.list("kubernetes_node_selector", ',', label)?.into_iter().collect(),

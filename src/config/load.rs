@@ -1,20 +1,22 @@
 //! Every variable by its name, with its default.
 
 use super::{
-    ConfigError, Environment, Origin, extension, kubernetes, mcp,
+    ConfigError, Environment, Origin, callers, extension, kubernetes, learning, mcp, memory,
     models::Models,
-    network, objects, parse, rules,
+    network, objects, oidc, parse, publish, rules,
     settings::{
         AuthSettings, DatabaseSettings, DockerSettings, HttpSettings, JwtKey, JwtSettings, LogSettings,
         NetworkSettings, ReadySettings, RetentionSettings, SandboxLimitSettings, SecretKey, Settings, WorkerSettings,
         WorkspaceBackend, WorkspaceSettings,
     },
+    setup,
     source::{Source, text},
+    webhooks,
 };
 use crate::{
     secrets::{Redactor, Secret},
     telemetry::LogFormat,
-    workspace::{EngineAddress, FreshSettings, Pull},
+    workspace::{EngineAddress, FreshSettings, HEARTBEAT, Pull},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use percent_encoding::percent_decode_str;
@@ -50,15 +52,25 @@ impl Settings {
             worker: worker(&source)?,
             workspace: workspace(&source)?,
             models: Models::read(&source)?,
+            learning: learning::read(&source)?,
+            publish: publish::read(&source)?,
+            memory: memory::read(&source)?,
             rules: rules::read(&source)?,
             extension: extension::read(&source)?,
             network: reach(&source)?,
             objects: objects::read(&source)?,
             retention: retention(&source)?,
+            webhooks: webhooks::read(&source)?,
             log: log(&source)?,
             warnings: Vec::new(),
         };
         source.refuse_unknown_keys()?;
+        if settings.auth.oidc.is_some() && settings.http.public_url.is_none() {
+            return Err(ConfigError::Missing(
+                "[oidc] needs JOURNEYMAN_PUBLIC_URL: the address to which the identity provider sends browsers back"
+                    .to_owned(),
+            ));
+        }
         settings.warnings = source.unknown_variables(&CLIENT_VARIABLES);
         settings.warnings.extend(settings.doubts());
         Ok(settings)
@@ -81,9 +93,11 @@ impl Settings {
         let old: Vec<Secret> = old.collect();
         let bucket = self.objects.as_ref().and_then(|objects| Some(objects.credentials.as_ref()?.1.clone()));
         let own = [self.auth.bootstrap_key.clone(), jwt, self.database.url.clone(), password, sealing, proxy, bucket];
-        let models = self.models.all.iter().filter_map(|model| model.key.as_ref());
+        let client = self.auth.oidc.as_ref().and_then(|oidc| oidc.client_secret.as_ref());
+        let embeddings = self.memory.embeddings.as_ref().and_then(|embeddings| embeddings.key.as_ref());
+        let models = self.models.all.iter().filter_map(|model| model.key.as_ref()).chain(embeddings);
         let servers: Vec<Secret> = self.extension.mcp_servers.iter().flat_map(mcp::secrets).collect();
-        Redactor::new(own.iter().flatten().chain(models).chain(&servers).chain(&old))
+        Redactor::new(own.iter().flatten().chain(client).chain(models).chain(&servers).chain(&old))
     }
 
     fn doubts(&self) -> Vec<String> {
@@ -92,6 +106,20 @@ impl Settings {
             && secret.expose().len() < 32
         {
             doubts.push("JOURNEYMAN_JWT_SECRET is shorter than 32 bytes: such a key can be guessed".to_owned());
+        }
+        if let Some(JwtSettings { key: JwtKey::JwksUrl(_) | JwtKey::JwksFile(_), issuer, audience, .. }) =
+            &self.auth.jwt
+            && (issuer.is_none() || audience.is_none())
+        {
+            doubts.push(
+                "JOURNEYMAN_JWKS is set without JOURNEYMAN_JWT_ISSUER and JOURNEYMAN_JWT_AUDIENCE: tokens that its keys \
+                 signed for other services are taken too"
+                    .to_owned(),
+            );
+        }
+        let by_jwt = self.auth.jwt.as_ref().is_some_and(|jwt| jwt.groups_claim.is_some());
+        if !self.auth.groups.is_empty() && !by_jwt && self.auth.oidc.is_none() {
+            doubts.push("[[groups]] give nothing without [oidc] or JOURNEYMAN_JWT_GROUPS_CLAIM".to_owned());
         }
         doubts
     }
@@ -133,6 +161,7 @@ fn http(source: &Source<'_>) -> Result<HttpSettings, ConfigError> {
         public_url: source.parsed("public_url", parse::http_url)?,
         trusted_proxies: source.list("trusted_proxies", ',', parse::network)?,
         metrics_listen: source.parsed("metrics_listen", parse::address)?,
+        callers: callers::read(source)?,
     })
 }
 
@@ -140,6 +169,8 @@ fn auth(source: &Source<'_>) -> Result<AuthSettings, ConfigError> {
     Ok(AuthSettings {
         bootstrap_key: source.parsed("bootstrap_key", parse::api_key)?,
         jwt: jwt(source)?,
+        oidc: oidc::read(source)?,
+        groups: oidc::groups(source)?,
         secret_key: source.parsed("secret_key", parse::key_32)?.map(SecretKey),
         secret_keys_old: source.list("secret_key_old", ',', |text| parse::key_32(text).map(SecretKey))?,
     })
@@ -157,6 +188,7 @@ fn jwt(source: &Source<'_>) -> Result<Option<JwtSettings>, ConfigError> {
     let issuer = source.parsed("jwt_issuer", |text| Ok(text.to_owned()))?;
     let audience = source.parsed("jwt_audience", |text| Ok(text.to_owned()))?;
     let new_teams = source.parsed("jwt_new_teams", parse::truth)?.unwrap_or(false);
+    let groups_claim = source.parsed("jwt_groups_claim", |text| Ok(text.to_owned()))?;
     let key = match (secret, jwks) {
         (Some(_), Some(_)) => {
             return Err(ConfigError::Missing(
@@ -167,7 +199,7 @@ fn jwt(source: &Source<'_>) -> Result<Option<JwtSettings>, ConfigError> {
         (None, Some(jwks)) => jwks,
         (None, None) => return Ok(None),
     };
-    Ok(Some(JwtSettings { key, issuer, audience, new_teams }))
+    Ok(Some(JwtSettings { key, issuer, audience, new_teams, groups_claim }))
 }
 
 fn worker(source: &Source<'_>) -> Result<WorkerSettings, ConfigError> {
@@ -201,8 +233,10 @@ fn workspace(source: &Source<'_>) -> Result<WorkspaceSettings, ConfigError> {
             cpus: cpus.unwrap_or(2.0),
             disk_bytes: source.parsed("sandbox_disk_mib", parse::number(16, 16 << 20))?.unwrap_or(10_240) * MIB,
         },
+        heartbeat: source.parsed("sandbox_heartbeat_seconds", parse::seconds(0.1, 120.0))?.unwrap_or(HEARTBEAT),
         ready: ready(source)?,
         fresh: fresh(source)?,
+        setup: setup::read(source)?,
         snapshots_bytes: source.parsed("snapshots_mib", parse::number(1, 1 << 30))?.unwrap_or(20_480) * MIB,
         leave_out_from_bytes: source.parsed("leave_out_from_mib", parse::number(0, 16 << 20))?.unwrap_or(0) * MIB,
         repository_limit_bytes: source.parsed("repository_limit_mib", parse::number(1, 16 << 20))?.unwrap_or(2_048)
@@ -280,6 +314,7 @@ fn retention(source: &Source<'_>) -> Result<RetentionSettings, ConfigError> {
     Ok(RetentionSettings {
         tasks: source.parsed("task_retention_days", parse::number(1, 36_500))?.map(days),
         history: source.parsed("history_retention_days", parse::number(0, 36_500))?.map(days),
+        audit: source.parsed("audit_retention_days", parse::number(30, 36_500))?.map_or(DAY * 400, days),
         workspaces: source.parsed("workspace_retention_days", parse::number(0, 36_500))?.map_or(DAY * 3, days),
     })
 }

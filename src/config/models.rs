@@ -10,7 +10,10 @@ use crate::{
     llm::{ApiKey, Model, Rate, quirks},
     secrets::Secret,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 use toml::{Table, Value};
 use url::Url;
 
@@ -29,6 +32,19 @@ pub enum CallRole {
     Learning,
     /// Decides what rules about commands ask, as far as they let it.
     Approval,
+}
+
+impl FromStr for CallRole {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word.trim() {
+            "review" => Ok(Self::Review),
+            "learning" => Ok(Self::Learning),
+            "approval" => Ok(Self::Approval),
+            _ => Err(format!("\"{word}\" must be review, learning or approval")),
+        }
+    }
 }
 
 /// One model: how it is reached, and what only this house decides about it.
@@ -224,7 +240,8 @@ fn described_model(
     let mut files = variables.filter_map(|variable| source.environment().get(&format!("{variable}_FILE")));
     let file = files.next().map(PathBuf::from);
     let api_key = key.as_ref().map(|key| api_key(key, file));
-    Ok(Some(ModelSettings::new(Model::new(&name, wire, url, api_key), key)))
+    let roles = source.list("model_roles", ',', str::parse::<CallRole>)?;
+    Ok(Some(ModelSettings { roles, ..ModelSettings::new(Model::new(&name, wire, url, api_key), key) }))
 }
 
 fn api_key(key: &Secret, file: Option<PathBuf>) -> ApiKey {
@@ -274,15 +291,8 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
         _ => return Err(at("give one of `key`, `key_env` and `key_file`".to_owned())),
     };
     let roles = texts(entry.remove("roles")).ok_or_else(|| at("`roles` must be a list".to_owned()))?;
-    let roles: Result<Vec<CallRole>, ConfigError> = roles
-        .iter()
-        .map(|role| match role.as_str() {
-            "review" => Ok(CallRole::Review),
-            "learning" => Ok(CallRole::Learning),
-            "approval" => Ok(CallRole::Approval),
-            _ => Err(at(format!("`roles`: \"{role}\" must be review, learning or approval"))),
-        })
-        .collect();
+    let roles: Result<Vec<CallRole>, ConfigError> =
+        roles.iter().map(|role| role.parse().map_err(|message| at(format!("`roles`: {message}")))).collect();
     if let Some(window) = entry.remove("window") {
         entry.insert("window_tokens".to_owned(), window);
     }

@@ -1,7 +1,12 @@
 //! The settings by owner. What a comment names is the variable; docs/settings.md has the whole table.
 
-use super::{kubernetes::KubernetesSettings, models::Models, network::TaskNetworkSettings, objects::ObjectSettings};
+use super::{
+    callers::CallerSettings, kubernetes::KubernetesSettings, learning::LearningSettings, memory::MemorySettings,
+    models::Models, network::TaskNetworkSettings, objects::ObjectSettings, oidc::OidcSettings,
+    publish::PublishSettings, setup::SetupSettings, webhooks::WebhookSettings,
+};
 use crate::{
+    auth::GroupMapping,
     domain::rule::CommandRule,
     mcp,
     secrets::Secret,
@@ -23,6 +28,9 @@ pub struct Settings {
     pub worker: WorkerSettings,
     pub workspace: WorkspaceSettings,
     pub models: Models,
+    pub learning: LearningSettings,
+    pub publish: PublishSettings,
+    pub memory: MemorySettings,
     /// The file's `[[rules]]` about commands, their examples checked.
     pub rules: Vec<CommandRule>,
     pub extension: ExtensionSettings,
@@ -30,6 +38,7 @@ pub struct Settings {
     /// Absent: a directory below the data directory.
     pub objects: Option<ObjectSettings>,
     pub retention: RetentionSettings,
+    pub webhooks: WebhookSettings,
     pub log: LogSettings,
     /// Lines for the log: what is not wrong but hardly meant.
     pub warnings: Vec<String>,
@@ -56,6 +65,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Absent: `/metrics` is served beside the API.
     pub metrics_listen: Option<SocketAddr>,
+    /// What one caller may ask of this replica.
+    pub callers: CallerSettings,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +75,10 @@ pub struct AuthSettings {
     pub bootstrap_key: Option<Secret>,
     /// Absent: no JWTs are taken.
     pub jwt: Option<JwtSettings>,
+    /// Absent: nobody signs in with a browser.
+    pub oidc: Option<OidcSettings>,
+    /// The file's `[[groups]]`.
+    pub groups: Vec<GroupMapping>,
     /// Seals stored secrets; absent: made in the data directory.
     pub secret_key: Option<SecretKey>,
     /// Earlier ones, which still open what they have sealed.
@@ -77,6 +92,8 @@ pub struct JwtSettings {
     pub audience: Option<String>,
     /// Whether a token's unknown team is made.
     pub new_teams: bool,
+    /// The claim that holds groups; absent: groups are not looked at.
+    pub groups_claim: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -126,11 +143,15 @@ pub struct WorkspaceSettings {
     /// The first of the unprivileged user ids that tasks get, when started as root.
     pub uid_base: u32,
     pub limits: SandboxLimitSettings,
+    /// How often server and workspaces ask each other for a sign of life.
+    pub heartbeat: Duration,
     pub ready: ReadySettings,
     /// Mirrors that are fetched in the background.
     pub fresh: FreshSettings,
-    /// What setups of environments have prepared is kept on disk up to this, all together.
+    /// What setups have prepared is kept on disk up to this, all together.
     pub snapshots_bytes: u64,
+    /// Of tasks without an environment.
+    pub setup: SetupSettings,
     /// Contents of earlier commits larger than this stay at the remote; 0: none do.
     pub leave_out_from_bytes: u64,
     /// Repositories larger than this are refused.
@@ -210,6 +231,8 @@ pub struct ExtensionSettings {
 pub struct RetentionSettings {
     /// How long ended tasks are kept; absent: for ever.
     pub tasks: Option<Duration>,
+    /// How long entries of the audit log are kept.
+    pub audit: Duration,
     /// How long the history of an ended task (outputs, files of earlier turns) is kept; absent: as long as the task.
     pub history: Option<Duration>,
     /// How long the working copies of resting tasks are kept on disk.

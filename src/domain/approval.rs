@@ -25,6 +25,9 @@ pub enum Decision {
     Answer,
 }
 
+/// How the note of a decision begins that nobody made: its question was withdrawn.
+pub const WITHDRAWN: &str = "withdrawn: ";
+
 /// How long a decision holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

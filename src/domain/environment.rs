@@ -70,6 +70,22 @@ impl PinnedEnvironment {
     }
 }
 
+/// A setup that the service found out itself, for a task without an environment. The task keeps it as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectedSetup {
+    /// Of package managers, as people type them.
+    pub commands: Vec<String>,
+    /// The commands, each in its directory; ends at the first that fails.
+    pub script: String,
+    /// In every command of the task: where package managers find what the setup brought.
+    pub variables: BTreeMap<String, String>,
+    /// Variables of the setup alone, each with the path of a directory that the next setup finds as this one left it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<String>,
+    pub network: NetworkPolicy,
+    pub timeout_seconds: u32,
+}
+
 /// What a secret of an environment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

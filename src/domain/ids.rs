@@ -61,6 +61,14 @@ uuid_id! {
     EnvironmentId;
     /// What a team gives to reach private repositories.
     GitCredentialId;
+    /// A browser session of a user; never its cookie.
+    SessionId;
+    /// An account of a member at a forge or tracker.
+    LinkedAccountId;
+    /// Where a team has its events sent.
+    WebhookEndpointId;
+    /// One event for one endpoint, and the `webhook-id` under which it is sent.
+    WebhookDeliveryId;
     /// One process of the service; changes at every start.
     ReplicaId;
 }

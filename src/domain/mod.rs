@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod arguments;
+pub mod audit;
 pub mod brief;
 pub mod check;
 pub mod environment;
@@ -14,12 +15,15 @@ pub mod git_credential;
 pub mod ids;
 pub mod instructions;
 pub mod item;
+pub mod learning;
 pub mod limits;
+pub mod linked_account;
 pub mod mcp;
 pub mod memory;
 pub mod network;
 pub mod plan;
 pub mod principal;
+pub mod publish;
 pub mod review;
 pub mod rule;
 pub mod schema;
@@ -29,12 +33,13 @@ pub mod task;
 pub mod time;
 pub mod tool;
 pub mod usage;
+pub mod webhook;
 
 pub use error::{ErrorCode, TaskError};
 pub use event::{Event, EventData, Private};
 pub use ids::*;
 pub use item::Item;
 pub use limits::Limits;
-pub use principal::{Principal, Role, Scope};
+pub use principal::{MemberOrigin, Principal, Role, Scope};
 pub use task::{Mode, Phase, Status, TaskSpec, WaitingFor};
 pub use time::Timestamp;

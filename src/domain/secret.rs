@@ -11,6 +11,8 @@ pub enum SecretKind {
     Environment,
     /// A git credential's token or key.
     GitCredential,
+    /// What signs a webhook endpoint's deliveries.
+    Webhook,
 }
 
 impl SecretKind {
@@ -18,6 +20,7 @@ impl SecretKind {
         match self {
             Self::Environment => "environment",
             Self::GitCredential => "git credential",
+            Self::Webhook => "webhook endpoint",
         }
     }
 }
@@ -27,7 +30,7 @@ impl SecretKind {
 pub struct Owner {
     pub team: TeamId,
     pub kind: SecretKind,
-    /// The environment's or the credential's own.
+    /// The environment's, the credential's or the endpoint's own.
     pub id: Uuid,
     pub name: String,
 }

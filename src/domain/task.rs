@@ -6,7 +6,7 @@ use super::{
     check::{Check, CheckResult, Finding, Verdict},
     environment::PinnedEnvironment,
     limits::Limits,
-    memory::RecalledMemory,
+    memory::{RecalledMemory, RecalledTask},
     plan::Planning,
     usage::Usage,
 };
@@ -205,11 +205,14 @@ pub struct Source {
     pub url: Option<String>,
     #[serde(default)]
     pub integration: Option<uuid::Uuid>,
+    /// It is done for somebody who is no member of the team, such as the author of an issue: nobody else learns from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outsider: bool,
 }
 
 impl Source {
     pub fn of(kind: SourceKind) -> Self {
-        Self { kind, url: None, integration: None }
+        Self { kind, url: None, integration: None, outsider: false }
     }
 }
 
@@ -290,6 +293,9 @@ pub struct TaskResult {
     pub patch: Option<PatchStat>,
     pub findings: Vec<Finding>,
     pub memories: Vec<RecalledMemory>,
+    /// Earlier tasks that were recalled with them.
+    #[serde(default)]
+    pub earlier_tasks: Vec<RecalledTask>,
     pub branch: Option<String>,
     pub pull_request_url: Option<String>,
     /// What `output_schema` asked for, of whatever type it says.

@@ -56,6 +56,11 @@ impl Prices {
         self.cost_usd(usage)
     }
 
+    /// What the tokens that were read from the cache would have cost more without it.
+    pub fn saved_usd(self, usage: TokenUsage) -> f64 {
+        usage.cached_input_tokens as f64 * (self.input - self.cached_input) / 1_000_000.0
+    }
+
     pub fn cost_usd(self, usage: TokenUsage) -> f64 {
         let fresh = usage.input_tokens.saturating_sub(usage.cached_input_tokens);
         let written = usage.cache_write_tokens.min(fresh);
@@ -102,4 +107,47 @@ pub struct CacheSums {
     pub read_tokens: u64,
     /// What missed tokens cost more; null where a model that was used has no price.
     pub wasted_usd: Option<f64>,
+}
+
+/// What some events of a task add to the sums of its day, with one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageAdded {
+    pub model: String,
+    /// Calls that began.
+    pub model_calls: i64,
+    /// Calls that were answered with their usage.
+    pub counted_calls: i64,
+    /// Those among them whose price nobody knew.
+    pub unpriced_calls: i64,
+    pub input_tokens: i64,
+    pub cached_input_tokens: i64,
+    pub output_tokens: i64,
+    /// Billionths of a US dollar.
+    pub cost_nano: i64,
+    pub saved_nano: i64,
+}
+
+impl UsageAdded {
+    /// Whether it adds nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Self { model: self.model.clone(), ..Self::default() }
+    }
+}
+
+impl AddAssign for UsageAdded {
+    fn add_assign(&mut self, other: Self) {
+        self.model_calls += other.model_calls;
+        self.counted_calls += other.counted_calls;
+        self.unpriced_calls += other.unpriced_calls;
+        self.input_tokens += other.input_tokens;
+        self.cached_input_tokens += other.cached_input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cost_nano += other.cost_nano;
+        self.saved_nano += other.saved_nano;
+    }
+}
+
+/// US dollars in billionths of one, rounded.
+pub fn nano(usd: f64) -> i64 {
+    (usd * 1e9).round() as i64
 }

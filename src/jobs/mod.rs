@@ -2,13 +2,27 @@
 //! else does. A reconciler takes no input, may run on every replica, and does nothing where there
 //! is nothing to do.
 
+mod claims;
+mod erasures;
+mod learning;
+mod memories;
 mod mirrors;
+mod publish;
 mod reconcile;
 mod retention;
+mod uploads;
+mod webhooks;
 
+pub use claims::JobLoop;
+pub use erasures::{EraseError, Eraser};
+pub use learning::learn;
+pub use memories::{count_effects, embed_memories};
 pub use mirrors::keep_mirrors_fresh;
+pub use publish::{ForgeOf, Publisher, PublisherSettings, publish};
 pub use reconcile::{Reconciler, ReconcilerSettings};
 pub use retention::{Retention, RetentionError, RetentionSettings, Round};
+pub use uploads::sweep_uploads;
+pub use webhooks::{Decision, WebhookSettings, Webhooks, decide, signature};
 
 use crate::{
     queue::{Done, Queue},

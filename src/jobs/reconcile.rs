@@ -2,9 +2,10 @@
 
 use super::retention::{Retention, Round};
 use crate::{
+    clock,
     domain::ApprovalId,
     queue::Queue,
-    store::{Store, StoreError, baselines, budgets, deadlines},
+    store::{Store, StoreError, audit, baselines, budgets, deadlines, memory_learning, switches},
     workspace::Sandboxes,
 };
 use std::{collections::HashSet, time::Duration};
@@ -16,8 +17,14 @@ const OVERDUE_MAX: u32 = 100;
 const FORGOTTEN_MAX: u32 = 100;
 /// How often the object store is looked through.
 const LISTED_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// Entries of the audit log removed in one round, at most.
+const AUDIT_TRIMMED_MAX: u32 = 5_000;
+/// Tasks woken at a time.
+const WOKEN_MAX: u32 = 100;
 /// Runs on bases kept for each team.
 const BASELINES_KEPT: u32 = 2_000;
+/// Memories that grow stale in one round, at most.
+const DECAYED_MAX: usize = 200;
 /// Approvals that cannot be resolved and of which it is remembered that they were told of.
 const BROKEN_REMEMBERED: usize = 1_000;
 
@@ -27,6 +34,10 @@ pub struct ReconcilerSettings {
     pub sweep_every: Duration,
     /// How long the working copies of resting tasks are kept.
     pub copies_kept: Duration,
+    /// How long entries of the audit log are kept.
+    pub audit_kept: Duration,
+    /// How long a memory that was learnt may stay unused; absent: for ever.
+    pub memories_idle: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,9 +82,12 @@ impl Reconciler {
         }
     }
 
-    /// Lets the defaults of overdue approvals hold. One that cannot be resolved is told of once, and holds up
-    /// none of the others.
+    /// Wakes what a switch held that is lifted, and lets the defaults of overdue approvals hold. One that cannot be
+    /// resolved is told of once, and holds up none of the others.
     async fn deadlines(&self, broken: &mut HashSet<ApprovalId>) -> Result<(), StoreError> {
+        if switches::wake(&self.store, WOKEN_MAX).await? > 0 {
+            self.queue.wake();
+        }
         let mut after = None;
         loop {
             let overdue = deadlines::overdue(&self.store, after, OVERDUE_MAX).await?;
@@ -112,6 +126,14 @@ impl Reconciler {
         deadlines::forget_old(&self.store).await?;
         budgets::settle_forgotten(&self.store, FORGOTTEN_MAX).await?;
         baselines::trim(&self.store, BASELINES_KEPT).await?;
+        audit::trim(&self.store, self.settings.audit_kept, AUDIT_TRIMMED_MAX).await?;
+        if let Some(idle) = self.settings.memories_idle {
+            let ids: Vec<uuid::Uuid> = (0..DECAYED_MAX).map(|_| clock::new_id()).collect();
+            let decayed = memory_learning::decay(&self.store, idle, &ids).await?;
+            if !decayed.is_empty() {
+                tracing::info!(memories = decayed.len(), "memories that nobody used have grown stale");
+            }
+        }
         match self.retention.round().await {
             Ok(round) if round != Round::default() => {
                 tracing::info!(tasks = round.tasks, blobs = round.blobs, objects = round.objects, "let old things go");

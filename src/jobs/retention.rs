@@ -10,7 +10,7 @@ use crate::{
     runner::{self, BlobError, Blobs},
     store::{
         Store, StoreError, blobs,
-        retention::{self, Ended},
+        retention::{self, Ended, Kept},
     },
 };
 use futures::TryStreamExt;
@@ -65,15 +65,11 @@ impl Retention {
     /// Does some of what is due; what is left is done in later rounds.
     pub async fn round(&self) -> Result<Round, RetentionError> {
         let mut round = Round::default();
-        if let Some(kept) = self.settings.tasks {
-            for one in retention::ended(&self.store, kept, false, TASKS_MAX).await? {
-                round.tasks += u64::from(retention::delete(&self.store, one, kept).await?);
-            }
+        for (one, kept) in retention::ended(&self.store, Kept::Tasks, self.settings.tasks, TASKS_MAX).await? {
+            round.tasks += u64::from(retention::delete(&self.store, one, kept).await?);
         }
-        if let Some(kept) = self.settings.history {
-            for one in retention::ended(&self.store, kept, true, TASKS_MAX).await? {
-                round.let_go += self.let_history_go(one).await?;
-            }
+        for (one, _) in retention::ended(&self.store, Kept::History, self.settings.history, TASKS_MAX).await? {
+            round.let_go += self.let_history_go(one).await?;
         }
         let removed = blobs::remove_unused(&self.store, self.settings.grace, BLOBS_MAX).await?;
         round.blobs = removed.blobs;

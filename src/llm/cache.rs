@@ -77,16 +77,17 @@ pub fn judge(
     let prefix = Some(chain.mark(known, thinking));
     let Some(usage) = usage else { return CacheUse { prefix, ..CacheUse::default() } };
     let read_tokens = usage.cached_input_tokens;
+    let saved_usd = saved_usd(model, usage);
     let Some(seen) = seen else {
         let miss = (read_tokens == 0).then_some(CacheMiss::of(MissCause::FirstCall));
-        return CacheUse { read_tokens, miss, prefix, ..CacheUse::default() };
+        return CacheUse { read_tokens, miss, saved_usd, prefix, ..CacheUse::default() };
     };
     let cache = model.cache();
     let expected_tokens = seen.input_tokens.min(usage.input_tokens);
     // Caches go in steps, and templates put some tokens between messages.
     let slack = cache.step_tokens.max(64) + expected_tokens / 100;
     if read_tokens + slack >= expected_tokens {
-        return CacheUse { expected_tokens, read_tokens, prefix, ..CacheUse::default() };
+        return CacheUse { expected_tokens, read_tokens, saved_usd, prefix, ..CacheUse::default() };
     }
     let missed = expected_tokens - read_tokens;
     // What was not in the cache any more is written into it anew, at that price where there is one.
@@ -96,7 +97,12 @@ pub fn judge(
         dearer(missed - rewritten, prices.input) + dearer(rewritten, prices.cache_write.unwrap_or(prices.input))
     });
     let miss = Some(cause(model, (chain, thinking), seen, expected_tokens, asked_at));
-    CacheUse { expected_tokens, read_tokens, miss, wasted_usd, prefix }
+    CacheUse { expected_tokens, read_tokens, miss, wasted_usd, saved_usd, prefix }
+}
+
+/// What was read from the cache would have cost so much more without it, at the model's prices of now.
+pub fn saved_usd(model: &Model, usage: TokenUsage) -> Option<f64> {
+    model.prices.filter(|_| usage.cached_input_tokens > 0).map(|prices| prices.saved_usd(usage))
 }
 
 /// The first that holds.

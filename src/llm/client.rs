@@ -187,7 +187,7 @@ impl Client {
         Arc::clone(gates.entry(provider).or_insert_with(|| Gate::new(model.rate)))
     }
 
-    fn http(&self, connect_ms: u64) -> Result<reqwest::Client, ModelError> {
+    pub(super) fn http(&self, connect_ms: u64) -> Result<reqwest::Client, ModelError> {
         let mut clients = self.http.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&connect_ms) {
             return Ok(client.clone());

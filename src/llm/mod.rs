@@ -11,6 +11,7 @@ pub mod cache;
 pub mod client;
 pub mod conversation;
 mod decode;
+mod embeddings;
 mod encode;
 pub mod error;
 mod fields;
@@ -27,6 +28,7 @@ mod usage;
 
 pub use client::{Attribution, Call, Client, ClientSettings, Completed, Live};
 pub use conversation::Conversation;
+pub use embeddings::{DIMENSIONS_MAX, Embedded, Embedder, TEXT_CHARS_MAX, TEXTS_MAX};
 pub use error::{ModelError, Rejection};
 pub use key::ApiKey;
 pub use model::{Model, ReplyLimits, Retries, Timeouts};

@@ -122,6 +122,19 @@ impl AddressPolicy {
         self.check_host(host)
     }
 
+    /// Refuses plain http to a host that has a public address: anybody on the way could answer in its stead.
+    pub async fn refuse_plain(&self, url: &Url) -> Result<(), NetError> {
+        if url.scheme() == "https" {
+            return Ok(());
+        }
+        let host = url.host_str().ok_or(NetError::InvalidUrl { reason: "it has no host" })?;
+        let addresses = self.resolve(host, url.port_or_known_default().unwrap_or(80)).await?;
+        if addresses.iter().any(|address| is_public(address.ip())) {
+            return Err(NetError::InvalidUrl { reason: "a host at a public address is spoken to over https alone" });
+        }
+        Ok(())
+    }
+
     /// Resolves a host and gives the addresses that may be connected to. One bad address among
     /// several refuses the host: what it means is then for its owner to say, not for luck.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, NetError> {

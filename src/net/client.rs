@@ -99,6 +99,81 @@ impl CheckedClient {
         self.policy.check_url(url)?;
         Ok(self.client.request(method, url.clone()))
     }
+
+    /// Refuses plain http to a host that has a public address: anybody on the way could answer in its stead.
+    pub async fn refuse_plain(&self, url: &Url) -> Result<(), NetError> {
+        self.policy.refuse_plain(url).await
+    }
+}
+
+/// What keeps a small answer from being had.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error(transparent)]
+    Address(#[from] NetError),
+    /// It could not be reached, or was silent for too long.
+    #[error("{0}")]
+    Failed(String),
+    #[error("it answered with more than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: usize },
+}
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// Sends a request and reads its answer, of which no more than `limit_bytes` is ever held.
+pub async fn fetch(request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, FetchError> {
+    let failed = |error: reqwest::Error| FetchError::Failed(chain(&error.without_url()));
+    let mut answer = request.send().await.map_err(failed)?;
+    let status = answer.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(failed)? {
+        if body.len() + piece.len() > limit_bytes {
+            return Err(FetchError::TooLarge { limit_bytes });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Fetched { status, body })
+}
+
+/// What an answer begins with.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    pub status: u16,
+    /// `Retry-After` as it stands.
+    pub retry_after: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// Sends a request and reads what its answer begins with, at most `limit_bytes`; what follows, and what breaks it off, is of no
+/// interest.
+pub async fn fetch_beginning(request: RequestBuilder, limit_bytes: usize) -> Result<Beginning, FetchError> {
+    let sent = request.send().await;
+    let mut answer = sent.map_err(|error| FetchError::Failed(chain(&error.without_url())))?;
+    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (status, mut body) = (answer.status().as_u16(), Vec::new());
+    while body.len() < limit_bytes
+        && let Ok(Some(piece)) = answer.chunk().await
+    {
+        body.extend_from_slice(&piece[..piece.len().min(limit_bytes - body.len())]);
+    }
+    Ok(Beginning { status, retry_after, body })
+}
+
+/// An error with what caused it: the outer text alone says too little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }
 
 /// Resolves through the policy; what it gives is what is connected to.

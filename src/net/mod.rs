@@ -9,4 +9,4 @@ pub mod address;
 pub mod client;
 
 pub use address::{AddressPolicy, NetError, is_public};
-pub use client::{CheckedClient, Outgoing, Timeouts};
+pub use client::{Beginning, CheckedClient, FetchError, Fetched, Outgoing, Timeouts, fetch, fetch_beginning};

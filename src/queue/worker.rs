@@ -82,6 +82,11 @@ impl Queue {
         self.inner.wake.notify_one();
     }
 
+    /// This process, as its leases name it, and the data directory that it has locked.
+    pub fn holder(&self) -> (ReplicaId, Uuid) {
+        (self.inner.settings.replica, self.inner.settings.host)
+    }
+
     /// Tasks held by this process now.
     pub fn held(&self) -> Vec<TaskId> {
         self.inner.held().keys().copied().collect()

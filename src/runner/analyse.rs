@@ -7,7 +7,7 @@ use super::{
     links,
     network::Network,
     outfit::Outfit,
-    setup::{self, Ready},
+    setup::Ready,
 };
 use crate::{
     agent::{prompt, rules},
@@ -46,11 +46,11 @@ impl Driver {
             Err(other) => return Err(other),
         };
         self.boundary()?;
-        match self.set_up(&base).await? {
-            Ready::Go => {}
+        let prepared = match self.set_up(&base).await? {
+            Ready::Go(told) => told,
             Ready::Failed(why) => return self.fail(ErrorCode::WorkspaceFailed, why).await,
             Ready::CutShort => return Ok(Flow::On),
-        }
+        };
         let outfit = Outfit::of(&self.journal.session);
         let network = Network::of(&self.journal.session, self.copy.uses());
         self.copy.start(base.clone(), TreeDelta::default(), true, outfit, network);
@@ -61,7 +61,7 @@ impl Driver {
         let window_tokens = self.facts().window_tokens;
         let (mut tools, instructions) = self.tools(offers_skills);
         let bytes = |tools: &[ToolSpec]| tools.iter().map(ToolSpec::bytes).sum::<usize>();
-        let others = list.len() + memory::Budget::of_window(window_tokens).bytes;
+        let others = list.len() + self.deps.recall.budget_bytes(window_tokens);
         let room = analysis::room_bytes(window_tokens, bytes(&tools) + others);
         let mcp = self.mcp_tools(room.saturating_sub(analysis::BRIEF_BYTES_MIN)).await?;
         tools.extend(mcp.specs);
@@ -71,7 +71,6 @@ impl Driver {
         brief.text.push_str(&list);
         let spec = &self.journal.session.spec;
         let checks = if spec.checks.is_empty() { &brief.checks } else { &spec.checks };
-        let prepared = setup::told(&self.journal.session);
         let facts = prompt::facts(spec, checks, &brief.prohibitions) + prompt::asks(spec.approval) + &prepared;
         let private = Private::Brief {
             head,
@@ -100,21 +99,8 @@ impl Driver {
     }
 
     async fn brief(&self, base: &Base, room_bytes: usize) -> Result<Brief, Halt> {
-        let (wanted, symbols) = {
-            let entries = base.entries();
-            let files = files_of(&entries);
-            let mut wanted: Vec<String> = analysis::wanted(&files).into_iter().map(str::to_owned).collect();
-            wanted.retain(|path| {
-                let found = entries.binary_search_by(|entry| (*entry.path).cmp(path));
-                found.is_ok_and(|at| entries[at].size <= BRIEF_FILE_BYTES_MAX)
-            });
-            (wanted, self.symbols(base, &files).await)
-        };
-        let (wanted, at): (Vec<String>, Vec<String>) =
-            links::followed(&self.deps.repositories, base, wanted, BRIEF_FILE_BYTES_MAX).await?.into_iter().unzip();
-        let read = self.deps.repositories.read_many(base, at).await?;
-        let contents: BTreeMap<String, Vec<u8>> =
-            wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect();
+        let symbols = self.symbols(base, &files_of(&base.entries())).await;
+        let contents = self.manifests(base).await?;
         let history: Vec<String> = base.history().lines().take(HISTORY).map(str::to_owned).collect();
         let programs = self.deps.sandboxes.programs().await;
         let request = self.journal.session.spec.request.clone();
@@ -142,11 +128,32 @@ impl Driver {
         made.await.map_err(|error| Halt::Disk(std::io::Error::other(error)))
     }
 
+    /// The contents that the brief reads, by path.
+    pub(super) async fn manifests(&self, base: &Base) -> Result<BTreeMap<String, Vec<u8>>, Halt> {
+        let wanted = {
+            let entries = base.entries();
+            let mut wanted: Vec<String> =
+                analysis::wanted(&files_of(&entries)).into_iter().map(str::to_owned).collect();
+            wanted.retain(|path| {
+                let found = entries.binary_search_by(|entry| (*entry.path).cmp(path));
+                found.is_ok_and(|at| entries[at].size <= BRIEF_FILE_BYTES_MAX)
+            });
+            wanted
+        };
+        let (wanted, at): (Vec<String>, Vec<String>) =
+            links::followed(&self.deps.repositories, base, wanted, BRIEF_FILE_BYTES_MAX).await?.into_iter().unzip();
+        let read = self.deps.repositories.read_many(base, at).await?;
+        Ok(wanted.into_iter().zip(read).filter_map(|(path, content)| Some((path, content?.to_vec()))).collect())
+    }
+
     /// The tools that the model is given, those of servers not included, and the instructions.
     fn tools(&self, offers_skills: bool) -> (Vec<ToolSpec>, String) {
         let model = self.deps.models.get(&self.journal.session.spec.model);
         let window_tokens = self.facts().window_tokens;
         let mut specs = tools::specs_for_window(ToolSet::Work, window_tokens);
+        if !self.journal.session.spec.source.outsider {
+            specs.extend(tools::specs_for_window(ToolSet::Memory, window_tokens));
+        }
         if offers_skills {
             specs.extend(tools::specs_for_window(ToolSet::Skills, window_tokens));
         }
@@ -178,21 +185,36 @@ impl Driver {
         })
     }
 
-    /// Recalls the caller's memories, once. Without a database's answer there is no task to run, so
+    /// Recalls the caller's memories and earlier tasks, once. Without a database's answer there is no task to run, so
     /// it is waited for.
     pub(super) async fn recall(&mut self) -> Result<(), Halt> {
+        let base = self.copy.base(&self.journal.session).await?;
         let spec = &self.journal.session.spec;
-        let repository = match &spec.repository {
-            Some(RepositorySource::Git { url, .. }) => Some(url.as_str()),
-            _ => None,
+        let (repository, on_default) = match &spec.repository {
+            Some(RepositorySource::Git { url, reference }) => (Some(url.as_str()), reference.is_none()),
+            _ => (None, false),
         };
-        let wanted =
-            memory::Wanted { team: self.claimed.team, user: self.claimed.user, repository, request: &spec.request };
-        let store = &self.deps.store;
-        let budget = memory::Budget::of_window(self.facts().window_tokens);
-        let recalled = patiently(&self.deps.cut, || memory::recall(store, wanted, budget)).await?;
+        let entries = base.entries();
+        let file = |path: &str| {
+            let at = entries.binary_search_by(|entry| (*entry.path).cmp(path)).ok()?;
+            Some(entries[at].oid.to_oid())
+        };
+        let wanted = memory::Wanted {
+            team: self.claimed.team,
+            user: self.claimed.user,
+            task: self.claimed.task,
+            repository,
+            request: &self.redactor.redact_known(&spec.request),
+            window_tokens: self.facts().window_tokens,
+            on_default,
+            file: &file,
+        };
+        let (recall, store) = (&self.deps.recall, &self.deps.store);
+        let recalled = patiently(&self.deps.cut, || recall.recall(store, wanted)).await?;
         let text = self.redactor.redact_known(&recalled.text).into_owned();
-        self.journal.record(EventData::MemoryUsed { memories: recalled.memories }, Some(Private::Memory { text }));
+        let memory::Recalled { memories, tasks, stale, embeddings, .. } = recalled;
+        let data = EventData::MemoryUsed { memories, tasks, stale, embeddings };
+        self.journal.record(data, Some(Private::Memory { text, forgotten: false }));
         Ok(())
     }
 }

@@ -129,6 +129,7 @@ impl Driver {
             }
             Told::CutShort => Reviewed::CutShort,
             Told::TimedOut => none("the reviewer took too long"),
+            Told::SwitchedOff => none("the operator has switched the reviewer's model off"),
             Told::Unaffordable => none("the limits of the task leave no room for the reviewer"),
             Told::Failed(error) => {
                 tracing::warn!(task.id = %self.claimed.task, model.name = model.name, "a review was not had: {error}");

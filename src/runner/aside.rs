@@ -51,6 +51,8 @@ pub(super) enum Told {
     CutShort,
     /// The run cannot pay for it; it was not asked.
     Unaffordable,
+    /// Its model is switched off; it was not asked.
+    SwitchedOff,
 }
 
 impl Driver {
@@ -61,6 +63,9 @@ impl Driver {
         let reserved = agent::aside_reservation(prompt_tokens, max_output_tokens, model.prices);
         if !agent::affords(&self.journal.session, reserved) {
             return Ok(Told::Unaffordable);
+        }
+        if self.deps.switches.is_off(&model.name) {
+            return Ok(Told::SwitchedOff);
         }
         let private = Private::Reserved { tokens: reserved.tokens, cost_usd: reserved.cost_usd, instead: false };
         self.journal.record(EventData::AsideStarted { aside, model: model.name.clone() }, Some(private));
@@ -88,7 +93,7 @@ impl Driver {
         };
         let wall = agent::wall_left(&self.journal.session, clock::now());
         let drained = async {
-            self.deps.draining.cancelled().await;
+            self.deps.draining().cancelled_owned().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
         let asking = Box::pin(self.deps.client.call(model, &conversation, call, |_| {}));
@@ -102,6 +107,7 @@ impl Driver {
                 if timeout.is_some_and(|own| own < wall) { Told::TimedOut } else { Told::CutShort }
             }
             () = drained => Told::CutShort,
+            () = self.deps.switches.off(&model.name) => Told::CutShort,
             () = self.deps.cut.cancelled() => return Err(Halt::Cut),
             () = self.lost.cancelled() => return Err(Halt::Fenced),
         };
@@ -109,7 +115,9 @@ impl Driver {
             Told::Answer(completed) if completed.usage_reported => (AsideOutcome::Answered, completed.usage),
             Told::Answer(completed) => (AsideOutcome::Uncounted, completed.usage),
             Told::Failed(error) => (outcome_of(error), TokenUsage::default()),
-            Told::TimedOut | Told::CutShort | Told::Unaffordable => (AsideOutcome::Lost, TokenUsage::default()),
+            Told::TimedOut | Told::CutShort | Told::Unaffordable | Told::SwitchedOff => {
+                (AsideOutcome::Lost, TokenUsage::default())
+            }
         };
         self.settle_aside(aside, model, outcome, usage, began);
         Ok(told)
@@ -130,6 +138,7 @@ impl Driver {
             outcome,
             usage,
             cost_usd: model.prices.filter(|_| answered).map(|prices| prices.cost_usd(usage)),
+            saved_usd: llm::cache::saved_usd(model, usage).filter(|_| answered),
             duration_ms: began.elapsed_ms(),
         };
         self.journal.record(data, None);

@@ -1,6 +1,7 @@
 //! Large contents of teams: in the database up to its limit, beyond it in the object store.
 
 use crate::{
+    clock,
     domain::{BlobHash, TaskId, TeamId, UploadId},
     objects::{ObjectError, Objects, StoredObject},
     store::{
@@ -14,6 +15,7 @@ use futures::{TryStreamExt, future::BoxFuture};
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -110,7 +112,7 @@ impl Blobs {
         let stored = blobs::get(&self.store, team, hash).await?.ok_or_else(missing)?;
         let directory = path.parent().unwrap_or(path);
         tokio::fs::create_dir_all(directory).await?;
-        let unfinished = directory.join(format!("{}.part", crate::clock::new_id::<uuid::Uuid>()));
+        let unfinished = directory.join(format!("{}.part", clock::new_id::<uuid::Uuid>()));
         if let Some(content) = &stored.content {
             tokio::fs::write(&unfinished, content).await?;
         } else {
@@ -124,8 +126,56 @@ impl Blobs {
         Ok(tokio::fs::rename(&unfinished, path).await?)
     }
 
+    /// Contents of uploads that lie on this host.
+    pub async fn laid(&self) -> io::Result<Vec<(TeamId, BlobHash)>> {
+        let mut found = Vec::new();
+        let mut teams = tokio::fs::read_dir(&self.files).await?;
+        while let Some(directory) = teams.next_entry().await? {
+            let Some(team) = directory.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let mut files = tokio::fs::read_dir(directory.path()).await?;
+            while let Some(file) = files.next_entry().await? {
+                // One that is being written has another name.
+                if let Some(name) = file.file_name().to_str().filter(|name| name.len() == 64) {
+                    found.push((team, BlobHash(name.to_owned())));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes one of them; it is laid anew for whoever still has the upload.
+    pub async fn remove_laid(&self, team: TeamId, hash: &BlobHash) -> io::Result<()> {
+        gone(tokio::fs::remove_file(self.files.join(team.to_string()).join(hash.as_str())).await)
+    }
+
+    /// Removes what came in and came no further for so long; how much.
+    pub async fn remove_stale_incoming(&self, kept: Duration) -> io::Result<u64> {
+        let mut removed = 0;
+        let mut files = match tokio::fs::read_dir(self.files.join("incoming")).await {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        while let Some(file) = files.next_entry().await? {
+            let written = file.metadata().await.and_then(|about| about.modified());
+            if written.is_ok_and(|at| at < std::time::SystemTime::from(clock::now().0 - kept)) {
+                gone(tokio::fs::remove_file(file.path()).await)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     fn object(&self, team: TeamId, hash: &BlobHash, stored: Stored) -> StoredObject {
         let key = stored.object.unwrap_or_else(|| Objects::first_key(team, hash));
         StoredObject { objects: self.objects.clone(), key, hash: hash.clone(), size: stored.size }
+    }
+}
+
+/// What somebody else has removed is removed.
+fn gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }

@@ -21,18 +21,20 @@ const TAG: (&str, &str) = ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886
 pub(super) struct Caches<'a> {
     deps: &'a Deps,
     team: TeamId,
-    environment: EnvironmentId,
+    /// None: of repositories without one.
+    environment: Option<EnvironmentId>,
     repository: &'a str,
     keeps: bool,
     names: &'a [String],
 }
 
 impl<'a> Caches<'a> {
-    /// None where the environment names none, or the task has no repository to keep them for.
+    /// None where the setup names none, or the task has no repository to keep them for.
     pub(super) fn of(deps: &'a Deps, team: TeamId, outfit: &'a Outfit) -> Option<Self> {
-        let pinned = outfit.environment.as_deref().filter(|pinned| !pinned.caches.is_empty())?;
+        let plan = outfit.plan.as_deref().filter(|plan| !plan.caches.is_empty())?;
         let (repository, keeps) = outfit.repository.as_ref().map(|(url, keeps)| (url.as_str(), *keeps))?;
-        Some(Self { deps, team, environment: pinned.id, repository, keeps, names: &pinned.caches })
+        let environment = plan.environment.as_ref().map(|(id, _)| *id);
+        Some(Self { deps, team, environment, repository, keeps, names: &plan.caches })
     }
 
     /// Lays them into a copy that no sandbox has seen; the variables that name them. None are there where the

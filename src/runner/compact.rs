@@ -104,7 +104,9 @@ impl Driver {
             match self.ask_aside(question).await? {
                 Told::Answer(completed) => return Ok(Summary::Of(completed)),
                 Told::CutShort => return Ok(Summary::CutShort),
-                Told::TimedOut | Told::Unaffordable | Told::Failed(ModelError::Nonsense { .. }) => break,
+                Told::TimedOut | Told::Unaffordable | Told::SwitchedOff | Told::Failed(ModelError::Nonsense { .. }) => {
+                    break;
+                }
                 Told::Failed(ModelError::ContextTooLong) => halvings += 1,
                 Told::Failed(ModelError::CutOff | ModelError::SpentUp) => broken_off += 1,
                 Told::Failed(error) => return Ok(Summary::Failed(error)),

@@ -11,6 +11,7 @@ use super::{
     network::{Network, Proxy, Uses},
     origin,
     outfit::Outfit,
+    secret::Hidden,
 };
 use crate::{
     agent::Session,
@@ -20,7 +21,6 @@ use crate::{
         event::TreeDelta,
     },
     egress::Access,
-    secrets::Redactor,
     store::{StoreError, jobs::Claimed},
     workspace::{
         FILE_LIMIT_BYTES, LeftOut, LeftOutReason, Workspace, WorkspaceError,
@@ -37,7 +37,7 @@ const LEFT_OUT_MAX: usize = 20;
 pub(super) struct Copy {
     deps: Arc<Deps>,
     /// Hides the task's own secrets in what is kept of its files.
-    hidden: Redactor,
+    hidden: Arc<Hidden>,
     team: TeamId,
     task: TaskId,
     base: Option<Base>,
@@ -46,6 +46,8 @@ pub(super) struct Copy {
     opening: Option<JoinHandle<Result<Workspace, Halt>>>,
     /// The open workspace was walked since it was opened.
     looked: bool,
+    /// It was lost with its workspace, of which the log does not tell yet.
+    lost: bool,
     /// Files that the last walk saw and could not take, and so no patch holds.
     left_out: Vec<LeftOut>,
     /// What the task used of the network.
@@ -53,7 +55,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed, session: &Session, hidden: Redactor) -> Self {
+    pub(super) fn new(deps: Arc<Deps>, claimed: &Claimed, session: &Session, hidden: Arc<Hidden>) -> Self {
         Self {
             deps,
             hidden,
@@ -64,13 +66,14 @@ impl Copy {
             workspace: None,
             opening: None,
             looked: false,
+            lost: false,
             left_out: Vec::new(),
             uses: Uses::of(session),
         }
     }
 
     /// Hides these from now on in what is kept of the task's files.
-    pub(super) fn hide(&mut self, hidden: Redactor) {
+    pub(super) fn hide(&mut self, hidden: Arc<Hidden>) {
         self.hidden = hidden;
     }
 
@@ -83,13 +86,34 @@ impl Copy {
         self.deps.sandboxes.keeps_copies() && tokio::fs::try_exists(self.directory()).await.unwrap_or(false)
     }
 
+    /// Whether the copy was lost with its workspace and nobody was told. `waits`: where the connection to it is being made
+    /// again, until that is known.
+    pub(super) async fn is_lost(&mut self, waits: bool) -> bool {
+        if let Some(workspace) = &self.workspace
+            && if waits { !workspace.lives().await } else { workspace.is_gone() }
+        {
+            self.give_up().await;
+        }
+        self.lost
+    }
+
+    pub(super) fn loss_is_told(&mut self) {
+        self.lost = false;
+    }
+
+    /// Ends a workspace that cannot be used any more.
+    async fn give_up(&mut self) {
+        self.close().await;
+        self.lost |= !self.survives().await;
+    }
+
     /// Starts to open the workspace, unless it is open or opening: the base as the session knows
     /// it, the tree of its newest checkpoint.
     pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Halt> {
         if let Some(workspace) = &self.workspace
             && !workspace.lives().await
         {
-            self.close().await;
+            self.give_up().await;
         }
         if self.workspace.is_some() || self.opening.is_some() {
             return Ok(());
@@ -107,7 +131,7 @@ impl Copy {
 
     /// Starts with a base that was just resolved.
     pub(super) fn start(&mut self, base: Base, delta: TreeDelta, relay: bool, outfit: Outfit, network: Network) {
-        self.tree = Some(TreeState::from(&base, &delta).hiding(&self.hidden));
+        self.tree = Some(TreeState::from(&base, &delta).hiding(&self.hidden.own));
         self.base = Some(base.clone());
         self.looked = false;
         let (deps, team, task, directory) = (Arc::clone(&self.deps), self.team, self.task, self.directory());
@@ -161,7 +185,7 @@ impl Copy {
         let walk = match workspace.walk().await {
             Ok(walk) => walk,
             Err(error) => {
-                self.close().await;
+                self.give_up().await;
                 return Err(error.into());
             }
         };
@@ -174,7 +198,7 @@ impl Copy {
             }
             // What was walked is not said again by this workspace.
             Err(error) => {
-                self.close().await;
+                self.give_up().await;
                 Err(unusable(error))
             }
         }

@@ -4,8 +4,12 @@ use super::{
     blobs::{BlobError, Blobs},
     budget::KnownCaps,
     clean::Baselines,
+    detect::DetectedSetups,
     journal::{Halt, patiently},
+    learn::LearningSettings,
+    secret::HiddenSets,
     skills::OperatorSkills,
+    switches::Switches,
     symbols::Analyses,
     vault::Vault,
 };
@@ -14,7 +18,7 @@ use crate::{
     domain::{BlobHash, TaskId, TeamId, rule::CommandRule},
     egress::Egress,
     events::Hub,
-    llm, mcp,
+    llm, mcp, memory,
     secrets::Redactor,
     store::Store,
     workspace::{Prepared, SandboxLimits, Sandboxes, repository::Repositories},
@@ -44,10 +48,13 @@ pub struct Deps {
     pub limits: SandboxLimits,
     /// Of the process's own secrets; a task's come from the vault.
     pub redactor: Arc<Redactor>,
+    /// What finds memories for a task.
+    pub recall: memory::Recall,
     pub vault: Vault,
+    pub hidden: HiddenSets,
     pub blobs: Blobs,
-    /// Set while the process drains: park at the next step.
-    pub draining: CancellationToken,
+    /// What an operator has stopped; with it whether the process drains.
+    pub switches: Switches,
     /// Set when the process is cut off: leave everything as a crash would.
     pub cut: CancellationToken,
     /// Asked at each step boundary whether to go on; a break leaves the task as a crash would.
@@ -56,6 +63,7 @@ pub struct Deps {
     pub baselines: Baselines,
     /// What setups of environments have prepared on this host.
     pub prepared: Prepared,
+    pub detected: DetectedSetups,
     pub parsers: Parsers,
     /// The operator's instructions for every task; empty: none.
     pub instructions: Arc<str>,
@@ -70,6 +78,7 @@ pub struct Deps {
     pub rules: Arc<[CommandRule]>,
     /// The model that is asked before people are, where there is one.
     pub approver: Option<String>,
+    pub learning: LearningSettings,
 }
 
 /// Called with the task and the number of the boundary since this claim, from 1.
@@ -99,6 +108,11 @@ impl Deps {
             }
         })
         .await?
+    }
+
+    /// Cancelled while what runs is to be parked at its next step.
+    pub(super) fn draining(&self) -> CancellationToken {
+        self.switches.draining()
     }
 
     /// Reads a content that the log names.

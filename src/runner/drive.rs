@@ -4,7 +4,7 @@ use super::{
     Deps, Runner,
     beside::Beside,
     copy::Copy,
-    decisions,
+    decisions, forgotten,
     journal::{Flow, Halt, Journal},
     scrub,
     secret::{self, Hidden},
@@ -15,7 +15,6 @@ use crate::{
     domain::{
         ApprovalId, CallId, ErrorCode, EventData, Private, Status, WaitingFor,
         approval::{ApprovalKind, Decision},
-        event::RecoveredAfter,
         plan::Planning,
         tool::{ToolCall, ToolOutcome},
     },
@@ -52,8 +51,12 @@ pub(super) struct Driver {
     /// Files that edit tools changed since the last look: their syntax is checked.
     pub(super) edited: BTreeSet<String>,
     boundaries: u32,
+    /// Workspaces that died.
+    pub(super) deaths: u32,
     /// The call that was begun last was not sent: other words came with its commit.
     pub(super) unsent: bool,
+    /// The pause that the task comes to is an operator's.
+    pub(super) held: bool,
 }
 
 /// How driving a task ended here.
@@ -85,13 +88,14 @@ impl Runner {
         let deps = Arc::clone(&self.deps);
         let _driving = deps.hub.driving(claimed.task);
         let mut journal = Journal::open(&deps, &claimed).await?;
-        let hidden = secret::of_task(&deps, &claimed, &journal.session.spec).await?;
-        let (Hidden { redactor, own }, sealed) = match hidden {
+        let hidden = secret::of_task(&deps, claimed.team, &journal.session.spec).await?;
+        let (hidden, sealed) = match hidden {
             Ok(hidden) => (hidden, None),
             Err(error) => (Hidden::none(&deps), Some(error.to_string())),
         };
+        let redactor = Arc::clone(&hidden.redactor);
         journal.scrub_with(Arc::clone(&redactor));
-        let copy = Copy::new(Arc::clone(&deps), &claimed, &journal.session, own);
+        let copy = Copy::new(Arc::clone(&deps), &claimed, &journal.session, hidden);
         let mcp = deps.mcp.connections();
         let mut driver = Driver {
             deps,
@@ -106,7 +110,9 @@ impl Runner {
             lost,
             edited: BTreeSet::new(),
             boundaries: 0,
+            deaths: 0,
             unsent: false,
+            held: false,
         };
         let result = driver.run().await;
         driver.still().await;
@@ -136,13 +142,21 @@ impl Driver {
 
     async fn step(&mut self) -> Result<Flow, Halt> {
         self.boundary()?;
-        if self.deps.draining.is_cancelled() {
+        if self.deps.draining().is_cancelled() {
             return self.park().await;
         }
         self.journal.refresh().await?;
         self.record_network();
+        if let Some(flow) = self.goes_on_elsewhere(false).await? {
+            return Ok(flow);
+        }
+        self.heed_pause().await?;
         self.start_beside();
-        match agent::next_step(&self.journal.session, &self.facts(), clock::now()) {
+        let step = agent::next_step(&self.journal.session, &self.facts(), clock::now());
+        if matches!(step, Step::Call { .. } | Step::Compact { .. }) && self.is_model_off().await {
+            return self.without_model().await;
+        }
+        match step {
             Step::Record(events) => self.journal.record_all(events),
             Step::Plan(call) => self.plan(&call),
             Step::Analyse => return self.analyse().await,
@@ -186,27 +200,6 @@ impl Driver {
         }
     }
 
-    /// Begins or goes on: what a crash or a drain left is said in the log first.
-    async fn take_up(&mut self) -> Result<(), Halt> {
-        let survived = self.copy.survives().await;
-        let session = &self.journal.session;
-        let lost = session.had_copy && !survived;
-        let events = if session.status == Status::Queued {
-            let after = if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Drain };
-            decisions::begun(session, (session.drained || lost).then_some(after))
-        } else {
-            decisions::recovered(session, if lost { RecoveredAfter::HostLoss } else { RecoveredAfter::Crash })
-        };
-        for data in events {
-            let told = match &data {
-                EventData::Recovered { after, .. } => told(*after),
-                _ => None,
-            };
-            self.journal.record(data, told);
-        }
-        self.journal.commit().await
-    }
-
     pub(super) fn answer(&mut self, call: &ToolCall, outcome: ToolOutcome, output: impl Into<String>) {
         self.journal.record(decisions::answered(call, outcome, output), None);
     }
@@ -232,7 +225,11 @@ impl Driver {
     }
 
     /// Rests until somebody acts; what runs in the workspace ends.
-    async fn wait(&mut self, waiting_for: WaitingFor, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
+    pub(super) async fn wait(
+        &mut self,
+        waiting_for: WaitingFor,
+        approval: Option<NewApproval<'_>>,
+    ) -> Result<Flow, Halt> {
         if approval.is_none() {
             self.keep_changes().await?;
             if !self.journal.commit_alone().await? {
@@ -252,8 +249,7 @@ impl Driver {
     async fn rest(&mut self, job: JobChange, approval: Option<NewApproval<'_>>) -> Result<Flow, Halt> {
         let flow = self.journal.close(job, approval).await?;
         if flow == Flow::On {
-            let lost = decisions::processes_lost(&self.journal.session);
-            self.journal.record_all(lost.into_iter().collect());
+            self.was_closed().await?;
         }
         Ok(flow)
     }
@@ -392,11 +388,13 @@ impl Driver {
         self.settle_budget().await?;
         self.still().await;
         self.journal.record_all(closing);
+        let gone = self.forget_deleted().await?;
         let broken = patch.as_ref().map_or(&[][..], |(.., broken)| broken);
         let stat = patch.as_ref().map(|(stat, ..)| *stat);
         let result = agent::task_result(&self.journal.session, &end, stat, looked.then_some(broken));
+        let result = Box::new(forgotten::without(&gone, result));
         let private = patch.map(|(_, blob, _)| Private::Patch { blob, forbidden: Vec::new(), paths: None });
-        self.journal.record(EventData::TaskResult { result: Box::new(result) }, private);
+        self.journal.record(EventData::TaskResult { result }, private);
         let kept = self.journal.session.keeps_words();
         self.journal.record(EventData::TaskStatus { status: end.status, waiting_for: None, error: end.error }, None);
         let again = kept && end.status != Status::Cancelled;
@@ -428,9 +426,4 @@ impl Driver {
         let events = decisions::planned(&self.journal.session, call);
         self.journal.record_all(events);
     }
-}
-
-/// What the model is told of a recovery.
-fn told(after: RecoveredAfter) -> Option<Private> {
-    (after == RecoveredAfter::HostLoss).then(|| Private::Told { text: agent::prompt::LAID_ANEW.to_owned() })
 }

@@ -92,7 +92,7 @@ impl Driver {
             ended = formatting.all(&targets, &mut written) => ended,
             () = self.journal.cut_short() => Ok(()),
             () = tokio::time::sleep(time) => Ok(()),
-            () = async { deps.draining.cancelled().await; tokio::time::sleep(DRAIN_WAITS).await } => Ok(()),
+            () = async { deps.draining().cancelled_owned().await; tokio::time::sleep(DRAIN_WAITS).await } => Ok(()),
             () = deps.cut.cancelled() => return Err(Halt::Cut),
         };
         self.boundary()?;

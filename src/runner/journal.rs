@@ -5,21 +5,22 @@
 //! Where a commit shows that somebody did (a message, a cancel), the session is folded anew from
 //! the log, which is the truth.
 
-use super::{Deps, scrub};
+use super::{Deps, scrub, spent::Spent};
 use crate::{
     agent::Session,
     clock,
     domain::{
-        Event, EventData, Private, Seq, Status, TaskId,
+        Event, EventData, Private, Seq, Status, TaskId, TaskSpec, UserId,
         event::Record,
-        task::{Control, OnBusy},
+        task::{Control, OnBusy, TaskDetail},
     },
     events::Hub,
     secrets::Redactor,
     store::{
         Store, StoreError,
         jobs::Claimed,
-        log::{self, Appended, JobChange, Lease, NewApproval, NewEvent, TaskChange},
+        log::{self, Appended, JobChange, Lease, NewApproval, NewEvent, NewLearning, TaskChange},
+        recall::{NewRecall, NewStale},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -71,7 +72,11 @@ pub(super) struct Journal {
     /// A commit found that somebody else had written since the one before.
     disturbed: bool,
     outbox: Vec<NewEvent>,
+    /// What those add to the sums of their day.
+    spent: Spent,
     committed: Seq,
+    /// For whom the service learns from each run that ends; absent: it does not.
+    learns_for: Option<UserId>,
     /// The last seq that anybody is known to have written.
     news: watch::Receiver<Seq>,
     /// Stops waiting for a database that is away.
@@ -95,7 +100,9 @@ impl Journal {
             refolded: false,
             disturbed: false,
             outbox: Vec::new(),
+            spent: Spent::default(),
             committed,
+            learns_for: deps.learning.model.as_ref().map(|_| claimed.user),
             news,
             stop,
         })
@@ -131,7 +138,9 @@ impl Journal {
             at: clock::now(),
             data: new.data.clone(),
         };
+        let before = self.session.usage;
         self.session.apply(&event, new.private.as_ref());
+        self.spent.note(&new.data, &before, &self.session.usage, &self.session.model);
         self.outbox.push(new);
     }
 
@@ -170,7 +179,7 @@ impl Journal {
         if self.append(Some(self.committed), job, approval).await? {
             return Ok(Flow::Rest);
         }
-        self.outbox.clear();
+        self.forget();
         self.refold().await?;
         Ok(Flow::On)
     }
@@ -231,6 +240,7 @@ impl Journal {
         approval: Option<NewApproval<'_>>,
     ) -> Result<bool, Halt> {
         let detail = self.detail_changed().then(|| self.session.detail());
+        let recall = self.recalled();
         let change = TaskChange {
             status: self.outbox.iter().rev().find_map(|e| match &e.data {
                 EventData::TaskStatus { status, waiting_for, .. } => Some((*status, *waiting_for)),
@@ -248,6 +258,9 @@ impl Journal {
                 .any(|e| matches!(e.data, EventData::TaskStatus { .. }))
                 .then_some(false),
             approval,
+            usage: self.spent.by_model(),
+            recall: recall.as_ref(),
+            learn: self.learning(),
         };
         let mut pause = RETRY_FIRST;
         let mut only_after = only_after;
@@ -259,7 +272,7 @@ impl Journal {
                     self.pause(pause).await?;
                     pause = (pause * 2).min(RETRY_MAX);
                     if let Some((last, alone)) = self.found_written().await? {
-                        self.outbox.clear();
+                        self.forget();
                         self.settle(last);
                         if !alone {
                             self.disturbed = true;
@@ -280,7 +293,7 @@ impl Journal {
             Appended::Moved => Ok(false),
             Appended::At { first, last, .. } => {
                 let undisturbed = first == self.committed + 1;
-                self.outbox.clear();
+                self.forget();
                 self.settle(last);
                 if !undisturbed {
                     self.disturbed = true;
@@ -289,6 +302,12 @@ impl Journal {
                 Ok(true)
             }
         }
+    }
+
+    /// What was recorded is written, or will not be.
+    fn forget(&mut self) {
+        self.outbox.clear();
+        self.spent.clear();
     }
 
     fn settle(&mut self, last: Seq) {
@@ -317,6 +336,29 @@ impl Journal {
         self.committed = committed;
         self.refolded = true;
         Ok(())
+    }
+
+    /// What a recall that was recorded does to the memories that it found.
+    fn recalled(&self) -> Option<NewRecall> {
+        self.outbox.iter().find_map(|new| match &new.data {
+            EventData::MemoryUsed { memories, stale, .. } => Some(NewRecall {
+                used: memories.iter().map(|one| one.memory).collect(),
+                stale: stale
+                    .iter()
+                    .filter(|one| !one.stays)
+                    .map(|one| NewStale { entry: clock::new_id(), memory: one.memory, why: one.reason.clone() })
+                    .collect(),
+            }),
+            _ => None,
+        })
+    }
+
+    /// A time to learn, where what was recorded ends a run.
+    fn learning(&self) -> Option<NewLearning> {
+        let user = self.learns_for?;
+        let ends = |event: &&NewEvent| matches!(event.data, EventData::TaskStatus { status, .. } if status.is_end());
+        let run = self.outbox.iter().find(ends)?.run;
+        Some(NewLearning { id: clock::new_id(), run, user })
     }
 
     /// Whether a recorded event shows in the task's row.
@@ -385,4 +427,12 @@ pub(super) async fn fold(store: &Store, task: TaskId) -> Result<(Session, Seq), 
         }
     }
     session.map(|session| (session, after)).ok_or_else(|| StoreError::corrupt("task_events", "kind", task))
+}
+
+/// A task as its log says it, for who has changed words in it: what is asked for, and what the task's row shows beside
+/// its columns.
+pub async fn refold(store: &Store, task: TaskId) -> Result<(TaskSpec, TaskDetail), StoreError> {
+    let (session, _) = fold(store, task).await?;
+    let detail = session.detail();
+    Ok((session.spec, detail))
 }

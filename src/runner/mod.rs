@@ -1,8 +1,7 @@
 //! Drives one task: asks the agent for the next step, performs it, appends what happened.
 //!
-//! Decides nothing that the log should decide: after a crash another driver folds the same log and
-//! goes on. Nothing that a workspace or a model says leads to more than an event. Start with
-//! [`drive`](Runner::drive).
+//! Decides nothing that the log should decide: after a crash another driver folds the same log and goes on. Nothing that a
+//! workspace or a model says leads to more than an event. Start with [`drive`](Runner::drive).
 
 mod analyse;
 mod approve;
@@ -19,13 +18,16 @@ mod compatibility;
 mod copy;
 mod decisions;
 mod deps;
+mod detect;
 mod drive;
 mod evidence;
 mod forbidden;
+mod forgotten;
 mod format;
 mod instructions;
 mod journal;
 mod laying;
+mod learn;
 mod licences;
 mod links;
 mod live;
@@ -42,7 +44,11 @@ mod scrub;
 mod secret;
 mod setup;
 mod skills;
+mod spent;
+mod stopped;
+mod switches;
 mod symbols;
+mod taken_up;
 mod tools;
 mod validate;
 mod vault;
@@ -51,9 +57,14 @@ pub use blobs::{BlobError, Blobs};
 pub use budget::KnownCaps;
 pub use clean::Baselines;
 pub use deps::{Deps, Failpoint, Runner};
+pub use detect::DetectedSetups;
 pub use drive::Driven;
+pub use journal::refold;
+pub use learn::{LearningSettings, Learnt};
 pub use needed::needed;
 pub use origin::{OriginError, base};
+pub use secret::HiddenSets;
 pub use skills::OperatorSkills;
+pub use switches::Switches;
 pub use symbols::Analyses;
 pub use vault::{OpenSecret, Vault, VaultError};

@@ -35,6 +35,9 @@ enum Answer {
 
 impl Driver {
     pub(super) async fn call_model(&mut self, intent: Vec<EventData>, max_output_tokens: u64) -> Result<Flow, Halt> {
+        if let Some(flow) = self.goes_on_elsewhere(true).await? {
+            return Ok(flow);
+        }
         let form = self.journal.session.briefed.as_ref().and_then(|briefed| briefed.head.form.as_ref());
         let Some(model) = self.deps.models.get(&self.journal.session.model).map(|model| model.clone().as_of(form))
         else {
@@ -87,7 +90,7 @@ impl Driver {
         let wall = agent::wall_left(&self.journal.session, clock::now());
         let deps = std::sync::Arc::clone(&self.deps);
         let drained = async {
-            deps.draining.cancelled().await;
+            deps.draining().cancelled_owned().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
         let must_look = self.journal.session.dirty || !self.copy.looked();
@@ -109,6 +112,7 @@ impl Driver {
                     () = &mut late => return Ok(Answer::CutShort),
                     () = &mut drained => return Ok(Answer::CutShort),
                     () = deps.cut.cancelled() => return Ok(Answer::CutShort),
+                    () = deps.switches.off(&model.name) => return Ok(Answer::CutShort),
                     () = self.lost.cancelled() => return Ok(Answer::CutShort),
                 };
                 // What a broken reply may cost stands in the log before the next try goes out: the call stands still
@@ -207,7 +211,7 @@ impl Driver {
     }
 
     /// The model after `name` in the chain of the task's own model, as far as they are configured.
-    fn next_model(&self, name: &str) -> Option<String> {
+    pub(super) fn next_model(&self, name: &str) -> Option<String> {
         let first = &self.journal.session.spec.model;
         let others = self.deps.models.get(first).map_or(&[][..], |model| &model.fallback);
         let mut chain = std::iter::once(first).chain(others).skip_while(|known| *known != name).skip(1);
@@ -215,7 +219,8 @@ impl Driver {
         let capped = self.journal.session.spec.limits.cost_usd.is_some();
         let may = |next: &&String| {
             let model = self.deps.models.get(*next);
-            **next != name && model.is_some_and(|model| !capped || model.prices.is_some())
+            let may = |model: &llm::Model| (!capped || model.prices.is_some()) && !self.deps.switches.is_off(next);
+            **next != name && model.is_some_and(may)
         };
         chain.find(may).cloned()
     }

@@ -144,6 +144,7 @@ impl Driver {
         Ok(match self.ask_aside(question).await? {
             Told::Answer(completed) => Asked::Answer(completed),
             Told::CutShort | Told::TimedOut => Asked::CutShort,
+            Told::SwitchedOff => Asked::Failed("the operator has switched its model off".to_owned()),
             Told::Unaffordable => Asked::Failed("the limits of the task leave no room for it".to_owned()),
             Told::Failed(ModelError::ContextTooLong) => Asked::Unfit("the patch is too long for it"),
             Told::Failed(ModelError::CutOff | ModelError::SpentUp) => Asked::Unfit("its answer broke off"),

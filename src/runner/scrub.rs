@@ -9,7 +9,7 @@ use crate::{
     domain::{
         EventData,
         check::{CheckResult, CheckRun, Finding},
-        memory::RecalledMemory,
+        memory::{RecalledMemory, RecalledTask},
         plan::Planning,
         task::TaskResult,
     },
@@ -52,14 +52,18 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
             known.texts(errors);
             known.text(text);
         }
-        EventData::MemoryUsed { memories } => all.memories(memories),
+        EventData::MemoryUsed { memories, tasks, stale, .. } => {
+            all.memories(memories);
+            all.earlier(tasks);
+            all.texts(stale.iter_mut().map(|one| &mut one.reason));
+        }
         EventData::TaskResult { result } => all.result(result),
         EventData::NetworkUsed { hosts, .. } => {
             all.texts(hosts.iter_mut().map(|used| &mut used.host));
             all.texts(hosts.iter_mut().flat_map(|used| &mut used.reason));
         }
+        EventData::SetupStarted { commands, .. } => all.texts(commands),
         EventData::TaskCreated { .. }
-        | EventData::SetupStarted { .. }
         | EventData::TaskStatus { error: None, .. }
         | EventData::TaskPhase { .. }
         | EventData::TaskControl { .. }
@@ -76,7 +80,8 @@ pub(super) fn event(redactor: &Redactor, data: &mut EventData) {
         | EventData::Checkpoint { .. }
         | EventData::LimitWarned { .. }
         | EventData::Recovered { .. }
-        | EventData::NetworkAllowed { .. } => {}
+        | EventData::NetworkAllowed { .. }
+        | EventData::Publish { .. } => {}
     }
 }
 
@@ -160,8 +165,14 @@ impl Scrubber<'_> {
         self.texts(memories.iter_mut().flat_map(|one| [&mut one.text, &mut one.reason]));
     }
 
+    fn earlier(&self, tasks: &mut [RecalledTask]) {
+        self.texts(tasks.iter_mut().flat_map(|one| [&mut one.text, &mut one.reason]));
+    }
+
     fn result(&self, result: &mut TaskResult) {
-        let TaskResult { summary, answer, reason, criteria, checks, findings, memories, structured, .. } = result;
+        let TaskResult {
+            summary, answer, reason, criteria, checks, findings, memories, earlier_tasks, structured, ..
+        } = result;
         self.texts(summary.iter_mut().chain(answer).chain(reason));
         self.texts(criteria.iter_mut().flat_map(|it| [Some(&mut it.text), it.evidence.as_mut()]).flatten());
         for check in checks {
@@ -169,6 +180,7 @@ impl Scrubber<'_> {
         }
         self.findings(findings);
         self.memories(memories);
+        self.earlier(earlier_tasks);
         if let Some(value) = structured {
             self.json(value);
         }

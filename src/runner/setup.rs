@@ -1,5 +1,5 @@
-//! Setup: what an environment's script installs is prepared once, on the base alone, and every later copy starts with
-//! it, the agent's as well as those for checks.
+//! Setup: what the script of an environment installs, or what was found without one, is prepared once, on the base
+//! alone, and every later copy starts with it, the agent's as well as those for checks.
 //!
 //! What was prepared is known by a key over all that shapes it: image, script, variables, manifests and lock files,
 //! the repository. It is kept on this host; where it is gone, it is made again before a copy is laid. Secrets for setup
@@ -12,16 +12,15 @@ use super::{
     journal::{Halt, patiently},
     laying::{self, Laying, Opening, Whose},
     network::{Network, Proxy, Uses},
-    outfit::Outfit,
-    secret::{self, Hidden},
+    outfit::{Outfit, SetupPlan},
+    secret,
     vault::VaultError,
 };
 use crate::{
-    agent::Session,
     analysis, checks,
     domain::{
-        BlobHash, EnvironmentId, EventData, Private, TaskId, TeamId,
-        environment::{PinnedEnvironment, SecretUse, SnapshotState},
+        BlobHash, EventData, Private, TaskId, TeamId,
+        environment::{DetectedSetup, SecretUse, SnapshotState},
         event::TreeDelta,
         task::{RepositorySource, TaskSpec},
         tool::ToolOutcome,
@@ -31,7 +30,11 @@ use crate::{
     store::environments,
     workspace::{RunCommand, RunOutcome, WorkspaceError, repository::Base},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Part of every key: another one forgets all that was prepared before.
 const KEY_VERSION: u32 = 1;
@@ -61,8 +64,8 @@ pub(super) struct Setup<'a> {
 
 /// How preparing went for a task that begins.
 pub(super) enum Ready {
-    /// There is nothing to prepare, or it is prepared, or it need not be.
-    Go,
+    /// There is nothing to prepare, or it is prepared, or it need not be; what the prompt says of it.
+    Go(String),
     /// It failed, and the task with it: why.
     Failed(String),
     /// Somebody cut it short; the loop decides.
@@ -70,52 +73,64 @@ pub(super) enum Ready {
 }
 
 impl Driver {
-    /// Prepares what the task's environment wants, before anything is laid out.
+    /// Prepares what the task's copies are to start with, before anything is laid out.
     pub(super) async fn set_up(&mut self, base: &Base) -> Result<Ready, Halt> {
         let spec = &self.journal.session.spec;
-        let Some(pinned) = spec.pinned.clone().filter(|pinned| pinned.setup.is_some()) else { return Ok(Ready::Go) };
-        // Secrets that were set since the task was claimed are hidden as well.
-        match secret::of_task(&self.deps, &self.claimed, spec).await? {
-            Ok(Hidden { redactor, own }) => {
-                self.redactor = redactor;
-                self.journal.scrub_with(Arc::clone(&self.redactor));
-                self.copy.hide(own);
+        if spec.pinned.is_some() {
+            let outfit = Outfit::of(&self.journal.session);
+            if outfit.plan.is_none() {
+                return Ok(Ready::Go(String::new()));
             }
-            Err(error) => return Ok(Ready::Failed(error.to_string())),
+            // Secrets that were set since the task was claimed are hidden as well.
+            match secret::of_task(&self.deps, self.claimed.team, spec).await? {
+                Ok(hidden) => {
+                    self.redactor = Arc::clone(&hidden.redactor);
+                    self.journal.scrub_with(Arc::clone(&self.redactor));
+                    self.copy.hide(hidden);
+                }
+                Err(error) => return Ok(Ready::Failed(error.to_string())),
+            }
+            return self.set_up_with(base, outfit, None).await;
         }
-        let spec = &self.journal.session.spec;
-        let key = key(&self.deps, spec, &pinned, base).await;
-        let outfit = Outfit { prepared: Some(key.clone()), ..Outfit::of(&self.journal.session) };
-        if !self.deps.prepared.has(self.claimed.team, &key).await {
-            let data = EventData::SetupStarted { environment: pinned.name.clone() };
-            self.journal.record(data, None);
-            self.journal.commit().await?;
-            self.boundary()?;
+        match self.detect_setup(base).await? {
+            None => Ok(Ready::Go(String::new())),
+            Some(found) => {
+                let outfit = Outfit::detected(spec, &found);
+                self.set_up_with(base, outfit, Some(found)).await
+            }
         }
-        let deps = Arc::clone(&self.deps);
-        let redactor = Arc::clone(&self.redactor);
-        let (team, task) = (self.claimed.team, self.claimed.task);
-        let uses = self.copy.uses().clone();
-        let setup = Setup { deps: &deps, team, task, base, outfit: &outfit, redactor: &redactor, uses: &uses };
-        let ran = tokio::select! {
-            ran = Box::pin(setup.prepare()) => Some(ran),
-            () = self.journal.cut_short() => None,
-            () = deps.draining.cancelled() => None,
-            () = self.lost.cancelled() => return Err(Halt::Fenced),
-            () = deps.cut.cancelled() => return Err(Halt::Cut),
+    }
+
+    async fn set_up_with(
+        &mut self,
+        base: &Base,
+        outfit: Outfit,
+        detected: Option<Box<DetectedSetup>>,
+    ) -> Result<Ready, Halt> {
+        let Some(plan) = outfit.plan.clone() else { return Ok(Ready::Go(String::new())) };
+        let (deps, team) = (Arc::clone(&self.deps), self.claimed.team);
+        let key = key(&deps, &self.journal.session.spec, &outfit, &plan, base).await;
+        // Not every task pays for what another has just tried.
+        let failed = plan.environment.is_none().then(|| deps.detected.failed(team, &key)).flatten();
+        let ran = if let Some(before) = failed {
+            Some(Ok(before))
+        } else {
+            let outfit = Outfit { prepared: Some(key.clone()), ..outfit };
+            self.prepare(base, &outfit, &plan, &key).await?
         };
         let ran = match ran {
             None => return Ok(Ready::CutShort),
             Some(Ok(ran)) => ran,
+            Some(Err(Halt::Workspace(error))) if plan.environment.is_none() => SetUp::not_run(&error.to_string()),
             Some(Err(Halt::Workspace(error))) => {
-                return Ok(Ready::Failed(format!(
-                    "the setup of the environment {} could not be run: {error}",
-                    pinned.name
-                )));
+                return Ok(Ready::Failed(format!("{} could not be run: {error}", plan.called())));
             }
             Some(Err(other)) => return Err(other),
         };
         let holds = ran.outcome == ToolOutcome::Ok;
+        if !holds && plan.environment.is_none() {
+            deps.detected.note_failed(team, &key, &ran);
+        }
         let data = EventData::SetupCompleted {
             outcome: ran.outcome,
             exit_code: ran.exit_code,
@@ -123,37 +138,65 @@ impl Driver {
             output: ran.output,
             cached: ran.cached,
         };
-        self.journal.record(data, holds.then_some(Private::Prepared { key }));
+        self.journal.record(data, holds.then_some(Private::Prepared { key, detected }));
         self.record_network();
-        Ok(if holds || pinned.setup_optional {
-            Ready::Go
+        Ok(if holds || plan.optional {
+            Ready::Go(plan.told(holds))
         } else {
-            Ready::Failed(failure(&pinned, ran.outcome, ran.exit_code))
+            Ready::Failed(failure(&plan, ran.outcome, ran.exit_code))
         })
+    }
+
+    /// Finds what was prepared, or prepares it, and tells that it does; nothing where somebody cut it short.
+    async fn prepare(
+        &mut self,
+        base: &Base,
+        outfit: &Outfit,
+        plan: &SetupPlan,
+        key: &str,
+    ) -> Result<Option<Result<SetUp, Halt>>, Halt> {
+        let (deps, team, task) = (Arc::clone(&self.deps), self.claimed.team, self.claimed.task);
+        if !deps.prepared.has(team, key).await {
+            let environment = plan.environment.as_ref().map(|(_, name)| name.clone());
+            let data = EventData::SetupStarted { environment, commands: plan.commands.clone() };
+            self.journal.record(data, None);
+            self.journal.commit().await?;
+            self.boundary()?;
+        }
+        let redactor = Arc::clone(&self.redactor);
+        let uses = self.copy.uses().clone();
+        let setup = Setup { deps: &deps, team, task, base, outfit, redactor: &redactor, uses: &uses };
+        tokio::select! {
+            ran = Box::pin(setup.prepare()) => Ok(Some(ran)),
+            () = self.journal.cut_short() => Ok(None),
+            () = deps.draining().cancelled_owned() => Ok(None),
+            () = self.lost.cancelled() => Err(Halt::Fenced),
+            () = deps.cut.cancelled() => Err(Halt::Cut),
+        }
     }
 }
 
 impl Setup<'_> {
     /// Finds what was prepared, or prepares it. Who comes while another does waits for him.
     pub(super) async fn prepare(&self) -> Result<SetUp, Halt> {
-        let Some((pinned, key)) = self.outfit.setup() else { return Ok(SetUp::cached()) };
+        let Some((plan, key)) = self.outfit.setup() else { return Ok(SetUp::cached()) };
         let _turn = self.deps.prepared.turn(self.team, key).await;
         if self.deps.prepared.has(self.team, key).await {
             return Ok(SetUp::cached());
         }
-        self.note(pinned.id, SnapshotState::Building).await?;
-        let ran = self.run(pinned, key).await;
+        self.note(plan, SnapshotState::Building).await?;
+        let ran = self.run(plan, key).await;
         let state = match &ran {
             Ok(ran) if ran.outcome == ToolOutcome::Ok => SnapshotState::Ready,
             _ => SnapshotState::Failed,
         };
-        self.note(pinned.id, state).await?;
+        self.note(plan, state).await?;
         ran
     }
 
-    async fn run(&self, pinned: &PinnedEnvironment, key: &str) -> Result<SetUp, Halt> {
+    async fn run(&self, plan: &SetupPlan, key: &str) -> Result<SetUp, Halt> {
         let deps = self.deps;
-        let (secrets, redactor) = self.secrets(pinned).await?;
+        let (secrets, redactor) = self.secrets(plan).await?;
         let directory = deps.sandboxes.directory(self.task).clean_copy("setup");
         let bare = Outfit { prepared: None, start: None, ..self.outfit.clone() };
         let Self { team, task, base, uses, .. } = *self;
@@ -165,16 +208,15 @@ impl Setup<'_> {
             None => Vec::new(),
         };
         variables.extend(secrets);
-        let access = Network::of_setup(pinned.setup_network.clone(), uses).access(deps, team, task).await?;
+        let access = Network::of_setup(plan.network.clone(), uses).access(deps, team, task).await?;
         let env = access.as_ref().map(Access::environment).unwrap_or_default();
         let opening = Opening { directory: directory.clone(), access: access.as_ref(), env, low_priority: false };
         let workspace = laying::open(deps, task, base, opening, &bare).await?;
         if let Some(access) = access {
             Proxy::listen(&workspace, access).await?.open();
         }
-        let timeout = Duration::from_secs(pinned.setup_timeout_seconds.into());
-        let script = pinned.setup.clone().unwrap_or_default();
-        let command = RunCommand { env: variables, ..RunCommand::new(script, timeout) };
+        let timeout = Duration::from_secs(plan.timeout_seconds.into());
+        let command = RunCommand { env: variables, ..RunCommand::new(plan.script.clone(), timeout) };
         let ran = workspace.run(command, None).await;
         // What is the repository's, and what else is no junk, is not kept: it is in no later copy either.
         let walk = match &ran {
@@ -210,10 +252,11 @@ impl Setup<'_> {
     }
 
     /// The script's own variables, and what hides them.
-    async fn secrets(&self, pinned: &PinnedEnvironment) -> Result<(Vec<(String, String)>, Redactor), Halt> {
+    async fn secrets(&self, plan: &SetupPlan) -> Result<(Vec<(String, String)>, Redactor), Halt> {
         let deps = self.deps;
+        let Some((environment, _)) = plan.environment else { return Ok((Vec::new(), self.redactor.clone())) };
         let opened = patiently(&deps.cut, || async {
-            match deps.vault.secrets(self.team, pinned.id).await {
+            match deps.vault.secrets(self.team, environment).await {
                 Ok(secrets) => Ok(Ok(secrets)),
                 Err(VaultError::Seal(error)) => Ok(Err(error)),
                 Err(VaultError::Store(error)) => Err(error),
@@ -226,7 +269,8 @@ impl Setup<'_> {
         Ok((variables, redactor))
     }
 
-    async fn note(&self, environment: EnvironmentId, state: SnapshotState) -> Result<(), Halt> {
+    async fn note(&self, plan: &SetupPlan, state: SnapshotState) -> Result<(), Halt> {
+        let Some((environment, _)) = plan.environment else { return Ok(()) };
         let (store, team) = (&self.deps.store, self.team);
         patiently(&self.deps.cut, || environments::note_snapshot(store, team, environment, state)).await
     }
@@ -236,6 +280,40 @@ impl SetUp {
     fn cached() -> Self {
         let (outcome, duration) = (ToolOutcome::Ok, Duration::ZERO);
         Self { outcome, exit_code: None, duration, output: String::new(), cached: true }
+    }
+
+    fn not_run(why: &str) -> Self {
+        let (outcome, duration) = (ToolOutcome::Error, Duration::ZERO);
+        Self { outcome, exit_code: None, duration, output: why.to_owned(), cached: false }
+    }
+}
+
+impl SetupPlan {
+    fn called(&self) -> String {
+        match &self.environment {
+            Some((_, name)) => format!("the setup of the environment {name}"),
+            None => format!("what the service found to set up ({})", self.commands.join("; ")),
+        }
+    }
+
+    /// What the prompt says of it.
+    fn told(&self, holds: bool) -> String {
+        let what = match &self.environment {
+            Some(_) => "The environment's setup has run".to_owned(),
+            None => format!("There is no environment: `{}` has run before", self.commands.join("`, `")),
+        };
+        match (holds, &self.environment) {
+            (true, _) => {
+                format!("{what}: what it installed is in this working copy, and in the copies where the checks run.\n")
+            }
+            (false, Some((_, name))) => {
+                format!("The setup of the environment {name} failed: what it installs may be missing.\n")
+            }
+            (false, None) => format!(
+                "There is no environment, and `{}` failed: packages that the repository needs may be missing.\n",
+                self.commands.join("`, `")
+            ),
+        }
     }
 }
 
@@ -248,52 +326,39 @@ pub(super) async fn ensure<'a>(
     outfit: &'a Outfit,
 ) -> Result<Option<&'a str>, Halt> {
     let Whose { team, task, uses } = whose;
-    let Some((pinned, key)) = outfit.setup() else { return Ok(None) };
+    let Some((plan, key)) = outfit.setup() else { return Ok(None) };
     if !deps.prepared.has(team, key).await {
         let setup = Setup { deps, team, task, base, outfit, redactor: &deps.redactor, uses };
         let ran = Box::pin(setup.prepare()).await?;
         if ran.outcome != ToolOutcome::Ok {
-            return Err(WorkspaceError::Refused { why: failure(pinned, ran.outcome, ran.exit_code) }.into());
+            return Err(WorkspaceError::Refused { why: failure(plan, ran.outcome, ran.exit_code) }.into());
         }
     }
     Ok(Some(key))
 }
 
-/// What the prompt says of the environment; nothing where there is none.
-pub(super) fn told(session: &Session) -> String {
-    let Some(pinned) = session.spec.pinned.as_ref().filter(|pinned| pinned.setup.is_some()) else {
-        return String::new();
-    };
-    match session.prepared {
-        Some(_) => {
-            "The environment's setup has run: what it installed is in this working copy, and in the copies where the \
-                    checks run.\n"
-                .to_owned()
-        }
-        None => format!("The setup of the environment {} failed: what it installs may be missing.\n", pinned.name),
-    }
-}
-
-/// Why a task ends whose setup failed, and the mend.
-pub(super) fn failure(pinned: &PinnedEnvironment, outcome: ToolOutcome, exit_code: Option<i32>) -> String {
+/// Why a setup failed, and the mend.
+pub(super) fn failure(plan: &SetupPlan, outcome: ToolOutcome, exit_code: Option<i32>) -> String {
     let how = match (outcome, exit_code) {
         (ToolOutcome::TimedOut, _) => {
-            format!("took longer than {} s (setup_timeout_seconds)", pinned.setup_timeout_seconds)
+            format!("took longer than {} s (setup_timeout_seconds)", plan.timeout_seconds)
         }
         (_, Some(code)) => format!("failed with exit code {code}"),
         _ => "was killed".to_owned(),
     };
-    format!(
-        "the setup of the environment {} {how}: setup.completed in the task's log has its output; mend the script \
-         (PATCH /v1/environments/{}), or set setup_optional there",
-        pinned.name, pinned.id
-    )
+    let what = plan.called();
+    match plan.environment {
+        Some((id, _)) => format!(
+            "{what} {how}: setup.completed in the task's log has its output; mend the script \
+             (PATCH /v1/environments/{id}), or set setup_optional there"
+        ),
+        None => format!("{what} {how}: it held before; make an environment with a setup of its own"),
+    }
 }
 
 /// Everything that shapes what a setup leaves.
-async fn key(deps: &Deps, spec: &TaskSpec, pinned: &PinnedEnvironment, base: &Base) -> String {
-    let script = pinned.setup.as_deref().unwrap_or_default();
-    let shapes = analysis::shapes_setup(script);
+async fn key(deps: &Deps, spec: &TaskSpec, outfit: &Outfit, plan: &SetupPlan, base: &Base) -> String {
+    let shapes = analysis::shapes_setup(&plan.script);
     let entries = base.entries();
     let files: Vec<(&str, String)> = (entries.iter())
         .filter(|entry| shapes(&entry.path))
@@ -305,13 +370,15 @@ async fn key(deps: &Deps, spec: &TaskSpec, pinned: &PinnedEnvironment, base: &Ba
         None => String::new(),
     };
     let programs = deps.sandboxes.programs().await;
+    let variables: BTreeMap<&str, &str> =
+        outfit.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let shape = serde_json::json!([
         KEY_VERSION,
         repository,
-        pinned.image,
-        script,
-        pinned.variables,
-        pinned.setup_network,
+        outfit.image,
+        plan.script,
+        variables,
+        plan.network,
         files,
         &*programs,
     ]);

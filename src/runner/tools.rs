@@ -35,6 +35,10 @@ type Ran = (ToolCall, Option<Result<ToolAnswer, WorkspaceError>>);
 
 impl Driver {
     pub(super) async fn run_tools(&mut self, intent: Vec<EventData>, calls: Vec<ToolCall>) -> Result<Flow, Halt> {
+        // What the model asked for was meant for the files as it knows them.
+        if let Some(flow) = self.goes_on_elsewhere(true).await? {
+            return Ok(flow);
+        }
         self.journal.record_all(intent);
         self.journal.commit().await?;
         self.boundary()?;
@@ -44,6 +48,7 @@ impl Driver {
         self.prepare_copy().await?;
         let workspace = match self.copy.workspace().await {
             Ok(workspace) => workspace,
+            Err(Halt::Workspace(WorkspaceError::Gone { .. })) if self.may_die_again() => return Ok(Flow::On),
             Err(Halt::Workspace(error)) => {
                 return self.fail(ErrorCode::WorkspaceFailed, error.to_string()).await;
             }
@@ -55,7 +60,7 @@ impl Driver {
         let wall = agent::wall_left(&self.journal.session, clock::now());
         let deps = Arc::clone(&self.deps);
         let drained = async {
-            deps.draining.cancelled().await;
+            deps.draining().cancelled_owned().await;
             tokio::time::sleep(DRAIN_WAITS).await;
         };
         let places = Semaphore::new(CALLS_AT_ONCE);
@@ -73,16 +78,23 @@ impl Driver {
                 Some(Ok(answer)) => self.record_answer(&call, answer).await?,
                 Some(Err(error)) => {
                     tracing::warn!(task.id = %self.claimed.task, error = %error, "the workspace died under a call");
+                    if self.copy.is_lost(true).await {
+                        continue;
+                    }
                     // One that lives on keeps what runs in its background.
                     self.prepare_copy().await?;
                     self.answer(&call, ToolOutcome::Interrupted, format!("interrupted: {error}; outcome unknown. The workspace is started again where it died. Look at the state of the files before you repeat the call."));
                 }
                 None => {
                     let text = prompt::crash_text(RecoveredAfter::Drain);
-                    let text = if self.deps.draining.is_cancelled() { text } else { prompt::INTERRUPTED.to_owned() };
+                    let text = if self.deps.draining().is_cancelled() { text } else { prompt::INTERRUPTED.to_owned() };
                     self.answer(&call, ToolOutcome::Interrupted, text);
                 }
             }
+        }
+        // Those that were under way there are answered, or run again where they only read.
+        if let Some(flow) = self.goes_on_elsewhere(false).await? {
+            return Ok(flow);
         }
         // With no further call open, what was recorded goes with the next call's intent.
         if self.journal.session.calls.iter().all(|c| c.completed) {
@@ -113,6 +125,9 @@ impl Driver {
         };
         if let Parsed::ReadSkill { name, path } = &parsed {
             return Ok(self.read_skill(name, path.as_deref()).await);
+        }
+        if let Parsed::Remember { text, scope } = &parsed {
+            return Ok(self.remember(call, text, *scope).await);
         }
         if effect(&call.tool) == ToolEffect::Reads {
             return tools::run(workspace, &parsed, None).await;

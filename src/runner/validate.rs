@@ -22,7 +22,7 @@ use crate::{
         event::{Formatted, TreeDelta},
         task::PatchStat,
     },
-    workspace::{checkpoint::Checkpoint, repository::Base},
+    workspace::{WorkspaceError, checkpoint::Checkpoint, repository::Base},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
@@ -34,12 +34,16 @@ impl Driver {
 
     /// Looks at the working copy now and records its tree.
     pub(super) async fn checkpoint(&mut self) -> Result<Flow, Halt> {
+        if let Some(flow) = self.goes_on_elsewhere(true).await? {
+            return Ok(flow);
+        }
         self.prepare_copy().await?;
         match self.copy.look().await {
             Ok(found) => {
                 self.record_checkpoint(found).await?;
                 Ok(Flow::On)
             }
+            Err(Halt::Workspace(WorkspaceError::Gone { .. })) if self.may_die_again() => Ok(Flow::On),
             Err(Halt::Workspace(error)) => self.fail(ErrorCode::WorkspaceFailed, error.to_string()).await,
             Err(other) => Err(other),
         }
@@ -167,7 +171,7 @@ impl Driver {
             judged = self.judge(&mut beside, &base, &delta, checks) => Some(judged),
             () = self.journal.cut_short() => None,
             () = self.lost.cancelled() => return Err(Halt::Fenced),
-            () = async { deps.draining.cancelled().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => None,
+            () = async { deps.draining().cancelled_owned().await; tokio::time::sleep(super::model::DRAIN_WAITS).await } => None,
             () = deps.cut.cancelled() => return Err(Halt::Cut),
         };
         self.beside = beside;

@@ -9,6 +9,7 @@
 
 mod answer;
 mod cache;
+mod embeddings;
 mod fault;
 mod log;
 mod play;
@@ -18,6 +19,7 @@ pub mod server;
 mod when;
 mod wire;
 
+pub use embeddings::{EmbeddingFault, EmbeddingScript};
 pub use fault::{Fault, FaultKind, UnknownFault};
 pub use script::{Script, ScriptError};
 pub use server::{ScriptedError, serve};

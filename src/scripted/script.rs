@@ -1,6 +1,6 @@
 //! The format of scripts. docs/scripted-model.md tells it to people; this decides.
 
-use super::{fault::Fault, when::When};
+use super::{embeddings::EmbeddingScript, fault::Fault, when::When};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
@@ -30,6 +30,9 @@ pub struct Script {
     pub pace: Pace,
     #[serde(default)]
     pub log: LogLimits,
+    /// What `/v1/embeddings` gives.
+    #[serde(default)]
+    pub embeddings: EmbeddingScript,
     /// Conversations by name: a request's text chooses one (see [`Scenario`]).
     #[serde(default)]
     pub scenarios: BTreeMap<String, Scenario>,

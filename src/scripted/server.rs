@@ -3,6 +3,7 @@
 use super::{
     answer::Answer,
     cache::PrefixCache,
+    embeddings::Embeddings,
     fault::Fault,
     log::{Entry, Log, State, micros},
     play::Spoken,
@@ -73,6 +74,8 @@ fn routes(server: Arc<Server>) -> Router {
         .route("/v1/responses", wired(Wire::Responses))
         .route("/v1/chat/completions", wired(Wire::Chat))
         .route("/v1/messages", wired(Wire::Messages))
+        .route("/v1/embeddings", post(embed))
+        .route("/embeddings", get(embeddings))
         .route("/requests", get(requests).delete(forget))
         .route("/requests/{n}", get(request))
         .route("/connections", get(connections))
@@ -91,6 +94,7 @@ struct Server {
     cache: Mutex<PrefixCache>,
     /// How often a fault with `times` has struck, by place and conversation.
     counted: Mutex<HashMap<u64, u32>>,
+    embeddings: Embeddings,
     /// Connections since the start.
     accepted: AtomicU64,
     /// Answers that hang end with it.
@@ -106,7 +110,8 @@ struct Asked {
 impl Server {
     fn new(script: Script, shutdown: CancellationToken) -> Arc<Self> {
         let (log, accepted) = (Log::new(script.log), AtomicU64::new(0));
-        Arc::new(Self { script, log, cache: Mutex::default(), counted: Mutex::default(), accepted, shutdown })
+        let (cache, counted, embeddings) = (Mutex::default(), Mutex::default(), Embeddings::default());
+        Arc::new(Self { script, log, cache, counted, embeddings, accepted, shutdown })
     }
 
     async fn reply(&self, wire: Wire, Query(asked): Query<Asked>, headers: HeaderMap, body: Bytes) -> Response<Body> {
@@ -214,6 +219,19 @@ fn harmless(headers: &HeaderMap) -> Vec<(String, String)> {
     let secret = |name: &str| ["auth", "key", "token", "cookie", "secret"].iter().any(|word| name.contains(word));
     let shown = headers.iter().filter(|(name, _)| !secret(name.as_str()));
     shown.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+}
+
+/// Vectors of texts; what came is at `/embeddings`.
+async fn embed(Shared(server): Shared<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    if !server.admits(&headers) {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": {"message": "scripted: incorrect API key provided"}})))
+            .into_response();
+    }
+    server.embeddings.answer(&server.script.embeddings, &body, server.shutdown.clone()).await
+}
+
+async fn embeddings(Shared(server): Shared<Arc<Server>>) -> impl IntoResponse {
+    Json(json!({"data": server.embeddings.came()}))
 }
 
 async fn banner(Shared(server): Shared<Arc<Server>>) -> String {

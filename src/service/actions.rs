@@ -6,6 +6,7 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
+    audit::{self, Action, Subject},
     edit::read_spec,
     fork::{apply, fold, read_log},
     given::limits,
@@ -14,22 +15,25 @@ use super::{
 };
 use crate::{
     agent::{self, End},
+    clock,
     domain::{
-        EventData, Principal, Seq, Status, TaskId, WaitingFor,
-        approval::Decision,
+        EventData, Principal, Seq, Status, TaskId, TeamId, UserId, WaitingFor,
+        approval::{Decision, WITHDRAWN},
         limits::LimitsPatch,
         task::{Control, OnBusy, TaskDetail},
     },
     store::{
-        TeamTx,
+        Store, TeamTx,
         approvals::{self, Decided},
         jobs,
-        log::{self, Locked, NewEvent, TaskChange},
+        log::{self, Locked, NewEvent, NewLearning, TaskChange},
+        switches::OPERATOR,
         task_edits::{self, TaskEdit},
         task_views, tasks,
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 const MESSAGE_CHARS_MAX: usize = 200_000;
@@ -83,6 +87,11 @@ impl Step {
         Self { events: vec![event], status: None, next_run: false, cancel_requested: None, queue: Queue::Keep }
     }
 
+    /// Whether it ends the task, or asks its worker to.
+    fn cancels(&self) -> bool {
+        self.cancel_requested == Some(true) || matches!(self.status, Some((Status::Cancelled, _)))
+    }
+
     /// The task's next run, from the queue.
     fn wake(event: EventData) -> Self {
         let queued = EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None };
@@ -123,6 +132,7 @@ impl Service {
         let message = EventData::MessageUser {
             text: new.text,
             author: principal.user_name.clone(),
+            user: Some(principal.user),
             on_busy: new.on_busy.unwrap_or(OnBusy::Steer),
         };
         self.act(principal, id, key, None, async |_: &mut TeamTx, locked: &Locked| {
@@ -157,6 +167,15 @@ impl Service {
         .await
     }
 
+    /// Cancels the task of somebody who may no longer have any, in the principal's name.
+    pub(super) async fn cancel_for_leaving(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
+        let event = EventData::TaskControl { action: Control::Cancel, author: principal.user_name.clone() };
+        let done = self.act(principal, id, None, None, async |_: &mut TeamTx, locked: &Locked| {
+            control(Control::Cancel, event, locked)
+        });
+        done.await.map(drop)
+    }
+
     /// One transaction: takes the idempotency key, locks the task, decides, appends, commits.
     async fn act(
         &self,
@@ -166,12 +185,15 @@ impl Service {
         raised: Option<LimitsPatch>,
         decide: impl AsyncFnOnce(&mut TeamTx, &Locked) -> Result<Step, Error>,
     ) -> Result<Answer, Error> {
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut step = decide(&mut tx, &locked).await?;
+        if matches!(step.queue, Queue::Put) {
+            self.room_in_queue(&mut tx, locked.created_by).await?;
+        }
         let mut detail = None;
         if matches!(step.status, Some((Status::Cancelled, _))) {
             detail = close_log(&mut tx, id, &mut step).await?;
@@ -183,7 +205,7 @@ impl Service {
             step.events.insert(1, EventData::TaskUpdated { title: None, limits: Some(raised), author });
         }
         if locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
-            withdraw(&mut tx, principal, id, &mut step).await?;
+            withdraw(&mut tx, principal.into(), id, &mut step).await?;
         }
         if step.next_run && locked.edits > 0 {
             // What was edited since the end is said once there is a run to say it in.
@@ -191,7 +213,13 @@ impl Service {
             let author = principal.user_name.clone();
             step.events.insert(1, EventData::TaskUpdated { title: None, limits, author });
         }
-        let last = perform(&mut tx, principal, id, &locked, &step, detail.as_ref()).await?;
+        let ends = self.settings().learns && step.status.is_some_and(|(status, _)| status.is_end());
+        let learn = ends.then(|| NewLearning { id: clock::new_id(), run: locked.run, user: locked.created_by });
+        let last = perform(&mut tx, principal.team, id, &locked, &step, (detail.as_ref(), learn)).await?;
+        if locked.created_by != principal.user && step.cancels() {
+            let detail = json!({ "created_by": locked.created_by, "status": locked.status });
+            audit::record(&mut tx, principal, Action::TaskCancelled, Subject::new("task", id), detail).await?;
+        }
         let seq = last - step.events.len() as Seq + 1;
         let status = step.status.map_or(locked.status, |(status, _)| status);
         let answer = Answer::new(202, &Accepted { seq, status })?;
@@ -208,6 +236,39 @@ impl Service {
         let spec = serde_json::to_string(&spec).map_err(Error::internal)?;
         Ok(task_edits::amend(tx, id, &TaskEdit { spec: Some(&spec), ..TaskEdit::default() }).await?)
     }
+}
+
+/// Who steers: a member, or an operator.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    user: Option<UserId>,
+    name: &'a str,
+}
+
+impl<'a> From<&'a Principal> for By<'a> {
+    fn from(principal: &'a Principal) -> Self {
+        Self { user: Some(principal.user), name: &principal.user_name }
+    }
+}
+
+/// Cancels a task for an operator, whoever made it; false where it had ended. `filter` goes into the audit log.
+pub async fn cancel_for_operator(store: &Store, team: TeamId, id: TaskId, filter: Value) -> Result<bool, Error> {
+    let mut tx = store.team(team).await?;
+    let Some(locked) = log::lock(&mut tx, id).await? else { return Ok(false) };
+    let event = EventData::TaskControl { action: Control::Cancel, author: OPERATOR.to_owned() };
+    let Ok(mut step) = control(Control::Cancel, event, &locked) else { return Ok(false) };
+    let mut detail = None;
+    if matches!(step.status, Some((Status::Cancelled, _))) {
+        detail = close_log(&mut tx, id, &mut step).await?;
+    }
+    if locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
+        withdraw(&mut tx, By { user: None, name: OPERATOR }, id, &mut step).await?;
+    }
+    perform(&mut tx, team, id, &locked, &step, (detail.as_ref(), None)).await?;
+    let told = json!({ "created_by": locked.created_by, "status": locked.status, "filter": filter });
+    audit::by_operator_of(&mut tx, team, Action::TaskCancelled, Subject::new("task", id), told).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Whether the last thing that people asked of a running task is to pause.
@@ -256,21 +317,21 @@ fn done(action: Control) -> &'static str {
 }
 
 /// A task that was cancelled or told something else no longer waits for what it asked.
-async fn withdraw(tx: &mut TeamTx, principal: &Principal, id: TaskId, step: &mut Step) -> Result<(), Error> {
-    let note = match step.status {
-        Some((Status::Cancelled, _)) => "withdrawn: the task was cancelled",
-        _ => "withdrawn: a message came instead of a decision",
+async fn withdraw(tx: &mut TeamTx, by: By<'_>, id: TaskId, step: &mut Step) -> Result<(), Error> {
+    let why = match step.status {
+        Some((Status::Cancelled, _)) => "the task was cancelled",
+        _ => "a message came instead of a decision",
     };
+    let note = &format!("{WITHDRAWN}{why}");
     for approval in approvals::undecided(tx, id).await? {
-        let decided =
-            Decided { id: approval, decision: Decision::Deny, by: principal.user, note: Some(note), answer: None };
+        let decided = Decided { id: approval, decision: Decision::Deny, by: by.user, note: Some(note), answer: None };
         approvals::decide(tx, decided).await?;
         let resolved = EventData::ApprovalResolved {
             approval,
             decision: Decision::Deny,
-            author: principal.user_name.clone(),
+            author: by.name.to_owned(),
             plan: Vec::new(),
-            note: Some(note.to_owned()),
+            note: Some(note.clone()),
             answers: Vec::new(),
             remember: None,
         };
@@ -305,18 +366,18 @@ async fn close_log(tx: &mut TeamTx, id: TaskId, step: &mut Step) -> Result<Optio
 
 async fn perform(
     tx: &mut TeamTx,
-    principal: &Principal,
+    team: TeamId,
     id: TaskId,
     locked: &Locked,
     step: &Step,
-    detail: Option<&TaskDetail>,
+    (detail, learn): (Option<&TaskDetail>, Option<NewLearning>),
 ) -> Result<Seq, Error> {
     let run = if step.next_run { locked.run + 1 } else { locked.run };
     match step.queue {
         Queue::Keep => {}
         Queue::Fence => task_edits::fence(tx, id).await?,
         Queue::Put => {
-            jobs::put(tx, &tasks::run_task(principal.team, id, locked.created_by, locked.priority)).await?;
+            jobs::put(tx, &tasks::run_task(team, id, locked.created_by, locked.priority)).await?;
         }
     }
     let events: Vec<NewEvent> =
@@ -326,7 +387,8 @@ async fn perform(
         run: step.next_run.then_some(run),
         cancel_requested: step.cancel_requested,
         detail,
+        learn,
         ..TaskChange::default()
     };
-    Ok(log::append_locked(tx, principal.team, id, &events, &change).await?)
+    Ok(log::append_locked(tx, team, id, &events, &change).await?)
 }

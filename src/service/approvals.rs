@@ -1,21 +1,30 @@
 //! Questions that tasks ask people: which there are, and deciding them.
 
-use super::{Answer, Error, Faults, Idempotency, Service, access, access::Right, idempotency};
+use super::{
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    audit::{self, Action, Subject},
+    idempotency,
+};
 use crate::{
+    clock,
     domain::{
         ApprovalId, EventData, Principal, Status, TaskId, WaitingFor,
         approval::{Approval, ApprovalKind, Decision, Remember},
+        learning::LearningTrigger,
         plan::PlanStep,
     },
     store::{
         TeamTx,
         approvals::{self, ApprovalRow, Decided},
         jobs,
+        learnings::{self, NewLearning},
         log::{self, NewEvent, TaskChange},
-        task_views, tasks,
+        publishings, task_views, tasks,
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 const NOTE_CHARS_MAX: usize = 10_000;
@@ -61,7 +70,7 @@ impl Service {
         limit: u32,
     ) -> Result<Vec<ApprovalView>, Error> {
         access::require(principal, Right::ReadTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         task_views::state(&mut tx, task).await?.ok_or(Error::NotFound)?;
         let rows = approvals::list(&mut tx, Some(task), false, after, limit).await?;
         tx.commit().await?;
@@ -77,7 +86,7 @@ impl Service {
         limit: u32,
     ) -> Result<Vec<ApprovalView>, Error> {
         access::require(principal, Right::ReadTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         let rows = approvals::list(&mut tx, None, pending, after, limit).await?;
         tx.commit().await?;
         Ok(rows.into_iter().map(Into::into).collect())
@@ -94,14 +103,22 @@ impl Service {
     ) -> Result<Answer, Error> {
         access::require(principal, Right::WriteTasks)?;
         check(&new)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
         let locked = log::lock(&mut tx, task).await?.ok_or(Error::NotFound)?;
         let row = approvals::lock(&mut tx, task, id).await?.ok_or(Error::NotFound)?;
         check_against(&row, &new)?;
+        let publishes = row.approval.kind == ApprovalKind::Publish;
+        if publishes && new.decision == Decision::Approve {
+            access::require(principal, Right::ApprovePublishing)?;
+        }
         write_down(&mut tx, principal, id, &new).await?;
+        let detail = json!({
+            "task": task, "kind": row.approval.kind, "decision": new.decision, "remember": new.remember,
+        });
+        audit::record(&mut tx, principal, Action::ApprovalDecided, Subject::new("approval", id), detail).await?;
         let resolved = EventData::ApprovalResolved {
             approval: id,
             decision: new.decision,
@@ -113,7 +130,10 @@ impl Service {
         };
         let mut events = vec![resolved];
         let mut change = TaskChange::default();
-        if locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
+        if publishes {
+            // Nothing of the task waits for it.
+            events.extend(publishings::decided(&mut tx, principal.team, id, new.decision).await?);
+        } else if locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people) {
             events.push(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None });
             change.status = Some((Status::Queued, None));
             jobs::put(&mut tx, &tasks::run_task(principal.team, task, locked.created_by, locked.priority)).await?;
@@ -121,6 +141,17 @@ impl Service {
         let events: Vec<NewEvent> =
             events.into_iter().map(|data| NewEvent { run: locked.run, turn: 0, data, private: None }).collect();
         let seq = log::append_locked(&mut tx, principal.team, task, &events, &change).await?;
+        if self.settings().learns && locked.status.is_end() && !publishes {
+            let new = NewLearning {
+                id: clock::new_id(),
+                task,
+                run: locked.run,
+                trigger: LearningTrigger::Decision,
+                subject: id.0,
+                user: principal.user,
+            };
+            learnings::put(&mut tx, principal.team, new).await?;
+        }
         let row = approvals::lock(&mut tx, task, id).await?.ok_or(Error::NotFound)?;
         let answer = Answer::new(200, &ApprovalView::from(row))?;
         let answer = idempotency::commit(tx, principal, key, answer).await?;
@@ -181,11 +212,16 @@ fn check_against(row: &ApprovalRow, new: &NewDecision) -> Result<(), Error> {
 }
 
 async fn write_down(tx: &mut TeamTx, principal: &Principal, id: ApprovalId, new: &NewDecision) -> Result<(), Error> {
-    let answer = serde_json::json!({
+    let answer = json!({
         "answers": new.answers, "plan": new.plan, "remember": new.remember.unwrap_or(Remember::Once),
     })
     .to_string();
-    let decided =
-        Decided { id, decision: new.decision, by: principal.user, note: new.note.as_deref(), answer: Some(&answer) };
+    let decided = Decided {
+        id,
+        decision: new.decision,
+        by: Some(principal.user),
+        note: new.note.as_deref(),
+        answer: Some(&answer),
+    };
     Ok(approvals::decide(tx, decided).await?)
 }

@@ -3,6 +3,7 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
+    audit::{self, Action, Subject},
     given::{CheckInput, NetworkInput, checks, limits, network},
     idempotency,
     input::optional_object,
@@ -17,15 +18,16 @@ use crate::{
         environment::PinnedEnvironment,
         limits::LimitsPatch,
         schema,
-        task::{ApprovalPolicy, NetworkMode, RepositorySource, Source},
+        task::{ApprovalPolicy, NetworkMode, RepositorySource, Source, UserRef},
     },
     store::{
         TeamTx, budgets,
         environments::{self, EnvironmentRow},
-        task_views, tasks, uploads,
+        switches, task_views, tasks, uploads,
     },
 };
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -85,8 +87,12 @@ pub struct NewTask {
     pub priority: Option<i32>,
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
-    /// The user for whom it is made; at present only oneself, by id or address.
+    /// The member for whom it is made: his id, his address, or a linked account (`github:login`). Of others than oneself
+    /// with a key of the scope `tasks:delegate`. The task is his; who asked stands in its log.
     pub on_behalf_of: Option<String>,
+    /// It is done for somebody who is no member of the team, such as the author of an issue: nobody else learns from it.
+    #[serde(default)]
+    pub outsider: bool,
 }
 
 /// Where the code comes from: either `url` or `upload`.
@@ -111,7 +117,7 @@ impl Service {
         key: Option<&Idempotency>,
     ) -> Result<Answer, Error> {
         access::require(principal, Right::WriteTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
@@ -119,18 +125,32 @@ impl Service {
             Some(name_or_id) => environments::find(&mut tx, name_or_id).await?,
             None => None,
         };
-        let spec = self.spec(principal, new, environment, source)?;
+        let person = self.person(&mut tx, principal, new.on_behalf_of.as_deref()).await?;
+        let source = Source { outsider: new.outsider, ..source };
+        let spec = self.spec(&person, new, environment, source)?;
         check_upload(&mut tx, &spec).await?;
-        self.fits_budget(&mut tx, principal, &spec.model).await?;
+        self.fits_budget(&mut tx, &person, &spec.model).await?;
+        check_model_on(&mut tx, &spec.model).await?;
         let id: TaskId = clock::new_id();
         let row = tasks::NewTask {
             team: principal.team,
             id,
-            created_by: principal.user,
-            author: &principal.user_name,
+            created_by: person.user,
+            author: &person.user_name,
             spec: &spec,
         };
-        tasks::create(&mut tx, &row).await?;
+        let delegated = person.user != principal.user;
+        let asked = delegated.then(|| UserRef { id: principal.user, name: principal.user_name.clone() });
+        self.room_in_queue(&mut tx, person.user).await?;
+        if delegated {
+            tx.in_the_name_of(person.user).await?;
+        }
+        tasks::create(&mut tx, &row, asked).await?;
+        if delegated {
+            let subject = Subject::new("task", id);
+            audit::record_for(&mut tx, principal, person.user, Action::TaskDelegated, subject).await?;
+        }
+        note_network(&mut tx, principal, id, &spec).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let creator = self.user(&mut tx, principal, row.created_by).await?;
         let task = TaskJson::of(principal, creator, &row)?;
@@ -173,7 +193,6 @@ impl Service {
         let labels = new.labels.unwrap_or_default();
         check_labels(&labels, &mut faults);
         faults.finish()?;
-        check_behalf(principal, new.on_behalf_of.as_deref())?;
         // That of an environment was opened by an admin.
         if own_network.as_ref().is_some_and(|network| network.mode == NetworkMode::Open) {
             access::require(principal, Right::OpenNetwork)?;
@@ -279,6 +298,29 @@ impl Service {
     }
 }
 
+/// A task whose workspace reaches every host is in the audit log.
+pub(super) async fn note_network(
+    tx: &mut TeamTx,
+    principal: &Principal,
+    id: TaskId,
+    spec: &TaskSpec,
+) -> Result<(), Error> {
+    if spec.network.mode != NetworkMode::Open {
+        return Ok(());
+    }
+    let detail = json!({ "environment": spec.pinned.as_ref().map(|pinned| pinned.id) });
+    audit::record(tx, principal, Action::TaskNetworkOpened, Subject::new("task", id), detail).await
+}
+
+/// A model that the operator has switched off takes no new tasks.
+pub(super) async fn check_model_on(tx: &mut TeamTx, model: &str) -> Result<(), Error> {
+    if !switches::is_off(tx, model).await? {
+        return Ok(());
+    }
+    let why = format!("the operator has switched the model {model} off: name another of GET /v1/models");
+    Err(Error::invalid("/model", why))
+}
+
 /// An upload must be there, in this team.
 async fn check_upload(tx: &mut TeamTx, spec: &TaskSpec) -> Result<(), Error> {
     let Some(RepositorySource::Upload { upload, .. }) = &spec.repository else { return Ok(()) };
@@ -330,10 +372,4 @@ pub(super) fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Fault
             faults.add(&pointer, "may not contain control characters");
         }
     }
-}
-
-fn check_behalf(principal: &Principal, of: Option<&str>) -> Result<(), Error> {
-    let Some(of) = of else { return Ok(()) };
-    let own = of.parse() == Ok(principal.user) || principal.email.as_deref() == Some(of);
-    if own { Ok(()) } else { Err(Error::Forbidden("tasks can only be made in one's own name".into())) }
 }

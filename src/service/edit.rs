@@ -1,17 +1,16 @@
-//! Changing what a task is called and may spend, deleting it, saying what one thought of it.
+//! Changing what a task is called and may spend, deleting it.
 
 use super::{
-    Answer, Error, Faults, Idempotency, Service, access,
+    Error, Faults, Service, access,
     access::Right,
+    audit::{self, Action, Subject},
     create::{TITLE_CHARS_MAX, check_labels, check_priority},
     given::limits,
-    idempotency,
     input::optional_object,
     views::TaskJson,
 };
 use crate::{
-    clock,
-    domain::{EventData, Principal, Status, TaskId, TaskSpec, Timestamp, limits::LimitsPatch},
+    domain::{EventData, Principal, Status, TaskId, TaskSpec, limits::LimitsPatch},
     store::{
         StoreError, TeamTx,
         log::{self, Locked, NewEvent, TaskChange},
@@ -19,12 +18,10 @@ use crate::{
         task_views,
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use uuid::Uuid;
-
-const COMMENT_CHARS_MAX: usize = 10_000;
 
 /// What of a task may be changed; what is absent stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -37,29 +34,6 @@ pub struct TaskEditInput {
     pub priority: Option<i32>,
     #[serde(default, deserialize_with = "optional_object")]
     pub limits: Option<LimitsPatch>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Rating {
-    Up,
-    Down,
-}
-
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewFeedback {
-    pub rating: Rating,
-    pub comment: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FeedbackView {
-    pub id: Uuid,
-    pub task: TaskId,
-    pub rating: Rating,
-    pub comment: Option<String>,
-    pub created_at: Timestamp,
 }
 
 impl Service {
@@ -80,7 +54,7 @@ impl Service {
             limits(patch, &mut faults);
         }
         faults.finish()?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let said = self.amend(&mut tx, principal, id, &locked, &input).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -138,7 +112,7 @@ impl Service {
     /// Deletes a task and its log. What others made only an admin deletes.
     pub async fn delete_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         access::require(principal, Right::WriteTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         if locked.created_by != principal.user {
             access::require(principal, Right::DeleteOthersTasks)?;
@@ -151,6 +125,8 @@ impl Service {
             });
         }
         task_edits::delete(&mut tx, id).await?;
+        let detail = json!({ "created_by": locked.created_by, "status": locked.status });
+        audit::record(&mut tx, principal, Action::TaskDeleted, Subject::new("task", id), detail).await?;
         tx.commit().await?;
         self.standings().forget(principal.team, id);
         if let Some(removed) = &self.hooks().deleted {
@@ -159,36 +135,6 @@ impl Service {
         // Boards look and find it gone; there is no newer event for a stream to wait for.
         self.committed(principal.team, id, locked.last_seq);
         Ok(())
-    }
-
-    /// Keeps what a person thought of a task.
-    pub async fn add_feedback(
-        &self,
-        principal: &Principal,
-        task: TaskId,
-        new: NewFeedback,
-        key: Option<&Idempotency>,
-    ) -> Result<Answer, Error> {
-        access::require(principal, Right::WriteTasks)?;
-        let mut faults = Faults::default();
-        if let Some(comment) = &new.comment {
-            faults.long("/comment", comment, COMMENT_CHARS_MAX);
-        }
-        faults.finish()?;
-        let mut tx = self.store().team(principal.team).await?;
-        if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
-            return Ok(done);
-        }
-        task_views::state(&mut tx, task).await?.ok_or(Error::NotFound)?;
-        let id: Uuid = clock::new_id();
-        let rating = match new.rating {
-            Rating::Up => "up",
-            Rating::Down => "down",
-        };
-        let created_at =
-            task_edits::add_feedback(&mut tx, id, task, principal.user, rating, new.comment.as_deref()).await?;
-        let view = FeedbackView { id, task, rating: new.rating, comment: new.comment, created_at };
-        idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     Error, Faults, Service, access,
     access::Right,
+    audit::{self, Action, Subject},
     environments::{is_variable_name, too_many},
     given::host_patterns,
 };
@@ -12,12 +13,15 @@ use crate::{
     store::{environments, sealed},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 const SECRETS_MAX: usize = 100;
 const VALUE_BYTES_MAX: usize = 16 << 10;
 /// Of all of an environment's secrets, sealed: each is looked for in all that its tasks write.
 const TOGETHER_BYTES_MAX: usize = 32 << 10;
+/// Hosts that the audit log names.
+const HOSTS_NOTED_MAX: usize = 10;
 
 /// A secret as it is set.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -87,6 +91,8 @@ impl Service {
         let owner = sealed::of_environment(principal.team, environment.0, name);
         let value = self.keyring().seal(&owner, &new.value).map_err(Error::internal)?;
         environments::put_secret(&mut tx, principal.team, environment, name, (used_for, &hosts), &value).await?;
+        let detail = json!({ "use": used_for, "hosts": &hosts[..hosts.len().min(HOSTS_NOTED_MAX)] });
+        audit::record(&mut tx, principal, Action::EnvironmentSecretSet, subject(environment, name), detail).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -125,8 +131,15 @@ impl Service {
             return Err(Error::NotFound);
         }
         let mut tx = self.store().team(principal.team).await?;
-        let there = environments::delete_secret(&mut tx, environment, name).await?;
-        tx.commit().await?;
-        if there { Ok(()) } else { Err(Error::NotFound) }
+        if !environments::delete_secret(&mut tx, environment, name).await? {
+            return Err(Error::NotFound);
+        }
+        let subject = subject(environment, name);
+        audit::record(&mut tx, principal, Action::EnvironmentSecretDeleted, subject, Value::Null).await?;
+        Ok(tx.commit().await?)
     }
+}
+
+fn subject(environment: EnvironmentId, name: &str) -> Subject {
+    Subject::new("environment_secret", format!("{environment}/{name}"))
 }

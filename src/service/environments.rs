@@ -4,6 +4,7 @@
 use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
+    audit::{self, Action, Subject},
     given::{CheckInput, CheckObject, NetworkInput, checks, limits, network},
     idempotency,
     input::{given, given_object, optional_object},
@@ -18,11 +19,12 @@ use crate::{
         task::NetworkPolicy,
     },
     store::{
-        StoreError,
+        StoreError, TeamTx,
         environments::{self, EnvironmentRow},
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -186,6 +188,7 @@ impl Service {
         }
         let row = environments::insert(&mut tx, principal.team, clock::new_id(), &name, &spec).await;
         let row = row.map_err(|error| taken(error, &name))?;
+        note(&mut tx, principal, Action::EnvironmentCreated, &row).await?;
         let answer = Answer::new(201, &view(row.clone()))?.at(format!("/v1/environments/{}", row.id));
         idempotency::commit(tx, principal, key, answer).await
     }
@@ -224,6 +227,7 @@ impl Service {
         let row = environments::get(&mut tx, id, true).await?.ok_or(Error::NotFound)?;
         let (name, spec) = edited(row.name, row.spec, edit, &self.settings().network)?;
         let row = environments::update(&mut tx, id, &name, &spec).await.map_err(|error| taken(error, &name))?;
+        note(&mut tx, principal, Action::EnvironmentUpdated, &row).await?;
         tx.commit().await?;
         Ok(view(row))
     }
@@ -232,10 +236,22 @@ impl Service {
     pub async fn delete_environment(&self, principal: &Principal, id: EnvironmentId) -> Result<(), Error> {
         access::require(principal, Right::ManageEnvironments)?;
         let mut tx = self.store().team(principal.team).await?;
-        let there = environments::delete(&mut tx, id).await?;
-        tx.commit().await?;
-        if there { Ok(()) } else { Err(Error::NotFound) }
+        if !environments::delete(&mut tx, id).await? {
+            return Err(Error::NotFound);
+        }
+        let subject = Subject::new("environment", id);
+        audit::record(&mut tx, principal, Action::EnvironmentDeleted, subject, Value::Null).await?;
+        Ok(tx.commit().await?)
     }
+}
+
+/// Who made or changed it, and what of it reaches outward.
+async fn note(tx: &mut TeamTx, principal: &Principal, action: Action, row: &EnvironmentRow) -> Result<(), Error> {
+    let EnvironmentSpec { image, network, setup_network, .. } = &row.spec;
+    let detail = json!({
+        "name": row.name, "image": image, "network": network.mode, "setup_network": setup_network.mode,
+    });
+    audit::record(tx, principal, action, Subject::new("environment", row.id), detail).await
 }
 
 /// What an environment is after an edit, checked whole.

@@ -48,6 +48,9 @@ pub enum Error {
     NotAvailable(String),
     #[error("{detail}")]
     TooMany { detail: String, retry_after_seconds: u32 },
+    /// As many tasks wait as may; of a user or of his team.
+    #[error("the queue of the {of} is full")]
+    QueueFull { of: &'static str, depth: i64, cap: i64 },
     /// The same call may succeed a little later.
     #[error("unavailable: {0}")]
     Unavailable(String),

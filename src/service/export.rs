@@ -7,6 +7,7 @@ use super::{
     Answer, Error, Faults, Idempotency, Service, access,
     access::Right,
     archive::{self, Archive, BLOBS_MAX, Blob, CONTENTS_BYTES_MAX, FILE_BYTES_MAX},
+    audit::{self, Action, Subject},
     bytes::Content,
     create::{REQUEST_CHARS_MAX, TITLE_CHARS_MAX, check_labels, check_priority},
     fork::{apply, aside, fold, read_log},
@@ -32,6 +33,7 @@ use crate::{
 };
 use ::bytes::Bytes;
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Forks of forks that are followed back to whose they are.
@@ -41,13 +43,16 @@ impl Service {
     /// A task with its whole log and the contents that it names, as one file.
     pub async fn export_task(&self, principal: &Principal, id: TaskId, redacted: bool) -> Result<Content, Error> {
         access::require(principal, Right::ReadTasks)?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let created_by = row.created_by;
         if !is_own(&mut tx, principal, row).await? {
             access::require(principal, Right::ExportOthersTasks)?;
         }
         let mut records = read_log(&mut tx, id).await?;
         let blobs = self.contents(&mut tx, principal, &records, redacted).await?;
+        let detail = json!({ "created_by": created_by, "redacted": redacted });
+        audit::record(&mut tx, principal, Action::TaskExported, Subject::new("task", id), detail).await?;
         tx.commit().await?;
         let packed = aside(move || {
             if redacted {
@@ -134,7 +139,7 @@ impl Service {
         check(&session.spec)?;
         self.can_be_capped(&session.spec.model, &session.spec.limits)?;
 
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
@@ -160,6 +165,8 @@ impl Service {
             ..TaskChange::default()
         };
         let last_seq = log::append_locked(&mut tx, principal.team, id, &closing, &change).await?;
+        let detail = json!({ "from": archive.task, "events": archive.records.len() });
+        audit::record(&mut tx, principal, Action::TaskImported, Subject::new("task", id), detail).await?;
         let answer = self.made(&mut tx, principal, id).await?;
         let answer = idempotency::commit(tx, principal, key, answer).await?;
         self.committed(principal.team, id, last_seq);
@@ -168,6 +175,12 @@ impl Service {
 
     /// Takes from a log what this service would not have granted.
     fn disarm(&self, archive: &mut Archive) -> Result<(), Error> {
+        for record in &mut archive.records {
+            // Who said what elsewhere nobody here knows.
+            if let EventData::MessageUser { user, .. } = &mut record.event.data {
+                *user = None;
+            }
+        }
         let Some(EventData::TaskCreated { spec, .. }) = archive.records.first_mut().map(|first| &mut first.event.data)
         else {
             return Err(Error::invalid("", "the log is empty"));

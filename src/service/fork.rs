@@ -4,8 +4,11 @@
 //! asked, and the working copy of that point is in the log or follows from it.
 
 use super::{
-    Answer, Content, Error, Faults, Idempotency, Service, access, access::Right, create::REQUEST_CHARS_MAX,
-    idempotency, unreadable, views::TaskJson,
+    Answer, Content, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    create::{REQUEST_CHARS_MAX, check_model_on, note_network},
+    idempotency, unreadable,
+    views::TaskJson,
 };
 use crate::{
     agent::Session,
@@ -69,7 +72,7 @@ impl Service {
         }
         let model = input.model.map(|name| self.model(Some(name), &mut faults));
         faults.finish()?;
-        let mut tx = self.store().team(principal.team).await?;
+        let mut tx = self.store().person(principal).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
@@ -105,7 +108,9 @@ impl Service {
         events.extend([event(run, forked, None), event(run + 1, wake, None), event(run + 1, queued, None)]);
         apply(&mut session, &events);
 
-        session.spec.source = source;
+        // Its words are the other's.
+        let outsider = session.spec.source.outsider;
+        session.spec.source = Source { outsider, ..source };
         // That of an environment was opened by an admin.
         let by_environment = session.spec.pinned.as_ref().is_some_and(|pinned| pinned.network == session.spec.network);
         if session.spec.network.mode == NetworkMode::Open && !by_environment {
@@ -119,9 +124,12 @@ impl Service {
             author: &principal.user_name,
             spec: &session.spec,
         };
+        self.room_in_queue(&mut tx, principal.user).await?;
         if !forks::create(&mut tx, &new, id, cut.seq).await? {
             return Err(Error::NotFound);
         }
+        check_model_on(&mut tx, &session.spec.model).await?;
+        note_network(&mut tx, principal, new_id, &session.spec).await?;
         self.hold_tree(&mut tx, principal, new_id, &session).await?;
         let change = TaskChange {
             status: Some((Status::Queued, None)),
@@ -233,7 +241,7 @@ pub(super) fn apply(session: &mut Session, events: &[NewEvent]) {
 fn wake(session: &Session, request: Option<String>, principal: &Principal) -> EventData {
     let author = principal.user_name.clone();
     match request {
-        Some(text) => EventData::MessageUser { text, author, on_busy: OnBusy::Steer },
+        Some(text) => EventData::MessageUser { text, author, user: Some(principal.user), on_busy: OnBusy::Steer },
         // What has succeeded has nothing to go on with.
         None if session.status == Status::Succeeded => EventData::TaskControl { action: Control::Retry, author },
         None => EventData::TaskControl { action: Control::Resume, author },

@@ -2,7 +2,11 @@
 //! tasks of the team, never read back.
 
 use super::{
-    Answer, Error, Faults, Idempotency, Service, access, access::Right, environments::too_many, idempotency,
+    Answer, Error, Faults, Idempotency, Service, access,
+    access::Right,
+    audit::{self, Action, Subject},
+    environments::too_many,
+    idempotency,
     input::given,
 };
 use crate::{
@@ -10,6 +14,7 @@ use crate::{
     domain::{GitCredentialId, Principal, Timestamp, git_credential::GitCredentialKind},
     secrets::Secret,
     store::{
+        TeamTx,
         git_credentials::{self, GitCredentialRow},
         sealed,
     },
@@ -17,6 +22,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use globset::Glob;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 const CREDENTIALS_MAX: u32 = 500;
@@ -103,6 +109,7 @@ impl Service {
         let value = self.keyring().seal(&sealed::of_git_credential(principal.team, id.0), &secret);
         let value = value.map_err(Error::internal)?;
         let row = git_credentials::insert(&mut tx, principal.team, id, &parts.row(), &value).await?;
+        note(&mut tx, principal, Action::GitCredentialCreated, &row).await?;
         let answer = Answer::new(201, &view(row))?.at(format!("/v1/git_credentials/{id}"));
         idempotency::commit(tx, principal, key, answer).await
     }
@@ -160,6 +167,7 @@ impl Service {
             None => None,
         };
         let row = git_credentials::update(&mut tx, id, &parts.row(), value.as_ref()).await?;
+        note(&mut tx, principal, Action::GitCredentialUpdated, &row).await?;
         tx.commit().await?;
         Ok(view(row))
     }
@@ -167,10 +175,18 @@ impl Service {
     pub async fn delete_git_credential(&self, principal: &Principal, id: GitCredentialId) -> Result<(), Error> {
         access::require(principal, Right::ManageEnvironments)?;
         let mut tx = self.store().team(principal.team).await?;
-        let there = git_credentials::delete(&mut tx, id).await?;
-        tx.commit().await?;
-        if there { Ok(()) } else { Err(Error::NotFound) }
+        if !git_credentials::delete(&mut tx, id).await? {
+            return Err(Error::NotFound);
+        }
+        let subject = Subject::new("git_credential", id);
+        audit::record(&mut tx, principal, Action::GitCredentialDeleted, subject, Value::Null).await?;
+        Ok(tx.commit().await?)
     }
+}
+
+async fn note(tx: &mut TeamTx, principal: &Principal, action: Action, row: &GitCredentialRow) -> Result<(), Error> {
+    let detail = json!({ "host": row.host, "kind": row.kind });
+    audit::record(tx, principal, action, Subject::new("git_credential", row.id), detail).await
 }
 
 /// A credential without its secret, as it will be.

@@ -27,6 +27,8 @@ pub enum TreeQuestion {
 
 /// Checks a text that a caller gave; says what is wrong with it.
 pub type CheckText = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// Checks an address that the service is to send to; says what is wrong with it.
+pub type CheckUrl = Arc<dyn Fn(url::Url) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 /// Told of each commit that others may wait for.
 pub type Committed = Arc<dyn Fn(TeamId, TaskId, Seq) + Send + Sync>;
 /// Removes what this process keeps of a task that was deleted.
@@ -50,6 +52,8 @@ pub struct Hooks {
     pub repository_url: CheckText,
     /// Whether this is the name of a branch, tag or commit.
     pub repository_ref: CheckText,
+    /// Whether the service may send to this address.
+    pub webhook_url: CheckUrl,
     pub committed: Committed,
     /// Absent where this process has no workspaces.
     pub deleted: Option<Deleted>,

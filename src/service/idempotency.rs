@@ -3,8 +3,9 @@
 //! The first request takes the key and does its work in one transaction; its copies wait for that
 //! transaction (2 s at most) and answer what it answered. Refusals are not kept: nothing happened.
 
-use super::error::Error;
+use super::{Service, error::Error};
 use crate::{
+    auth::mac,
     domain::Principal,
     store::{
         TeamTx,
@@ -96,4 +97,17 @@ pub(super) async fn commit(
     }
     tx.commit().await?;
     Ok(answer)
+}
+
+impl Service {
+    /// A secret under a pad that this service alone can make again, and the same once more: the secret. What is kept for
+    /// copies of a request must not hold what its answer shows once. `used_once` names one secret alone, so that the pad is
+    /// used once.
+    pub(super) fn veil(&self, used_once: &str, mut bytes: [u8; 32]) -> [u8; 32] {
+        let pad = mac::hmac_sha256(&self.settings().secret, used_once.as_bytes());
+        for (byte, part) in bytes.iter_mut().zip(pad) {
+            *byte ^= part;
+        }
+        bytes
+    }
 }

@@ -1,6 +1,10 @@
 //! What a team tells the agent in every task: read by all of it, set by its admins, every version kept.
 
-use super::{Error, Faults, Service, access, access::Right};
+use super::{
+    Error, Faults, Service, access,
+    access::Right,
+    audit::{self, Action, Subject},
+};
 use crate::{
     domain::{BlobHash, Principal, Timestamp, UserId, instructions::INSTRUCTIONS_BYTES_MAX},
     store::{
@@ -9,6 +13,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -104,6 +109,9 @@ impl Service {
             Err(StoreError::Conflict(_)) => return Err(replaced(newest + 1)),
             Err(error) => return Err(error.into()),
         };
+        let detail = json!({ "digest": BlobHash::of(row.text.as_bytes()), "bytes": row.text.len() });
+        let subject = Subject::new("instructions", row.version);
+        audit::record(&mut tx, principal, Action::InstructionsUpdated, subject, detail).await?;
         tx.commit().await?;
         Ok(view(row))
     }

@@ -1,9 +1,10 @@
 //! The service itself: what all use cases hold.
 
-use super::{hooks::Hooks, names::Names, standing::Standings};
+use super::{audit::Refusals, hooks::Hooks, names::Names, standing::Standings};
 use crate::{
     auth::Authenticator,
     domain::{Limits, Seq, TaskId, TeamId, item::Wire, network::NetworkCap, usage::Prices},
+    memory::Recall,
     objects::Objects,
     secrets::Keyring,
     store::Store,
@@ -30,6 +31,8 @@ pub struct ModelView {
 pub struct Settings {
     /// In the order in which people shall see them; one is the default.
     pub models: Vec<ModelView>,
+    /// A model is named for learning: what people say of tasks is put before it.
+    pub learns: bool,
     /// Limits of a task that names none.
     pub limits: Limits,
     /// What tasks may be allowed to reach.
@@ -38,6 +41,8 @@ pub struct Settings {
     pub objects: Objects,
     /// Where uploads come in, on this host.
     pub files: PathBuf,
+    /// What searches memories.
+    pub recall: Recall,
     /// The master key: it seals secrets, and keys what is kept of an API key until its creation can no longer be
     /// repeated.
     pub secret: [u8; 32],
@@ -64,6 +69,7 @@ pub(super) struct Inner {
     keyring: Keyring,
     standings: Standings,
     names: Names,
+    pub(super) refusals: Refusals,
 }
 
 impl Service {
@@ -79,6 +85,7 @@ impl Service {
                 keyring,
                 standings: Standings::default(),
                 names: Names::default(),
+                refusals: Refusals::default(),
             }),
         }
     }
@@ -113,6 +120,12 @@ impl Service {
     pub fn fingerprint(&self, canonical_body: &[u8]) -> [u8; 32] {
         let key = crate::auth::mac::hmac_sha256(&self.inner.settings.secret, b"bodies with secrets");
         crate::auth::mac::hmac_sha256(&key, canonical_body)
+    }
+
+    /// Marks a text so that this service knows again that it has written it for that purpose.
+    pub(super) fn seal(&self, purpose: &[u8], text: &[u8]) -> [u8; 32] {
+        let key = crate::auth::mac::hmac_sha256(&self.inner.settings.secret, purpose);
+        crate::auth::mac::hmac_sha256(&key, text)
     }
 
     pub(super) fn keyring(&self) -> &Keyring {

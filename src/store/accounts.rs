@@ -1,7 +1,7 @@
 //! Teams, users and who belongs to which: what credentials are resolved to.
 
-use super::{Store, StoreError, TeamTx};
-use crate::domain::{Principal, Role, TeamId, Timestamp, UserId};
+use super::{AcrossTx, Store, StoreError, TeamTx, retention::TeamRetention};
+use crate::domain::{MemberOrigin, Principal, Role, TeamId, Timestamp, UserId};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 /// A team's row.
@@ -11,6 +11,9 @@ pub struct TeamRow {
     pub name: String,
     /// JSON text.
     pub limits: String,
+    /// Its part of what the workers do, beside the others'.
+    pub weight: i32,
+    pub retention: TeamRetention,
     pub created_at: Timestamp,
 }
 
@@ -21,6 +24,8 @@ pub struct MemberRow {
     pub name: String,
     pub email: Option<String>,
     pub role: Role,
+    pub origin: MemberOrigin,
+    pub deactivated: bool,
     pub limits: String,
     pub created_at: Timestamp,
 }
@@ -52,7 +57,7 @@ pub async fn team_by_name(store: &Store, name: &str) -> Result<Option<TeamId>, S
 
 /// Every team, by name: for operators, never for a principal.
 pub async fn all_teams(store: &Store, limit: i64) -> Result<Vec<TeamRow>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, limits, created_at FROM teams ORDER BY name LIMIT $1")
+    let rows = sqlx::query("SELECT id, name, limits, weight, retention, created_at FROM teams ORDER BY name LIMIT $1")
         .bind(limit)
         .fetch_all(store.across())
         .await?;
@@ -69,11 +74,42 @@ pub async fn ensure_user(store: &Store, id: UserId, identity: Identity<'_>) -> R
     insert_user(&mut *store.across().acquire().await?, id, identity).await
 }
 
+/// The same within an operator's transaction.
+pub async fn ensure_team_across(tx: &mut AcrossTx, id: TeamId, name: &str) -> Result<TeamId, StoreError> {
+    insert_team(tx.connection(), id, name).await
+}
+
+/// The same within an operator's transaction.
+pub async fn ensure_user_across(tx: &mut AcrossTx, id: UserId, identity: Identity<'_>) -> Result<UserId, StoreError> {
+    insert_user(tx.connection(), id, identity).await
+}
+
+/// The same within an operator's transaction.
+pub async fn set_member_across(tx: &mut AcrossTx, team: TeamId, user: UserId, role: Role) -> Result<(), StoreError> {
+    insert_member(tx.connection(), team, user, role).await
+}
+
 /// The names of those of `users` that are of the transaction's team.
 pub async fn names(tx: &mut TeamTx, users: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
     let ids: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
     let rows: Vec<(uuid::Uuid, String)> =
         sqlx::query_as("SELECT id, name FROM users WHERE id = ANY($1)").bind(ids).fetch_all(tx.connection()).await?;
+    Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
+}
+
+/// The names of these teams: for operators, never for a principal.
+pub async fn team_names(store: &Store, teams: &[TeamId]) -> Result<Vec<(TeamId, String)>, StoreError> {
+    let ids: Vec<uuid::Uuid> = teams.iter().map(|team| team.0).collect();
+    let rows: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("SELECT id, name FROM teams WHERE id = ANY($1)").bind(ids).fetch_all(store.across()).await?;
+    Ok(rows.into_iter().map(|(id, name)| (TeamId(id), name)).collect())
+}
+
+/// The names of these users: for operators, never for a principal.
+pub async fn user_names(store: &Store, users: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+    let ids: Vec<uuid::Uuid> = users.iter().map(|user| user.0).collect();
+    let rows: Vec<(uuid::Uuid, String)> =
+        sqlx::query_as("SELECT id, name FROM users WHERE id = ANY($1)").bind(ids).fetch_all(store.across()).await?;
     Ok(rows.into_iter().map(|(id, name)| (UserId(id), name)).collect())
 }
 
@@ -92,21 +128,10 @@ pub async fn set_member(store: &Store, team: TeamId, user: UserId, role: Role) -
     insert_member(&mut *store.across().acquire().await?, team, user, role).await
 }
 
-/// Makes the user a member with that role, unless he is one already.
-pub async fn ensure_member(store: &Store, team: TeamId, user: UserId, role: Role) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO members (team, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(team.0)
-        .bind(user.0)
-        .bind(role.as_str())
-        .execute(store.across())
-        .await?;
-    Ok(())
-}
-
-/// Makes the first team, admin and key, if there is no user at all. Of replicas that start
-/// together one does it. Answers whether it was this one.
+/// Makes the first team, its admin, who is an operator of the instance, and his key, if there is no user at all. Of
+/// replicas that start together one does it. Answers whether it was this one.
 pub async fn bootstrap(store: &Store, first: FirstAdmin<'_>) -> Result<bool, StoreError> {
-    let mut tx = store.across().begin().await?;
+    let mut tx = store.begin().await?;
     // An arbitrary number that means "bootstrap" to this service alone.
     sqlx::query("SELECT pg_advisory_xact_lock(7264503901)").execute(&mut *tx).await?;
     let present: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users)").fetch_one(&mut *tx).await?;
@@ -117,17 +142,18 @@ pub async fn bootstrap(store: &Store, first: FirstAdmin<'_>) -> Result<bool, Sto
     let identity = Identity { issuer: "local", subject: "admin", name: "admin", email: None };
     let user = insert_user(&mut tx, first.user, identity).await?;
     insert_member(&mut tx, team, user, Role::Admin).await?;
+    sqlx::query("UPDATE users SET operator = true WHERE id = $1").bind(user.0).execute(&mut *tx).await?;
     super::api_keys::insert_with(&mut tx, team, user, first.key).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-/// The principal that a user is in a team; absent where he is no member.
+/// The principal that a user is in a team; absent where he is no member or deactivated.
 pub async fn principal(store: &Store, team: TeamId, user: UserId) -> Result<Option<Principal>, StoreError> {
     let row = sqlx::query(
-        "SELECT t.name AS team_name, u.name AS user_name, u.email, m.role
+        "SELECT t.name AS team_name, u.name AS user_name, u.email, u.operator, m.role
          FROM members m JOIN teams t ON t.id = m.team JOIN users u ON u.id = m.user_id
-         WHERE m.team = $1 AND m.user_id = $2",
+         WHERE m.team = $1 AND m.user_id = $2 AND u.deactivated_at IS NULL",
     )
     .bind(team.0)
     .bind(user.0)
@@ -141,23 +167,27 @@ pub async fn principal(store: &Store, team: TeamId, user: UserId) -> Result<Opti
         user_name: row.try_get("user_name")?,
         email: row.try_get("email")?,
         role: role(&row, user)?,
+        operator: row.try_get("operator")?,
         scopes: None,
         api_key: None,
+        session: None,
     }))
 }
 
 /// The transaction's own team.
 pub async fn own_team(tx: &mut TeamTx) -> Result<Option<TeamRow>, StoreError> {
-    let row = sqlx::query("SELECT id, name, limits, created_at FROM teams WHERE id = current_team()")
-        .fetch_optional(tx.connection())
-        .await?;
+    let row =
+        sqlx::query("SELECT id, name, limits, weight, retention, created_at FROM teams WHERE id = current_team()")
+            .fetch_optional(tx.connection())
+            .await?;
     row.as_ref().map(team_row).transpose()
 }
 
 /// Members of the transaction's team after `after`, in the order of their ids.
 pub async fn members(tx: &mut TeamTx, after: Option<UserId>, limit: i64) -> Result<Vec<MemberRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT m.user_id, u.name, u.email, m.role, m.limits, m.created_at
+        "SELECT m.user_id, u.name, u.email, m.role, m.origin, m.limits, m.created_at,
+            u.deactivated_at IS NOT NULL AS deactivated
          FROM members m JOIN users u ON u.id = m.user_id
          WHERE m.team = current_team() AND ($1::uuid IS NULL OR m.user_id > $1)
          ORDER BY m.user_id LIMIT $2",
@@ -166,31 +196,42 @@ pub async fn members(tx: &mut TeamTx, after: Option<UserId>, limit: i64) -> Resu
     .bind(limit)
     .fetch_all(tx.connection())
     .await?;
-    rows.iter()
-        .map(|row| {
-            let user = UserId(row.try_get("user_id")?);
-            Ok(MemberRow {
-                user,
-                name: row.try_get("name")?,
-                email: row.try_get("email")?,
-                role: role(row, user)?,
-                limits: row.try_get("limits")?,
-                created_at: Timestamp(row.try_get("created_at")?),
-            })
-        })
-        .collect()
+    rows.iter().map(member_row).collect()
 }
 
-fn team_row(row: &PgRow) -> Result<TeamRow, StoreError> {
-    Ok(TeamRow {
-        id: TeamId(row.try_get("id")?),
+pub(super) fn member_row(row: &PgRow) -> Result<MemberRow, StoreError> {
+    let user = UserId(row.try_get("user_id")?);
+    Ok(MemberRow {
+        user,
         name: row.try_get("name")?,
+        email: row.try_get("email")?,
+        role: role(row, user)?,
+        origin: origin(row, user)?,
+        deactivated: row.try_get("deactivated")?,
         limits: row.try_get("limits")?,
         created_at: Timestamp(row.try_get("created_at")?),
     })
 }
 
-fn role(row: &PgRow, user: UserId) -> Result<Role, StoreError> {
+pub(super) fn team_row(row: &PgRow) -> Result<TeamRow, StoreError> {
+    let id = TeamId(row.try_get("id")?);
+    let retention: String = row.try_get("retention")?;
+    Ok(TeamRow {
+        id,
+        retention: serde_json::from_str(&retention).map_err(|_| StoreError::corrupt("teams", "retention", id))?,
+        name: row.try_get("name")?,
+        limits: row.try_get("limits")?,
+        weight: row.try_get("weight")?,
+        created_at: Timestamp(row.try_get("created_at")?),
+    })
+}
+
+pub(super) fn origin(row: &PgRow, user: UserId) -> Result<MemberOrigin, StoreError> {
+    let word: String = row.try_get("origin")?;
+    MemberOrigin::parse(&word).ok_or_else(|| StoreError::corrupt("members", "origin", user))
+}
+
+pub(super) fn role(row: &PgRow, user: UserId) -> Result<Role, StoreError> {
     let word: String = row.try_get("role")?;
     word.parse().map_err(|_| StoreError::corrupt("members", "role", user))
 }
@@ -231,7 +272,7 @@ async fn insert_member(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO members (team, user_id, role) VALUES ($1, $2, $3)
-         ON CONFLICT (team, user_id) DO UPDATE SET role = excluded.role",
+         ON CONFLICT (team, user_id) DO UPDATE SET role = excluded.role, origin = excluded.origin",
     )
     .bind(team.0)
     .bind(user.0)

@@ -1,6 +1,6 @@
 //! API keys: rows that know a key's SHA-256 and first characters, never the key.
 
-use super::{Store, StoreError, TeamTx};
+use super::{AcrossTx, Store, StoreError, TeamTx};
 use crate::domain::{ApiKeyId, Principal, Scope, TeamId, Timestamp, UserId};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct KeyRow {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
+    /// The key that follows it, where it was rotated.
+    pub followed_by: Option<ApiKeyId>,
 }
 
 /// A key to be.
@@ -44,12 +46,12 @@ pub struct Found {
 /// owner is still a member. Notes the use, at most once a minute.
 pub async fn resolve(store: &Store, hash: &[u8]) -> Result<Option<Found>, StoreError> {
     let row = sqlx::query(
-        "SELECT k.id, k.team, k.user_id, k.scopes, m.role, t.name AS team_name, u.name AS user_name, u.email,
+        "SELECT k.id, k.team, k.user_id, k.scopes, m.role, t.name AS team_name, u.name AS user_name, u.email, u.operator,
             extract(epoch FROM k.expires_at - now())::float8 AS expires_in,
             coalesce(k.last_used_at < now() - interval '1 minute', true) AS note
          FROM api_keys k
          JOIN members m ON m.team = k.team AND m.user_id = k.user_id
-         JOIN teams t ON t.id = k.team JOIN users u ON u.id = k.user_id
+         JOIN teams t ON t.id = k.team JOIN users u ON u.id = k.user_id AND u.deactivated_at IS NULL
          WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())",
     )
     .bind(hash)
@@ -74,16 +76,18 @@ pub async fn resolve(store: &Store, hash: &[u8]) -> Result<Option<Found>, StoreE
             user_name: row.try_get("user_name")?,
             email: row.try_get("email")?,
             role: role.parse().map_err(|_| StoreError::corrupt("members", "role", id))?,
+            operator: row.try_get("operator")?,
             scopes: scopes(&row, id)?,
             api_key: Some(id),
+            session: None,
         },
         expires_in: expires_in.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
     }))
 }
 
-/// Writes a key for an operator, outside of any team's transaction.
-pub async fn insert_across(store: &Store, team: TeamId, user: UserId, key: NewKey<'_>) -> Result<(), StoreError> {
-    insert_with(&mut *store.across().acquire().await?, team, user, key).await?;
+/// Writes a key for an operator.
+pub async fn insert_within(tx: &mut AcrossTx, team: TeamId, user: UserId, key: NewKey<'_>) -> Result<(), StoreError> {
+    insert_with(tx.connection(), team, user, key).await?;
     Ok(())
 }
 
@@ -124,7 +128,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<KeyRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at FROM api_keys
+        "SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, followed_by FROM api_keys
          WHERE team = current_team() AND revoked_at IS NULL AND ($1::uuid IS NULL OR user_id = $1)
             AND ($2::uuid IS NULL OR id < $2)
          ORDER BY id DESC LIMIT $3",
@@ -140,7 +144,7 @@ pub async fn list(
 /// One key that is not revoked.
 pub async fn get(tx: &mut TeamTx, id: ApiKeyId) -> Result<Option<KeyRow>, StoreError> {
     let row = sqlx::query(
-        "SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at FROM api_keys
+        "SELECT id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, followed_by FROM api_keys
          WHERE team = current_team() AND id = $1 AND revoked_at IS NULL",
     )
     .bind(id.0)
@@ -160,6 +164,39 @@ pub async fn revoke(tx: &mut TeamTx, id: ApiKeyId) -> Result<bool, StoreError> {
     Ok(done.rows_affected() == 1)
 }
 
+/// Lets another key follow one, which then goes on for `overlap_seconds` at most; until when. Nothing where the key is
+/// revoked, or followed already.
+pub async fn follow(
+    tx: &mut TeamTx,
+    id: ApiKeyId,
+    by: ApiKeyId,
+    overlap_seconds: u32,
+) -> Result<Option<Timestamp>, StoreError> {
+    let expires_at: Option<time::OffsetDateTime> = sqlx::query_scalar(
+        "UPDATE api_keys SET followed_by = $2, expires_at = least(expires_at, now() + $3 * interval '1 second')
+         WHERE team = current_team() AND id = $1 AND revoked_at IS NULL AND followed_by IS NULL RETURNING expires_at",
+    )
+    .bind(id.0)
+    .bind(by.0)
+    .bind(f64::from(overlap_seconds))
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(expires_at.map(Timestamp))
+}
+
+/// Revokes all keys of a user, in one team or in all that the transaction reaches.
+pub async fn revoke_all(tx: &mut TeamTx, user: UserId, team: Option<TeamId>) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE api_keys SET revoked_at = now()
+         WHERE user_id = $1 AND ($2::uuid IS NULL OR team = $2) AND revoked_at IS NULL",
+    )
+    .bind(user.0)
+    .bind(team.map(|team| team.0))
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected())
+}
+
 fn key_row(row: &PgRow) -> Result<KeyRow, StoreError> {
     let id = ApiKeyId(row.try_get("id")?);
     let at = |column| row.try_get::<Option<time::OffsetDateTime>, _>(column).map(|at| at.map(Timestamp));
@@ -172,6 +209,7 @@ fn key_row(row: &PgRow) -> Result<KeyRow, StoreError> {
         created_at: Timestamp(row.try_get("created_at")?),
         expires_at: at("expires_at")?,
         last_used_at: at("last_used_at")?,
+        followed_by: row.try_get::<Option<uuid::Uuid>, _>("followed_by")?.map(ApiKeyId),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Questions to people: asked by workers, decided here.
 
-use super::{StoreError, TeamTx};
+use super::{StoreError, TeamTx, log::NewApproval};
 use crate::domain::{
-    ApprovalId, TaskId, Timestamp, UserId,
+    ApprovalId, TaskId, TeamId, Timestamp, UserId,
     approval::{Approval, DecidedBy, Decision},
 };
 use sqlx::{Row, postgres::PgRow};
@@ -21,7 +21,8 @@ pub struct ApprovalRow {
 pub struct Decided<'a> {
     pub id: ApprovalId,
     pub decision: Decision,
-    pub by: UserId,
+    /// Absent: an operator.
+    pub by: Option<UserId>,
     pub note: Option<&'a str>,
     /// JSON: what was answered.
     pub answer: Option<&'a str>,
@@ -51,10 +52,11 @@ pub async fn list(
     rows.iter().map(approval_row).collect()
 }
 
-/// The approvals of a task that nobody has decided, whatever their deadline.
+/// The approvals that a task waits for and nobody has decided, whatever their deadline. What is to be published is as it
+/// was asked for, and nothing waits for it.
 pub async fn undecided(tx: &mut TeamTx, task: TaskId) -> Result<Vec<ApprovalId>, StoreError> {
     let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "SELECT id FROM approvals WHERE team = current_team() AND task = $1 AND decision IS NULL ORDER BY id FOR UPDATE",
+        "SELECT id FROM approvals WHERE team = current_team() AND task = $1 AND decision IS NULL AND kind <> 'publish' ORDER BY id FOR UPDATE",
     )
     .bind(task.0)
     .fetch_all(tx.connection())
@@ -83,9 +85,27 @@ pub async fn decide(tx: &mut TeamTx, decided: Decided<'_>) -> Result<(), StoreEr
     )
     .bind(decided.id.0)
     .bind(word(decided.decision))
-    .bind(decided.by.0)
+    .bind(decided.by.map(|user| user.0))
     .bind(decided.note)
     .bind(decided.answer)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Puts a question to people that no worker of the task asks.
+pub async fn insert(tx: &mut TeamTx, team: TeamId, task: TaskId, new: &NewApproval<'_>) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO approvals (team, id, task, kind, subject, deadline, default_decision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(team.0)
+    .bind(new.id.0)
+    .bind(task.0)
+    .bind(new.kind)
+    .bind(new.subject)
+    .bind(new.deadline.0)
+    .bind(new.default_decision)
     .execute(tx.connection())
     .await?;
     Ok(())

@@ -8,7 +8,7 @@
 //! caps of now is given back and drawn anew. An account begins with what was spent and with what is held at that moment.
 //! Whoever writes accounts of a team has its lock.
 
-use super::{Store, StoreError, TeamTx};
+use super::{AcrossTx, Store, StoreError, TeamTx};
 use crate::domain::{TaskId, TeamId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
@@ -93,8 +93,21 @@ fn read_caps(row: &sqlx::postgres::PgRow, team: TeamId) -> Result<SharedCaps, St
 
 /// Sets caps of a team, or of a member of it; other limits stay. False where there is no such team or member.
 pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: Caps) -> Result<bool, StoreError> {
-    let mut tx = store.across().begin().await?;
-    lock(&mut tx, team).await?;
+    let mut tx = store.across_teams().await?;
+    let there = set_caps_across(&mut tx, team, user, caps).await?;
+    tx.commit().await?;
+    Ok(there)
+}
+
+/// The same within an operator's transaction.
+pub async fn set_caps_across(
+    tx: &mut AcrossTx,
+    team: TeamId,
+    user: Option<UserId>,
+    caps: Caps,
+) -> Result<bool, StoreError> {
+    let tx = tx.connection();
+    lock(tx, team).await?;
     let row = sqlx::query(CAPS).bind(team.0).bind(user.map(|user| user.0)).fetch_optional(&mut *tx).await?;
     let before = row.map_or_else(|| Ok(SharedCaps::default()), |row| read_caps(&row, team))?;
     let before = if user.is_some() { before.member } else { before.team };
@@ -105,7 +118,7 @@ pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: C
     ] {
         // Nobody counts in an account without a cap: what it says is not true any more when there is one again.
         if was.is_some() != is.is_some() {
-            forget(&mut tx, team, holder, span).await?;
+            forget(tx, team, holder, span).await?;
         }
     }
     let caps = serde_json::to_string(&caps).map_err(|_| StoreError::corrupt("teams", "limits", team))?;
@@ -119,8 +132,7 @@ pub async fn set_caps(store: &Store, team: TeamId, user: Option<UserId>, caps: C
              WHERE team = $1 AND user_id = $2"
         }
     };
-    let done = sqlx::query(statement).bind(team.0).bind(user.map(|user| user.0)).bind(caps).execute(&mut *tx).await?;
-    tx.commit().await?;
+    let done = sqlx::query(statement).bind(team.0).bind(user.map(|user| user.0)).bind(caps).execute(tx).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -180,7 +192,7 @@ pub async fn draw(
     drawer: Drawer,
     (need, want): (NanoUsd, NanoUsd),
 ) -> Result<Drawn, StoreError> {
-    let mut tx = store.across().begin().await?;
+    let mut tx = store.begin().await?;
     lock(&mut tx, drawer.team).await?;
     let today: Date = sqlx::query_scalar("SELECT (now() AT TIME ZONE 'UTC')::date").fetch_one(&mut *tx).await?;
     let accounts = accounts(caps, drawer.user);
@@ -254,7 +266,7 @@ pub async fn draw(
 
 /// Gives back what a task that rests did not spend. Nothing happens where it holds nothing.
 pub async fn settle(store: &Store, drawer: Drawer) -> Result<(), StoreError> {
-    let mut tx = store.across().begin().await?;
+    let mut tx = store.begin().await?;
     lock(&mut tx, drawer.team).await?;
     if let Some(hold) = hold(&mut tx, drawer.task).await? {
         give_back(&mut tx, drawer, hold).await?;
@@ -283,13 +295,14 @@ pub async fn settle_forgotten(store: &Store, limit: u32) -> Result<usize, StoreE
 
 /// The same for one task, as it stands now that nobody else writes the team's accounts: it may have been woken.
 async fn settle_if_forgotten(store: &Store, team: TeamId, task: TaskId) -> Result<bool, StoreError> {
-    let mut tx = store.across().begin().await?;
+    let mut tx = store.begin().await?;
     lock(&mut tx, team).await?;
     let row = sqlx::query(
         "SELECT h.holder, h.held + h.spent_before AS all_spent,
-            ((t.detail::json->'usage'->>'cost_usd')::numeric
-                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8 AS spent
+            coalesce(((t.detail::json->'usage'->>'cost_usd')::numeric
+                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0))::float8, l.charged / 1e9) AS spent
          FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
+            LEFT JOIN learnings l ON l.team = h.team AND l.id = h.task
          WHERE h.task = $1 AND h.drawn_at < now() - interval '1 minute'
             AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = h.task)",
     )
@@ -431,9 +444,15 @@ const OPEN_ACCOUNT: &str = "INSERT INTO budget_accounts (team, holder, span, sta
         ), 0)::bigint + coalesce((
             SELECT sum(greatest(0, h.held + h.spent_before - ceil(1e9 * (
                 coalesce((t.detail::json->'usage'->>'cost_usd')::numeric, 0)
-                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0)))))
+                + coalesce((t.detail::json->'usage'->'unreported'->>'cost_usd')::numeric, 0)))
+                - coalesce(l.charged, 0)))
             FROM budget_holds h LEFT JOIN tasks t ON t.team = h.team AND t.id = h.task
+                LEFT JOIN learnings l ON l.team = h.team AND l.id = h.task
             WHERE h.team = $1 AND date_trunc($3, h.day) = date_trunc($3, $4::date)
                 AND ($2 = '00000000-0000-0000-0000-000000000000' OR h.holder = $2)
+        ), 0)::bigint + coalesce((
+            SELECT sum(l.charged) FROM learnings l
+            WHERE l.team = $1 AND l.charged > 0 AND l.created_at >= date_trunc($3, $4::date) AT TIME ZONE 'UTC'
+                AND ($2 = '00000000-0000-0000-0000-000000000000' OR l.user_id = $2)
         ), 0)::bigint
      RETURNING taken";

@@ -1,7 +1,7 @@
 //! What has to happen when nobody did anything in time.
 
-use super::{Store, StoreError, approvals, jobs, log, tasks};
-use crate::domain::{ApprovalId, EventData, Status, TaskId, TeamId, WaitingFor};
+use super::{Store, StoreError, approvals, jobs, log, publishings, tasks};
+use crate::domain::{ApprovalId, EventData, Status, TaskId, TeamId, WaitingFor, approval::ApprovalKind};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -57,7 +57,13 @@ pub async fn resolve_by_default(store: &Store, overdue: Overdue) -> Result<(), S
         answers: Vec::new(),
         remember: None,
     })];
+    let publishes = row.approval.kind == ApprovalKind::Publish;
+    if publishes {
+        let decision = row.approval.default;
+        events.extend(publishings::decided(&mut tx, overdue.team, overdue.approval, decision).await?.map(event));
+    }
     let waits = locked.status == Status::Waiting && locked.waiting_for.is_some_and(WaitingFor::is_for_people);
+    let waits = waits && !publishes;
     let mut change = log::TaskChange::default();
     if waits {
         events.push(event(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }));

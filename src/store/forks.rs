@@ -41,8 +41,8 @@ pub async fn log_bytes(tx: &mut TeamTx, task: TaskId) -> Result<u64, StoreError>
 pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>, from: TaskId, last: Seq) -> Result<bool, StoreError> {
     tasks::insert(tx, new).await?;
     let copied = sqlx::query(
-        "INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
-         SELECT team, $2, seq, run, turn, at, kind, data, private FROM task_events
+        "INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private, by_user)
+         SELECT team, $2, seq, run, turn, at, kind, data, private, by_user FROM task_events
          WHERE team = current_team() AND task = $1 AND seq <= $3",
     )
     .bind(from.0)
@@ -80,7 +80,14 @@ pub async fn import(tx: &mut TeamTx, new: &NewTask<'_>, records: &[Record]) -> R
         .execute(tx.connection())
         .await?;
     }
-    set_last(tx, new.id, records.len() as Seq).await
+    set_last(tx, new.id, records.len() as Seq).await?;
+    // What these runs did to memories nobody here has seen.
+    sqlx::query("UPDATE tasks SET effects_after = $2 WHERE team = current_team() AND id = $1")
+        .bind(new.id.0)
+        .bind(records.last().map_or(0, |record| record.event.run as i32))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 /// Later appends count on from here, and write it into the task's row.

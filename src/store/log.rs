@@ -4,10 +4,10 @@
 //! in the queue. Seqs are given out under the head's lock, so that they have no gaps and commit in
 //! order; a worker's append carries its epoch and changes nothing once another has taken the task.
 
-use super::{Store, StoreError, TeamTx, approvals};
+use super::{Store, StoreError, TeamTx, approvals, recall};
 use crate::domain::{
-    Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, WaitingFor, approval::Decision,
-    event::Record, task::LOG_VERSION, task::TaskDetail,
+    Event, EventData, Phase, Private, Seq, Status, TaskId, TeamId, Timestamp, UserId, WaitingFor, approval::Decision,
+    event::Record, task::LOG_VERSION, task::TaskDetail, usage::UsageAdded, webhook::Facts,
 };
 use sqlx::{PgExecutor, Row, postgres::PgRow};
 use time::OffsetDateTime;
@@ -31,6 +31,21 @@ pub struct TaskChange<'a> {
     pub cancel_requested: Option<bool>,
     /// A question to people that this append puts.
     pub approval: Option<NewApproval<'a>>,
+    /// What the events add to the sums of their day; a worker's alone.
+    pub usage: &'a [UsageAdded],
+    /// What a recall among the events does to memories; a worker's alone.
+    pub recall: Option<&'a recall::NewRecall>,
+    /// The service is to look for what can be learnt from a run that ends here.
+    pub learn: Option<NewLearning>,
+}
+
+/// A time to learn, put into the queue with the end of a run; once for each.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLearning {
+    pub id: uuid::Uuid,
+    pub run: u32,
+    /// Whose budget it draws from.
+    pub user: UserId,
 }
 
 /// A question to people, as it is written with the event that tells of it.
@@ -129,7 +144,7 @@ fn encode_data(data: &EventData) -> Result<String, StoreError> {
     encode(&value["data"].take())
 }
 
-/// Appends a worker's events: one statement, one commit.
+/// Appends a worker's events: one commit, and but for a recall one statement.
 ///
 /// With `only_after`, nothing is written unless that is still the last seq: for events that end or
 /// park a run, which a message that arrived meanwhile makes untrue.
@@ -141,41 +156,34 @@ pub async fn append(
     change: &TaskChange<'_>,
     job: JobChange,
 ) -> Result<Appended, StoreError> {
-    let written = write(store.across(), lease, Some(lease.epoch), only_after, events, change, job).await?;
+    let epoch = Some(lease.epoch);
+    let written = match change.recall {
+        None => write(store.across(), lease, epoch, only_after, events, change, job).await?,
+        Some(recalled) => {
+            let mut tx = store.begin().await?;
+            let written = write(&mut *tx, lease, epoch, only_after, events, change, job).await?;
+            if written.is_some() {
+                recall::note(&mut tx, lease.team, lease.task, recalled).await?;
+            }
+            tx.commit().await?;
+            written
+        }
+    };
     match written {
         Some((last, at)) => Ok(Appended::At { first: last - events.len() as Seq + 1, last, at }),
         None => why_not(store, lease).await,
     }
 }
 
-/// Appends and changes what goes with it, in one statement; none where the head is not as it is to be.
-async fn write(
-    executor: impl PgExecutor<'_>,
-    Lease { team, task, .. }: Lease,
-    epoch: Option<i64>,
-    only_after: Option<Seq>,
-    events: &[NewEvent],
-    change: &TaskChange<'_>,
-    job: JobChange,
-) -> Result<Option<(Seq, Timestamp)>, StoreError> {
-    let columns = Columns::of(events)?;
-    let (status, waiting_for) =
-        change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
-    let ended = change.status.is_some_and(|(s, _)| s.is_end());
-    let started = change.status.is_some_and(|(s, _)| s == Status::Running);
-    let verdict = change
-        .detail
-        .and_then(|d| d.result.as_ref())
-        .and_then(|r| r.verdict)
-        .and_then(|v| serde_json::to_value(v).ok())
-        .and_then(|v| v.as_str().map(str::to_owned));
-    let detail = change.detail.map(encode).transpose()?;
-    let decided = change.approval.and_then(|approval| approval.decided);
-    let row = sqlx::query(
-        "WITH head AS (
+/// The statement of an append: what it does to the task's rows, what the team's webhook endpoints are to be told, and what it
+/// adds besides.
+macro_rules! write_statement {
+    ($besides:literal) => {
+        concat!(
+            "WITH head AS (
             UPDATE task_heads SET last_seq = last_seq + $4
             WHERE task = $2 AND ($3::bigint IS NULL OR epoch = $3) AND ($5::bigint IS NULL OR last_seq = $5)
-            RETURNING last_seq, clock_timestamp() AS at
+            RETURNING task, last_seq, clock_timestamp() AS at
          ), added AS (
             INSERT INTO task_events (team, task, seq, run, turn, at, kind, data, private)
             SELECT $1, $2, head.last_seq - $4 + e.place, e.run, e.turn, head.at, e.kind, e.data, e.private
@@ -206,43 +214,133 @@ async fn write(
                 note, decided_at)
             SELECT $1, $21, $2, $22, $23, $24, $25, $26, $27, $28, CASE WHEN $26 IS NOT NULL THEN head.at END
             FROM head WHERE $21 IS NOT NULL
-         )
-         SELECT last_seq, at FROM head",
-    )
-    .bind(team.0)
-    .bind(task.0)
-    .bind(epoch)
-    .bind(events.len() as i64)
-    .bind(only_after)
-    .bind(&columns.runs)
-    .bind(&columns.turns)
-    .bind(&columns.kinds)
-    .bind(&columns.data)
-    .bind(&columns.private)
-    .bind(status)
-    .bind(waiting_for)
-    .bind(change.phase.map(Phase::as_str))
-    .bind(detail)
-    .bind(verdict)
-    .bind(change.run.map(|run| run as i32))
-    .bind(change.cancel_requested)
-    .bind(started)
-    .bind(ended)
-    .bind(match job {
-        JobChange::Keep => "keep",
-        JobChange::Remove => "remove",
-        JobChange::Release => "release",
-    })
-    .bind(change.approval.map(|a| a.id.0))
-    .bind(change.approval.map(|a| a.kind))
-    .bind(change.approval.map(|a| a.subject))
-    .bind(change.approval.map(|a| a.deadline.0))
-    .bind(change.approval.map(|a| a.default_decision))
-    .bind(decided.map(|d| approvals::word(d.decision)))
-    .bind(decided.map(|d| d.model))
-    .bind(decided.map(|d| d.note))
-    .fetch_optional(executor)
-    .await?;
+         ), learning AS (
+            INSERT INTO learnings (team, id, task, run, trigger, user_id)
+            SELECT $1, $29, $2, $30, 'run', $31 FROM head WHERE $29 IS NOT NULL
+            ON CONFLICT ON CONSTRAINT learnings_once DO NOTHING RETURNING id
+         ), queued AS (
+            INSERT INTO jobs (team, id, kind, user_id, priority)
+            SELECT $1, learning.id, 'learn', $31, -100 FROM learning
+         ), told AS (
+            INSERT INTO webhook_deliveries (team, endpoint, kind, task, seq, body)
+            SELECT w.team, w.id, e.kind, head.task, head.last_seq - $4 + e.place,
+                webhook_body(e.kind, head.at, w.team, head.task, e.run, e.turn, head.last_seq - $4 + e.place, e.facts)
+            FROM head, webhook_endpoints w, unnest($6::int[], $7::int[], $8::text[], $32::text[])
+                WITH ORDINALITY AS e (run, turn, kind, facts, place)
+            WHERE w.team = $1 AND w.enabled AND w.events && ARRAY['*', e.kind, split_part(e.kind, '.', 1) || '.*']
+         )",
+            $besides,
+            "
+         SELECT last_seq, at FROM head"
+        )
+    };
+}
+
+const WRITE: &str = write_statement!("");
+
+/// The same, and what the events add to the sums of their day.
+const WRITE_COUNTED: &str = write_statement!(
+    ", counted AS (
+            INSERT INTO usage_days AS u (team, day, task, model, user_id, repository, labels, model_calls, counted_calls,
+                unpriced_calls, input_tokens, cached_input_tokens, output_tokens, cost_nano, saved_nano)
+            SELECT t.team, (head.at AT TIME ZONE 'UTC')::date, t.id, a.model, t.created_by, t.repository, t.labels, a.model_calls,
+                a.counted_calls, a.unpriced_calls, a.input_tokens, a.cached_input_tokens, a.output_tokens, a.cost_nano, a.saved_nano
+            FROM head, tasks t, unnest($33::text[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[],
+                $39::bigint[], $40::bigint[], $41::bigint[]) AS a (model, model_calls, counted_calls, unpriced_calls,
+                input_tokens, cached_input_tokens, output_tokens, cost_nano, saved_nano)
+            WHERE t.team = $1 AND t.id = $2
+            ON CONFLICT (team, day, task, model) DO UPDATE SET labels = excluded.labels,
+                model_calls = u.model_calls + excluded.model_calls, counted_calls = u.counted_calls + excluded.counted_calls,
+                unpriced_calls = u.unpriced_calls + excluded.unpriced_calls,
+                input_tokens = u.input_tokens + excluded.input_tokens,
+                cached_input_tokens = u.cached_input_tokens + excluded.cached_input_tokens,
+                output_tokens = u.output_tokens + excluded.output_tokens, cost_nano = u.cost_nano + excluded.cost_nano,
+                saved_nano = u.saved_nano + excluded.saved_nano
+         )"
+);
+
+type WriteQuery<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Binds what [`WRITE_COUNTED`] takes besides; nothing for none.
+fn counted<'q>(query: WriteQuery<'q>, usage: &[UsageAdded]) -> WriteQuery<'q> {
+    if usage.is_empty() {
+        return query;
+    }
+    let column = |of: fn(&UsageAdded) -> i64| usage.iter().map(of).collect::<Vec<i64>>();
+    query
+        .bind(usage.iter().map(|added| added.model.clone()).collect::<Vec<String>>())
+        .bind(column(|added| added.model_calls))
+        .bind(column(|added| added.counted_calls))
+        .bind(column(|added| added.unpriced_calls))
+        .bind(column(|added| added.input_tokens))
+        .bind(column(|added| added.cached_input_tokens))
+        .bind(column(|added| added.output_tokens))
+        .bind(column(|added| added.cost_nano))
+        .bind(column(|added| added.saved_nano))
+}
+
+/// Appends and changes what goes with it, in one statement; none where the head is not as it is to be.
+async fn write(
+    executor: impl PgExecutor<'_>,
+    Lease { team, task, .. }: Lease,
+    epoch: Option<i64>,
+    only_after: Option<Seq>,
+    events: &[NewEvent],
+    change: &TaskChange<'_>,
+    job: JobChange,
+) -> Result<Option<(Seq, Timestamp)>, StoreError> {
+    let columns = Columns::of(events)?;
+    let (status, waiting_for) =
+        change.status.map_or((None, None), |(s, w)| (Some(s.as_str()), w.map(WaitingFor::as_str)));
+    let ended = change.status.is_some_and(|(s, _)| s.is_end());
+    let started = change.status.is_some_and(|(s, _)| s == Status::Running);
+    let verdict = change
+        .detail
+        .and_then(|d| d.result.as_ref())
+        .and_then(|r| r.verdict)
+        .and_then(|v| serde_json::to_value(v).ok())
+        .and_then(|v| v.as_str().map(str::to_owned));
+    let detail = change.detail.map(encode).transpose()?;
+    let decided = change.approval.and_then(|approval| approval.decided);
+    let statement = if change.usage.is_empty() { WRITE } else { WRITE_COUNTED };
+    let query = sqlx::query(statement)
+        .bind(team.0)
+        .bind(task.0)
+        .bind(epoch)
+        .bind(events.len() as i64)
+        .bind(only_after)
+        .bind(&columns.runs)
+        .bind(&columns.turns)
+        .bind(&columns.kinds)
+        .bind(&columns.data)
+        .bind(&columns.private)
+        .bind(status)
+        .bind(waiting_for)
+        .bind(change.phase.map(Phase::as_str))
+        .bind(detail)
+        .bind(verdict)
+        .bind(change.run.map(|run| run as i32))
+        .bind(change.cancel_requested)
+        .bind(started)
+        .bind(ended)
+        .bind(match job {
+            JobChange::Keep => "keep",
+            JobChange::Remove => "remove",
+            JobChange::Release => "release",
+        })
+        .bind(change.approval.map(|a| a.id.0))
+        .bind(change.approval.map(|a| a.kind))
+        .bind(change.approval.map(|a| a.subject))
+        .bind(change.approval.map(|a| a.deadline.0))
+        .bind(change.approval.map(|a| a.default_decision))
+        .bind(decided.map(|d| approvals::word(d.decision)))
+        .bind(decided.map(|d| d.model))
+        .bind(decided.map(|d| d.note))
+        .bind(change.learn.map(|learn| learn.id))
+        .bind(change.learn.map_or(0, |learn| learn.run as i32))
+        .bind(change.learn.map(|learn| learn.user.0))
+        .bind(events.iter().map(|event| Facts::of(&event.data).behind()).collect::<Vec<String>>());
+    let row = counted(query, change.usage).fetch_optional(executor).await?;
     row.map(|row| Ok((row.try_get("last_seq")?, row.try_get::<OffsetDateTime, _>("at")?.into()))).transpose()
 }
 
@@ -262,7 +360,7 @@ pub struct Locked {
     pub status: Status,
     pub waiting_for: Option<WaitingFor>,
     pub run: u32,
-    pub created_by: crate::domain::UserId,
+    pub created_by: UserId,
     pub priority: i16,
     pub spec: String,
     /// Edits that the log does not tell.

@@ -5,7 +5,8 @@ use crate::domain::{
     MemoryId, TeamId, Timestamp, UserId,
     memory::{Memory, MemoryKind, MemoryScope, MemoryState},
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
+use time::OffsetDateTime;
 
 /// Which memories a list shows.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +23,8 @@ pub struct MemoryEdit<'a> {
     pub text: Option<&'a str>,
     pub kind: Option<MemoryKind>,
     pub state: Option<MemoryState>,
-}
-
-/// A memory with how well it matches: 0 where no word does.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranked {
-    pub memory: Memory,
-    pub score: f32,
+    /// It speaks of no files any more.
+    pub drop_files: bool,
 }
 
 /// Writes a memory.
@@ -43,7 +39,7 @@ pub async fn insert(tx: &mut TeamTx, team: TeamId, memory: &Memory) -> Result<Me
         "INSERT INTO memories (team, id, user_id, text, kind, scope, repository, state, origin, evidence)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          RETURNING id, team, user_id, text, kind, scope, repository, state, origin, evidence, used, helped, hurt,
-            created_at, updated_at",
+            last_used_at, superseded_by, created_at, updated_at",
     )
     .bind(team.0)
     .bind(memory.id.0)
@@ -71,7 +67,7 @@ pub async fn list(
     let words = |words: Vec<String>| (!words.is_empty()).then_some(words);
     let rows = sqlx::query(
         "SELECT id, team, user_id, text, kind, scope, repository, state, origin, evidence, used, helped, hurt,
-            created_at, updated_at
+            last_used_at, superseded_by, created_at, updated_at
          FROM memories WHERE team = current_team() AND (user_id = $1 OR scope = 'team_repository')
             AND ($2::text[] IS NULL OR state = ANY($2)) AND ($3::text[] IS NULL OR kind = ANY($3))
             AND ($4::text[] IS NULL OR scope = ANY($4)) AND ($5::text IS NULL OR repository = $5)
@@ -94,7 +90,7 @@ pub async fn list(
 pub async fn get(tx: &mut TeamTx, user: UserId, id: MemoryId) -> Result<Option<Memory>, StoreError> {
     let row = sqlx::query(
         "SELECT id, team, user_id, text, kind, scope, repository, state, origin, evidence, used, helped, hurt,
-            created_at, updated_at
+            last_used_at, superseded_by, created_at, updated_at
          FROM memories WHERE team = current_team() AND id = $1 AND (user_id = $2 OR scope = 'team_repository')",
     )
     .bind(id.0)
@@ -108,13 +104,14 @@ pub async fn get(tx: &mut TeamTx, user: UserId, id: MemoryId) -> Result<Option<M
 pub async fn edit(tx: &mut TeamTx, id: MemoryId, edit: &MemoryEdit<'_>) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE memories SET text = coalesce($2, text), kind = coalesce($3, kind), state = coalesce($4, state),
-            updated_at = now()
+            evidence = CASE WHEN $5 THEN (evidence::jsonb - 'files')::text ELSE evidence END, updated_at = now()
          WHERE team = current_team() AND id = $1",
     )
     .bind(id.0)
     .bind(edit.text)
     .bind(edit.kind.map(word))
     .bind(edit.state.map(word))
+    .bind(edit.drop_files)
     .execute(tx.connection())
     .await?;
     Ok(())
@@ -128,77 +125,35 @@ pub async fn delete(tx: &mut TeamTx, id: MemoryId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Active memories that `user` may see and that match any word of `query`, best first; those of
-/// `repository` and of no repository.
-pub async fn search(
-    tx: &mut TeamTx,
-    user: UserId,
-    query: &str,
-    repository: Option<&str>,
-    limit: u32,
-) -> Result<Vec<Ranked>, StoreError> {
-    search_on(tx.connection(), None, user, query, repository, true, limit).await
-}
-
-/// The same for a worker that prepares a task of `user`; memories that match no word come last,
-/// the newest first.
-pub async fn candidates(
-    store: &Store,
-    team: TeamId,
-    user: UserId,
-    query: &str,
-    repository: Option<&str>,
-    limit: u32,
-) -> Result<Vec<Ranked>, StoreError> {
-    let mut connection = store.across().acquire().await?;
-    search_on(&mut connection, Some(team), user, query, repository, false, limit).await
-}
-
-async fn search_on(
-    connection: &mut PgConnection,
-    team: Option<TeamId>,
-    user: UserId,
-    query: &str,
-    repository: Option<&str>,
-    must_match: bool,
-    limit: u32,
-) -> Result<Vec<Ranked>, StoreError> {
-    // Any word may match: plainto_tsquery asks for all, so its operators are exchanged.
-    let rows = sqlx::query(
-        "WITH q AS (SELECT replace(plainto_tsquery('english', $3)::text, ' & ', ' | ')::tsquery AS words)
-         SELECT id, team, user_id, text, kind, scope, repository, state, origin, evidence, used, helped, hurt,
-            created_at, updated_at, ts_rank(search, q.words) AS score
-         FROM memories, q
-         WHERE team = coalesce($1, current_team()) AND state = 'active'
-            AND (user_id = $2 OR scope = 'team_repository')
-            AND (scope = 'user' OR ($4::text IS NOT NULL AND repository = $4) OR ($4::text IS NULL AND $5))
-            AND (NOT $5 OR search @@ q.words)
-         ORDER BY score DESC, id DESC LIMIT $6",
-    )
-    .bind(team.map(|id| id.0))
-    .bind(user.0)
-    .bind(query)
-    .bind(repository)
-    .bind(must_match)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok(Ranked { memory: memory_row(row)?, score: row.try_get("score")? })).collect()
-}
-
-/// Counts that memories went into a prompt.
-pub async fn note_use(store: &Store, team: TeamId, ids: &[MemoryId]) -> Result<(), StoreError> {
+/// Those of these memories that are active, not superseded and for `user` to see.
+pub async fn active_among(tx: &mut TeamTx, user: UserId, ids: &[MemoryId]) -> Result<Vec<Memory>, StoreError> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
-    sqlx::query("UPDATE memories SET used = used + 1 WHERE team = $1 AND id = ANY($2)")
+    let rows = sqlx::query(
+        "SELECT id, team, user_id, text, kind, scope, repository, state, origin, evidence, used, helped, hurt,
+            last_used_at, superseded_by, created_at, updated_at
+         FROM memories WHERE team = current_team() AND id = ANY($1) AND (user_id = $2 OR scope = 'team_repository')
+            AND state = 'active' AND superseded_by IS NULL",
+    )
+    .bind(ids)
+    .bind(user.0)
+    .fetch_all(tx.connection())
+    .await?;
+    rows.iter().map(memory_row).collect()
+}
+
+/// Those of the given memories of a team that still exist.
+pub async fn existing(store: &Store, team: TeamId, ids: &[MemoryId]) -> Result<Vec<MemoryId>, StoreError> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let found: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM memories WHERE team = $1 AND id = ANY($2)")
         .bind(team.0)
         .bind(ids)
-        .execute(store.across())
+        .fetch_all(store.across())
         .await?;
-    Ok(())
+    Ok(found.into_iter().map(MemoryId).collect())
 }
 
 /// The word of a domain's enum, as in JSON.
-fn word<T: serde::Serialize>(value: T) -> String {
+pub(super) fn word<T: serde::Serialize>(value: T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -207,7 +162,7 @@ fn parsed<T: serde::de::DeserializeOwned>(row: &PgRow, column: &'static str, id:
     serde_json::from_value(serde_json::Value::String(word)).map_err(|_| StoreError::corrupt("memories", column, id))
 }
 
-fn memory_row(row: &PgRow) -> Result<Memory, StoreError> {
+pub(super) fn memory_row(row: &PgRow) -> Result<Memory, StoreError> {
     let id = MemoryId(row.try_get("id")?);
     let evidence: Option<String> = row.try_get("evidence")?;
     let count = |column| row.try_get::<i32, _>(column).map(|count| count as u32);
@@ -227,6 +182,8 @@ fn memory_row(row: &PgRow) -> Result<Memory, StoreError> {
         used: count("used")?,
         helped: count("helped")?,
         hurt: count("hurt")?,
+        last_used_at: row.try_get::<Option<OffsetDateTime>, _>("last_used_at")?.map(Timestamp),
+        superseded_by: row.try_get::<Option<uuid::Uuid>, _>("superseded_by")?.map(MemoryId),
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),
     })

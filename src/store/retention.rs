@@ -1,7 +1,8 @@
 //! What becomes of ended tasks after a while: first their history goes, then they do.
 
-use super::{Store, StoreError, blobs, log, task_edits};
+use super::{AcrossTx, Store, StoreError, blobs, log, task_edits};
 use crate::domain::{Seq, TaskId, TeamId};
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use std::time::Duration;
 use uuid::Uuid;
@@ -13,20 +14,67 @@ pub struct Ended {
     pub task: TaskId,
 }
 
-/// Tasks that ended longer than `kept` ago, the oldest first; with `whole` those alone whose history was not let go.
-pub async fn ended(store: &Store, kept: Duration, whole: bool, limit: u32) -> Result<Vec<Ended>, StoreError> {
+/// For how long a team keeps what; what is absent is as the instance has it, and never longer than that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamRetention {
+    /// Ended tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_days: Option<u32>,
+    /// The history of ended tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_days: Option<u32>,
+}
+
+/// Sets it.
+pub async fn set_of_team(tx: &mut AcrossTx, team: TeamId, wanted: TeamRetention) -> Result<(), StoreError> {
+    let text = serde_json::to_string(&wanted).map_err(|_| StoreError::corrupt("teams", "retention", team))?;
+    sqlx::query("UPDATE teams SET retention = $2 WHERE id = $1")
+        .bind(team.0)
+        .bind(text)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// What of ended tasks goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Tasks,
+    History,
+}
+
+/// Ended tasks that were kept for as long as the instance (absent: for ever) and their team say, the oldest first; of
+/// history those alone that have it still. Each with how long that is.
+pub async fn ended(
+    store: &Store,
+    what: Kept,
+    kept: Option<Duration>,
+    limit: u32,
+) -> Result<Vec<(Ended, Duration)>, StoreError> {
     let rows = sqlx::query(
-        "SELECT team, id FROM tasks WHERE status IN ('succeeded', 'failed', 'cancelled') AND (NOT $3 OR pruned_run < run)
-            AND finished_at < now() - $1 * interval '1 second' ORDER BY finished_at LIMIT $2",
+        "WITH kept AS (
+            SELECT id AS team, least($1::float8, (retention::json ->> $4::text)::float8 * 86400) AS seconds FROM teams
+         )
+         SELECT t.team, t.id, k.seconds FROM kept k, LATERAL (
+            SELECT team, id, finished_at FROM tasks WHERE team = k.team AND status IN ('succeeded', 'failed', 'cancelled')
+                AND (NOT $3 OR pruned_run < run) AND finished_at < now() - k.seconds * interval '1 second'
+            ORDER BY finished_at LIMIT $2) t
+         WHERE k.seconds IS NOT NULL ORDER BY t.finished_at LIMIT $2",
     )
-    .bind(kept.as_secs_f64())
+    .bind(kept.map(|kept| kept.as_secs_f64()))
     .bind(i64::from(limit))
-    .bind(whole)
+    .bind(what == Kept::History)
+    .bind(match what {
+        Kept::Tasks => "tasks_days",
+        Kept::History => "history_days",
+    })
     .fetch_all(store.across())
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Ended { team: row.try_get::<Uuid, _>("team")?.into(), task: row.try_get::<Uuid, _>("id")?.into() })
+            let one =
+                Ended { team: row.try_get::<Uuid, _>("team")?.into(), task: row.try_get::<Uuid, _>("id")?.into() };
+            Ok((one, Duration::try_from_secs_f64(row.try_get("seconds")?).unwrap_or(Duration::MAX)))
         })
         .collect()
 }

@@ -9,14 +9,15 @@ use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 use uuid::Uuid;
 
 /// The tables that hold sealed secrets.
-const KINDS: [SecretKind; 2] = [SecretKind::Environment, SecretKind::GitCredential];
+const KINDS: [SecretKind; 3] = [SecretKind::Environment, SecretKind::GitCredential, SecretKind::Webhook];
 
 /// Names of the master keys under which something is sealed, each with how much.
 pub async fn key_ids(store: &Store) -> Result<Vec<(String, u64)>, StoreError> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT key_id, sum(count)::bigint FROM (
             SELECT key_id, count(*) FROM environment_secrets GROUP BY key_id
-            UNION ALL SELECT key_id, count(*) FROM git_credentials GROUP BY key_id) AS both_tables
+            UNION ALL SELECT key_id, count(*) FROM git_credentials GROUP BY key_id
+            UNION ALL SELECT key_id, count(*) FROM webhook_secrets GROUP BY key_id) AS tables
          GROUP BY key_id ORDER BY key_id LIMIT 1000",
     )
     .fetch_all(store.across())
@@ -101,6 +102,11 @@ pub fn of_git_credential(team: TeamId, id: Uuid) -> Owner {
     Owner { team, kind: SecretKind::GitCredential, id, name: GIT_CREDENTIAL_NAME.to_owned() }
 }
 
+/// The owner of one of a webhook endpoint's secrets.
+pub fn of_webhook(team: TeamId, endpoint: Uuid, name: &str) -> Owner {
+    Owner { team, kind: SecretKind::Webhook, id: endpoint, name: name.to_owned() }
+}
+
 pub(super) fn of_row(row: &PgRow) -> Result<Sealed, StoreError> {
     Ok(Sealed {
         key_id: row.try_get("key_id")?,
@@ -117,6 +123,7 @@ fn table(kind: SecretKind) -> &'static str {
     match kind {
         SecretKind::Environment => "environment_secrets",
         SecretKind::GitCredential => "git_credentials",
+        SecretKind::Webhook => "webhook_secrets",
     }
 }
 
@@ -125,5 +132,6 @@ fn columns(kind: SecretKind) -> (&'static str, &'static str) {
     match kind {
         SecretKind::Environment => ("environment", "name"),
         SecretKind::GitCredential => ("id", "'secret'::text"),
+        SecretKind::Webhook => ("endpoint", "name"),
     }
 }

@@ -1,7 +1,8 @@
 //! Changes of tasks by use cases, beside what [`super::log`] appends. The task is locked before.
 
-use super::{StoreError, TeamTx, blobs};
-use crate::domain::TaskId;
+use super::{StoreError, TeamTx, blobs, learnings, publishings};
+use crate::domain::{TaskId, UserId};
+use sqlx::Row;
 use std::collections::BTreeMap;
 
 /// What becomes of a task's row; what is absent stays.
@@ -65,6 +66,8 @@ pub async fn fence(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
 /// Deletes a task with its log, head, place in the queue, approvals and feedback. Contents that
 /// nothing else refers to are left to the retention.
 pub async fn delete(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
+    learnings::forget(tx, id).await?;
+    publishings::forget(tx, id).await?;
     for statement in [
         "DELETE FROM jobs WHERE team = current_team() AND id = $1",
         "DELETE FROM task_events WHERE team = current_team() AND task = $1",
@@ -75,17 +78,43 @@ pub async fn delete(tx: &mut TeamTx, id: TaskId) -> Result<(), StoreError> {
     blobs::let_go(tx, id, &[]).await.map(drop)
 }
 
-/// Keeps what a person thought of a task.
+/// What a person thought of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedbackRow {
+    pub user: UserId,
+    pub rating: String,
+    pub comment: Option<String>,
+}
+
+pub async fn feedback(tx: &mut TeamTx, id: uuid::Uuid) -> Result<Option<FeedbackRow>, StoreError> {
+    let row = sqlx::query("SELECT user_id, rating, comment FROM feedback WHERE team = current_team() AND id = $1")
+        .bind(id)
+        .fetch_optional(tx.connection())
+        .await?;
+    row.map(|row| {
+        Ok(FeedbackRow {
+            user: UserId(row.try_get("user_id")?),
+            rating: row.try_get("rating")?,
+            comment: row.try_get("comment")?,
+        })
+    })
+    .transpose()
+}
+
+/// Keeps what a person thought of a task. What the task did to memories is counted again.
 pub async fn add_feedback(
     tx: &mut TeamTx,
     id: uuid::Uuid,
     task: TaskId,
-    user: crate::domain::UserId,
+    user: UserId,
     rating: &str,
     comment: Option<&str>,
 ) -> Result<crate::domain::Timestamp, StoreError> {
     let at: time::OffsetDateTime = sqlx::query_scalar(
-        "INSERT INTO feedback (team, id, task, user_id, rating, comment)
+        "WITH again AS (
+            UPDATE tasks SET effects_run = least(effects_run, run - 1) WHERE team = current_team() AND id = $2
+         )
+         INSERT INTO feedback (team, id, task, user_id, rating, comment)
          VALUES (current_team(), $1, $2, $3, $4, $5) RETURNING created_at",
     )
     .bind(id)

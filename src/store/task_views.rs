@@ -1,7 +1,10 @@
 //! Tasks as people read them: one by id, many by filters, and the few columns that waiting needs.
 
-use super::{StoreError, TeamTx};
-use crate::domain::{Phase, Seq, Status, TaskId, Timestamp, UserId, WaitingFor, task::SourceKind};
+use super::{Store, StoreError, TeamTx};
+use crate::domain::{
+    Phase, Seq, Status, TaskId, TeamId, Timestamp, UserId, WaitingFor,
+    task::{SourceKind, TaskResult},
+};
 use sqlx::{Row, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -75,6 +78,28 @@ pub async fn get(tx: &mut TeamTx, id: TaskId) -> Result<Option<TaskRow>, StoreEr
     row.as_ref().map(task_row).transpose()
 }
 
+#[derive(serde::Deserialize)]
+struct ResultAlone {
+    #[serde(default)]
+    result: Option<TaskResult>,
+}
+
+/// What the last run of a task gave, for a worker; none where nothing did or the task is gone.
+pub async fn result(store: &Store, team: TeamId, id: TaskId) -> Result<Option<TaskResult>, StoreError> {
+    let detail: Option<String> = sqlx::query_scalar("SELECT detail FROM tasks WHERE team = $1 AND id = $2")
+        .bind(team.0)
+        .bind(id.0)
+        .fetch_optional(store.across())
+        .await?;
+    let Some(detail) = detail else { return Ok(None) };
+    let detail: ResultAlone = serde_json::from_str(&detail).map_err(|_| StoreError::corrupt("tasks", "detail", id))?;
+    Ok(detail.result)
+}
+
+/// Words that fewer tasks have are looked up in their index. Those that more have are soon met by who goes through the tasks
+/// from the newest on: under row security that is the other way, since text search is not leakproof.
+const FOUND_MAX: usize = 1_000;
+
 /// Tasks of the transaction's team, newest first, those made before `before`.
 pub async fn list(
     tx: &mut TeamTx,
@@ -85,6 +110,10 @@ pub async fn list(
     let words = |words: Vec<&'static str>| (!words.is_empty()).then_some(words);
     let labels: serde_json::Map<String, serde_json::Value> =
         filter.labels.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    let found = match &filter.text {
+        Some(text) => Some(found(tx, text).await?).filter(|found| found.len() < FOUND_MAX),
+        None => None,
+    };
     let rows = sqlx::query(
         "SELECT id, status, waiting_for, phase, title, '' AS request, cancel_requested, run, priority, created_by,
             labels::text AS labels, spec, detail, last_seq, edits, created_at, updated_at, started_at, finished_at
@@ -93,6 +122,7 @@ pub async fn list(
             AND ($3::text IS NULL OR repository = $3) AND ($4::uuid IS NULL OR created_by = $4)
             AND ($5::text[] IS NULL OR source_kind = ANY($5)) AND ($6::jsonb IS NULL OR labels @> $6)
             AND ($7::text IS NULL OR search @@ websearch_to_tsquery('simple', $7))
+            AND ($12::uuid[] IS NULL OR id = ANY ($12))
             AND ($8::timestamptz IS NULL OR updated_at > $8)
             AND ($9::timestamptz IS NULL OR (created_at, id) < ($9, $10))
          ORDER BY created_at DESC, id DESC LIMIT $11",
@@ -103,14 +133,21 @@ pub async fn list(
     .bind(filter.created_by.map(|user| user.0))
     .bind(words(filter.source.iter().map(|kind| kind.as_str()).collect()))
     .bind((!labels.is_empty()).then_some(serde_json::Value::Object(labels)))
-    .bind(filter.text.as_deref())
+    .bind(filter.text.as_deref().filter(|_| found.is_none()))
     .bind(filter.updated_after.map(|at| at.0))
     .bind(before.map(|(at, _)| at.0))
     .bind(before.map(|(_, id)| id.0))
     .bind(i64::from(limit))
+    .bind(found)
     .fetch_all(tx.connection())
     .await?;
     rows.iter().map(task_row).collect()
+}
+
+/// Tasks with these words; not all where there are [`FOUND_MAX`].
+async fn found(tx: &mut TeamTx, words: &str) -> Result<Vec<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar("SELECT tasks_found($1, $2)").bind(words).bind(FOUND_MAX as i32);
+    Ok(ids.fetch_all(tx.connection()).await?)
 }
 
 /// Where a task stands.

@@ -3,7 +3,7 @@
 use super::{Store, StoreError, TeamTx, jobs, log};
 use crate::domain::{
     EventData, Status, TaskId, TaskSpec, TeamId, UserId,
-    task::{LOG_VERSION, RepositorySource},
+    task::{LOG_VERSION, RepositorySource, UserRef},
 };
 use sqlx::Row;
 use uuid::Uuid;
@@ -19,12 +19,13 @@ pub struct NewTask<'a> {
     pub spec: &'a TaskSpec,
 }
 
-/// Makes a task with its head, its first event and its place in the queue.
-pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>) -> Result<(), StoreError> {
+/// Makes a task with its head, its first event and its place in the queue. `requested_by`: who asked for it, where that is
+/// another than its creator.
+pub async fn create(tx: &mut TeamTx, new: &NewTask<'_>, requested_by: Option<UserRef>) -> Result<(), StoreError> {
     insert(tx, new).await?;
     let event = |data| log::NewEvent { run: 1, turn: 0, data, private: None };
     let events = [
-        event(EventData::TaskCreated { spec: Box::new(new.spec.clone()), author: new.author.to_owned() }),
+        event(EventData::TaskCreated { spec: Box::new(new.spec.clone()), author: new.author.to_owned(), requested_by }),
         event(EventData::TaskStatus { status: Status::Queued, waiting_for: None, error: None }),
     ];
     log::append_locked(tx, new.team, new.id, &events, &log::TaskChange::default()).await?;

@@ -1,8 +1,9 @@
 //! Uploaded archives and bundles: rows here, contents among the blobs.
 
-use super::{StoreError, TeamTx};
+use super::{Store, StoreError, TeamTx};
 use crate::domain::{BlobHash, TeamId, Timestamp, UploadId, UserId};
 use sqlx::Row;
+use uuid::Uuid;
 
 /// An upload's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,4 +80,35 @@ pub async fn get(tx: &mut TeamTx, id: UploadId) -> Result<Option<UploadRow>, Sto
         })
     })
     .transpose()
+}
+
+/// Of these contents those that an upload of their team has.
+pub async fn contents_wanted(
+    store: &Store,
+    named: &[(TeamId, BlobHash)],
+) -> Result<Vec<(TeamId, BlobHash)>, StoreError> {
+    let (teams, hashes): (Vec<Uuid>, Vec<&str>) = named.iter().map(|(team, hash)| (team.0, hash.as_str())).unzip();
+    let rows: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT DISTINCT n.team, n.hash FROM unnest($1::uuid[], $2::text[]) AS n (team, hash)
+         JOIN uploads u ON u.team = n.team AND u.hash = n.hash",
+    )
+    .bind(&teams)
+    .bind(&hashes)
+    .fetch_all(store.across())
+    .await?;
+    Ok(rows.into_iter().map(|(team, hash)| (TeamId(team), BlobHash(hash))).collect())
+}
+
+/// Those of these uploads that are there.
+pub async fn existing(store: &Store, named: &[(TeamId, UploadId)]) -> Result<Vec<(TeamId, UploadId)>, StoreError> {
+    let (teams, ids): (Vec<Uuid>, Vec<Uuid>) = named.iter().map(|(team, id)| (team.0, id.0)).unzip();
+    let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "SELECT u.team, u.id FROM unnest($1::uuid[], $2::uuid[]) AS n (team, id)
+         JOIN uploads u ON u.team = n.team AND u.id = n.id",
+    )
+    .bind(&teams)
+    .bind(&ids)
+    .fetch_all(store.across())
+    .await?;
+    Ok(rows.into_iter().map(|(team, id)| (TeamId(team), UploadId(id))).collect())
 }

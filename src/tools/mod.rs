@@ -24,6 +24,6 @@ mod specs;
 
 pub use answer::ToolAnswer;
 pub use cut::{OUTPUT_LIMIT_BYTES, cut};
-pub use parse::{Parsed, object, parse};
+pub use parse::{Parsed, RememberScope, object, parse};
 pub use run::run;
 pub use specs::{ToolSet, specs, specs_for_window};

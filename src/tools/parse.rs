@@ -14,6 +14,13 @@ use crate::domain::{
 use serde_json::{Map, Value};
 use std::time::Duration;
 
+/// For whom the agent would have something remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RememberScope {
+    User,
+    Repository,
+}
+
 /// A call whose arguments hold what the contract says of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
@@ -26,6 +33,7 @@ pub enum Parsed {
     ListFiles { path: Option<String>, depth: u32, glob: Option<String> },
     AskUser { questions: Vec<Question> },
     ReadSkill { name: String, path: Option<String> },
+    Remember { text: String, scope: RememberScope },
     RequestNetwork { hosts: Vec<String>, reason: String },
     UpdatePlan { steps: Vec<PlanStep>, explanation: Option<String>, approaches: Vec<Approach>, criteria: Vec<String> },
 }
@@ -43,6 +51,7 @@ impl Parsed {
             Self::ListFiles { .. } => "list_files",
             Self::AskUser { .. } => "ask_user",
             Self::ReadSkill { .. } => "read_skill",
+            Self::Remember { .. } => "remember",
             Self::RequestNetwork { .. } => REQUEST_NETWORK,
             Self::UpdatePlan { .. } => "update_plan",
         }
@@ -52,7 +61,7 @@ impl Parsed {
 /// Reads a call. The answer on error is for the model: it names the place, the nearest match and
 /// how to mend it.
 pub fn parse(tool: &str, arguments: &str) -> Result<Parsed, ToolAnswer> {
-    let Some(known) = specs::callable(tool) else {
+    let Some(known) = specs::find(tool) else {
         return Err(unknown_tool(tool));
     };
     let mut given = match (tool, arguments::object(arguments)) {
@@ -89,11 +98,6 @@ fn bare_patch(arguments: &str) -> Map<String, Value> {
 
 fn unknown_tool(tool: &str) -> ToolAnswer {
     let shown: String = tool.chars().filter(|c| !c.is_control()).take(60).collect();
-    if specs::find(tool).is_some() {
-        return ToolAnswer::refused(format!(
-            "{shown} cannot be used in this task: decide yourself, and say in your last answer what you assumed"
-        ));
-    }
     let last = tool.rsplit(['.', '/', ':']).next().unwrap_or(tool);
     let names = || specs::work().map(|t| nearest::Name { name: t.name, also: t.also });
     let near = nearest::among(last, names()).map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
@@ -173,6 +177,7 @@ fn typed(tool: &str, given: &Checked) -> Result<Parsed, ToolAnswer> {
             hosts: hosts(given.list("hosts"))?,
             reason: given.text("reason").trim().to_owned(),
         }),
+        "remember" => remember(given),
         "write_stdin" => Ok(Parsed::WriteStdin {
             process: given.number("process", 0) as u32,
             text: given.text("text"),
@@ -234,6 +239,15 @@ impl Checked {
             Some(_) => self.path(tool).map(Some),
         }
     }
+}
+
+fn remember(given: &Checked) -> Result<Parsed, ToolAnswer> {
+    let text = given.text("text").trim().to_owned();
+    if text.is_empty() {
+        return Err(ToolAnswer::refused("remember was not called: `text` is empty"));
+    }
+    let of_user = given.place("scope").as_deref() == Some("user");
+    Ok(Parsed::Remember { text, scope: if of_user { RememberScope::User } else { RememberScope::Repository } })
 }
 
 fn shell(given: &Checked, timeout: Duration, background: bool) -> Result<Parsed, ToolAnswer> {

@@ -33,6 +33,8 @@ pub async fn run(
         }
         // The server reads it: no workspace sees the operator's files.
         Parsed::ReadSkill { .. } => Ok(ToolAnswer::refused("skills cannot be read here")),
+        // The server keeps it.
+        Parsed::Remember { .. } => Ok(ToolAnswer::refused("nothing is remembered here")),
         // Asked and answered by the server, which waits for people without a workspace.
         Parsed::AskUser { .. } | Parsed::RequestNetwork { .. } => Ok(ToolAnswer::said("people were asked")),
         Parsed::UpdatePlan { .. } => Ok(ToolAnswer::said("the plan is set")),

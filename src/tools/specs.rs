@@ -16,13 +16,15 @@ use crate::domain::{
 /// Which of the tools a model is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolSet {
-    /// What can be run today.
+    /// What is offered in every task.
     Work,
     /// What is offered besides where the operator keeps skills.
     Skills,
+    /// What is offered besides where the task is done for a member of the team.
+    Memory,
     /// What is offered besides where people can be asked for hosts.
     Network,
-    /// Every tool of the contract, also those that nothing answers yet.
+    /// Every tool of the contract.
     Contract,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Tool {
 
 /// The descriptions for a model: fixed order, schemas with sorted keys.
 pub fn specs(set: ToolSet) -> ToolSpecs {
-    let contract = |tool: &Tool| set == ToolSet::Contract && matches!(tool.set, ToolSet::Work | ToolSet::Contract);
+    let contract = |tool: &Tool| set == ToolSet::Contract && matches!(tool.set, ToolSet::Work | ToolSet::Memory);
     let given = |tool: &&Tool| contract(tool) || tool.set == set;
     let spec = |tool: &Tool| ToolSpec {
         name: tool.name.to_owned(),
@@ -70,16 +72,11 @@ pub fn specs_for_window(set: ToolSet, window_tokens: u64) -> ToolSpecs {
 /// Below this the tools are described shortly.
 const SMALL_WINDOW_TOKENS: u64 = 16_000;
 
-/// A tool that can be called where it is offered.
-pub(super) fn callable(name: &str) -> Option<&'static Tool> {
-    TOOLS.iter().find(|tool| tool.name == name && tool.set != ToolSet::Contract)
-}
-
 pub(super) fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.iter().find(|tool| tool.name == name)
 }
 
-/// What can be run today.
+/// What is offered in every task.
 pub(super) fn work() -> impl Iterator<Item = &'static Tool> {
     TOOLS.iter().filter(|tool| tool.set == ToolSet::Work)
 }
@@ -392,7 +389,7 @@ const TOOLS: &[Tool] = &[
             optional("scope", Kind::Choice(SCOPES), "For whom it holds. Default: repository.", &["level"]),
         ],
         also: &["save_memory", "memory", "memorize"],
-        set: ToolSet::Contract,
+        set: ToolSet::Memory,
     },
     Tool {
         name: "read_skill",

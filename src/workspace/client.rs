@@ -272,6 +272,11 @@ impl Workspace {
         RelayedStream::accept(&self.handle.link).await
     }
 
+    /// Whether it has ended for good, as far as is known: asks nobody and does not wait.
+    pub fn is_gone(&self) -> bool {
+        self.handle.link.is_gone()
+    }
+
     /// Whether it can be called. Where the connection to it is being made again, that is waited for.
     pub async fn lives(&self) -> bool {
         self.handle.link.lives().await

@@ -101,6 +101,7 @@ pub(super) struct Git {
     timeout: Duration,
     output_limit_bytes: usize,
     measured: Option<(PathBuf, u64)>,
+    also_good: Option<i32>,
     hidden: Vec<String>,
     redactor: Redactor,
     handed: Option<Handed>,
@@ -197,6 +198,7 @@ impl Git {
             timeout,
             output_limit_bytes: 64 << 20,
             measured: None,
+            also_good: None,
             hidden,
             redactor: Redactor::default(),
             handed: None,
@@ -228,6 +230,12 @@ impl Git {
 
     pub(super) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// An exit code besides 0 that is an answer and no failure.
+    pub(super) fn also_good(mut self, code: i32) -> Self {
+        self.also_good = Some(code);
         self
     }
 
@@ -297,9 +305,10 @@ impl Git {
             let said = async { Ok(read_some(stderr).await) };
             let (consumed, (), said) = tokio::try_join!(consumed, write, said)?;
             let status = child.wait().await?;
+            let good = status.success() || (self.also_good.is_some() && status.code() == self.also_good);
             match consumed {
-                Ok(value) if status.success() => Ok(value),
-                Err(error) if status.success() => Err(GitFailure::Io(error)),
+                Ok(value) if good => Ok(value),
+                Err(error) if good => Err(GitFailure::Io(error)),
                 _ => Err(GitFailure::Failed { reason: reason(&said, &self.hidden, &self.redactor) }),
             }
         };
@@ -404,7 +413,7 @@ fn reason(stderr: &[u8], hidden: &[String], redactor: &Redactor) -> String {
     let text = redactor.redact_bytes(stderr);
     let text = String::from_utf8_lossy(&text);
     let telling = |line: &&str| {
-        ["fatal:", "error:", "remote:", "ssh:", "ERROR:"].iter().any(|prefix| line.starts_with(prefix))
+        ["fatal:", "error:", "remote:", "ssh:", "ERROR:", "! ["].iter().any(|prefix| line.starts_with(prefix))
             || line.contains("Permission denied")
             || line.contains("Host key verification failed")
     };

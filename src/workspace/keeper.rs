@@ -13,11 +13,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-/// How often a quiet workspace is asked for a sign of life.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// After so many without an answer it is taken for dead. A workspace may be busy with all its
+/// After so many heartbeats without an answer it is taken for dead. A workspace may be busy with all its
 /// processors; heartbeats are counted, and not time, because the server may have stood still itself.
 const SILENT_HEARTBEATS_MAX: u32 = 4;
+/// The same, and for how long at least, of a connection that was made again, until execd has greeted there: somebody holds
+/// the line, and nobody speaks.
+const UNGREETED_HEARTBEATS_MAX: u32 = 2;
+const GREETING_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a sandbox that was told to end may take before it is killed.
 const END_PATIENCE: Duration = Duration::from_millis(400);
 /// How often one workspace is connected to again.
@@ -32,6 +34,7 @@ pub(super) struct Kept {
     pub(super) body: Body,
     /// Set to true when nothing of it is left.
     pub(super) ended: watch::Sender<bool>,
+    pub(super) heartbeat: Duration,
 }
 
 /// How a stream came to its end.
@@ -39,14 +42,16 @@ enum Ended {
     Closed,
     /// It broke off; execd may live on.
     Lost(String),
+    /// execd did not say a word over it.
+    Mute,
     /// execd said what the protocol does not allow.
     Broken(FrameError),
 }
 
 /// Runs until the sandbox has ended and is cleaned up.
 pub(super) async fn keep(kept: Kept, link: Arc<Link>) {
-    let Kept { pipe, body, ended } = kept;
-    let why = carry_on(pipe, &body, &link).await;
+    let Kept { pipe, body, ended, heartbeat } = kept;
+    let why = carry_on(pipe, &body, &link, heartbeat).await;
     link.end(&why);
     if !link.is_shutting_down() {
         tracing::warn!(workspace.why = %why, "workspace ended unasked");
@@ -56,12 +61,13 @@ pub(super) async fn keep(kept: Kept, link: Arc<Link>) {
 }
 
 /// Carries bytes over one stream after the other; why there is no more.
-async fn carry_on(mut pipe: Pipe, body: &Body, link: &Link) -> String {
+async fn carry_on(mut pipe: Pipe, body: &Body, link: &Link, heartbeat: Duration) -> String {
     for _ in 0..RECONNECTS_MAX {
-        let why = match carry(&mut pipe, link).await {
+        let why = match carry(&mut pipe, link, heartbeat).await {
             _ if link.is_shutting_down() => return "it was closed".to_owned(),
             Ended::Closed => return "it was closed".to_owned(),
             Ended::Broken(error) => return error.to_string(),
+            Ended::Mute => return "it does not answer".to_owned(),
             Ended::Lost(why) if !body.outlives_its_pipe() => return why,
             Ended::Lost(why) => why,
         };
@@ -75,21 +81,21 @@ async fn carry_on(mut pipe: Pipe, body: &Body, link: &Link) -> String {
             },
             () = link.shutting_down() => return "it was closed".to_owned(),
         };
-        link.reconnected();
         tracing::info!(workspace.why = %why, "the connection to a workspace was lost and made again");
     }
     "the connection to it was lost too often".to_owned()
 }
 
-/// Moves bytes both ways until the other end hangs up or breaks the protocol.
-async fn carry(pipe: &mut Pipe, link: &Link) -> Ended {
+/// Moves bytes both ways until the other end hangs up, falls silent or breaks the protocol.
+async fn carry(pipe: &mut Pipe, link: &Link, heartbeat: Duration) -> Ended {
+    let greeted_by = Instant::now() + GREETING_PATIENCE;
     let mut decoder = Decoder::default();
     let mut incoming = vec![0; READ_BYTES];
     let mut outgoing = Vec::new();
     let mut written = 0;
     let mut silent_heartbeats = 0;
     let mut ended_at = None;
-    let mut heartbeat = interval(HEARTBEAT);
+    let mut heartbeat = interval(heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if written == outgoing.len() {
@@ -122,8 +128,12 @@ async fn carry(pipe: &mut Pipe, link: &Link) -> Ended {
             },
             () = link.work.notified() => {}
             _ = heartbeat.tick() => {
-                if silent_heartbeats > SILENT_HEARTBEATS_MAX {
-                    return Ended::Lost("it gave no sign of life for a minute".to_owned());
+                let greeted = link.is_greeted();
+                if !greeted && silent_heartbeats > UNGREETED_HEARTBEATS_MAX && Instant::now() >= greeted_by {
+                    return Ended::Mute;
+                }
+                if greeted && silent_heartbeats > SILENT_HEARTBEATS_MAX {
+                    return Ended::Lost(format!("it gave no sign of life {SILENT_HEARTBEATS_MAX} times"));
                 }
                 silent_heartbeats += 1;
                 if silent_heartbeats > 1 {

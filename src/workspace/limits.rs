@@ -1,4 +1,9 @@
-//! What one sandbox may use.
+//! What one sandbox may use, and how long it may say nothing.
+
+use std::time::Duration;
+
+/// How often a quiet workspace is asked for a sign of life, where nothing else is said. execd knows it, too.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Limits of one sandbox. How each is held, and which hold less well on this machine, is told by
 /// [`super::Capabilities`].

@@ -166,6 +166,11 @@ impl Link {
         self.work.notify_one();
     }
 
+    /// Whether execd has been heard over the stream that there is.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.state().greeted
+    }
+
     pub(super) fn is_shutting_down(&self) -> bool {
         self.state().shutdown
     }
@@ -194,8 +199,8 @@ impl Link {
         self.fail_calls(state, why.to_owned());
     }
 
-    /// There is a stream again.
-    pub(super) fn reconnected(&self) {
+    /// There is a stream again, and execd at its other end: that somebody holds the line is not enough.
+    fn reconnected(&self) {
         self.standing.send_if_modified(|standing| {
             let was_lost = *standing == Standing::Lost;
             if was_lost {
@@ -215,6 +220,10 @@ impl Link {
     /// Whether calls can be made now; asks nobody.
     pub(super) fn is_connected(&self) -> bool {
         *self.standing.borrow() == Standing::Connected
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        *self.standing.borrow() == Standing::Gone
     }
 
     /// Ends the link: every call in flight and every later one is `Gone`.
@@ -286,6 +295,8 @@ impl Link {
             }
             frame::check_hello(payload)?;
             state.greeted = true;
+            drop(guard);
+            self.reconnected();
             return Ok(());
         }
         if state.control.len() > CONTROL_BYTES_MAX {

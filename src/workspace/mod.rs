@@ -1,11 +1,10 @@
 //! Sandboxes and the working copies in them; mirrors, object stores, checkpoints.
 //!
-//! A [`Sandboxes`] starts one sandbox per open task; a [`Workspace`] is the client of the execd
-//! that is the first process in it. What a workspace says is hostile input. The server never
-//! runs git on, and never trusts, files that a workspace can write.
+//! A [`Sandboxes`] starts one sandbox per open task; a [`Workspace`] is the client of the execd that is the first process
+//! in it. What a workspace says is hostile input. The server never runs git on, and never trusts, files that a workspace
+//! can write.
 //!
-//! Start with [`sandbox`], then [`client`]; the limits that hold on this machine are told by
-//! [`Capabilities`].
+//! Start with [`sandbox`], then [`client`]; the limits that hold on this machine are told by [`Capabilities`].
 
 mod backend;
 pub mod base;
@@ -21,6 +20,7 @@ mod directories;
 mod docker;
 pub mod error;
 mod git;
+mod image_names;
 mod index;
 mod keeper;
 #[cfg(feature = "kubernetes")]
@@ -43,7 +43,7 @@ pub mod sandbox;
 mod snapshot;
 mod snapshot_format;
 pub mod source;
-mod tar;
+pub mod tar;
 mod throwaway;
 pub mod tree;
 mod trying;
@@ -53,13 +53,14 @@ mod walked;
 pub use calls::*;
 pub use capabilities::{Capabilities, Capability};
 pub use client::{Connections, Workspace};
-pub use docker::{DockerSettings, EngineAddress, ImagePrefix, Pull};
+pub use docker::{DockerSettings, EngineAddress, Pull};
 pub use error::WorkspaceError;
 pub use git::version as git_version;
+pub use image_names::ImagePrefix;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{ImagePull, Isolation, KubernetesSettings, Toleration};
 pub use laid_out::LaidOut;
-pub use limits::SandboxLimits;
+pub use limits::{HEARTBEAT, SandboxLimits};
 pub use mirrors::{FreshSettings, Refreshed};
 pub use prepared::Prepared;
 pub use ready::{PoolSettings, TakeSandbox, Taken};

@@ -165,7 +165,7 @@ fn differing(from: &TreeDelta, to: &TreeDelta) -> Vec<DeltaEntry> {
     both.map(|entry| (entry.oid.as_str().to_owned(), entry)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn make_repository(path: &Path, objects: Option<&Path>) -> io::Result<()> {
+pub(super) fn make_repository(path: &Path, objects: Option<&Path>) -> io::Result<()> {
     std::fs::create_dir_all(path.join("objects/info"))?;
     std::fs::create_dir_all(path.join("refs"))?;
     if let Some(objects) = objects {

@@ -34,6 +34,7 @@ use std::{
 pub use super::{
     base::{Base, BaseEntry},
     credential::{AskCredential, Credentials, GitCredential},
+    mirrors::{Built, Committed, NewCommit, Signature},
     patch::Patch,
     repository_error::RepositoryError,
     source::{RepositoryUrl, validate_ref, validate_url},
@@ -338,6 +339,40 @@ impl Repositories {
         })
     }
 
+    /// Uploads that have a mirror here.
+    pub async fn uploads(&self) -> io::Result<Vec<(TeamId, UploadId)>> {
+        let mirrors = self.inner.settings.data_dir.join("mirrors");
+        let listed = tokio::task::spawn_blocking(move || {
+            let entries = |path: &Path| match std::fs::read_dir(path) {
+                Ok(entries) => entries.collect::<io::Result<Vec<_>>>(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+            let mut found = Vec::new();
+            for team in entries(&mirrors)? {
+                let Some(id) = team.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+                for mirror in entries(&team.path())? {
+                    let name = mirror.file_name();
+                    let upload = name.to_str().and_then(|name| name.strip_prefix("upload-")?.parse().ok());
+                    found.extend(upload.map(|upload| (id, upload)));
+                }
+            }
+            Ok(found)
+        });
+        listed.await.map_err(io::Error::other)?
+    }
+
+    /// Removes the mirror of an upload that is gone.
+    pub async fn remove_upload(&self, team: TeamId, upload: UploadId) -> io::Result<()> {
+        let inner = &self.inner;
+        let directory = inner.settings.data_dir.join("mirrors").join(team.to_string()).join(format!("upload-{upload}"));
+        inner.mirrors.lock().unwrap_or_else(PoisonError::into_inner).remove(&directory);
+        match tokio::fs::remove_dir_all(directory).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
     pub(super) fn mirror(&self, team: TeamId, origin: Origin<'_>) -> Result<Arc<Mirror>, RepositoryError> {
         let (name, origin) = match origin {
             Origin::Url(url) => {
@@ -361,6 +396,10 @@ impl Repositories {
         let mirror = Arc::new(mirror);
         mirrors.insert(directory, Arc::clone(&mirror));
         Ok(mirror)
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.inner.settings.data_dir
     }
 
     async fn write_copy<C, F>(&self, copy: &Arc<Copy>, delta: &TreeDelta, contents: &C) -> Result<(), RepositoryError>

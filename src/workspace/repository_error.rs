@@ -15,6 +15,9 @@ pub enum RepositoryError {
     /// What the team gave to reach it cannot be used here. `reason` is for people, without the secret.
     #[error("the repository's git credential cannot be used: {reason}")]
     Credential { reason: String },
+    /// The host was reached and did not take what was pushed. `reason` is git's, scrubbed.
+    #[error("the host did not take the push: {reason}")]
+    Rejected { reason: String },
     #[error("the repository is empty: it has no commit yet")]
     Empty,
     #[error("the repository has no ref {reference:?}")]
@@ -41,6 +44,19 @@ impl RepositoryError {
         match self {
             Self::Io { doing, source } => format!("{doing} failed: {}", source.kind()),
             other => other.to_string(),
+        }
+    }
+
+    /// Whether trying again soon is of no use: somebody has to do something first.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreachable { reason } => {
+                let mends = ["POST /v1/git_credentials", "PATCH /v1/git_credentials", "known_hosts"];
+                let said = ["not found", "does not appear to be a git repository", "no such directory", "read-only"];
+                mends.iter().chain(&said).any(|word| reason.contains(word))
+            }
+            Self::Content(_) | Self::Io { .. } | Self::Git { .. } => false,
+            _ => true,
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     directories::Directories,
     docker::{Docker, DockerSettings},
     keeper::{Kept, keep},
-    limits::SandboxLimits,
+    limits::{HEARTBEAT, SandboxLimits},
     link::Link,
     ready::{Pool, PoolSettings},
     roll::Roll,
@@ -45,6 +45,9 @@ pub struct SandboxSettings {
     pub backend: BackendSettings,
     /// Sandboxes that are kept ready for tasks.
     pub pool: PoolSettings,
+    /// How often server and execd ask each other for a sign of life when the other says nothing; one that gives none for
+    /// five of these is taken for gone.
+    pub heartbeat: Duration,
 }
 
 /// What makes the sandboxes.
@@ -124,6 +127,7 @@ pub(super) struct Inner {
     pub(super) roll: Roll,
     pub(super) pool: Pool,
     trying: Trying,
+    heartbeat: Duration,
 }
 
 impl Sandboxes {
@@ -172,7 +176,8 @@ impl Sandboxes {
         };
         // Where files are carried to a sandbox, it is of no use before there are any.
         let pool = Pool::new(if backend.keeps_copies() { settings.pool } else { PoolSettings::OFF });
-        let inner = Inner { backend, directories, roll, pool, trying: Trying::default() };
+        let heartbeat = settings.heartbeat;
+        let inner = Inner { backend, directories, roll, pool, trying: Trying::default(), heartbeat };
         let sandboxes = Self { inner: Arc::new(inner) };
         sandboxes.try_one(None).await?;
         Ok(sandboxes)
@@ -292,11 +297,13 @@ impl Sandboxes {
         let owner = inner.directories.owner(open.task);
         let tracked = Arc::clone(&open.tracked);
         let opened = open.clone();
-        let (started, configure) = inner.backend.start(open, owner).await?;
+        let (started, mut configure) = inner.backend.start(open, owner).await?;
+        // One that was built before there were heartbeats is told nothing that it does not know.
+        configure.heartbeat_ms = (inner.heartbeat != HEARTBEAT).then_some(inner.heartbeat.as_millis() as u64);
         let Started { pipe, body, complaint, ended } = started;
         let link = Arc::new(Link::new());
         let workspace = Workspace::new(Arc::clone(&link), ended.subscribe(), tracked);
-        tokio::spawn(keep(Kept { pipe, body, ended }, link));
+        tokio::spawn(keep(Kept { pipe, body, ended, heartbeat: inner.heartbeat }, link));
         match timeout(START_PATIENCE, workspace.configure(configure.clone())).await {
             Ok(Ok(())) => {
                 if let Err(error) = inner.backend.fill(&workspace, opened).await {

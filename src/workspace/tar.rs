@@ -10,7 +10,7 @@ const BLOCK_BYTES: usize = 512;
 const META_LIMIT_BYTES: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     File { executable: bool },
     Directory,
     SymbolicLink,
@@ -19,15 +19,16 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) kind: Kind,
+pub struct Entry {
+    pub path: Vec<u8>,
+    pub link: Vec<u8>,
+    pub kind: Kind,
     /// Of the content; 0 for all but files.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
-pub(super) struct Reader<R> {
+#[derive(Debug)]
+pub struct Reader<R> {
     inner: R,
     /// Of the present entry's content, and the padding after it.
     left: u64,
@@ -43,12 +44,12 @@ struct Overrides {
 }
 
 impl<R: Read> Reader<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub fn new(inner: R) -> Self {
         Self { inner, left: 0, padding: 0 }
     }
 
     /// The next entry, skipping what was not read of the last one. `None` at the end.
-    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         loop {
             self.skip()?;
@@ -70,7 +71,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Appends up to `count` bytes of the present entry's content to `into` and says how many.
-    pub(super) fn read_content(&mut self, into: &mut Vec<u8>, count: u64) -> io::Result<u64> {
+    pub fn read_content(&mut self, into: &mut Vec<u8>, count: u64) -> io::Result<u64> {
         let count = count.min(self.left);
         let read = self.inner.by_ref().take(count).read_to_end(into)? as u64;
         self.left -= read;

@@ -51,7 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "secrets",
         ],
     ),
-    ("jobs", &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net"]),
+    ("jobs", &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net", "secrets"]),
     ("service", &["agent", "store", "objects", "memory", "auth", "secrets"]),
     ("api", &["service", "events", "auth", "trackers"]),
     ("dashboard", &[]),

@@ -1,6 +1,7 @@
 //! Tests of config.
 
 use journeyman::{
+    api::Rate,
     config::{
         CallRole, Environment, Settings,
         settings::{JwtKey, PrivateHost, WorkspaceBackend},
@@ -9,7 +10,7 @@ use journeyman::{
     mcp::{Effects, Place},
     telemetry::LogFormat,
 };
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 const HOME: (&str, &str) = ("HOME", "/home/ada");
 
@@ -35,6 +36,10 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert!(settings.database.url.is_none());
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.http.trusted_proxies, []);
+    let callers = settings.http.callers;
+    let rate = |requests| Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(60) };
+    assert_eq!((callers.rates.person, callers.rates.key), (Some(rate(60_000)), Some(rate(60_000))));
+    assert_eq!((callers.rates.tool, callers.streams_per_user), (Some(rate(300_000)), 2_000));
     assert_eq!(settings.workspace.backend, WorkspaceBackend::Bubblewrap);
     assert_eq!(settings.worker.tasks, 256);
     assert_eq!(settings.worker.lease_ttl, Duration::from_secs(15));
@@ -43,6 +48,18 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert!(settings.network.allow_local_repos.is_empty() && settings.network.private_hosts.is_empty());
     assert_eq!(settings.log.format, LogFormat::Human);
     assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn rates_are_requests_and_seconds_or_off() {
+    let settings = load(&[("JOURNEYMAN_RATE_KEY", "5/2"), ("JOURNEYMAN_RATE_TOOL", "off")]).unwrap();
+    let rates = settings.http.callers.rates;
+    let wanted = Rate { requests: NonZeroU32::new(5).unwrap(), window: Duration::from_secs(2) };
+    assert_eq!((rates.key, rates.tool), (Some(wanted), None));
+    for wrong in ["5", "0/1", "5/0", "5/1.5", "-5/1", "1000001/60", "5/86401", "many/60"] {
+        let error = load(&[("JOURNEYMAN_RATE_PERSON", wrong)]).unwrap_err();
+        assert!(error.contains("JOURNEYMAN_RATE_PERSON") && error.contains("60000/60"), "{wrong}: {error}");
+    }
 }
 
 #[test]
@@ -239,6 +256,11 @@ fn every_wrong_value_is_told_with_its_variable_and_the_mend() {
             "\"python\" must be *, or a registry with or without a path, such as registry.example.org/team or docker.io/library",
         ),
         (
+            "JOURNEYMAN_KUBERNETES_ALLOWED_IMAGES",
+            "docker.io/library:3",
+            "\"docker.io/library:3\" must be *, or a registry with or without a path, such as registry.example.org/team or docker.io/library",
+        ),
+        (
             "JOURNEYMAN_KUBERNETES_NAMESPACE",
             "../kube-system",
             "\"../kube-system\" is no name in Kubernetes: small letters, digits, - and . alone",
@@ -428,18 +450,29 @@ fn a_file_that_is_no_toml_or_is_not_there_is_told() {
 fn the_list_of_settings_names_every_variable_and_no_other() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let list = std::fs::read_to_string(root.join("docs/settings.md")).unwrap();
-    let source = ["src/config/load.rs", "src/config/models.rs", "src/config/extension.rs", "src/config/kubernetes.rs"]
-        .map(|path| std::fs::read_to_string(root.join(path)).unwrap());
+    let source = ["load", "models", "extension", "kubernetes", "learning", "setup", "callers", "publish", "webhooks"]
+        .map(|name| std::fs::read_to_string(root.join(format!("src/config/{name}.rs"))).unwrap());
     let own = regex::Regex::new(r#"source\s*\.(?:parsed|secret|list|own)\("([a-z_]+)""#).unwrap();
     let objects = std::fs::read_to_string(root.join("src/config/objects.rs")).unwrap();
     let of_objects = regex::Regex::new(r#"value\("([a-z_]+)"\)"#).unwrap();
     let of_objects =
         of_objects.captures_iter(&objects).map(|found| format!("JOURNEYMAN_OBJECTS_{}", found[1].to_uppercase()));
+    let oidc = std::fs::read_to_string(root.join("src/config/oidc.rs")).unwrap();
+    let of_oidc = regex::Regex::new(r#"(?:value|span)\("([a-z_]+)""#).unwrap();
+    let of_oidc = of_oidc.captures_iter(&oidc).map(|found| format!("JOURNEYMAN_OIDC_{}", found[1].to_uppercase()));
+    let memory = std::fs::read_to_string(root.join("src/config/memory.rs")).unwrap();
+    let of_memory = regex::Regex::new(r#"(memory|section)\.parsed\(source, "([a-z_]+)""#).unwrap();
+    let of_memory = of_memory.captures_iter(&memory).map(|found| {
+        let table = if &found[1] == "memory" { "MEMORY" } else { "EMBEDDINGS" };
+        format!("JOURNEYMAN_{table}_{}", found[2].to_uppercase())
+    });
     let known: std::collections::BTreeSet<String> = source
         .iter()
         .flat_map(|text| own.captures_iter(text))
         .map(|found| format!("JOURNEYMAN_{}", found[1].to_uppercase()))
         .chain(of_objects)
+        .chain(of_oidc)
+        .chain(of_memory)
         .collect();
     let named = regex::Regex::new(r"JOURNEYMAN_[A-Z_]*[A-Z]").unwrap();
     let mut listed: std::collections::BTreeSet<String> =
@@ -514,4 +547,22 @@ fn another_programs_engine_stops_no_service_that_uses_none() {
         let error = load(&[("JOURNEYMAN_DOCKER_HOST", host)]).unwrap_err();
         assert!(error.contains("JOURNEYMAN_DOCKER_HOST"), "what is meant for the service is read: {error}");
     }
+}
+
+#[test]
+fn setups_without_an_environment_reach_nothing_unless_the_operator_says_so() {
+    let read = |value: &str| load(&[("JOURNEYMAN_SETUP_NETWORK", value)]).map(|settings| settings.workspace.setup);
+    assert_eq!(load(&[]).unwrap().workspace.setup.network, None);
+    assert_eq!(load(&[]).unwrap().workspace.setup.timeout_seconds, 900);
+    for off in ["off", "registries,off"] {
+        assert_eq!(read(off).unwrap().network, None);
+    }
+    let some = read("preset:npm, npm.corp.example:8443").unwrap().network.unwrap();
+    assert_eq!(some.hosts, ["npm.corp.example:8443", "preset:npm"]);
+    assert_eq!(some.methods, ["GET", "HEAD"]);
+    let all = read("registries").unwrap().network.unwrap();
+    assert!(all.hosts.len() > 10 && all.hosts.contains(&"preset:pypi".to_owned()), "{all:?}");
+    assert_eq!(read("open").unwrap().network.unwrap().mode, journeyman::domain::task::NetworkMode::Open);
+    let wrong = read("preset:nmp").unwrap_err();
+    assert!(wrong.contains("JOURNEYMAN_SETUP_NETWORK") && wrong.contains("registries"), "{wrong}");
 }

@@ -1,6 +1,10 @@
 //! Tests of what the nouns promise to the outside.
 
-use std::{collections::BTreeMap, path::Path};
+use journeyman::domain::webhook::EVENT_KINDS;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// The kinds of events with their fields, as the code declares them.
 fn declared() -> BTreeMap<String, Vec<String>> {
@@ -21,6 +25,13 @@ fn declared() -> BTreeMap<String, Vec<String>> {
         kinds.insert(kind.to_owned(), named.collect());
     }
     kinds
+}
+
+#[test]
+fn every_kind_of_event_can_be_wanted_by_a_webhook_endpoint() {
+    let kinds: BTreeSet<String> = declared().into_keys().collect();
+    let wanted: BTreeSet<String> = EVENT_KINDS.into_iter().map(str::to_owned).collect();
+    assert_eq!(wanted, kinds, "EVENT_KINDS of src/domain/webhook.rs");
 }
 
 #[test]

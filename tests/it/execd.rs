@@ -75,7 +75,7 @@ proptest! {
 }
 
 /// execd in a bare sandbox, its pipes in our hands.
-fn bare() -> std::process::Child {
+pub(crate) fn bare() -> std::process::Child {
     let mut bwrap = Command::new("bwrap");
     bwrap.args(["--unshare-pid", "--as-pid-1", "--tmpfs", "/", "--ro-bind", "/usr", "/usr", "--proc", "/proc"]);
     bwrap.args(["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin"]);

@@ -218,7 +218,8 @@ fn many_large_secrets_cost_little_and_are_hidden_still() {
     let values: Vec<Secret> = (0..3).map(|at| Secret::new(format!("{at}{}", &lines[..16_000]))).collect();
     let start = Instant::now();
     let redactor = Redactor::new(&values);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // What grows with the square of their size takes minutes.
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(redactor.redact_known(&format!("<{}>", values[1].expose().trim())), "<***>");
     assert_eq!(redactor.redact_known(values[2].expose().lines().nth(3).unwrap()), "***");
 }

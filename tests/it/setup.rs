@@ -63,12 +63,18 @@ async fn looked(api: &Api, task: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_setup_is_run_once_for_all_copies_and_again_when_a_lock_file_has_changed() {
+    run_once_for_all_copies(&[]).await;
+}
+
+/// `backend`: the variables of one other than the default.
+pub(crate) async fn run_once_for_all_copies(backend: &[(String, String)]) {
     // As npm leaves it: ignored files, links among them, a program.
     let setup = "test \"$TOKEN\" = canary-token-of-the-setup || exit 9; echo \"with $TOKEN\"; mkdir -p node_modules/.bin node_modules/dep; \
         printf '#!/bin/sh\\ngrep -q \"$1\" calc.py\\n' > node_modules/dep/cli.sh; chmod 755 node_modules/dep/cli.sh; \
         ln -s ../dep/cli.sh node_modules/.bin/check; date +%s%N > node_modules/stamp; echo left > stray.txt";
     let look = "cat node_modules/stamp; readlink node_modules/.bin/check; env | grep -c TOKEN; ls stray.txt; id -u; stat -c %u node_modules/stamp; echo \"$GREETING\"";
-    let ground = Ground::new(&script(look)).await;
+    let mut ground = Ground::new(&script(look)).await;
+    ground.variables.extend(backend.iter().cloned());
     let files =
         [("calc.py", BROKEN), ("package.json", "{}"), ("package-lock.json", "1"), (".gitignore", "node_modules\n")];
     let url = ground.repositories.make("calc", &files);
@@ -139,10 +145,16 @@ async fn a_setup_is_run_once_for_all_copies_and_again_when_a_lock_file_has_chang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_projects_tests_find_what_its_setup_installed_on_the_clean_copies_too() {
+    found_on_clean_copies(&[]).await;
+}
+
+/// `backend`: the variables of one other than the default.
+pub(crate) async fn found_on_clean_copies(backend: &[(String, String)]) {
     let setup = "mkdir -p .venv/lib .venv/bin && touch .venv/pyvenv.cfg && echo 'EXPECTED = 5' > .venv/lib/dep.py && \
         ln -s /usr/bin/python3 .venv/bin/python && chmod 700 .venv/lib";
     // Nothing waits for what an environment starts: who needs it does.
-    let ground = Ground::new(&script("for i in $(seq 200); do [ -s /tmp/begun ] && break; sleep 0.05; done; cat /tmp/begun; .venv/bin/python -c 'import dep; print(dep.EXPECTED)'")).await;
+    let mut ground = Ground::new(&script("for i in $(seq 200); do [ -s /tmp/begun ] && break; sleep 0.05; done; cat /tmp/begun; .venv/bin/python -c 'import dep; print(dep.EXPECTED)'")).await;
+    ground.variables.extend(backend.iter().cloned());
     let test = "import unittest\nimport dep\nfrom calc import add\n\n\nclass T(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 3), dep.EXPECTED)\n";
     let url =
         ground.repositories.make("calc", &[("calc.py", BROKEN), ("test_calc.py", test), ("requirements.txt", "dep\n")]);

@@ -15,7 +15,10 @@ use journeyman::{
     },
 };
 use sqlx::{Connection, Executor, PgConnection, Row};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use uuid::Uuid;
 
 const TTL: Duration = Duration::from_secs(15);
@@ -40,7 +43,7 @@ impl House {
     async fn user(&self, name: &str) -> UserId {
         let identity = accounts::Identity { issuer: "local", subject: name, name, email: None };
         let user = accounts::ensure_user(&self.store, clock::new_id(), identity).await.unwrap();
-        accounts::ensure_member(&self.store, self.team, user, Role::Member).await.unwrap();
+        accounts::set_member(&self.store, self.team, user, Role::Member).await.unwrap();
         user
     }
 
@@ -53,7 +56,7 @@ impl House {
         let spec = TaskSpec { priority, ..spec() };
         let new = tasks::NewTask { team: self.team, id, created_by: user, author: "ada", spec: &spec };
         let mut tx = self.store.team(self.team).await.unwrap();
-        tasks::create(&mut tx, &new).await.unwrap();
+        tasks::create(&mut tx, &new, None).await.unwrap();
         tx.commit().await.unwrap();
         id
     }
@@ -97,7 +100,7 @@ impl House {
     }
 }
 
-fn spec() -> TaskSpec {
+pub(crate) fn spec() -> TaskSpec {
     TaskSpec {
         request: "mend it".to_owned(),
         title: "mend".to_owned(),
@@ -120,7 +123,8 @@ fn spec() -> TaskSpec {
 }
 
 fn words(text: &str) -> NewEvent {
-    let data = EventData::MessageUser { text: text.to_owned(), author: "ada".to_owned(), on_busy: OnBusy::Steer };
+    let data =
+        EventData::MessageUser { text: text.to_owned(), author: "ada".to_owned(), user: None, on_busy: OnBusy::Steer };
     NewEvent { run: 1, turn: 0, data, private: None }
 }
 
@@ -390,7 +394,7 @@ async fn the_tail_finds_rows_of_a_transaction_that_was_slow_to_commit() {
     tx.commit().await.unwrap();
     let seen = log::tail(&house.store, Some(&seen.horizon)).await.unwrap();
     assert!(seen.tasks.iter().any(|(_, task, seq)| (*task, *seq) == (slow, 3)), "{seen:?}");
-    let since = std::time::Instant::now();
+    let since = Instant::now();
     let mut horizon = seen.horizon;
     loop {
         let look = log::tail(&house.store, Some(&horizon)).await.unwrap();
@@ -483,6 +487,37 @@ async fn a_database_that_is_not_there_is_unavailable_and_not_an_error_of_ours() 
     let settings = Settings { acquire_timeout: Duration::from_millis(300), ..Settings::new(url) };
     let error = Store::connect(&settings, true).await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_given_up_while_it_begins_leaves_none_open() {
+    let house = House::new().await;
+    for polls in (0..300).map(|round| round % 6) {
+        let mut team = std::pin::pin!(house.store.team(house.team));
+        let mut across = std::pin::pin!(house.store.across_teams());
+        for _ in 0..polls {
+            let done = (futures::poll!(team.as_mut()).is_ready(), futures::poll!(across.as_mut()).is_ready());
+            if done != (false, false) {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(30));
+        }
+    }
+    let mut connection = PgConnection::connect(&house.url).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let open: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        if open == 0 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{open} connections are in a transaction of nobody's");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -3,18 +3,20 @@
 use super::{
     replies::{model_completed, model_started},
     runs::{control, forked, next_run, rewind},
-    spend::{aside_completed, aside_started, cached, lose_aside, lose_call, reserve, told_with_outcome, unreported},
+    spend::{
+        self, aside_completed, aside_started, cached, lose_aside, lose_call, reserve, told_with_outcome, unreported,
+    },
 };
 use crate::{
     agent::{
-        background,
+        background, cited,
         created::{CREATED_MAX, created},
         formatted, prompt,
         review::{self, Reviewed},
         revision,
         session::{
-            Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Session,
-            Weakening,
+            Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Published,
+            Session, Weakening,
         },
         structured::OutputUse,
         weight::Size,
@@ -23,6 +25,8 @@ use crate::{
         Event, EventData, Item, Oid, Phase, Private, Seq, Status,
         approval::{ApprovalKind, Decision, Remember},
         event::{LimitKind, PromptSeen},
+        plan::PlanOrigin,
+        publish::PublishState,
         task::{Control, OnBusy},
         tool::{ToolEffect, ToolOutcome, effect},
     },
@@ -54,9 +58,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             session.network_bytes = session.network_bytes.saturating_add(told.max(*bytes));
         }
         EventData::SetupCompleted { .. } => {
-            session.prepared = match private {
-                Some(Private::Prepared { key }) => Some(key.clone()),
-                _ => None,
+            (session.prepared, session.detected) = match private {
+                Some(Private::Prepared { key, detected }) => (Some(key.clone()), detected.clone()),
+                _ => (None, None),
             };
         }
         EventData::NetworkAllowed { hosts, .. } => {
@@ -136,6 +140,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             session.phase = *phase;
             session.used.refinements += u32::from(*phase == Phase::Refinement);
         }
+        EventData::Publish { state: PublishState::Done, branch, pull_request_url, .. } => {
+            published(session, branch, pull_request_url.as_deref());
+        }
         EventData::TaskForked { from, model, .. } => forked(session, *from, model.as_deref()),
         EventData::TaskControl { action, .. } => control(session, *action),
         EventData::TaskUpdated { title, limits, .. } => {
@@ -184,10 +191,13 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
                 });
             }
         }
-        EventData::MemoryUsed { memories } => {
+        EventData::MemoryUsed { memories, tasks, embeddings, .. } => {
             session.recalled.clone_from(memories);
+            session.forgot = matches!(private, Some(Private::Memory { forgotten: true, .. }));
+            session.recalled_tasks.clone_from(tasks);
+            spend::embedded(session, embeddings.as_ref());
             session.memory = Some(match private {
-                Some(Private::Memory { text }) => text.clone(),
+                Some(Private::Memory { text, .. }) => text.clone(),
                 _ => String::new(),
             });
         }
@@ -195,6 +205,9 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             let steps = || planning.steps.iter().map(|step| step.step.as_str());
             if session.approved.as_ref().is_some_and(|approved| revision::keeps_to(approved, steps())) {
                 session.approved = Some(planning.clone());
+            }
+            if planning.origin != PlanOrigin::Person {
+                cited::note_plan(session, planning);
             }
             session.planning = Some(planning.clone());
         }
@@ -247,6 +260,7 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
         EventData::ToolStarted { call, .. } => {
             if let Some(pending) = session.calls.iter_mut().find(|p| p.call.call == *call) {
                 pending.started = true;
+                pending.started_at = Some(event.seq);
                 let tool = pending.call.tool.clone();
                 session.dirty |= session.effect(&tool).changes();
                 session.acted |= session.effect(&tool) == ToolEffect::Acts;
@@ -316,6 +330,8 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             session.used.weakening.times += 1;
             session.used.weakening.last = Some(Weakening { id: *approval, tree, decided: None });
         }
+        // It is about what goes out, and none of the loop's.
+        EventData::Publish { .. } | EventData::ApprovalRequested { kind: ApprovalKind::Publish, .. } => {}
         EventData::ApprovalRequested { approval, call: None, .. } => {
             session.plan_approval = Some(PlanApproval { id: *approval, decision: None });
             let planning = |c: &&PendingCall| !c.completed && effect(&c.call.tool) == ToolEffect::Plans;
@@ -372,13 +388,23 @@ pub(in crate::agent) fn apply(session: &mut Session, event: &Event, private: Opt
             if session.loop_version() >= 2 {
                 session.used.progress.interrupted();
             }
-            let text = match private {
-                Some(Private::Told { text }) => Some(text.clone()),
-                _ => None,
-            };
-            tell(session, event.seq, text);
+            if let Some(Private::Told { text, calls }) = private {
+                let item = Item::Developer { text: text.clone() };
+                session.inputs.insert(event.seq, Input { item, queued_in_run: None, interrupts: false, quiet: !calls });
+            }
         }
     }
+}
+
+/// What was published stays so, whatever later runs give.
+fn published(session: &mut Session, branch: &str, pull_request_url: Option<&str>) {
+    let before = session.published.take().and_then(|published| published.pull_request_url);
+    let pull_request_url = pull_request_url.map(str::to_owned).or(before);
+    if let Some(result) = &mut session.result {
+        result.branch = Some(branch.to_owned());
+        result.pull_request_url.clone_from(&pull_request_url);
+    }
+    session.published = Some(Published { branch: branch.to_owned(), pull_request_url });
 }
 
 /// The next call, whenever it is, shows it: it is no reason for one.

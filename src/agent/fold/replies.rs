@@ -3,7 +3,7 @@
 use super::spend::{spend, unreported};
 use crate::{
     agent::{
-        compact,
+        cited, compact,
         session::{LastWords, PendingCall, Session},
         weight::Size,
     },
@@ -68,6 +68,7 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, counted: Opt
     let pending = |call: &ToolCall| PendingCall {
         call: call.clone(),
         started: false,
+        started_at: None,
         completed: false,
         interrupted: false,
         cut: false,
@@ -79,6 +80,7 @@ pub(super) fn model_completed(session: &mut Session, reply: &Reply, counted: Opt
     }
     if !reply.text.trim().is_empty() {
         session.last_said.clone_from(&reply.text);
+        cited::note(session, &reply.text);
     }
     if reply.calls.is_empty() {
         let idle = reply.cut || reply.text.trim().is_empty();

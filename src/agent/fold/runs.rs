@@ -59,6 +59,7 @@ pub(super) fn forked(session: &mut Session, from: ForkedFrom, model: Option<&str
     session.had_copy = false;
     session.aside = None;
     session.patch = None;
+    session.published = None;
     session.status = Status::Waiting;
     session.waiting_for = None;
     session.drained = false;

@@ -5,6 +5,7 @@ use crate::{
     domain::{
         Private,
         event::{AsideOutcome, CacheUse},
+        memory::{EmbeddingOutcome, EmbeddingUse},
         usage::TokenUsage,
     },
 };
@@ -84,6 +85,13 @@ pub(super) fn unreported(session: &mut Session, reserved: Reserved) {
     sums.calls += 1;
     sums.tokens += tokens;
     sums.cost_usd += cost_usd.unwrap_or_default();
+}
+
+/// The vector of a recall's request: spent, though no model was called for it.
+pub(super) fn embedded(session: &mut Session, embeddings: Option<&EmbeddingUse>) {
+    if let Some(of) = embeddings.filter(|of| of.outcome == EmbeddingOutcome::Used) {
+        spend(session, of.usage, of.cost_usd);
+    }
 }
 
 pub(super) fn cached(session: &mut Session, cache: &CacheUse) {

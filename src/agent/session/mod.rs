@@ -10,6 +10,6 @@ mod used;
 pub use parts::{
     Asked, AtRest, Briefed, Checked, CheckpointRef, Decided, Input, PendingCall, PlanApproval, Reserved, Weakening,
 };
-pub(super) use parts::{LastWords, RunStart};
+pub(super) use parts::{LastWords, Published, RunStart};
 pub use state::Session;
 pub(super) use used::RunUse;

@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 pub struct PendingCall {
     pub call: ToolCall,
     pub started: bool,
+    /// Where the log says so.
+    pub started_at: Option<Seq>,
     pub completed: bool,
     /// It was cut off: its outcome is not known.
     pub interrupted: bool,
@@ -123,6 +125,13 @@ impl Weakening {
     pub(in crate::agent) fn is_denied(&self) -> bool {
         matches!(self.decided, Some((Decision::Deny | Decision::Answer, _)))
     }
+}
+
+/// Where the task's patch was published last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::agent) struct Published {
+    pub branch: String,
+    pub pull_request_url: Option<String>,
 }
 
 /// A plan that was put to people.

@@ -2,7 +2,8 @@
 
 use super::{
     parts::{
-        Asked, AtRest, Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, Reserved, RunStart,
+        Asked, AtRest, Briefed, Checked, CheckpointRef, Input, LastWords, PendingCall, PlanApproval, Published,
+        Reserved, RunStart,
     },
     used::RunUse,
 };
@@ -20,9 +21,10 @@ use crate::{
         Timestamp, WaitingFor,
         approval::Decision,
         check::Check,
+        environment::DetectedSetup,
         event::{LOOP_VERSION, PromptSeen},
         mcp::McpTool,
-        memory::RecalledMemory,
+        memory::{RecalledMemory, RecalledTask},
         plan::Planning,
         task::{ForkedFrom, Mode, NetworkPolicy, TaskDetail, TaskResult},
         tool::{ToolCall, ToolEffect, effect},
@@ -48,11 +50,16 @@ pub struct Session {
     pub drained: bool,
     pub phase: Phase,
     pub briefed: Option<Briefed>,
-    /// The key of what the environment's setup has prepared for every copy.
+    /// The key of what the setup has prepared for every copy.
     pub prepared: Option<String>,
+    /// That setup, where there is no environment that has one.
+    pub detected: Option<Box<DetectedSetup>>,
     /// The recalled memories' text as the prompt has it; empty where there are none.
     pub memory: Option<String>,
+    /// One of them was deleted since: the prompts that showed it cannot be made again.
+    pub forgot: bool,
     pub recalled: Vec<RecalledMemory>,
+    pub recalled_tasks: Vec<RecalledTask>,
     pub planning: Option<Planning>,
     /// Inputs that no model call has shown yet.
     pub inputs: BTreeMap<Seq, Input>,
@@ -81,6 +88,8 @@ pub struct Session {
     pub reviews: Vec<Reviewed>,
     /// The patch from the base to the newest checkpoint that was asked for.
     pub patch: Option<BlobHash>,
+    /// Where it was published, over all runs.
+    pub(in crate::agent) published: Option<Published>,
     /// What was kept of the patch when the task last began to wait.
     pub(in crate::agent) at_rest: Option<AtRest>,
     pub plan_approval: Option<PlanApproval>,
@@ -168,8 +177,11 @@ impl Session {
             phase: Phase::Analysis,
             briefed: None,
             prepared: None,
+            detected: None,
             memory: None,
+            forgot: false,
             recalled: Vec::new(),
+            recalled_tasks: Vec::new(),
             planning: None,
             inputs: BTreeMap::from([(event.seq, request.clone())]),
             calls: Vec::new(),
@@ -186,6 +198,7 @@ impl Session {
             checked: None,
             reviews: Vec::new(),
             patch: None,
+            published: None,
             at_rest: None,
             plan_approval: None,
             approved: None,
@@ -414,6 +427,11 @@ impl Session {
     pub fn in_doubt(&self) -> Vec<ToolCall> {
         let in_doubt = |c: &&PendingCall| c.started && !c.completed && self.effect(&c.call.tool).changes();
         self.calls.iter().filter(in_doubt).map(|c| c.call.clone()).collect()
+    }
+
+    /// Where the log says that a call of the last reply began.
+    pub fn started_at(&self, call: &CallId) -> Option<Seq> {
+        self.calls.iter().find(|pending| pending.call.call == *call)?.started_at
     }
 
     /// The calls of the last reply that were cut off and answered so. Tasks of earlier builds do not tell of them.

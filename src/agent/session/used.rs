@@ -5,7 +5,7 @@ use crate::{
     agent::{circles::Moves, progress::Progress, review::SentBack, structured::OutputUse},
     domain::event::LimitKind,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What people were asked about weakened tests.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +47,8 @@ pub struct RunUse {
     pub sent_back: SentBack,
     pub output: OutputUse,
     pub weakening: WeakeningUse,
+    /// Marks of what was recalled that the model has cited.
+    pub cited: BTreeSet<String>,
     /// Calls about which the reviewer was asked.
     pub approver_calls: u32,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     calls::{self, Calls},
-    checks, planning,
+    checks, planning, publish,
     words::{self, count, duration},
 };
 use crate::{
@@ -70,14 +70,15 @@ impl Story {
                 lines.extend(brief(languages, conventions, checks, *files));
                 lines
             }
-            EventData::SetupStarted { environment } => {
+            EventData::SetupStarted { environment, commands } => {
                 let mut lines = if self.phase.is_none() { self.phase(Phase::Analysis, event.at) } else { Vec::new() };
-                lines.push(Line::at(INDENT).plain(format!("setting up {}", clean(environment))));
+                let what = environment.clone().unwrap_or_else(|| commands.join("; "));
+                lines.push(Line::at(INDENT).plain(format!("setting up {}", clean(&what))));
                 lines
             }
             EventData::SetupCompleted { cached: true, .. } => Vec::new(),
             EventData::SetupCompleted { outcome, output, duration_ms, .. } => setup(*outcome, output, *duration_ms),
-            EventData::MemoryUsed { memories } => memories
+            EventData::MemoryUsed { memories, .. } => memories
                 .iter()
                 .map(|memory| Line::at(INDENT).with("✦ ", Tone::Accent).plain(clean(&memory.text)).hang(2))
                 .collect(),
@@ -173,6 +174,10 @@ impl Story {
             }
             EventData::LimitWarned { limit, used, limit_value, .. } => vec![limit_warned(*limit, *used, *limit_value)],
             EventData::NetworkUsed { hosts, .. } => hosts.iter().filter_map(network_used).collect(),
+            EventData::Publish { state, branch, pull_request_url, reason, .. } => {
+                let (tone, text) = publish::told(*state, branch, pull_request_url.as_deref(), reason.as_deref());
+                vec![notice("⇧", tone, text)]
+            }
             EventData::NetworkAllowed { hosts, .. } => {
                 vec![notice("⇄", Tone::Accent, format!("may now reach {}", clean(&hosts.join(", "))))]
             }

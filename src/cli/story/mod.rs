@@ -10,6 +10,7 @@ mod diff;
 mod ending;
 mod fold;
 mod planning;
+mod publish;
 mod words;
 
 pub use diff::{FileEdit, apply_patch, patch, replaced};

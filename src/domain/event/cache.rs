@@ -15,6 +15,10 @@ pub struct CacheUse {
     /// What the missed tokens cost more; absent without a miss or a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasted_usd: Option<f64>,
+    /// What was read from the cache would have cost so much more without it; absent where nothing was read, or without a
+    /// price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_usd: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<PrefixMark>,
 }

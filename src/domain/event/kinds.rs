@@ -5,23 +5,25 @@ use super::{
     private::{Formatted, Private},
 };
 use crate::domain::{
-    ApprovalId, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, WaitingFor,
+    ApprovalId, CallId, Oid, Phase, Seq, Status, TaskError, TaskId, TaskSpec, Timestamp, UserId, WaitingFor,
     approval::{ApprovalKind, Decision, Remember},
     brief::Language,
     check::{Check, CheckResult, Finding, Verdict},
     instructions::InstructionVersion,
     limits::LimitsPatch,
     mcp::McpServerFound,
-    memory::RecalledMemory,
+    memory::{EmbeddingUse, RecalledMemory, RecalledTask, StaleMemory},
     network::NetworkUse,
     plan::{PlanStep, Planning},
+    publish::PublishState,
     review::{ReviewFinding, ReviewedCriterion},
     skill::SkillRef,
-    task::{Control, ForkedFrom, OnBusy, TaskResult},
+    task::{Control, ForkedFrom, OnBusy, TaskResult, UserRef},
     tool::ToolOutcome,
     usage::TokenUsage,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// One row of a task's log, as the public sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -99,7 +101,13 @@ pub enum AsideOutcome {
 #[serde(tag = "kind", content = "data")]
 pub enum EventData {
     #[serde(rename = "task.created")]
-    TaskCreated { spec: Box<TaskSpec>, author: String },
+    TaskCreated {
+        spec: Box<TaskSpec>,
+        author: String,
+        /// Who asked for it in the author's stead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requested_by: Option<UserRef>,
+    },
     #[serde(rename = "task.status")]
     TaskStatus { status: Status, waiting_for: Option<WaitingFor>, error: Option<TaskError> },
     #[serde(rename = "task.phase")]
@@ -128,9 +136,15 @@ pub enum EventData {
     /// What the run gave; stands before the `task.status` that ends it.
     #[serde(rename = "task.result")]
     TaskResult { result: Box<TaskResult> },
-    /// The setup of the task's environment is run: what it prepares is not here yet.
+    /// A setup is run: what it prepares is not here yet.
     #[serde(rename = "setup.started")]
-    SetupStarted { environment: String },
+    SetupStarted {
+        /// Whose setup it is; null where the service found it out itself.
+        environment: Option<String>,
+        /// What the service found out; empty where an environment says it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        commands: Vec<String>,
+    },
     #[serde(rename = "setup.completed")]
     SetupCompleted {
         /// `ok`, `error` or `timed_out`.
@@ -162,7 +176,14 @@ pub enum EventData {
     #[serde(rename = "plan.updated")]
     PlanUpdated { planning: Planning },
     #[serde(rename = "message.user")]
-    MessageUser { text: String, author: String, on_busy: OnBusy },
+    MessageUser {
+        text: String,
+        author: String,
+        /// The member who said it; absent where that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+        on_busy: OnBusy,
+    },
     #[serde(rename = "message.assistant")]
     MessageAssistant { text: String, author: String },
     /// The server's own words to the model.
@@ -225,6 +246,10 @@ pub enum EventData {
         /// None unless it was answered.
         usage: TokenUsage,
         cost_usd: Option<f64>,
+        /// What was read from a cache would have cost so much more without it; absent where nothing was read, or without a
+        /// price.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved_usd: Option<f64>,
         duration_ms: u64,
     },
     #[serde(rename = "checks.started")]
@@ -346,7 +371,18 @@ pub enum EventData {
     #[serde(rename = "recovered")]
     Recovered { after: RecoveredAfter, interrupted: Vec<CallId> },
     #[serde(rename = "memory.used")]
-    MemoryUsed { memories: Vec<RecalledMemory> },
+    MemoryUsed {
+        memories: Vec<RecalledMemory>,
+        /// Earlier tasks of the same person on the same repository.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tasks: Vec<RecalledTask>,
+        /// What was not used, as it speaks of files that have changed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stale: Vec<StaleMemory>,
+        /// Absent where no model for vectors is set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        embeddings: Option<EmbeddingUse>,
+    },
     /// What workspaces of the task reached, or tried to, since this was last said.
     #[serde(rename = "network.used")]
     NetworkUsed {
@@ -365,6 +401,24 @@ pub enum EventData {
     /// People have allowed the task these hosts, for the rest of it.
     #[serde(rename = "network.allowed")]
     NetworkAllowed { call: CallId, hosts: Vec<String> },
+    /// How far a publishing of the task's patch has come.
+    #[serde(rename = "publish")]
+    Publish {
+        publishing: Uuid,
+        state: PublishState,
+        branch: String,
+        /// What stands on the branch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<Oid>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pull_request_url: Option<String>,
+        /// Why it is not done, or not all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Who asked for it; absent of what came of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        author: Option<String>,
+    },
 }
 
 fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
@@ -411,6 +465,7 @@ impl EventData {
             Self::MemoryUsed { .. } => "memory.used",
             Self::NetworkUsed { .. } => "network.used",
             Self::NetworkAllowed { .. } => "network.allowed",
+            Self::Publish { .. } => "publish",
         }
     }
 }

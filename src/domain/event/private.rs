@@ -3,6 +3,7 @@
 use crate::domain::{
     BlobHash, Oid,
     brief::{Package, Prohibition},
+    environment::DetectedSetup,
     item::{DeveloperRole, Item, Reply},
     mcp::McpTool,
     rule::Rules,
@@ -43,9 +44,13 @@ pub struct PromptForm {
 }
 
 /// The rules of the loop that a task is pinned to when it starts, so that a log is decided again as it was written:
-/// 1: a criterion is met only by what speaks of it.
-/// 2: digits and long runs count as dense, by which limits are kept; the last call of a reply that was cut is run only
-///    where it came whole, and the model is told.
+/// 1: a criterion is met only by what speaks of it; plans that were approved are kept to; patches without checks are
+///    scanned.
+/// 2: digits and long runs count as dense, by which limits are kept, and a cap counts what has a price also beside what
+///    has none; the last call of a reply that was cut is run only where it came whole, and the model is told; what a
+///    run changed without the plan that it needs is put back; an announcement of work that is not done goes back, and a
+///    plan of an earlier run is none of this one; a plan task's verdict is `no_change`; processes that commands left
+///    may have written; a validation that a drain cut off is run again.
 pub const LOOP_VERSION: u32 = 2;
 
 /// What [`PromptHead::tools`] holds.
@@ -134,7 +139,12 @@ pub enum Private {
         loop_version: u32,
     },
     /// Of `setup.completed`: the key under which what it prepared is kept.
-    Prepared { key: String },
+    Prepared {
+        key: String,
+        /// Where there is no environment that says what is run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detected: Option<Box<DetectedSetup>>,
+    },
     /// Of `model.started` and `aside.started`: what the call may cost at most. Where its usage does not come, this
     /// is spent.
     Reserved {
@@ -144,10 +154,19 @@ pub enum Private {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         instead: bool,
     },
-    /// Of `recovered`: what the next call tells the model, whenever it is.
-    Told { text: String },
+    /// Of `recovered`: what the next call tells the model, and whether that is a reason for one.
+    Told {
+        text: String,
+        #[serde(default)]
+        calls: bool,
+    },
     /// Of `memory.used`: the text as it stands in the prompt; empty where there is none.
-    Memory { text: String },
+    Memory {
+        text: String,
+        /// One that it had was deleted since: the prompt was another.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forgotten: bool,
+    },
     /// Of `model.completed`.
     Reply(Reply),
     /// Of `tool.completed`: the whole output, where more was given than the event holds, and

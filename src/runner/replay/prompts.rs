@@ -77,6 +77,9 @@ fn mark(
     if recorded.blank.is_some() {
         return Err("the log was redacted");
     }
+    if session.forgot {
+        return Err("a memory that they showed was deleted");
+    }
     let Some(known) = &cache.prefix else { return Err("the log does not have their hashes") };
     let Some(briefed) = &session.briefed else { return Err("the log does not have their beginning") };
     let model = model(session, briefed, reply, None).ok_or("no model has this name")?;

@@ -138,6 +138,7 @@ impl Walk<'_> {
                 self.what_came("memories are recalled", |data| matches!(data, EventData::MemoryUsed { .. }))
             }
             Step::Call { .. } | Step::Compact { .. } if self.is_over_budget() => self.take(),
+            Step::Call { .. } | Step::Compact { .. } if self.is_switched_off() => self.without_model(),
             Step::Call { intent, .. } => {
                 self.expect_all("the model is called", &intent)?;
                 self.doing = Doing::Asking;
@@ -256,6 +257,25 @@ impl Walk<'_> {
     fn is_over_budget(&self) -> bool {
         let next = self.records.get(self.at).map(|record| &record.event.data);
         matches!(next, Some(EventData::LimitWarned { limit: LimitKind::Budget, .. }))
+    }
+
+    /// The operator had switched the model off, which no log of one task tells but by what came of it.
+    fn is_switched_off(&self) -> bool {
+        let mut next = self.records[self.at..].iter().map(|record| &record.event.data);
+        match next.find(|data| !matches!(data, EventData::Checkpoint { restored: false, .. })) {
+            Some(EventData::ModelRetried { next_model, .. }) => next_model.is_some(),
+            Some(EventData::TaskStatus { waiting_for, .. }) => *waiting_for == Some(WaitingFor::Capacity),
+            _ => false,
+        }
+    }
+
+    /// Another model takes over, or the task waits.
+    fn without_model(&mut self) -> Walked {
+        self.take_checkpoints(1)?;
+        if matches!(self.next()?.event.data, EventData::ModelRetried { .. }) {
+            return self.take();
+        }
+        self.wait(WaitingFor::Capacity)
     }
 
     /// The review is the reviewer's; what goes back of it is not.

@@ -9,6 +9,7 @@ use crate::{
     agent::Session,
     domain::{
         Event, EventData, Seq, Status, WaitingFor,
+        approval::ApprovalKind,
         event::{Record, RecoveredAfter},
         task::Control,
     },
@@ -160,7 +161,9 @@ impl<'a> Walk<'a> {
             | EventData::MessageUser { .. }
             | EventData::TaskControl { .. }
             | EventData::TaskUpdated { .. }
-            | EventData::TaskForked { .. } => true,
+            | EventData::TaskForked { .. }
+            | EventData::Publish { .. }
+            | EventData::ApprovalRequested { kind: ApprovalKind::Publish, .. } => true,
             // What a model decided, its worker wrote.
             EventData::ApprovalResolved { author, .. } => !author.starts_with("model:"),
             EventData::TaskStatus { status: new, waiting_for, .. } if *new != Status::Running => {

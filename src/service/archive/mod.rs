@@ -5,6 +5,7 @@
 //! and hashes.
 
 mod redact;
+pub mod tar;
 
 pub use redact::redact;
 

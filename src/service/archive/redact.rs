@@ -6,7 +6,7 @@ use crate::domain::{Event, event::Record};
 use serde_json::{Map, Number, Value};
 
 /// Fields whose texts are words of a fixed list, ids, hashes or times. All other texts go.
-const KEPT: [&str; 44] = [
+const KEPT: [&str; 47] = [
     "kind",
     "data",
     "status",
@@ -51,6 +51,9 @@ const KEPT: [&str; 44] = [
     "upload",
     "id",
     "integration",
+    "user",
+    "publishing",
+    "state",
 ];
 /// Names of fields in what was said freely that are the server's own or a wire's. All others are somebody's words.
 const KNOWN: [&str; 52] = [

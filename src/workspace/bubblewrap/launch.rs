@@ -124,6 +124,7 @@ impl Bubblewrap {
             data_bytes: (!self.0.cgroups.has(Controller::Memory)).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,
+            heartbeat_ms: None,
         }
     }
 

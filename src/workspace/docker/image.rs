@@ -7,7 +7,6 @@ use futures::StreamExt;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const NAME_BYTES_MAX: usize = 512;
 /// From the first byte to the last.
 const PULL_TIME: Duration = Duration::from_secs(900);
 /// Directories that an image may want volumes for.
@@ -92,15 +91,4 @@ fn shortest(path: &str) -> Option<String> {
     let fine =
         !path.is_empty() && !path.split('/').any(|part| part == "..") && !path.starts_with(&format!("{WORKSPACE}/"));
     fine.then_some(path)
-}
-
-/// A reference as registries know them. It becomes part of a path of the engine's API, in which
-/// nothing else may come.
-pub(in crate::workspace) fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
-    !name.is_empty()
-        && name.len() <= NAME_BYTES_MAX
-        && name.bytes().all(allowed)
-        && name.as_bytes()[0].is_ascii_alphanumeric()
-        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }

@@ -3,11 +3,13 @@
 
 use super::{
     engine::{Engine, EngineError},
-    image::{self, Image, is_name},
-    reference::{Permission, Reference},
+    image::{self, Image},
     settings::Pull,
 };
-use crate::workspace::WorkspaceError;
+use crate::workspace::{
+    WorkspaceError,
+    image_names::{Named, Reference},
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -38,7 +40,7 @@ impl Images {
 
     /// The image that a task names, or the operator's, fetched where that is allowed.
     pub(super) async fn find(&self, engine: &Engine, wanted: Option<&str>) -> Result<Image, WorkspaceError> {
-        let (name, anywhere) = named(engine, wanted)?;
+        let Named { name, anywhere } = engine.settings.allowed().named(wanted)?;
         let shown = wanted.unwrap_or(&engine.settings.image);
         match image::inspect(engine, &name).await {
             Ok(image) => return image.plain(shown),
@@ -50,7 +52,7 @@ impl Images {
 
     /// The content that it is at the moment. Fetches nothing and waits for no engine.
     pub(super) async fn id(&self, engine: &Engine, wanted: Option<&str>) -> Result<String, WorkspaceError> {
-        let (name, _) = named(engine, wanted)?;
+        let Named { name, .. } = engine.settings.allowed().named(wanted)?;
         image::id(engine, &name).await.map_err(|error| engine.explain(&error))
     }
 
@@ -80,12 +82,8 @@ impl Images {
         if let Ok(image) = image::inspect(engine, name).await {
             return Ok(image);
         }
-        if let Some(reference) = anywhere {
-            let (host, port) = reference.host();
-            // The engine looks it up once more; what answers differently then is not seen here.
-            settings.policy.resolve(host, port).await.map_err(|error| WorkspaceError::Refused {
-                why: format!("the image \"{shown}\" is not fetched: {error}"),
-            })?;
+        if let Some(reference) = &anywhere {
+            settings.allowed().look_up(reference, shown).await?;
         }
         let _held = self.pulls.acquire().await.map_err(crate::workspace::backend::setup)?;
         tracing::info!(image = shown, "fetching an image");
@@ -116,38 +114,5 @@ impl Images {
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         Arc::clone(turns.entry(name.to_owned()).or_default())
-    }
-}
-
-/// The name as the engine is told it, and with it, if it may be anywhere, where to.
-fn named(engine: &Engine, wanted: Option<&str>) -> Result<(String, Option<Reference>), WorkspaceError> {
-    let settings = &engine.settings;
-    let wanted = wanted.filter(|name| *name != settings.image);
-    let shown = wanted.unwrap_or(&settings.image);
-    let no_name = || WorkspaceError::Refused {
-        why: format!(
-            "the image \"{shown}\" is no name of an image: write for example registry.example.org/team/image:tag"
-        ),
-    };
-    match wanted {
-        None if is_name(shown) => Ok((shown.to_owned(), None)),
-        None => Err(no_name()),
-        Some(_) => {
-            let reference = Reference::parse(shown).ok_or_else(no_name)?;
-            match reference.permission(&settings.allowed_images, &settings.policy) {
-                Permission::Named => Ok((reference.to_string(), None)),
-                Permission::Anywhere => Ok((reference.to_string(), Some(reference))),
-                Permission::None => Err(not_allowed(shown)),
-            }
-        }
-    }
-}
-
-fn not_allowed(shown: &str) -> WorkspaceError {
-    WorkspaceError::Refused {
-        why: format!(
-            "the image \"{shown}\" is none of those that the operator lets tasks name: choose another, or have \
-             JOURNEYMAN_DOCKER_ALLOWED_IMAGES name its registry"
-        ),
     }
 }

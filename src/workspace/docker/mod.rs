@@ -14,7 +14,6 @@ mod image;
 mod images;
 mod life;
 mod open;
-mod reference;
 mod settings;
 
 #[cfg(feature = "kubernetes")]
@@ -22,9 +21,6 @@ pub(super) use examine::{Look, look};
 #[cfg(feature = "kubernetes")]
 pub(super) use examined::{Examined, ExaminedImages};
 pub(super) use execd::find_static;
-#[cfg(feature = "kubernetes")]
-pub(super) use image::is_name as is_image_name;
 pub(super) use life::Container;
 pub(super) use open::{Docker, explain};
-pub use reference::ImagePrefix;
 pub use settings::{DockerSettings, EngineAddress, Pull};

@@ -194,6 +194,7 @@ impl Docker {
             data_bytes: (!bounded).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,
+            heartbeat_ms: None,
         }
     }
 

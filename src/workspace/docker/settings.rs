@@ -1,7 +1,9 @@
 //! How the engine is reached and what workspaces are made from.
 
-use super::reference::ImagePrefix;
-use crate::net::AddressPolicy;
+use crate::{
+    net::AddressPolicy,
+    workspace::image_names::{AllowedImages, ImagePrefix},
+};
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 #[derive(Clone, Debug)]
@@ -36,6 +38,17 @@ impl DockerSettings {
             policy: AddressPolicy::default(),
             answer_time: Duration::from_secs(60),
             away_time: Duration::from_secs(45),
+        }
+    }
+}
+
+impl DockerSettings {
+    pub(super) fn allowed(&self) -> AllowedImages<'_> {
+        AllowedImages {
+            usual: &self.image,
+            prefixes: &self.allowed_images,
+            policy: &self.policy,
+            setting: "JOURNEYMAN_DOCKER_ALLOWED_IMAGES",
         }
     }
 }

@@ -171,7 +171,7 @@ fn lines(
             "disk",
             true,
             "/tmp and home are memory; the working copy is measured while commands run, and the node ends a Pod that is a \
-             quarter beyond its limit; one file cannot pass it (RLIMIT_FSIZE)"
+             quarter beyond its limit, or 1 GiB; one file cannot pass it (RLIMIT_FSIZE)"
                 .to_owned(),
             String::new(),
         ),

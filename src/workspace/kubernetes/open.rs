@@ -5,15 +5,16 @@ use super::{
     examine,
     pod::{self, CONTAINER, DOOR, EXECD_INSIDE, LABEL_INSTANCE, LABEL_OURS, Shape},
     settings::KubernetesSettings,
-    start::{self, Seen, did_not_start, mend},
+    start::{self, NotStarted, Seen, did_not_start, mend},
 };
 use crate::workspace::{
     OpenSandbox, Workspace, WorkspaceError,
     backend::{Pipe, Started, complain, setup},
     calls::WORKSPACE,
     carried::Carrier,
-    docker::{ExaminedImages, is_image_name},
+    docker::ExaminedImages,
     git::size_of,
+    image_names::Named,
     roll::Roll,
 };
 use execd::{
@@ -47,6 +48,8 @@ const REMOVAL_LOOK: Duration = Duration::from_millis(100);
 /// Between two tries to make a Pod for which there is no room in the quota.
 const QUOTA_LOOK: Duration = Duration::from_secs(2);
 const NAMES_MAX: u32 = 3;
+/// Pods that may be taken away before they run until a workspace fails.
+const LOST_MAX: u32 = 2;
 /// Users for Pods where the service is not root and gives none.
 const USERS: u32 = 65_536;
 /// Pods of one page of a list, and pages.
@@ -116,31 +119,32 @@ impl Kubernetes {
         owner: Option<(u32, u32)>,
     ) -> Result<(Started, Configure), WorkspaceError> {
         let Service { cluster, roll, starts, .. } = &*self.0;
-        let image = self.0.examined.name(open.image.as_deref());
-        if !is_image_name(image) {
-            return Err(WorkspaceError::Refused {
-                why: format!(
-                    "the image \"{image}\" is no name of an image: write for example registry.example.org/team/image:tag"
-                ),
-            });
+        let allowed = cluster.settings.allowed();
+        let Named { name: image, anywhere } = allowed.named(open.image.as_deref())?;
+        if let Some(reference) = &anywhere {
+            allowed.look_up(reference, open.image.as_deref().unwrap_or(&image)).await?;
         }
         let carried = carried(open).await?;
         let user = owner.unwrap_or_else(|| self.any_user());
         let proof = crate::clock::random_bytes();
         let digest = proof_digest(&proof);
-        let turn = starts.acquire().await.map_err(setup)?;
-        let shape = Shape { name: "", image, user, digest: &digest, carried: &carried };
-        let (pod, ended) = create(cluster, roll, open, &shape, proof).await?;
-        drop(turn);
-        let begun = async {
-            start::wait(cluster, &pod.name).await?;
-            pod.reconnect().await.map_err(|why| did_not_start(&why, mend(&why)))
-        };
-        let pipe = match begun.await {
-            Ok(pipe) => pipe,
-            Err(error) => {
-                pod.bury().await;
-                return Err(error);
+        let shape = Shape { name: "", image: &image, user, digest: &digest, carried: &carried };
+        let mut lost = 0;
+        let (pod, ended, pipe) = loop {
+            let turn = starts.acquire().await.map_err(setup)?;
+            let (pod, ended) = create(cluster, roll, open, &shape, proof).await?;
+            drop(turn);
+            let error = match pod.come_up().await {
+                Ok(pipe) => break (pod, ended, pipe),
+                Err(error) => error,
+            };
+            pod.bury().await;
+            match error {
+                NotStarted::TakenAway(error) if lost < LOST_MAX => {
+                    lost += 1;
+                    tracing::warn!(error = %error, "another Pod is asked for");
+                }
+                NotStarted::TakenAway(error) | NotStarted::Failed(error) => return Err(error),
             }
         };
         let started = Started { pipe, body: pod.into(), complaint: None, ended };
@@ -163,6 +167,7 @@ impl Kubernetes {
             data_bytes: (!bounded).then_some(open.limits.memory_bytes),
             disk_bytes: open.limits.disk_bytes,
             output_bytes: open.limits.output_bytes,
+            heartbeat_ms: None,
         }
     }
 
@@ -327,6 +332,12 @@ async fn carried(open: &OpenSandbox) -> Result<Vec<(String, bool, u64)>, Workspa
 }
 
 impl Pod {
+    /// Waits until it runs and connects to it.
+    async fn come_up(&self) -> Result<Pipe, NotStarted> {
+        start::wait(&self.cluster, &self.name).await?;
+        self.reconnect().await.map_err(|why| did_not_start(&why, mend(&why)).into())
+    }
+
     async fn connect(&self) -> Result<Pipe, ClusterError> {
         let parameters = AttachParams::default()
             .container(CONTAINER)

@@ -24,6 +24,8 @@ const LOST_NODE_SECONDS: u64 = 20;
 /// What is asked of a node to be kept free, of what a workspace may use.
 const REQUESTED_PERCENT: u64 = 25;
 const PREPARE_MEMORY: &str = "64Mi";
+/// What a fast disk takes in a second.
+const DISK_SLACK_BYTES_MIN: u64 = 1 << 30;
 
 /// What differs from one Pod to the next.
 #[derive(Debug)]
@@ -177,11 +179,12 @@ fn volumes(open: &OpenSandbox, shape: &Shape<'_>) -> Vec<Value> {
     ]
 }
 
-/// Beyond it the node ends the Pod. execd, which ends the command that fills the working copy, is to come first.
+/// Beyond it the node ends the Pod. execd, which ends the command that fills the working copy, is to come first, though
+/// that one writes on between two looks.
 fn disk_bytes(open: &OpenSandbox, shape: &Shape<'_>) -> u64 {
     let limit = open.limits.disk_bytes;
     let carried: u64 = shape.carried.iter().map(|(.., bytes)| bytes).sum();
-    limit.saturating_add(limit / 4).saturating_add(carried).saturating_add(64 << 20)
+    limit.saturating_add((limit / 4).max(DISK_SLACK_BYTES_MIN)).saturating_add(carried).saturating_add(64 << 20)
 }
 
 fn resources(open: &OpenSandbox, shape: &Shape<'_>) -> Value {

@@ -1,5 +1,9 @@
 //! How the cluster is reached and what workspaces are made from.
 
+use crate::{
+    net::AddressPolicy,
+    workspace::image_names::{AllowedImages, ImagePrefix},
+};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[derive(Clone, Debug)]
@@ -10,6 +14,10 @@ pub struct KubernetesSettings {
     pub namespace: String,
     /// What workspaces are made from that name no image.
     pub image: String,
+    /// What tasks may name beside [`Self::image`].
+    pub allowed_images: Vec<ImagePrefix>,
+    /// Where registries may be that are allowed without being named.
+    pub policy: AddressPolicy,
     /// Brings `/usr/local/bin/execd`, statically linked: this service's own image.
     pub execd_image: String,
     /// Marks the Pods of this data directory; no other has it, whatever host it is on.
@@ -45,6 +53,8 @@ impl KubernetesSettings {
             kubeconfig: None,
             namespace: namespace.into(),
             image: image.into(),
+            allowed_images: ImagePrefix::well_known(),
+            policy: AddressPolicy::default(),
             execd_image: execd_image.into(),
             instance: instance.into(),
             runtime_class: None,
@@ -58,6 +68,15 @@ impl KubernetesSettings {
             away_time: Duration::from_secs(45),
             start_time: Duration::from_secs(300),
             pull_time: Duration::from_secs(30),
+        }
+    }
+
+    pub(super) fn allowed(&self) -> AllowedImages<'_> {
+        AllowedImages {
+            usual: &self.image,
+            prefixes: &self.allowed_images,
+            policy: &self.policy,
+            setting: "JOURNEYMAN_KUBERNETES_ALLOWED_IMAGES",
         }
     }
 }

@@ -120,8 +120,22 @@ fn shortened(message: &str) -> String {
     if end < line.len() { format!("{}…", &line[..end]) } else { line }
 }
 
+/// Why a Pod did not come to run.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    /// Somebody took it away, as who empties a node does: another may be asked for.
+    TakenAway(WorkspaceError),
+    Failed(WorkspaceError),
+}
+
+impl From<WorkspaceError> for NotStarted {
+    fn from(error: WorkspaceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Waits until the Pod runs. What it says where it does not is an operator's to mend, or a user's who chose the image.
-pub(super) async fn wait(cluster: &Cluster, name: &str) -> Result<(), WorkspaceError> {
+pub(super) async fn wait(cluster: &Cluster, name: &str) -> Result<(), NotStarted> {
     let settings = &cluster.settings;
     let begun = Instant::now();
     let mut unfetched_since = None;
@@ -131,14 +145,17 @@ pub(super) async fn wait(cluster: &Cluster, name: &str) -> Result<(), WorkspaceE
         let pod = match look {
             Ok(pod) => pod,
             Err(ClusterError::Answered { status: 404, .. }) => {
-                return Err(did_not_start("somebody deleted its Pod", "see who, in the API server's audit log"));
+                return Err(deleted());
             }
-            Err(error) => return Err(cluster.explain(&error)),
+            Err(error) => return Err(cluster.explain(&error).into()),
         };
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Err(deleted());
+        }
         let seen = Seen::of(&pod);
         match &seen {
             Seen::Runs => return Ok(()),
-            Seen::Over(why) => return Err(did_not_start(why, mend(why))),
+            Seen::Over(why) => return Err(did_not_start(why, mend(why)).into()),
             Seen::Unfetched { image, why } => {
                 let since = *unfetched_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settings.pull_time {
@@ -146,17 +163,22 @@ pub(super) async fn wait(cluster: &Cluster, name: &str) -> Result<(), WorkspaceE
                         &format!("the image \"{image}\" could not be fetched: {why}"),
                         "see that the name is right and that the cluster's nodes may fetch it \
                          (JOURNEYMAN_KUBERNETES_PULL_SECRETS)",
-                    ));
+                    )
+                    .into());
                 }
             }
             Seen::Comes | Seen::Unscheduled(_) => unfetched_since = None,
         }
         if begun.elapsed() >= settings.start_time {
-            return Err(late(&seen, settings.start_time));
+            return Err(late(&seen, settings.start_time).into());
         }
         sleep(pause).await;
         pause = (pause * 3 / 2).min(LOOK_LAST);
     }
+}
+
+fn deleted() -> NotStarted {
+    NotStarted::TakenAway(did_not_start("somebody deleted its Pod", "see who, in the API server's audit log"))
 }
 
 fn late(seen: &Seen, allowed: Duration) -> WorkspaceError {

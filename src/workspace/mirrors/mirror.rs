@@ -122,6 +122,23 @@ impl Mirror {
         pending.await
     }
 
+    /// What a branch is at the origin now; absent where it has none of this name.
+    pub(in crate::workspace) async fn branch(&self, name: &str) -> Result<Option<ObjectId>, RepositoryError> {
+        self.remote().await?.branch(name).await
+    }
+
+    /// Pushes a commit of another repository of the server's own to a branch of the origin, if that is still what was
+    /// `seen` there. Nothing of it comes into the mirror.
+    pub(in crate::workspace) async fn push(
+        &self,
+        from: &Path,
+        commit: ObjectId,
+        branch: &str,
+        seen: Option<ObjectId>,
+    ) -> Result<(), RepositoryError> {
+        self.remote().await?.push(from, commit, branch, seen).await
+    }
+
     /// Puts many small packs together into fewer large ones. What workspaces have open stays open to them.
     pub(in crate::workspace) async fn tidy(&self) {
         let looked_over = self.writing.lock().await;

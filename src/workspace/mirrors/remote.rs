@@ -32,6 +32,10 @@ const CONTENTS_AT_ONCE: usize = 1_000;
 /// In the data directory: a file per team of hosts' keys that were seen first.
 const KNOWN_HOSTS: &str = "known-hosts";
 
+/// How git takes a push on this host: whatever that repository's own configuration says, it starts no program.
+const LOCAL_RECEIVE_PACK: &str = "git -c core.hooksPath=/dev/null -c receive.autogc=false \
+    -c core.alternateRefsCommand=true -c core.fsmonitor=false receive-pack";
+
 struct SshSettings {
     known_hosts: PathBuf,
     connect_seconds: u64,
@@ -259,6 +263,37 @@ impl Remote {
             failure => self.failed("asking for refs", failure, self.connect_timeout),
         })?;
         Ok(Refs::parse(&String::from_utf8_lossy(&output)))
+    }
+
+    /// What a branch is there now.
+    pub(super) async fn branch(&self, name: &str) -> Result<Option<ObjectId>, RepositoryError> {
+        let name = format!("refs/heads/{name}");
+        Ok(self.refs(std::slice::from_ref(&name)).await?.commit(&name))
+    }
+
+    /// Pushes `commit` of `repository` to one branch, if that is still what was `seen` there (absent: nothing). No hook runs
+    /// here; of a repository on this host none runs either, for they would run as the service.
+    pub(super) async fn push(
+        &self,
+        repository: &Path,
+        commit: ObjectId,
+        branch: &str,
+        seen: Option<ObjectId>,
+    ) -> Result<(), RepositoryError> {
+        let seen = seen.map(|seen| seen.to_string()).unwrap_or_default();
+        let fixed = ["push", "--quiet", "--no-progress", "--no-verify", "--no-recurse-submodules", "--no-follow-tags"];
+        let mut arguments: Vec<OsString> = fixed.map(OsString::from).into();
+        arguments.push(format!("--force-with-lease=refs/heads/{branch}:{seen}").into());
+        if self.protocol == "file" {
+            arguments.push(format!("--receive-pack={LOCAL_RECEIVE_PACK}").into());
+        }
+        arguments.extend(["--end-of-options".into(), self.url.clone()]);
+        arguments.push(format!("{commit}:refs/heads/{branch}").into());
+        let git = self.prepare(repository, arguments.into_iter())?.timeout(self.fetch_timeout);
+        git.output().await.map(drop).map_err(|failure| match failure {
+            GitFailure::Failed { reason } if reason.contains("! [") => RepositoryError::Rejected { reason },
+            failure => self.failed("pushing", failure, self.fetch_timeout),
+        })
     }
 
     /// Brings `commit` and its history into the mirror at `repository`; without large contents, where they are left out.

@@ -192,7 +192,7 @@ fn a_persons_words_begin_anew() {
             play.turn(shell("date"), ToolOutcome::Ok, "nothing");
         }
         let text = format!("once more {round}");
-        play.record(EventData::MessageUser { text, author: "a".into(), on_busy: OnBusy::Steer }, None);
+        play.record(EventData::MessageUser { text, author: "a".into(), user: None, on_busy: OnBusy::Steer }, None);
     }
     assert!(matches!(play.step(), Step::Call { .. }));
     assert!(play.developer_words().is_empty());

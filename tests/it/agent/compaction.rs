@@ -138,7 +138,7 @@ fn it_leaves_under_half_of_the_window_whatever_the_window() {
         play.facts.window_tokens = window;
         for round in 0..60 {
             let text = format!("{round}: {}", "words of a person ".repeat(200));
-            play.record(EventData::MessageUser { text, author: "a".into(), on_busy: OnBusy::Steer }, None);
+            play.record(EventData::MessageUser { text, author: "a".into(), user: None, on_busy: OnBusy::Steer }, None);
             play.turn(shell(&format!("make {round} {}", "x".repeat(500))), ToolOutcome::Ok, &"y".repeat(5_000));
             if round % 10 == 9 {
                 let items = compact(&mut play, Some(&"summary ".repeat(50_000)));

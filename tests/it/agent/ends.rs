@@ -100,7 +100,10 @@ fn a_tree_from_before_a_message_is_not_what_the_message_asks_for() {
     change(&mut play, '1');
     play.words("Done.");
     assert_eq!(play.step(), Step::RunChecks { last: false });
-    play.record(EventData::MessageUser { text: "and x".into(), author: "a".into(), on_busy: OnBusy::Steer }, None);
+    play.record(
+        EventData::MessageUser { text: "and x".into(), author: "a".into(), user: None, on_busy: OnBusy::Steer },
+        None,
+    );
     play.checked(&[], false);
     change(&mut play, '2');
     play.words("X is there.");
@@ -141,7 +144,10 @@ fn work_that_is_announced_again_and_again_and_never_done_is_no_success() {
     play.step();
     play.checked(&[], false);
     assert!(matches!(play.step(), Step::Finish { .. }));
-    play.record_in(2, EventData::MessageUser { text: "and x".into(), author: "a".into(), on_busy: OnBusy::Steer });
+    play.record_in(
+        2,
+        EventData::MessageUser { text: "and x".into(), author: "a".into(), user: None, on_busy: OnBusy::Steer },
+    );
     play.status(Status::Running);
     play.words(announced);
     assert!(matches!(play.step(), Step::Call { .. }), "it is nudged");

@@ -92,7 +92,7 @@ impl Play {
             run: 1,
             turn: 0,
             at: now,
-            data: EventData::TaskCreated { spec: Box::new(spec(changes)), author: "a".into() },
+            data: EventData::TaskCreated { spec: Box::new(spec(changes)), author: "a".into(), requested_by: None },
         };
         let session = Session::start(&created).unwrap();
         let facts = ModelFacts { window_tokens: 128_000, max_output_tokens: 16_384, prices: None, reviewer: None };
@@ -182,7 +182,15 @@ impl Play {
                     };
                     self.record(data, Some(private));
                 }
-                Step::Recall => self.record(EventData::MemoryUsed { memories: Vec::new() }, None),
+                Step::Recall => self.record(
+                    EventData::MemoryUsed {
+                        memories: Vec::new(),
+                        tasks: Vec::new(),
+                        stale: Vec::new(),
+                        embeddings: None,
+                    },
+                    None,
+                ),
                 Step::Checkpoint => self.look(),
                 Step::Restore(checkpoint) => {
                     let data = EventData::Checkpoint {

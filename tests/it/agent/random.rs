@@ -97,7 +97,7 @@ impl World<'_> {
         if self.chance(29) {
             let on_busy = [OnBusy::Steer, OnBusy::Queue, OnBusy::Interrupt][usize::from(self.byte() % 3)];
             let text = "And mind the other one.".to_owned();
-            self.play.record(EventData::MessageUser { text, author: "a".into(), on_busy }, None);
+            self.play.record(EventData::MessageUser { text, author: "a".into(), user: None, on_busy }, None);
         }
         if self.chance(61) {
             self.control(Control::Pause);
@@ -193,7 +193,8 @@ impl World<'_> {
             false => TokenUsage::default(),
         };
         let (cost_usd, duration_ms) = (None, 1);
-        let data = EventData::AsideCompleted { aside, model: model(), outcome, usage, cost_usd, duration_ms };
+        let data =
+            EventData::AsideCompleted { aside, model: model(), outcome, usage, cost_usd, saved_usd: None, duration_ms };
         self.play.record(data, None);
         if answered { Asked::Answered(usage) } else { Asked::Not }
     }

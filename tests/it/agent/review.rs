@@ -56,7 +56,10 @@ fn reviewed(play: &mut Play, findings: Vec<ReviewFinding>, criteria: Vec<Reviewe
     let aside = Aside::Review;
     play.record(EventData::AsideStarted { aside, model: "r".into() }, None);
     let (model, outcome) = ("r".to_owned(), AsideOutcome::Answered);
-    play.record(EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, duration_ms: 1 }, None);
+    play.record(
+        EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, saved_usd: None, duration_ms: 1 },
+        None,
+    );
     let sent_back = review::sends_back(&play.session, &play.facts, &findings);
     let told = review::told(&findings);
     let tree = play.session.checkpoint.as_ref().map(|checkpoint| checkpoint.tree.clone());
@@ -179,7 +182,7 @@ fn what_people_ask_for_after_a_review_is_not_given_up_for_what_held_before() {
     validated(&mut play, &[]);
     assert!(reviewed(&mut play, blockers(1), Vec::new()));
     let (text, author) = ("And subtract.".to_owned(), "a".to_owned());
-    play.record(EventData::MessageUser { text, author, on_busy: OnBusy::Steer }, None);
+    play.record(EventData::MessageUser { text, author, user: None, on_busy: OnBusy::Steer }, None);
     play.tree = '2';
     play.turn(edit("a.py", "2"), ToolOutcome::Ok, "done");
     let Step::RunChecks { last: true } = play.step() else { panic!("a last validation") };

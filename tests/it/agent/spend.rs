@@ -57,7 +57,10 @@ fn a_cap_holds_for_what_has_a_price_whatever_was_used_beside_it() {
         aside_begins(&mut play, 1_000);
         let usage = TokenUsage { input_tokens: 10, ..TokenUsage::default() };
         let (aside, model, outcome) = (Aside::Review, "r".to_owned(), AsideOutcome::Answered);
-        play.record(EventData::AsideCompleted { aside, model, outcome, usage, cost_usd, duration_ms: 1 }, None);
+        play.record(
+            EventData::AsideCompleted { aside, model, outcome, usage, cost_usd, saved_usd: None, duration_ms: 1 },
+            None,
+        );
     }
     assert_eq!((play.session.used.cost_usd, play.session.usage.cost_usd), (0.75, None));
 }
@@ -87,7 +90,9 @@ fn what_a_call_has_counted_tells_how_dense_the_rest_is() {
         let added = play.session.context_at_most() - bytes / per_token - 10;
         // What is not ASCII is dear until it was measured.
         play.record(
-            EventData::MessageUser { text: "字".repeat(2_000), author: "a".into(), on_busy: OnBusy::Steer },
+            EventData::MessageUser {
+                text: "字".repeat(2_000), author: "a".into(), user: None, on_busy: OnBusy::Steer
+            },
             None,
         );
         (added, play.session.context_at_most() - bytes / per_token - 10 - added)
@@ -140,7 +145,8 @@ fn aside_begins(play: &mut Play, tokens: u64) {
 
 fn aside_ends(play: &mut Play, outcome: AsideOutcome, usage: TokenUsage) {
     let (aside, model) = (Aside::Review, "r".to_owned());
-    let data = EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, duration_ms: 1 };
+    let data =
+        EventData::AsideCompleted { aside, model, outcome, usage, cost_usd: None, saved_usd: None, duration_ms: 1 };
     play.record(data, None);
 }
 
@@ -261,7 +267,7 @@ fn other_words_want_another_approval_of_the_plan_and_a_resume_does_not() {
         let data = if resumed {
             EventData::TaskControl { action: Control::Resume, author: "a".into() }
         } else {
-            EventData::MessageUser { text: "And this.".into(), author: "a".into(), on_busy: OnBusy::Steer }
+            EventData::MessageUser { text: "And this.".into(), author: "a".into(), user: None, on_busy: OnBusy::Steer }
         };
         play.record_in(run, data);
         assert_eq!(play.session.plan_approval.is_some(), resumed);

@@ -149,7 +149,7 @@ fn a_follow_up_is_asked_anew_and_so_is_work_that_people_have_added_to() {
     play.words(GOOD);
     ended(&mut play);
     let say = |play: &mut Play, run: u32, text: &str| {
-        let data = EventData::MessageUser { text: text.into(), author: "a".into(), on_busy: OnBusy::Steer };
+        let data = EventData::MessageUser { text: text.into(), author: "a".into(), user: None, on_busy: OnBusy::Steer };
         play.record_in(run, data);
     };
     say(&mut play, 2, "And b.py?");

@@ -120,7 +120,7 @@ fn brief_tools_and_memory_stay_under_a_quarter_of_the_window() {
         let tools = specs_for_window(ToolSet::Work, window);
         let tools: usize =
             tools.iter().map(|spec| spec.name.len() + spec.description.len() + spec.parameters.len() + 60).sum();
-        let memories = memory::Budget::of_window(window).bytes;
+        let memories = memory::Recall::new(1_500, None).budget_bytes(window);
         let part = (brief + tools + memories) as f64 / (window as f64 * 4.0);
         shown.push(format!("{window}: brief {brief}, tools {tools}, memories {memories}: {part:.3}"));
         assert!(part < 0.25, "{}", shown.join("\n"));
@@ -157,7 +157,7 @@ fn servers_tools_and_skills_leave_the_prompt_s_head_under_a_quarter_too() {
         specs.extend(specs_for_window(ToolSet::Skills, window));
         let bytes = |specs: &ToolSpecs| specs.iter().map(ToolSpec::bytes).sum::<usize>();
         let list = listing(&skills, &Found::default(), window).0.len();
-        let memories = memory::Budget::of_window(window).bytes;
+        let memories = memory::Recall::new(1_500, None).budget_bytes(window);
         let room = room_bytes(window, bytes(&specs) + list + memories);
         let servers = server_tools(window, room.saturating_sub(BRIEF_BYTES_MIN));
         assert!(!servers.is_empty() || window == 8_000, "{window}: only the smallest has room for skills alone");

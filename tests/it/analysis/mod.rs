@@ -2,6 +2,7 @@
 
 mod affected;
 mod brief;
+mod detected;
 mod discovery;
 mod format;
 mod hostile;

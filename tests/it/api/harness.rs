@@ -4,7 +4,7 @@ use crate::support;
 use axum::{Router, routing::get};
 use futures::FutureExt;
 use journeyman::{
-    api::{self, ApiState},
+    api::{self, ApiState, Rates},
     auth::{self, Authenticator, JwtSettings},
     clock,
     domain::{
@@ -93,25 +93,43 @@ pub(super) async fn server() -> Server {
 }
 
 pub(super) async fn server_with(audience: Option<&str>, new_teams: bool) -> Server {
+    server_taking(JwtSettings::hs256(JWT_SECRET, None, audience, new_teams)).await
+}
+
+/// One that takes these tokens.
+pub(super) async fn server_taking(jwt: JwtSettings) -> Server {
+    server_made(jwt, |state| state).await
+}
+
+/// One that holds callers to these rates, and users to so many streams.
+pub(super) async fn server_limited(rates: Rates, streams_per_user: usize) -> Server {
+    let jwt = JwtSettings::hs256(JWT_SECRET, None, Some(AUDIENCE), false);
+    server_made(jwt, |state| state.limiting(rates, streams_per_user)).await
+}
+
+async fn server_made(jwt: JwtSettings, more: impl FnOnce(ApiState) -> ApiState) -> Server {
     let url = support::database().await;
     let store = Store::connect(&store::Settings { connections: 8, ..store::Settings::new(&url) }, true).await.unwrap();
     auth::bootstrap(&store, Some(ADMIN)).await.unwrap();
     let draining = CancellationToken::new();
     let objects = tempfile::tempdir().unwrap();
     let hub = Hub::new(store.clone());
-    let jwt = JwtSettings::hs256(JWT_SECRET, None, audience, new_teams);
     let authenticator = Authenticator::new(store.clone(), Some(jwt));
     let settings = Settings {
         network: journeyman::domain::network::NetworkCap::default(),
         models: vec![model("small", false), model("large", true)],
+        learns: false,
         limits: Limits::default(),
         objects: Objects::directory(&objects.path().join("objects")).unwrap(),
         files: objects.path().to_owned(),
+        recall: journeyman::memory::Recall::new(1_500, None),
         secret: [7; 32],
     };
     let service = Service::new(store.clone(), authenticator.clone(), settings, hooks(hub.clone()));
     let state =
-        ApiState::new(service, authenticator, hub.clone(), Some(Metrics::install()), &[7; 32], draining.clone());
+        ApiState::new(service, authenticator, hub.clone(), Some(Metrics::install()), &[7; 32], draining.clone())
+            .trusting(&["127.0.0.1/32".parse().unwrap()]);
+    let state = more(state);
     let more = Router::new().route("/panics", get(async || -> String { panic!("a secret reason") }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -152,6 +170,14 @@ fn hooks(hub: Hub) -> Hooks {
             validate_url(url, &AddressPolicy::default(), &[]).map(drop).map_err(|error| error.to_string())
         }),
         repository_ref: Arc::new(|text| validate_ref(text).map_err(|error| error.to_string())),
+        webhook_url: Arc::new(|url| {
+            async move {
+                let policy = AddressPolicy::new(&["127.0.0.0/8"]).unwrap();
+                policy.check_url(&url).map_err(|error| error.to_string())?;
+                policy.refuse_plain(&url).await.map_err(|error| error.to_string())
+            }
+            .boxed()
+        }),
         committed: Arc::new(move |team, task, seq| hub.wrote(team, task, seq)),
         deleted: None,
         archive: None,
@@ -231,6 +257,15 @@ impl Server {
         accounts::set_member(&self.store, team, user, role).await.unwrap();
         let (_, key) = auth::issue(&self.store, team, user, "test", scopes, None).await.unwrap();
         (user, key.expose().to_owned())
+    }
+
+    /// An operator of the instance with a key in a team.
+    pub(super) async fn operator(&self, team: &str, name: &str) -> (UserId, String) {
+        let (user, key) = self.user(team, name, Role::Viewer, None).await;
+        let mut tx = self.store.across_teams().await.unwrap();
+        assert!(store::users::set_operator(&mut tx, user, true).await.unwrap());
+        tx.commit().await.unwrap();
+        (user, key)
     }
 
     pub(super) async fn team(&self, name: &str) -> TeamId {

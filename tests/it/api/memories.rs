@@ -3,7 +3,7 @@
 use super::harness::{ADMIN, server};
 use journeyman::{
     domain::Role,
-    memory::{Budget, Wanted, recall},
+    memory::{Recall, Wanted},
 };
 use serde_json::{Value, json};
 
@@ -78,6 +78,34 @@ async fn ones_own_memories_are_nobody_elses_and_the_teams_are_everybodys() {
 }
 
 #[tokio::test]
+async fn a_search_finds_as_recall_does() {
+    let server = server().await;
+    let body = json!({ "text": "Baskets deadlocked under load", "repository": REPOSITORY });
+    let id = server.post("/v1/memories", ADMIN, &body).await.expect(201).id();
+    let found = async |query: &str, repository: Option<&str>| {
+        let body = json!({ "query": query, "repository": repository });
+        let answer = server.post("/v1/memories/search", ADMIN, &body).await.expect(200).json();
+        let ids: Vec<Value> =
+            answer["data"].as_array().unwrap().iter().map(|hit| hit["memory"]["id"].clone()).collect();
+        ids
+    };
+    // Other forms, words that stand for each other, misspelt ones; the repository by another address, or none.
+    for query in ["a deadlock of two baskets", "what is in the cart?", "deadlok"] {
+        for repository in [None, Some(REPOSITORY), Some("git@example.org:a")] {
+            assert_eq!(found(query, repository).await, [json!(id)], "{query} {repository:?}");
+        }
+    }
+    assert_eq!(found("a deadlock of two baskets", Some("https://example.org/b.git")).await, Vec::<Value>::new());
+    assert_eq!(found("nothing of the kind", None).await, Vec::<Value>::new());
+    server.patch(&format!("/v1/memories/{id}"), ADMIN, &json!({ "state": "stale" })).await.expect(200);
+    assert_eq!(found("a deadlock of two baskets", None).await, Vec::<Value>::new());
+    server.patch(&format!("/v1/memories/{id}"), ADMIN, &json!({ "state": "active" })).await.expect(200);
+    assert_eq!(found("a deadlock of two baskets", None).await, [json!(id)]);
+    server.delete(&format!("/v1/memories/{id}"), ADMIN).await.expect(204);
+    assert_eq!(found("a deadlock of two baskets", None).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn recall_chooses_what_fits_the_task() {
     let server = server().await;
     let keep = async |body: Value| server.post("/v1/memories", ADMIN, &body).await.expect(201).id();
@@ -91,19 +119,19 @@ async fn recall_chooses_what_fits_the_task() {
     let wanted = Wanted {
         team: journeyman::domain::TeamId(id(&me["team"])),
         user: journeyman::domain::UserId(id(&me["user"])),
-        repository: Some(REPOSITORY),
+        task: journeyman::domain::TaskId(journeyman::clock::new_id()),
+        repository: Some("git@example.org:a"),
         request: "Repair the parser of dates",
+        window_tokens: 128_000,
+        on_default: true,
+        file: &|_| None,
     };
-    let recalled = recall(&server.store, wanted, Budget::default()).await.unwrap();
-    let mut chosen: Vec<String> = recalled.memories.iter().map(|memory| memory.memory.to_string()).collect();
-    chosen.sort();
-    let mut expected = vec![preference, matching.clone(), convention];
-    expected.sort();
-    assert_eq!(chosen, expected);
-    assert!(recalled.text.contains("- Use make check\n"));
-    assert_eq!(server.get(&format!("/v1/memories/{matching}"), ADMIN).await.json()["used"], 1);
-    let one = recall(&server.store, wanted, Budget { memories: 1, bytes: 8_000 }).await.unwrap();
-    assert_eq!(one.memories.len(), 1);
-    let none = recall(&server.store, wanted, Budget { memories: 5, bytes: 3 }).await.unwrap();
-    assert_eq!(none.text, "");
+    let recalled = Recall::new(1_500, None).recall(&server.store, wanted).await.unwrap();
+    let chosen: Vec<String> = recalled.memories.iter().map(|memory| memory.memory.to_string()).collect();
+    assert_eq!(chosen, [matching.clone(), preference, convention]);
+    assert!(recalled.text.contains("- [M3] Use make check\n"), "{}", recalled.text);
+    // 15 tokens are 60 bytes: room for one line.
+    let one = Recall::new(15, None).recall(&server.store, wanted).await.unwrap();
+    assert_eq!(one.memories.iter().map(|memory| memory.memory.to_string()).collect::<Vec<_>>(), [matching]);
+    assert_eq!(Recall::new(0, None).recall(&server.store, wanted).await.unwrap().text, "");
 }

@@ -3,11 +3,17 @@
 
 mod accounts;
 mod approvals;
+mod audit;
 mod documents;
 mod environments;
 mod harness;
 mod idempotency;
 mod instructions;
+mod isolation;
+mod key_sets;
+mod limits;
+mod links;
+mod members;
 mod memories;
 mod polling;
 mod requests;

@@ -46,6 +46,8 @@ async fn a_poll_is_held_until_the_task_changes() {
     let started = Instant::now();
     let held = poll(&server, &path, 30, Some(&tag));
     let work = async {
+        // One that comes later than the change is answered at once.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         // News that are no change of what the poll waits for.
         worker.say(1, EventData::Reasoning { summary: "hm".into() }).await;
         worker.phase(Phase::Planning).await;

@@ -218,7 +218,9 @@ async fn a_running_task_is_told_by_its_log() {
     act("cancel", json!({})).await.expect(202);
     assert_eq!(server.get(&path, ADMIN).await.json()["cancel_requested"], true);
     let events = server.get(&format!("{path}/events?after=3"), ADMIN).await.json();
-    assert_eq!(events["data"][0]["data"], json!({ "text": "and quickly", "author": "admin", "on_busy": "interrupt" }));
+    let me = server.get("/v1/me", ADMIN).await.json()["user"]["id"].clone();
+    let said = json!({ "text": "and quickly", "author": "admin", "user": me, "on_busy": "interrupt" });
+    assert_eq!(events["data"][0]["data"], said);
     assert_eq!(events["data"][2]["data"], json!({ "action": "cancel", "author": "admin" }));
     worker.status(Status::Cancelled, None, &TaskDetail::default()).await;
     let woken = act("messages", json!({ "text": "go on" })).await.expect(202).json();
@@ -370,7 +372,7 @@ async fn the_log_and_the_conversation_are_paged_without_private_parts() {
     worker.say(1, EventData::MessageAssistant { text: "I look".into(), author: "large".into() }).await;
     let arguments = json!({ "command": "ls" });
     worker.say(1, EventData::ToolStarted { call: "call_1_0".parse().unwrap(), tool: "shell".into(), arguments }).await;
-    let secret = Private::Memory { text: "nobody reads this".into() };
+    let secret = Private::Memory { text: "nobody reads this".into(), forgotten: false };
     let event =
         NewEvent { run: 1, turn: 1, data: EventData::MessageDeveloper { text: "go on".into() }, private: Some(secret) };
     worker.append(vec![event], &TaskChange::default(), JobChange::Keep).await;

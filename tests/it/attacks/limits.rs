@@ -6,7 +6,7 @@ use super::{
     ground::{Backend, Ground, SUCCESS},
 };
 use crate::support::sandbox::{output, run};
-use journeyman::workspace::SandboxLimits;
+use journeyman::workspace::{RunCommand, SandboxLimits, Workspace};
 use std::time::{Duration, Instant};
 
 const ATTACKS: &[Attack] = &[
@@ -124,6 +124,20 @@ succeed()
         works: User,
     },
     Attack {
+        name: "many files without a name",
+        probe: r#"
+files = []
+for number in range(200):
+    with open("file", "wb") as file:
+        files.append(os.dup(file.fileno()))
+        os.unlink("file")
+        file.write(b"x" * (1 << 20))
+    time.sleep(0.06)
+succeed()
+"#,
+        works: User,
+    },
+    Attack {
         name: "endless output",
         probe: r#"
 for _ in range(64): sys.stdout.write("x" * (1 << 20) + "\n")
@@ -171,6 +185,7 @@ pub(super) async fn try_all(backend: Backend) {
 const DAEMONS: &[(&str, &str)] = &[
     ("files", "head -c 4000000 /dev/zero > f$i"),
     ("names", "mkdir d$i; (cd d$i; seq 400 | xargs touch)"),
+    ("files without a name", "head -c 4000000 /dev/zero > f; exec 9<f; sleep 1000 <&9 & rm f"),
     ("what cannot be listed", "mkdir -p closed; chmod 300 closed; head -c 4000000 /dev/zero > closed/f$i"),
 ];
 
@@ -195,6 +210,87 @@ async fn try_daemons(backend: Backend) {
         assert_eq!(run(&workspace, "setsid -f sleep 1000; echo again").await.output, b"again\n");
         workspace.close().await;
     }
+}
+
+/// Others fill the file system meanwhile: a workspace of which everything can be measured is not blamed.
+async fn try_the_neighbours(backend: Backend) {
+    let ground = Ground::new(backend).await;
+    let workspace = ground.open_with(small()).await;
+    let neighbour = ground.copy.data_dir.path().join("neighbour");
+    let work = "exec 9>open; rm open; (sleep 1; true) & head -c 1000000 /dev/zero >&9; sleep 3; echo done";
+    let fill = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::fs::write(&neighbour, vec![7; 100 << 20]).await.unwrap();
+    };
+    let (result, ()) = tokio::join!(run(&workspace, work), fill);
+    assert_eq!(result.output, b"done\n", "{backend:?}: {result:?}");
+    workspace.close().await;
+}
+
+/// Files without a byte in them, of which only Docker's directories in memory have a bound of their own. Where there is
+/// none, the memory of the workspace has to hold them.
+const EMPTY_FILES: Attack = Attack {
+    name: "more files in memory than memory has",
+    probe: r#"
+import shutil, tempfile
+top = tempfile.mkdtemp(dir="/tmp")
+try:
+    for directory in range(300):
+        os.mkdir("%s/%d" % (top, directory))
+        for number in range(1000): os.mknod("%s/%d/%d" % (top, directory, number))
+    succeed()
+finally: shutil.rmtree(top)
+"#,
+    works: User,
+};
+
+async fn try_empty_files(backend: Backend) {
+    let ground = Ground::new(backend).await;
+    let outside = ground.outside(&EMPTY_FILES);
+    assert!(outside.contains(SUCCESS), "it does not work even outside: {outside:.500}");
+    let workspace = ground.open_with(small()).await;
+    // The kernel may take execd, when nothing else is left to take, and the workspace with it.
+    let inside = ground.try_inside(&workspace, &EMPTY_FILES).await;
+    assert!(inside.as_ref().is_ok_and(|said| !said.contains(SUCCESS)) || inside.is_err(), "{backend:?}: {inside:?}");
+    let next = runs(&workspace).await;
+    assert!(next || !workspace.lives().await, "{backend:?}: nothing runs after it");
+    workspace.close().await;
+    let again = ground.open_with(small()).await;
+    assert_eq!(run(&again, "echo again").await.output, b"again\n");
+}
+
+/// Whether a command runs.
+async fn runs(workspace: &Workspace) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(10) {
+        match workspace.run(RunCommand::new("echo alive", Duration::from_secs(5)), None).await {
+            Ok(ran) if ran.output == b"alive\n" => return true,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_neighbours_take_of_the_disk_ends_nothing_here() {
+    try_the_neighbours(Backend::Bubblewrap).await;
+    try_the_neighbours(Backend::Docker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_memory_are_bounded_in_bubblewrap_by_the_workspace_s_own() {
+    try_empty_files(Backend::Bubblewrap).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_memory_are_bounded_in_a_container() {
+    try_empty_files(Backend::Docker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_memory_are_bounded_in_a_container_of_podman_by_the_workspace_s_own() {
+    try_empty_files(Backend::Podman).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,11 @@ async fn none_succeeds_in_a_container_of_podman() {
     try_all(Backend::Podman, false).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn none_succeeds_under_gvisor() {
+    try_all(Backend::Gvisor, false).await;
+}
+
 /// For the tests of a cluster.
 #[cfg(feature = "kubernetes-cluster")]
 pub(crate) async fn in_a_pod() {

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use futures::StreamExt;
-use journeyman::workspace::{Expect, FileChange, RunCommand, Workspace};
+use journeyman::workspace::{Expect, FileChange, RunCommand, RunOutcome, Workspace};
 use std::{
     path::Path,
     process::Command,
@@ -215,7 +215,9 @@ async fn a_working_copy_deeper_than_any_path_is_removed() {
         let ground = Ground::new(backend).await;
         let workspace = ground.open().await;
         let deep = python("import os\nfor _ in range(20000):\n    os.mkdir('d')\n    os.chdir('d')\nprint('deep')");
-        assert_eq!(output(&workspace, &deep).await, "deep\n");
+        // It is ended where it takes longer than until the next look at the disk, and is deep enough then.
+        let made = run(&workspace, &deep).await;
+        assert!(made.output == b"deep\n" || made.outcome == RunOutcome::DiskLimit, "{backend:?}: {made:?}");
         workspace.walk().await.ok();
         workspace.close().await;
         ground.copy.sandboxes.remove(ground.copy.task).await.unwrap();

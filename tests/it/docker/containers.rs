@@ -1,24 +1,23 @@
 //! What one container is: what runs in it, what it may do, and how it ends.
 
-use crate::support::{
-    engine::{self, BUSYBOX, EMPTY, Engine, HOST},
-    sandbox::{Copy, output, run},
+use crate::{
+    backends::{Machines, sandboxes},
+    support::{
+        engine::{self, BUSYBOX, EMPTY, Engine, HOST},
+        sandbox::{Copy, output, run},
+    },
 };
 use journeyman::workspace::{
     BackendSettings, FileChange, Pull, RunCommand, RunOutcome, SandboxLimits, Sandboxes, Workspace, WorkspaceError,
 };
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An empty working copy and its open workspace, by the engine that all tests share.
 async fn open(image: &str) -> (&'static Engine, Copy, Workspace) {
     let engine = engine::shared().await;
-    let copy = Copy::with(|data_dir| engine.settings(data_dir, image)).await;
-    let workspace = copy.open().await;
+    let (copy, workspace) = sandboxes::open(engine, image).await;
     (engine, copy, workspace)
 }
 
@@ -49,59 +48,17 @@ async fn a_busybox_is_enough_to_run_commands_and_touch_files() {
 
 #[tokio::test]
 async fn a_large_output_and_many_calls_at_once_come_through() {
-    let (_engine, _copy, workspace) = open(HOST).await;
-    let long = output(&workspace, "seq 1 100000");
-    let many = futures::future::join_all((0..20).map(|number| {
-        let workspace = workspace.clone();
-        async move { output(&workspace, &format!("echo {number}")).await }
-    }));
-    let (long, many) = tokio::join!(long, many);
-    assert_eq!(long.lines().count(), 100_000);
-    assert_eq!(many, (0..20).map(|number| format!("{number}\n")).collect::<Vec<_>>());
+    sandboxes::a_large_output_and_many_calls_at_once_come_through(engine::shared().await).await;
 }
 
 #[tokio::test]
 async fn closing_leaves_no_container_and_so_does_dropping() {
-    let (engine, copy, workspace) = open(BUSYBOX).await;
-    output(&workspace, "setsid sleep 1000 & echo").await;
-    assert_eq!(containers(engine, &copy).await.len(), 1);
-    let begun = Instant::now();
-    workspace.close().await;
-    assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
-    assert_eq!(containers(engine, &copy).await, [""; 0]);
-    let again = copy.open().await;
-    assert_eq!(output(&again, "echo again").await, "again\n");
-    drop(again);
-    let begun = Instant::now();
-    while !containers(engine, &copy).await.is_empty() {
-        assert!(begun.elapsed() < 10 * SECOND);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    sandboxes::closing_leaves_none_and_so_does_dropping(engine::shared().await).await;
 }
 
 #[tokio::test]
 async fn a_deleted_container_is_gone_and_calls_in_it_are_interrupted() {
-    let (engine, copy, workspace) = open(BUSYBOX).await;
-    let delete = async {
-        output(&workspace, "echo up").await;
-        for name in containers(engine, &copy).await {
-            engine.delete(&name).await;
-        }
-    };
-    let (result, ()) = tokio::join!(workspace.run(RunCommand::new("sleep 1000", 1000 * SECOND), None), delete);
-    assert!(matches!(result, Err(WorkspaceError::Gone { .. })), "{result:?}");
-    assert!(!workspace.lives().await);
-    tokio::time::timeout(10 * SECOND, workspace.closed()).await.unwrap();
-}
-
-/// Cuts the server's connection to a container: kills what the engine has attached it to.
-async fn cut(engine: &Engine, name: &str) {
-    let top = engine.versioned_client().await.top_processes(name, None).await.unwrap();
-    let rows = top.processes.unwrap();
-    let mut pids = rows.iter().filter(|row| row.iter().any(|cell| cell.contains("connect"))).map(|row| &row[1]);
-    let pid = pids.next().unwrap().parse().unwrap();
-    assert!(pids.next().is_none());
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+    sandboxes::one_that_is_taken_away_is_gone_and_calls_in_it_are_interrupted(engine::shared().await).await;
 }
 
 #[tokio::test]
@@ -119,7 +76,7 @@ async fn a_workspace_that_is_full_of_processes_is_still_connected_to() {
             assert!(begun.elapsed() < 20 * SECOND);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        cut(engine, &name).await;
+        engine.cut(&name).await;
     };
     let (result, ()) = tokio::join!(workspace.run(RunCommand::new(fill, 1000 * SECOND), None), cut);
     assert!(matches!(result, Err(WorkspaceError::Gone { .. })), "{result:?}");
@@ -129,64 +86,20 @@ async fn a_workspace_that_is_full_of_processes_is_still_connected_to() {
 
 #[tokio::test]
 async fn a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_it() {
-    let (engine, copy, workspace) = open(HOST).await;
-    let process = workspace.start_process(RunCommand::new("echo begun; sleep 1000", 1000 * SECOND)).await.unwrap();
-    let port = workspace.listen(0).await.unwrap();
-    output(&workspace, "echo kept > file").await;
-    assert_eq!(workspace.walk().await.unwrap().changed.len(), 1);
-    let name = containers(engine, &copy).await.remove(0);
-    let cut = async {
-        output(&workspace, "until [ -e inside ]; do sleep 0.01; done").await;
-        cut(engine, &name).await;
-    };
-    let (result, ()) =
-        tokio::join!(workspace.run(RunCommand::new("touch inside; sleep 1000", 1000 * SECOND), None), cut);
-    assert!(matches!(result, Err(WorkspaceError::Gone { .. })), "{result:?}");
-    assert!(workspace.lives().await);
-    assert_eq!(output(&workspace, "cat file; ps -eo args= | grep -c '^sleep 1000'").await, "kept\n1\n");
-    let look = workspace.write_stdin(process, b"", Duration::ZERO).await.unwrap();
-    assert_eq!((look.output.as_slice(), look.exit), (&b"begun\n"[..], None));
-    let walk = workspace.walk().await.unwrap();
-    assert_eq!(walk.changed.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["inside"]);
-    let client =
-        format!("python3 -c 'import socket; s = socket.create_connection((\"127.0.0.1\", {port})); print(s.recv(9))'");
-    let serve = async {
-        let connection = workspace.accept().await.unwrap();
-        connection.write(b"answered").await.unwrap();
-        connection.end();
-        connection
-    };
-    let (_connection, said) = tokio::join!(serve, output(&workspace, &client));
-    assert_eq!(said, "b'answered'\n");
-    assert_eq!(containers(engine, &copy).await, [name]);
+    let engine = engine::shared().await;
+    sandboxes::a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_it(engine).await;
 }
 
 #[tokio::test]
 async fn containers_of_an_earlier_server_are_ended_and_those_of_this_one_are_not() {
-    let (engine, copy, workspace) = open(BUSYBOX).await;
-    // The same data directory, as the next server has it.
-    let next = Sandboxes::new(engine.settings(copy.data_dir.path(), BUSYBOX)).await.unwrap();
-    assert_eq!(next.reap().await.unwrap(), 1);
-    assert_eq!(containers(engine, &copy).await, [""; 0]);
-    assert!(!workspace.lives().await);
-    let again = next.open(copy.options()).await.unwrap();
-    assert_eq!(next.reap().await.unwrap(), 0);
-    let swept = next.sweep(&HashSet::new()).await.unwrap();
-    assert_eq!((swept.processes_killed, swept.directories_removed), (0, 0));
-    assert_eq!(output(&again, "echo alive").await, "alive\n");
+    let engine = engine::shared().await;
+    sandboxes::those_of_an_earlier_server_are_ended_and_those_of_this_one_are_not(engine).await;
 }
 
 #[tokio::test]
 async fn what_holds_is_told_line_by_line_after_a_look() {
-    let (_engine, copy, _workspace) = open(HOST).await;
-    let lines = copy.sandboxes.capabilities().lines;
-    let weaker: Vec<_> = lines.iter().filter(|line| !line.holds).collect();
-    assert!(weaker.is_empty(), "{weaker:#?}");
-    let names: Vec<&str> = lines.iter().map(|line| line.name).collect();
-    assert_eq!(
-        names,
-        ["user", "namespaces", "system calls", "network", "pids", "memory", "cpu", "disk", "output", "time"]
-    );
+    let weaker = sandboxes::what_holds_is_told_line_by_line_after_a_look(engine::shared().await).await;
+    assert_eq!(weaker, [""; 0]);
 }
 
 #[tokio::test]
@@ -322,4 +235,21 @@ async fn what_an_operator_can_get_wrong_is_named_with_its_mend() {
     settings.execd = copied;
     let error = Sandboxes::new(settings).await.unwrap_err().to_string();
     assert!(error.contains("scripts/static-execd.sh"), "{error}");
+}
+
+#[tokio::test]
+async fn a_container_whose_execd_hangs_is_lost_and_ended() {
+    sandboxes::one_whose_execd_hangs_is_lost_and_ended(engine::shared().await).await;
+}
+
+#[tokio::test]
+async fn a_container_behind_an_engine_that_hangs_ends_its_calls_and_is_found_again() {
+    // One of its own: others wait for the shared one.
+    let engine = Engine::new().await;
+    sandboxes::one_whose_keeper_hangs_ends_its_calls_and_is_found_again(&engine).await;
+}
+
+#[tokio::test]
+async fn a_container_that_is_full_of_processes_makes_room_and_stays_connected() {
+    sandboxes::one_that_is_full_of_processes_makes_room_and_stays_connected(engine::shared().await).await;
 }

@@ -1,11 +1,11 @@
 //! Containers by another runtime: gVisor, whose kernel is a program of its own.
 
 use crate::support::{
-    engine::{BUSYBOX, Engine, HOST},
+    engine::{self, BUSYBOX, HOST, RUNSC},
     sandbox::{Copy, output, run},
 };
 use journeyman::workspace::{BackendSettings, RunCommand, WorkspaceError};
-use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::time::Duration;
 
 /// Speaks to execd's door as the task's own user, which this runtime takes for whoever it asks.
 const KNOCK: &str = "python3 - <<'E'
@@ -21,19 +21,11 @@ E";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gvisor_runs_workspaces_and_lets_nobody_speak_to_execd_but_the_server() {
-    let runsc = Path::new("/usr/bin/runsc");
-    assert!(runsc.exists(), "there is no runsc: run scripts/setup.sh --tests (Debian: apt-get install runsc)");
-    let dir = tempfile::tempdir().unwrap();
-    // As a runtime on a machine without virtualisation, whose cgroups it does not know.
-    let wrapper = dir.path().join("runsc");
-    let script = "#!/bin/sh\nexec /usr/bin/runsc --ignore-cgroups --network none --platform=ptrace \"$@\"\n";
-    std::fs::write(&wrapper, script).unwrap();
-    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let engine = Engine::with(vec!["--add-runtime".to_owned(), format!("runsc={}", wrapper.display())]).await;
+    let engine = engine::with_gvisor().await;
     let copy = Copy::with(|data_dir| {
         let mut settings = engine.settings(data_dir, BUSYBOX);
         if let BackendSettings::Docker(docker) = &mut settings.backend {
-            docker.runtime = Some("runsc".to_owned());
+            docker.runtime = Some(RUNSC.to_owned());
         }
         settings
     })

@@ -2,6 +2,7 @@
 
 mod broker;
 mod containers;
+mod detected;
 mod limits;
 mod parsers;
 mod policy;

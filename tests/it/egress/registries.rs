@@ -42,7 +42,7 @@ put("index/config.json", json.dumps({"dl": "BASE/crates"}))
 put("index/ti/ny/tinyrs", json.dumps({"name": "tinyrs", "vers": "1.0.0", "deps": [], "cksum": hashlib.sha256(crate).hexdigest(), "features": {}, "yanked": False}) + "\n")
 "#;
 
-fn made(root: &Path) {
+pub(super) fn made(root: &Path) {
     let made = Command::new("/usr/bin/python3").args(["-c", PACKAGES]).arg(root).status().unwrap();
     assert!(made.success());
     let from = root.join("from");
@@ -57,7 +57,7 @@ fn made(root: &Path) {
 }
 
 /// Files as they are, and texts that say where they are.
-fn registry(root: &Path) -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
+pub(super) fn registry(root: &Path) -> impl Fn(&Seen) -> Answer + Send + Sync + 'static {
     let root = root.to_owned();
     move |seen| {
         let path = seen.line.split_whitespace().nth(1).unwrap().split('?').next().unwrap().trim_matches('/');

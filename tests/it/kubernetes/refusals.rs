@@ -167,6 +167,8 @@ async fn a_pod_that_somebody_deletes_before_it_runs_is_told_of() {
     .await;
     let error = refused(&server.url).await.1;
     assert!(error.contains("somebody deleted its Pod"), "{error}");
+    // Who empties a node does that: another is asked for, twice.
+    assert_eq!(server.count("POST"), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

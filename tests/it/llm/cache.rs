@@ -58,6 +58,7 @@ fn a_miss_has_a_cause_and_a_price() {
 
     let hit = after(&seen, "gpt-5.4", "Be brief.", &known, &["a", "b", "c"], 9_984, 10);
     assert_eq!((hit.miss, hit.wasted_usd, hit.expected_tokens, hit.read_tokens), (None, None, 10_000, 9_984));
+    assert!(hit.saved_usd.expect("a price") > 0.0);
     let mark = hit.prefix.expect("a mark");
     assert_eq!((mark.from, mark.items.len()), (2, 1), "only what is new is recorded");
 
@@ -145,7 +146,14 @@ fn a_reply_without_counts_is_not_judged() {
 #[test]
 fn what_is_recorded_of_a_miss_is_read_again_and_old_rows_still_are() {
     let miss = CacheMiss { idle_seconds: Some(400), ..CacheMiss::of(MissCause::TtlExpired) };
-    let used = CacheUse { expected_tokens: 5, read_tokens: 1, miss: Some(miss), wasted_usd: Some(0.5), prefix: None };
+    let used = CacheUse {
+        expected_tokens: 5,
+        read_tokens: 1,
+        miss: Some(miss),
+        wasted_usd: Some(0.5),
+        saved_usd: None,
+        prefix: None,
+    };
     let written = serde_json::to_value(&used).expect("JSON");
     assert_eq!(
         written,

@@ -1,7 +1,8 @@
-//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, change limits and instructions, and fork, workers
-//! that fall and a replica that is drained, a provider whose tokens have two bytes. Each comes to its end with every call
-//! answered once, nothing after the end and no limit passed, by what was told and by what the provider itself counted;
-//! what was sent to the model grew by appending; and the exported log folds again to itself.
+//! Random runs of whole tasks over HTTP: scripted replies with faults, people who act, change limits and instructions,
+//! and fork, workers that fall, a replica with other instructions and tools, as another release has them, that is
+//! drained, a provider whose tokens have two bytes. Each comes to its end with every call answered once, nothing after
+//! the end and no limit passed, by what was told and by what the provider itself counted; what was sent to the model
+//! grew by appending; and the exported log folds again to itself.
 //!
 //! `JOURNEYMAN_RANDOM_RUNS` says how many, `JOURNEYMAN_RANDOM_SEED` with which seed they begin.
 
@@ -14,6 +15,7 @@ use crate::support::{
     service::{Api, Ground, second_data_dir},
 };
 use journeyman::{app::Role, domain::TaskId, runner::Failpoint};
+use regex::Regex;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -24,6 +26,8 @@ use std::{
 use story::{Act, Story};
 use tokio::{sync::watch, task::JoinSet};
 
+/// The models as the other replica has them.
+const OTHER: &str = "other.toml";
 const RUNS: u64 = 160;
 /// Tasks that run at once.
 const AT_ONCE: usize = 40;
@@ -67,6 +71,15 @@ async fn ground(stories: &[Story]) -> Ground {
         stories.iter().map(|story| (format!("r{}", story.seed), &story.scenario)).collect();
     let mut ground = Ground::new(&json!({ "scenarios": scenarios, "bytes_per_token": 2 })).await;
     ground.repositories.make("calc", &[("calc.txt", "bad\n")]);
+    std::fs::write(ground.data.path().join("models.toml"), models(&ground, "")).unwrap();
+    std::fs::write(ground.data.path().join(OTHER), models(&ground, "edit_format = \"edit\"\n")).unwrap();
+    let path = ground.data.path().join("models.toml");
+    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
+    ground
+}
+
+/// All models, each with these settings besides its own.
+fn models(ground: &Ground, all: &str) -> String {
     let mut models = String::new();
     for (name, wire, more) in [
         ("responses", "responses", ""),
@@ -78,15 +91,12 @@ async fn ground(stories: &[Story]) -> Ground {
         let url = &ground.model.url;
         let _ = write!(
             models,
-            "[[models]]\nname = \"{name}\"\napi = \"{wire}\"\nurl = \"{url}\"\n{more}\
+            "[[models]]\nname = \"{name}\"\napi = \"{wire}\"\nurl = \"{url}\"\n{more}{all}\
              retries = {{ attempts = 2, first_delay_ms = 5 }}\n\
              prices = {{ input = 1.0, cached_input = 0.1, output = 4.0 }}\n"
         );
     }
-    let path = ground.data.path().join("models.toml");
-    std::fs::write(&path, models).unwrap();
-    ground.variables.push(("JOURNEYMAN_CONFIG".to_owned(), path.display().to_string()));
-    ground
+    models
 }
 
 /// Plays one story to its end; the task's id, and of the task that was forked from it.
@@ -211,10 +221,13 @@ async fn judge(api: &Api, id: &str, story: &Story, is_fork: bool, requests: &[Va
     let own = all.iter().position(|event| is_fork && event["kind"] == "task.forked").unwrap_or(0);
     let events = &all[own..];
     let (mark, fork) = (format!("[scenario: r{}]", story.seed), fork_mark(story.seed));
+    // What is recalled of another task repeats its words.
+    let recalled = Regex::new(r"Asked: (See to it\. \[scenario: r\d+\]|And once more, as fork-\d+\.)").unwrap();
     let sent: Vec<&Value> = requests
         .iter()
         .filter(|sent| {
             let body = sent["body"].to_string();
+            let body = recalled.replace_all(&body, "");
             body.contains(&mark) && body.contains(&fork) == is_fork
         })
         .collect();
@@ -237,11 +250,18 @@ async fn judge(api: &Api, id: &str, story: &Story, is_fork: bool, requests: &[Va
     })
 }
 
-/// Plays so many stories at once; a second replica works along and is drained in the midst of it.
+/// Plays so many stories at once; a second replica, as another release would be, works along and is drained in the
+/// midst of it.
 async fn play_all(ground: &Ground, api: &Api, fates: &Fates, stories: &[Arc<Story>]) -> Vec<String> {
     let repository = format!("file://{}", ground.repositories.path().join("calc").display());
     let (_dir, elsewhere) = second_data_dir();
-    let mut replica = Some(ground.start_as(Role::Worker, &elsewhere, Some(fates.failpoint())).await);
+    // Whoever takes a task up from the other gives its model other instructions and tools, if it was to begin it.
+    let other = [
+        ("JOURNEYMAN_CONFIG".to_owned(), ground.data.path().join(OTHER).display().to_string()),
+        ("JOURNEYMAN_INSTRUCTIONS".to_owned(), "As another release says it.".to_owned()),
+    ];
+    let replica = ground.start_other(Role::Worker, &elsewhere, Some(fates.failpoint()), &other).await;
+    let mut replica = Some(replica);
     let mut playing = JoinSet::new();
     for story in stories {
         let (api, fates, story, repository) = (api.clone(), fates.clone(), Arc::clone(story), repository.clone());
@@ -270,7 +290,35 @@ async fn play_all(ground: &Ground, api: &Api, fates: &Fates, stories: &[Arc<Stor
         }
     }
     ground.model.forget().await;
+    wrong.extend(sums(api).await.err());
     wrong
+}
+
+/// Whether the sums of all tasks, whatever befell them, are those that their logs fold to.
+async fn sums(api: &Api) -> Result<(), String> {
+    let names = ["model_calls", "input_tokens", "cached_input_tokens", "output_tokens"];
+    let of = |value: &Value| names.map(|name| value[name].as_u64().unwrap());
+    let added = |sums: [u64; 4], more: [u64; 4]| std::array::from_fn(|at| sums[at] + more[at]);
+    let (mut folded, mut cost, mut cursor) = ([0; 4], 0.0, String::new());
+    loop {
+        let (_, page) = api.get(&format!("/v1/tasks?limit=100{cursor}")).await;
+        for task in page["data"].as_array().unwrap() {
+            folded = added(folded, of(&task["usage"]));
+            cost += task["usage"]["cost_usd"].as_f64().unwrap_or_default();
+        }
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let (_, page) = api.get("/v1/usage?group_by=model").await;
+    let rows = page["data"].as_array().unwrap();
+    let summed = rows.iter().map(of).fold([0; 4], added);
+    let summed_cost: f64 = rows.iter().filter_map(|row| row["cost_usd"].as_f64()).sum();
+    if summed != folded || (summed_cost - cost).abs() > 1e-4 {
+        return Err(format!(
+            "usage: {names:?} are {summed:?} for ${summed_cost}, and of the tasks {folded:?} for ${cost}"
+        ));
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

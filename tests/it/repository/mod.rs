@@ -8,7 +8,7 @@ mod partial;
 mod private;
 mod remotes;
 mod served;
-mod servers;
+pub(crate) mod servers;
 mod uploads;
 
 use bytes::Bytes;
@@ -35,16 +35,16 @@ use std::{
 use tempfile::TempDir;
 
 /// A service's repositories with a directory of remotes that it may use.
-pub(super) struct House {
-    pub(super) root: TempDir,
-    pub(super) repositories: Repositories,
-    pub(super) team: TeamId,
-    pub(super) blobs: Blobs,
+pub(crate) struct House {
+    pub(crate) root: TempDir,
+    pub(crate) repositories: Repositories,
+    pub(crate) team: TeamId,
+    pub(crate) blobs: Blobs,
 }
 
 /// Contents by hash, as the store has them.
 #[derive(Clone, Default)]
-pub(super) struct Blobs(Arc<Mutex<HashMap<BlobHash, Bytes>>>);
+pub(crate) struct Blobs(Arc<Mutex<HashMap<BlobHash, Bytes>>>);
 
 impl Blobs {
     pub(super) fn put(&self, content: &[u8]) -> BlobHash {
@@ -69,7 +69,7 @@ impl Blobs {
 }
 
 impl House {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
@@ -84,7 +84,7 @@ impl House {
     }
 
     /// A new repository with a first commit of these files.
-    pub(super) fn remote(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    pub(crate) fn remote(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let path = self.root.path().join("remotes").join(name);
         std::fs::create_dir_all(&path).unwrap();
         git(&path, &["init", "-q", "-b", "main"]);
@@ -118,7 +118,7 @@ pub(super) fn url(path: &Path) -> String {
 }
 
 /// git as a person at a terminal has it, without this machine's configuration.
-pub(super) fn try_git(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn try_git(directory: &Path, arguments: &[&str]) -> Output {
     #[expect(clippy::disallowed_methods, reason = "the tests' own git plays the remote and the person")]
     let mut command = std::process::Command::new("git");
     command
@@ -132,7 +132,7 @@ pub(super) fn try_git(directory: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-pub(super) fn git(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = try_git(directory, arguments);
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
@@ -144,7 +144,7 @@ pub(super) fn write(directory: &Path, path: &str, content: impl AsRef<[u8]>) {
     std::fs::write(path, content).unwrap();
 }
 
-pub(super) fn commit(repository: &Path, files: &[(&str, &str)]) -> String {
+pub(crate) fn commit(repository: &Path, files: &[(&str, &str)]) -> String {
     for (path, content) in files {
         write(repository, path, content);
     }

@@ -19,7 +19,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that does not outlive its test.
-pub(super) struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -56,16 +56,16 @@ async fn listens(port: u16) {
 }
 
 /// git over HTTPS on `localhost`, for one user with one password.
-pub(super) struct Https {
-    pub(super) port: u16,
-    pub(super) ca: PathBuf,
+pub(crate) struct Https {
+    pub(crate) port: u16,
+    pub(crate) ca: PathBuf,
     log: PathBuf,
     _nginx: Running,
     _fcgi: Running,
 }
 
 impl Https {
-    pub(super) async fn start(house: &House, user: &str, password: &str) -> Self {
+    pub(crate) async fn start(house: &House, user: &str, password: &str) -> Self {
         let home = house.root.path().join("https");
         std::fs::create_dir(&home).unwrap();
         let at = |name: &str| home.join(name).display().to_string();
@@ -103,12 +103,12 @@ impl Https {
         Self { port, ca: home.join("ca.pem"), log: home.join("log"), _nginx: nginx, _fcgi: fcgi }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}/{path}", self.port)
     }
 
     /// Requests that were answered, each as status, path and user.
-    pub(super) fn requests(&self) -> String {
+    pub(crate) fn requests(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -165,19 +165,19 @@ fn certificates(home: &Path) {
 }
 
 /// OpenSSH's server on loopback, for this user with one key.
-pub(super) struct Ssh {
-    pub(super) port: u16,
+pub(crate) struct Ssh {
+    pub(crate) port: u16,
     /// The private key that it lets in.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// A private key that it does not know.
-    pub(super) other_key: String,
+    pub(crate) other_key: String,
     /// Its own key, as `ssh-keyscan` prints it.
-    pub(super) known_hosts: String,
+    pub(crate) known_hosts: String,
     _sshd: Running,
 }
 
 impl Ssh {
-    pub(super) async fn start(house: &House, kind: &str) -> Self {
+    pub(crate) async fn start(house: &House, kind: &str) -> Self {
         let home = house.root.path().join("ssh");
         std::fs::create_dir(&home).unwrap();
         std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -205,26 +205,26 @@ impl Ssh {
     }
 
     /// Of this user, whose name stands in the URL or does not.
-    pub(super) fn url(&self, path: &Path, user: Option<&str>) -> String {
+    pub(crate) fn url(&self, path: &Path, user: Option<&str>) -> String {
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
         format!("ssh://{user}localhost:{}{}", self.port, path.display())
     }
 }
 
-pub(super) fn user_name() -> String {
+pub(crate) fn user_name() -> String {
     #[expect(clippy::disallowed_methods, reason = "the tests' own programs")]
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// A proxy that takes CONNECT alone, and what it was asked for.
-pub(super) struct Proxy {
-    pub(super) port: u16,
-    pub(super) asked: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(Mutex::new(Vec::new()));

@@ -6,7 +6,10 @@
 //! through; [`Cluster::open_network`] puts it up.
 
 use super::{images, sandbox};
-use bollard::{API_DEFAULT_VERSION, Docker, body_full, query_parameters::CreateImageOptions};
+use bollard::{
+    API_DEFAULT_VERSION, Docker, body_full,
+    query_parameters::{CreateImageOptions, ListContainersOptions},
+};
 use futures::TryStreamExt;
 use journeyman::workspace::{BackendSettings, ImagePull, KubernetesSettings, SandboxSettings};
 use serde_json::{Value, json};
@@ -286,6 +289,13 @@ impl Cluster {
     pub(crate) async fn delete(&self, name: &str) {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}?gracePeriodSeconds=0");
         self.send("DELETE", &path, &Value::Null).await.unwrap();
+    }
+
+    /// The container of a Pod's workspace, by the node's engine.
+    pub(crate) async fn container(&self, pod: &str) -> String {
+        let listed = self.engine().await.list_containers(None::<ListContainersOptions>).await.unwrap();
+        let ours = |names: &[String]| names.iter().any(|known| known.contains(&format!("k8s_workspace_{pod}")));
+        listed.into_iter().find(|one| one.names.as_deref().is_some_and(ours)).unwrap().id.unwrap()
     }
 
     /// As a network plugin does that holds no policy.

@@ -18,7 +18,7 @@ use rustix::thread::LinkNameSpaceType;
 use std::{
     io::Write,
     net::{TcpListener, TcpStream},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -32,6 +32,9 @@ pub(crate) const BUSYBOX: &str = "journeyman-test/busybox:latest";
 pub(crate) const HOST: &str = "journeyman-test/host:latest";
 /// No shell.
 pub(crate) const EMPTY: &str = "journeyman-test/empty:latest";
+
+/// gVisor's name as a runtime of [`with_gvisor`]'s engine.
+pub(crate) const RUNSC: &str = "runsc";
 
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -67,6 +70,22 @@ pub(crate) async fn shared() -> &'static Engine {
 pub(crate) async fn podman() -> &'static Engine {
     static ENGINE: OnceCell<Engine> = OnceCell::const_new();
     ENGINE.get_or_init(|| async { Engine::started(Place::Podman).await.with_images().await }).await
+}
+
+/// One that also knows gVisor, as the runtime [`RUNSC`].
+pub(crate) async fn with_gvisor() -> &'static Engine {
+    static ENGINE: OnceCell<Engine> = OnceCell::const_new();
+    let start = || async {
+        let runsc = Path::new("/usr/bin/runsc");
+        assert!(runsc.exists(), "there is no runsc: run scripts/setup.sh --tests (Debian: apt-get install runsc)");
+        // As a runtime on a machine without virtualisation, whose cgroups it does not know.
+        let wrapper = tempfile::Builder::new().prefix("jm-engine-").tempdir().unwrap().keep().join("runsc");
+        let script = "#!/bin/sh\nexec /usr/bin/runsc --ignore-cgroups --network none --platform=ptrace \"$@\"\n";
+        std::fs::write(&wrapper, script).unwrap();
+        std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Engine::with(vec!["--add-runtime".to_owned(), format!("{RUNSC}={}", wrapper.display())]).await
+    };
+    ENGINE.get_or_init(start).await
 }
 
 impl Engine {
@@ -357,6 +376,6 @@ impl Drop for Engine {
 /// A directory that everybody may pass, as data directories are.
 pub(crate) fn data_dir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o711)).unwrap();
     dir
 }

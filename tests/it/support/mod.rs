@@ -7,7 +7,9 @@ pub(crate) mod compose;
 pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod failpoint;
+pub(crate) mod fetched;
 pub(crate) mod images;
+pub(crate) mod oidc;
 pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod ready;
@@ -15,6 +17,7 @@ pub(crate) mod replayed;
 pub(crate) mod s3;
 pub(crate) mod sandbox;
 pub(crate) mod service;
+pub(crate) mod signing;
 pub(crate) mod stream;
 
 pub(crate) use database::{database, empty_database, store};

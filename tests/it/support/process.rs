@@ -121,3 +121,19 @@ fn serve(ground: &Ground, data_dir: &Path, starter: &[&str]) -> Command {
         .stdout(Stdio::null());
     command
 }
+
+/// Processes of a user that live, as this machine sees them, each with its name. Who is dead and waits for the host's first
+/// process to notice is none.
+pub(crate) fn of_user(uid: u32) -> Vec<(Pid, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        let is_theirs = field("Uid:").and_then(|real| real.parse().ok()) == Some(uid);
+        if is_theirs && field("State:").is_some_and(|state| state != "Z") {
+            found.push((Pid::from_raw(pid).unwrap(), field("Name:").unwrap_or_default().to_owned()));
+        }
+    }
+    found
+}

@@ -5,8 +5,8 @@ use journeyman::{
     clock,
     domain::TaskId,
     workspace::{
-        BackendSettings, OpenSandbox, PoolSettings, RunCommand, RunOutcome, RunResult, SandboxLimits, SandboxSettings,
-        Sandboxes, Workspace,
+        BackendSettings, HEARTBEAT, OpenSandbox, PoolSettings, RunCommand, RunOutcome, RunResult, SandboxLimits,
+        SandboxSettings, Sandboxes, Workspace,
     },
 };
 use std::{
@@ -77,6 +77,7 @@ pub(crate) fn settings(data_dir: &Path) -> SandboxSettings {
         cgroups: true,
         backend: BackendSettings::Bubblewrap,
         pool: PoolSettings::OFF,
+        heartbeat: HEARTBEAT,
     }
 }
 
@@ -86,6 +87,14 @@ pub(crate) struct Copy {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) task: TaskId,
     pub(crate) path: PathBuf,
+}
+
+/// A tree of any depth goes, also after a test that failed: what removes directories elsewhere calls itself for
+/// each level, and its stack would end the whole run.
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = journeyman::workspace::remove_tree(&self.path);
+    }
 }
 
 impl Copy {

@@ -140,6 +140,10 @@ impl Ground {
     }
 
     pub(crate) fn settings(&self, data_dir: &Path) -> Settings {
+        self.settings_with(data_dir, &[])
+    }
+
+    fn settings_with(&self, data_dir: &Path, more: &[(String, String)]) -> Settings {
         let path = std::env::var("PATH").unwrap();
         let mut variables = vec![
             ("PATH".to_owned(), path),
@@ -152,7 +156,7 @@ impl Ground {
             ("JOURNEYMAN_MODEL_URL".to_owned(), self.model.url.clone()),
             ("JOURNEYMAN_ALLOW_LOCAL_REPOS".to_owned(), self.repositories.path().display().to_string()),
         ];
-        variables.extend(self.variables.iter().cloned());
+        variables.extend(self.variables.iter().chain(more).cloned());
         let root = Environment::of_process().unwrap().is_root();
         let mut settings = Settings::load(None, &Environment::new(variables).as_root(root)).unwrap();
         if let Some(window_tokens) = self.window_tokens {
@@ -172,7 +176,22 @@ impl Ground {
 
     /// A replica; one that only works has no address.
     pub(crate) async fn start_as(&self, role: Role, data_dir: &Path, failpoint: Option<Failpoint>) -> TestService {
-        let server = Server::start(&self.settings(data_dir), role, false, Shutdown::new(), failpoint).await.unwrap();
+        self.start_of(&self.settings(data_dir), role, failpoint).await
+    }
+
+    /// A replica with other settings than the ground's: later variables replace earlier ones.
+    pub(crate) async fn start_other(
+        &self,
+        role: Role,
+        data_dir: &Path,
+        failpoint: Option<Failpoint>,
+        more: &[(String, String)],
+    ) -> TestService {
+        self.start_of(&self.settings_with(data_dir, more), role, failpoint).await
+    }
+
+    async fn start_of(&self, settings: &Settings, role: Role, failpoint: Option<Failpoint>) -> TestService {
+        let server = Server::start(settings, role, false, Shutdown::new(), failpoint).await.unwrap();
         let base = server.address.map(|address| format!("http://{address}")).unwrap_or_default();
         TestService { base, server, key: KEY.to_owned() }
     }
@@ -267,6 +286,19 @@ impl Api {
                 self.get(&format!("/v1/tasks/{task}")).await.1,
                 self.events(task).await
             ),
+        }
+    }
+
+    /// Waits until what is at a path is as wanted; what was there.
+    pub(crate) async fn until_at(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begun = std::time::Instant::now();
+        loop {
+            let (_, found) = self.get(path).await;
+            if wanted(&found) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} did not get there: {found:#}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -5,7 +5,7 @@ use journeyman::{
         plan::StepStatus,
         tool::{ToolEffect, ToolOutcome, effect},
     },
-    tools::{Parsed, ToolSet, parse, specs},
+    tools::{Parsed, RememberScope, ToolSet, parse, specs},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -41,6 +41,7 @@ fn the_tools_are_those_of_the_contract_in_its_order() {
     ];
     assert_eq!(names(ToolSet::Contract), contract);
     assert_eq!(names(ToolSet::Work), contract[..9]);
+    assert_eq!(names(ToolSet::Memory), contract[9..]);
 }
 
 #[test]
@@ -239,7 +240,12 @@ fn an_unknown_tool_is_told_the_nearest_one() {
         assert_refused(given, "{}", &[given, &format!("did you mean `{near}`?")]);
     }
     assert_refused("launch_rockets", "{}", &["there is no tool `launch_rockets`", "shell, write_stdin"]);
-    assert_refused("remember", "{}", &["cannot be used in this task"]);
+    assert_refused("remember", "{}", &["remember was not called", "`text`"]);
+    assert_refused("remember", r#"{"text": " "}"#, &["remember was not called: `text` is empty"]);
+    let remembered = |arguments: &str| parse("remember", arguments).unwrap();
+    let wanted = |scope| Parsed::Remember { text: "Use tabs".to_owned(), scope };
+    assert_eq!(remembered(r#"{"text": " Use tabs "}"#), wanted(RememberScope::Repository));
+    assert_eq!(remembered(r#"{"text": "Use tabs", "scope": "user"}"#), wanted(RememberScope::User));
 }
 
 #[test]

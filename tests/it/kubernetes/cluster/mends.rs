@@ -4,12 +4,17 @@ use super::open;
 use crate::support::{
     cluster::{self, BUSYBOX, Cluster, NAMESPACE, manifests},
     engine::data_dir,
+    sandbox::Copy,
 };
-use journeyman::workspace::{
-    BackendSettings, ImagePull, Isolation, KubernetesSettings, Sandboxes, Toleration, WorkspaceError,
+use journeyman::{
+    net::AddressPolicy,
+    workspace::{BackendSettings, ImagePull, Isolation, KubernetesSettings, Sandboxes, Toleration, WorkspaceError},
 };
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
 
 /// Why a service does not start.
 async fn refused(cluster: &Cluster, change: impl FnOnce(&mut KubernetesSettings)) -> String {
@@ -78,6 +83,56 @@ async fn what_an_operator_can_get_wrong_is_named_with_its_mend() {
         let error = refused(cluster, change).await;
         assert!(error.contains(says) && error.contains(mend), "{says}, {mend}: {error}");
         assert!(begun.elapsed() < Duration::from_secs(60), "{says}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_pod_is_made_of_no_image_that_the_operator_does_not_let_tasks_name() {
+    let cluster = cluster::shared().await;
+    let with = |change: fn(&mut KubernetesSettings)| {
+        Copy::with(move |data_dir| {
+            let mut settings = cluster.settings(data_dir, BUSYBOX);
+            if let BackendSettings::Kubernetes(kubernetes) = &mut settings.backend {
+                change(kubernetes);
+            }
+            settings
+        })
+    };
+    let usual = with(|_| {}).await;
+    let team = with(|set| set.allowed_images = vec!["docker.io/journeyman-test/host".parse().unwrap()]).await;
+    let anywhere = with(|set| {
+        set.allowed_images = vec!["*".parse().unwrap()];
+        let names = [("registry.test".to_owned(), vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])];
+        set.policy = AddressPolicy::default().with_names(names.into());
+    })
+    .await;
+    let setting = "JOURNEYMAN_KUBERNETES_ALLOWED_IMAGES";
+    for (copy, image, says) in [
+        (&usual, "registry.example.org/x", setting),
+        (&usual, "ghcr.io.example.org/x", setting),
+        (&usual, "localhost/x", setting),
+        (&usual, "169.254.169.254/latest/meta-data", setting),
+        (&usual, "UPPER CASE", "is no name of an image"),
+        (&team, "journeyman-test/execd", setting),
+        (&anywhere, "127.0.0.1:5000/x", setting),
+        (&anywhere, "registry.test:5000/x", "private, loopback"),
+    ] {
+        let mut options = copy.options();
+        options.image = Some(image.to_owned());
+        let error = copy.sandboxes.open(options).await.unwrap_err();
+        let WorkspaceError::Refused { why } = &error else { panic!("{image}: {error:?}") };
+        assert!(why.contains(says) && why.contains(image), "{image}: {why}");
+        assert_eq!(cluster.pods(&copy.task.to_string()).await, [""; 0], "{image}");
+    }
+    // The operator's own needs no permission, and a name is told to nodes whole.
+    for (image, told) in [(BUSYBOX, BUSYBOX), ("journeyman-test/host", "docker.io/journeyman-test/host:latest")] {
+        let mut options = team.options();
+        options.image = Some(image.to_owned());
+        let workspace = team.sandboxes.open(options).await.unwrap();
+        let name = cluster.pods(&team.task.to_string()).await.remove(0);
+        let pod = cluster.get(&format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}")).await;
+        assert_eq!(pod["spec"]["containers"][0]["image"], told);
+        workspace.close().await;
     }
 }
 

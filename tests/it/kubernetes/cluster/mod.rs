@@ -6,16 +6,18 @@ mod pods;
 mod recorded;
 mod tasks;
 
-use crate::support::{
-    cluster::{self, Cluster},
-    sandbox::Copy,
+use crate::{
+    backends::sandboxes,
+    support::{
+        cluster::{self, Cluster},
+        sandbox::Copy,
+    },
 };
 use journeyman::workspace::Workspace;
 
 /// An empty working copy and its open workspace.
 async fn open(image: &str) -> (&'static Cluster, Copy, Workspace) {
     let cluster = cluster::shared().await;
-    let copy = Copy::with(|data_dir| cluster.settings(data_dir, image)).await;
-    let workspace = copy.open().await;
+    let (copy, workspace) = sandboxes::open(cluster, image).await;
     (cluster, copy, workspace)
 }

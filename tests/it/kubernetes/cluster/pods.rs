@@ -1,31 +1,19 @@
 //! What one Pod is: what comes into it, what it may do, and how it ends.
 
 use super::open;
-use crate::support::{
-    cluster::{BUSYBOX, Cluster, HOST, NAMESPACE},
-    engine::data_dir,
-    sandbox::{Copy, output, run},
+use crate::{
+    backends::sandboxes,
+    support::{
+        cluster::{self, BUSYBOX, HOST, NAMESPACE},
+        engine::data_dir,
+        sandbox::{Copy, output, run},
+    },
 };
-use journeyman::workspace::{RunCommand, RunOutcome, SandboxLimits, Sandboxes, WorkspaceError};
+use journeyman::workspace::{RunCommand, RunOutcome, SandboxLimits, WorkspaceError};
 use serde_json::json;
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-async fn pods(cluster: &Cluster, copy: &Copy) -> Vec<String> {
-    cluster.pods(&copy.task.to_string()).await
-}
-
-async fn assert_none_is_left(cluster: &Cluster, copy: &Copy) {
-    let begun = Instant::now();
-    while !pods(cluster, copy).await.is_empty() {
-        assert!(begun.elapsed() < 10 * SECOND, "{:?}", pods(cluster, copy).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_busybox_is_enough_and_its_environment_holds_but_for_what_is_another_user_s() {
@@ -75,79 +63,23 @@ async fn files_come_in_as_they_are_and_go_on_from_there() {
 
 #[tokio::test]
 async fn a_large_output_and_many_calls_at_once_come_through() {
-    let (_cluster, _copy, workspace) = open(HOST).await;
-    let long = output(&workspace, "seq 1 100000");
-    let many = futures::future::join_all((0..20).map(|number| {
-        let workspace = workspace.clone();
-        async move { output(&workspace, &format!("echo {number}")).await }
-    }));
-    let (long, many) = tokio::join!(long, many);
-    assert_eq!(long.lines().count(), 100_000);
-    assert_eq!(many, (0..20).map(|number| format!("{number}\n")).collect::<Vec<_>>());
+    sandboxes::a_large_output_and_many_calls_at_once_come_through(cluster::shared().await).await;
 }
 
 #[tokio::test]
 async fn closing_leaves_no_pod_and_so_does_dropping() {
-    let (cluster, copy, workspace) = open(BUSYBOX).await;
-    output(&workspace, "sleep 1000 & echo").await;
-    assert_eq!(pods(cluster, &copy).await.len(), 1);
-    let begun = Instant::now();
-    workspace.close().await;
-    assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
-    assert_eq!(pods(cluster, &copy).await, [""; 0]);
-    let again = copy.open().await;
-    assert_eq!(output(&again, "echo again").await, "again\n");
-    drop(again);
-    assert_none_is_left(cluster, &copy).await;
+    sandboxes::closing_leaves_none_and_so_does_dropping(cluster::shared().await).await;
 }
 
 #[tokio::test]
 async fn a_deleted_pod_is_gone_and_calls_in_it_are_interrupted() {
-    let (cluster, copy, workspace) = open(BUSYBOX).await;
-    let delete = async {
-        output(&workspace, "echo up").await;
-        for name in pods(cluster, &copy).await {
-            cluster.delete(&name).await;
-        }
-    };
-    let (result, ()) = tokio::join!(workspace.run(RunCommand::new("sleep 1000", 1000 * SECOND), None), delete);
-    let Err(WorkspaceError::Gone { why }) = result else { panic!("{result:?}") };
-    assert!(why.contains("connection to it was lost") || why.contains("Pod"), "{why}");
-    assert!(!workspace.lives().await);
-    tokio::time::timeout(10 * SECOND, workspace.closed()).await.unwrap();
+    sandboxes::one_that_is_taken_away_is_gone_and_calls_in_it_are_interrupted(cluster::shared().await).await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_it() {
-    let (cluster, copy, workspace) = open(HOST).await;
-    let process = workspace.start_process(RunCommand::new("echo begun; sleep 1000", 1000 * SECOND)).await.unwrap();
-    output(&workspace, "echo kept > file").await;
-    let name = pods(cluster, &copy).await.remove(0);
-    let engine = cluster.engine().await;
-    let listed = engine.list_containers(None::<bollard::query_parameters::ListContainersOptions>).await.unwrap();
-    let ours = |names: &[String]| names.iter().any(|known| known.contains(&format!("k8s_workspace_{name}")));
-    let container = listed.into_iter().find(|one| one.names.as_deref().is_some_and(ours)).unwrap().id.unwrap();
-    let top = engine.top_processes(&container, None).await.unwrap();
-    let rows = top.processes.unwrap();
-    let pids: Vec<i32> = rows
-        .iter()
-        .filter(|row| row.iter().any(|cell| cell.contains("execd connect")))
-        .map(|row| row[1].parse().unwrap())
-        .collect();
-    assert_eq!(pids.len(), 1, "{rows:?}");
-    let cut = async {
-        output(&workspace, "until [ -e inside ]; do sleep 0.01; done").await;
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pids[0]).unwrap(), rustix::process::Signal::KILL)
-            .unwrap();
-    };
-    let (result, ()) =
-        tokio::join!(workspace.run(RunCommand::new("touch inside; sleep 1000", 1000 * SECOND), None), cut);
-    assert!(matches!(result, Err(WorkspaceError::Gone { .. })), "{result:?}");
-    assert!(workspace.lives().await);
-    assert_eq!(output(&workspace, "cat file; ps -eo args= | grep -c '^sleep 1000'").await, "kept\n1\n");
-    let look = workspace.write_stdin(process, b"", Duration::ZERO).await.unwrap();
-    assert_eq!((look.output.as_slice(), look.exit), (&b"begun\n"[..], None));
-    assert_eq!(pods(cluster, &copy).await, [name]);
+    let cluster = cluster::shared().await;
+    sandboxes::a_lost_connection_is_made_again_and_only_calls_in_flight_are_lost_with_it(cluster).await;
 }
 
 #[tokio::test]
@@ -180,18 +112,9 @@ print("held")
 
 #[tokio::test]
 async fn pods_of_an_earlier_server_are_ended_and_those_of_this_one_are_not() {
-    let (cluster, copy, workspace) = open(BUSYBOX).await;
-    // The same data directory, as the next server has it.
-    let next = Sandboxes::new(cluster.settings(copy.data_dir.path(), BUSYBOX)).await.unwrap();
-    assert_eq!(next.reap().await.unwrap(), 1);
-    assert_eq!(pods(cluster, &copy).await, [""; 0]);
-    // The node ends what runs of it, which nobody waits for: nothing is shared with it.
-    tokio::time::timeout(20 * SECOND, workspace.closed()).await.unwrap();
-    let again = next.open(copy.options()).await.unwrap();
-    assert_eq!(next.reap().await.unwrap(), 0);
-    let swept = next.sweep(&HashSet::new()).await.unwrap();
-    assert_eq!((swept.processes_killed, swept.directories_removed), (0, 0));
-    assert_eq!(output(&again, "echo alive").await, "alive\n");
+    let cluster = cluster::shared().await;
+    let (_copy, _next, again) =
+        sandboxes::those_of_an_earlier_server_are_ended_and_those_of_this_one_are_not(cluster).await;
     // Another service in the namespace leaves it alone, and takes away what has ended, whose ever it was.
     let other = Copy::with(|data_dir| cluster.settings(data_dir, BUSYBOX)).await;
     assert_eq!(other.sandboxes.reap().await.unwrap(), 0);
@@ -217,16 +140,14 @@ async fn pods_of_an_earlier_server_are_ended_and_those_of_this_one_are_not() {
 
 #[tokio::test]
 async fn what_holds_is_told_line_by_line_after_a_look() {
-    let (_cluster, copy, _workspace) = open(HOST).await;
-    let lines = copy.sandboxes.capabilities().lines;
     // This kubelet sets no limit of processes: it would do so with cgroups of its own, which it is not given here.
-    let weaker: Vec<_> = lines.iter().filter(|line| !line.holds).map(|line| line.name).collect();
-    assert_eq!(weaker, ["pids"], "{lines:#?}");
-    let names: Vec<&str> = lines.iter().map(|line| line.name).collect();
-    assert_eq!(
-        names,
-        ["user", "namespaces", "system calls", "network", "pids", "memory", "cpu", "disk", "output", "time"]
-    );
+    let weaker = sandboxes::what_holds_is_told_line_by_line_after_a_look(cluster::shared().await).await;
+    assert_eq!(weaker, ["pids"]);
+}
+
+#[tokio::test]
+async fn each_image_has_programs_of_its_own() {
+    let (_cluster, copy, _workspace) = open(HOST).await;
     let told = copy.sandboxes.programs_of(Some(BUSYBOX)).await;
     assert!(told.is_sorted() && told.iter().any(|name| name == "busybox"), "{told:?}");
 }
@@ -250,9 +171,28 @@ async fn limits_of_a_pod_hold() {
         assert_ne!(result.outcome, RunOutcome::Exited(0), "{path} must not be writable");
     }
     let filling = "for i in $(seq 1000); do head -c 4000000 /dev/zero > many$i; sleep 0.02; done";
-    assert_eq!(run(&workspace, filling).await.outcome, RunOutcome::DiskLimit);
+    match workspace.run(RunCommand::new(filling, 60 * SECOND), None).await {
+        Ok(filled) => assert_eq!(filled.outcome, RunOutcome::DiskLimit),
+        // Why there is no other connection says more than that there was none any more.
+        Err(error) => panic!("{error}: {:?}", workspace.run(RunCommand::new("true", SECOND), None).await),
+    }
     output(&workspace, "rm -f many*").await;
     let bomb = RunCommand::new("bomb() { bomb | bomb & }; bomb; sleep 100", SECOND);
     assert_eq!(workspace.run(bomb, None).await.unwrap().outcome, RunOutcome::TimedOut);
     assert_eq!(output(&workspace, "echo alive").await, "alive\n");
+}
+
+#[tokio::test]
+async fn a_pod_whose_execd_hangs_is_lost_and_ended() {
+    sandboxes::one_whose_execd_hangs_is_lost_and_ended(cluster::shared().await).await;
+}
+
+#[tokio::test]
+async fn a_pod_behind_an_api_server_that_hangs_ends_its_calls_and_is_found_again() {
+    sandboxes::one_whose_keeper_hangs_ends_its_calls_and_is_found_again(cluster::shared().await).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_is_full_of_processes_makes_room_and_stays_connected() {
+    sandboxes::one_that_is_full_of_processes_makes_room_and_stays_connected(cluster::shared().await).await;
 }

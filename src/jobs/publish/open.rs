@@ -1,0 +1,103 @@
+//! The pull request: found by its branch, or made; once.
+
+use super::{Stop, Way, gather::Gathered, push::Pushed};
+use crate::{
+    clock,
+    domain::publish::PublishState,
+    store::outward::{self, Act, ActKind},
+    trackers::forge::{Forge, ForgeError, NewPullRequest, PullRequest},
+    workspace::repository::{Origin, RepositoryError},
+};
+use serde_json::json;
+
+/// Where hosts look for a repository's own template.
+const TEMPLATES: [&str; 9] = [
+    ".github/pull_request_template.md",
+    ".github/PULL_REQUEST_TEMPLATE.md",
+    "pull_request_template.md",
+    "PULL_REQUEST_TEMPLATE.md",
+    "docs/pull_request_template.md",
+    ".gitlab/merge_request_templates/Default.md",
+    ".gitea/pull_request_template.md",
+    ".gitea/PULL_REQUEST_TEMPLATE.md",
+    ".forgejo/pull_request_template.md",
+];
+
+/// What asking for a pull request came to.
+pub(super) enum Opened {
+    At(PullRequest),
+    /// The branch stands alone, and this is why.
+    Not(String),
+}
+
+impl Way<'_> {
+    /// Opens the pull request of the branch, unless there is one.
+    pub(super) async fn open(&self, gathered: &Gathered, pushed: &Pushed) -> Result<Opened, Stop> {
+        let (publisher, row) = (self.publisher, &self.row);
+        let address = publisher.repositories.validate_url(&row.url);
+        let address = address.map_err(|error| Stop::Ends(PublishState::Failed, error.to_string()))?;
+        let found = (publisher.forges)(self.job.team, address).await.map_err(Stop::Later)?;
+        let Some((forge, repository)) = found else {
+            let reason = "the service is not let into the repository's forge: the branch stands without a pull request";
+            return Ok(Opened::Not(reason.to_owned()));
+        };
+        let Some(base) = pushed.target.clone() else {
+            return Ok(Opened::Not("the task began from no branch that a pull request could be for".to_owned()));
+        };
+        let act = Act { team: self.job.team, task: row.task, kind: ActKind::PullRequest, key: &row.branch };
+        if let Some(there) = self.look(&forge, &repository).await? {
+            outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
+            outward::came(&publisher.store, act, &json!({ "number": there.number, "url": there.url, "found": true }))
+                .await?;
+            return Ok(Opened::At(there));
+        }
+        let new = NewPullRequest {
+            head: row.branch.clone(),
+            base,
+            title: gathered.text.title.clone(),
+            body: gathered.text.body_with(self.template().await?.as_deref()),
+            draft: gathered.text.draft,
+            ..NewPullRequest::default()
+        };
+        let intent = json!({ "head": new.head, "base": new.base, "draft": new.draft });
+        outward::intend(&publisher.store, act, clock::new_id(), &repository, &intent).await?;
+        self.boundary()?;
+        let made = match forge.make_pull_request(&repository, &new).await {
+            Ok(made) => made,
+            // It is there already, or it was made and its answer lost.
+            Err(ForgeError::Rejected { status: 409 | 422, reason }) => match self.look(&forge, &repository).await? {
+                Some(there) => there,
+                None => return Ok(Opened::Not(format!("the forge did not take the pull request: {reason}"))),
+            },
+            Err(error) if error.is_lasting() => return Ok(Opened::Not(error.to_string())),
+            Err(error) => return Err(Stop::Later(error.to_string())),
+        };
+        self.boundary()?;
+        outward::came(&publisher.store, act, &json!({ "number": made.number, "url": made.url })).await?;
+        self.boundary()?;
+        Ok(Opened::At(made))
+    }
+
+    async fn look(&self, forge: &Forge, repository: &str) -> Result<Option<PullRequest>, Stop> {
+        match forge.pull_request_of(repository, &self.row.branch).await {
+            Ok(found) => Ok(found),
+            Err(ForgeError::Unavailable(reason)) => Err(Stop::Later(reason)),
+            // The branch is there: that is told with it.
+            Err(error) => {
+                tracing::warn!(task.id = %self.row.task, %error, "a forge could not be asked for a pull request");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The repository's own template, of the base.
+    async fn template(&self) -> Result<Option<String>, Stop> {
+        let (publisher, row) = (self.publisher, &self.row);
+        let failed = |error: RepositoryError| Stop::Later(error.public_message());
+        let origin = Origin::Url(&row.url);
+        let base = publisher.repositories.reopen(self.job.team, origin, &row.base, None).await.map_err(failed)?;
+        let paths = TEMPLATES.map(str::to_owned).to_vec();
+        let found = publisher.repositories.read_many(&base, paths).await.map_err(failed)?;
+        Ok(found.into_iter().flatten().next().map(|text| String::from_utf8_lossy(&text).into_owned()))
+    }
+}

@@ -1,0 +1,222 @@
+//! What a commit and a pull request say, from what the task's log gave: what was asked, what the checks show, what it cost.
+//! Made once for a publishing and kept with it, so that each try makes the same commit.
+
+use crate::domain::{
+    TaskId, Timestamp,
+    check::{CheckOutcome, CheckResult, CheckRun, Verdict},
+    task::TaskResult,
+    usage::Usage,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+const SUBJECT_CHARS_MAX: usize = 100;
+const REQUEST_CHARS_MAX: usize = 2_000;
+const CHECKS_MAX: usize = 40;
+const FINDINGS_MAX: usize = 20;
+const TEMPLATE_CHARS_MAX: usize = 20_000;
+/// What every host takes (GitHub: 65,536 characters).
+const BODY_CHARS_MAX: usize = 60_000;
+
+/// What a publishing says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Text {
+    /// Of the pull request.
+    pub(super) title: String,
+    /// The whole message of the commit.
+    pub(super) message: String,
+    /// Of the pull request, without the repository's template.
+    pub(super) body: String,
+    /// The checks have not verified it.
+    pub(super) draft: bool,
+    /// Of the commit, in seconds since 1970.
+    pub(super) at: i64,
+}
+
+/// What a text is made of.
+pub(super) struct About<'a> {
+    pub(super) task: TaskId,
+    pub(super) title: &'a str,
+    pub(super) request: &'a str,
+    /// What people gave instead of the title, and before the rest of the body.
+    pub(super) given: (Option<&'a str>, Option<&'a str>),
+    pub(super) result: Option<&'a TaskResult>,
+    pub(super) usage: Usage,
+    pub(super) model: &'a str,
+    /// `Name <address>`.
+    pub(super) creator: Option<String>,
+    pub(super) sign_off: Option<String>,
+    /// Where people see the task.
+    pub(super) link: Option<String>,
+    pub(super) at: Timestamp,
+}
+
+impl Text {
+    pub(super) fn of(about: &About<'_>) -> Self {
+        let title = one_line(about.given.0.unwrap_or(about.title), SUBJECT_CHARS_MAX);
+        let title = if title.is_empty() { format!("Task {}", about.task) } else { title };
+        let draft = about.result.and_then(|result| result.verdict) != Some(Verdict::Verified);
+        Self {
+            message: message(&title, about),
+            body: body(about, draft),
+            title,
+            draft,
+            at: about.at.0.unix_timestamp(),
+        }
+    }
+
+    /// The body with the repository's own template below it.
+    pub(super) fn body_with(&self, template: Option<&str>) -> String {
+        let template = template.map(|text| shortened(text.trim(), TEMPLATE_CHARS_MAX)).filter(|text| !text.is_empty());
+        let room = BODY_CHARS_MAX - template.as_ref().map_or(0, |text| text.chars().count() + 10);
+        let body = shortened(&self.body, room);
+        template.map_or(body.clone(), |template| format!("{body}\n\n---\n\n{template}"))
+    }
+}
+
+/// `Name <address>` as git takes it in a trailer.
+pub(super) fn person(name: &str, address: &str) -> Option<String> {
+    let clean = |text: &str| {
+        let kept: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
+        kept.trim().to_owned()
+    };
+    let (name, address) = (clean(name), clean(address));
+    (!name.is_empty() && !address.is_empty()).then(|| format!("{name} <{address}>"))
+}
+
+fn message(title: &str, about: &About<'_>) -> String {
+    let mut text = format!("{title}\n");
+    let request = shortened(about.request.trim(), REQUEST_CHARS_MAX);
+    if request != about.title.trim() {
+        // Indented: nobody's words stand as a trailer, nor as git's own comments.
+        let _ = write!(text, "\nRequest:\n");
+        for line in request.lines() {
+            let line = clean(line);
+            let _ = if line.trim().is_empty() { writeln!(text) } else { writeln!(text, "    {}", line.trim_end()) };
+        }
+    }
+    if let Some(result) = about.result {
+        let _ = writeln!(text, "\n{}", verdict_line(result));
+        for check in result.checks.iter().take(CHECKS_MAX) {
+            let _ = writeln!(text, "- {}: {}", one_line(&check.name, 100), outcome(check.final_run.as_ref()));
+        }
+    }
+    let _ = writeln!(text, "\nTask: {}", about.link.clone().unwrap_or_else(|| about.task.to_string()));
+    if let Some(creator) = &about.creator {
+        let _ = writeln!(text, "Co-authored-by: {creator}");
+    }
+    if let Some(by) = &about.sign_off {
+        let _ = writeln!(text, "Signed-off-by: {by}");
+    }
+    text
+}
+
+fn body(about: &About<'_>, draft: bool) -> String {
+    let mut text = String::new();
+    if let Some(given) = about.given.1.map(str::trim).filter(|given| !given.is_empty()) {
+        let _ = writeln!(text, "{given}\n");
+    }
+    if draft {
+        let _ = writeln!(text, "> **Not verified.** {}\n", unverified(about.result));
+    }
+    if let Some(summary) = about.result.and_then(|result| result.summary.as_deref().or(result.answer.as_deref())) {
+        let _ = writeln!(text, "## What\n\n{}\n", shortened(summary.trim(), 10_000));
+    }
+    let _ = writeln!(text, "## Why\n");
+    for line in shortened(about.request.trim(), REQUEST_CHARS_MAX * 4).lines() {
+        let _ = writeln!(text, "> {}", clean(line).trim_end());
+    }
+    if let Some(result) = about.result {
+        let _ = writeln!(text, "\n## Evidence\n\n{}\n", verdict_line(result));
+        text.push_str(&table(&result.checks));
+        if let Some(patch) = result.patch {
+            let _ = writeln!(text, "{} files changed, +{} −{}\n", patch.files, patch.additions, patch.deletions);
+        }
+        for finding in result.findings.iter().take(FINDINGS_MAX) {
+            let _ = writeln!(text, "- {}", one_line(&finding.message, 300));
+        }
+    }
+    let Usage { turns, cost_usd, input_tokens, output_tokens, .. } = about.usage;
+    let cost = cost_usd.map(|cost| format!(", ${cost:.2}")).unwrap_or_default();
+    let task = about.link.clone().unwrap_or_else(|| about.task.to_string());
+    let _ = writeln!(
+        text,
+        "\n---\n\nTask {task} · {} · {turns} turns, {} tokens{cost}",
+        one_line(about.model, 100),
+        input_tokens + output_tokens
+    );
+    text
+}
+
+fn unverified(result: Option<&TaskResult>) -> String {
+    let verdict = result.and_then(|result| result.verdict);
+    let why = result.and_then(|result| result.reason.as_deref()).map(|why| format!(": {}", one_line(why, 500)));
+    let why = why.unwrap_or_default();
+    match verdict {
+        Some(Verdict::Failed) => format!("Checks fail{why}"),
+        Some(Verdict::BrokenBefore) => format!("Checks failed before it and fail still{why}"),
+        Some(_) => format!("No check shows that it works{why}"),
+        None => "It was published before its checks had run.".to_owned(),
+    }
+}
+
+fn verdict_line(result: &TaskResult) -> String {
+    let verdict = match result.verdict {
+        Some(Verdict::Verified) => "verified",
+        Some(Verdict::Unverified) => "unverified",
+        Some(Verdict::NoChange) => "no change",
+        Some(Verdict::BrokenBefore) => "broken before",
+        Some(Verdict::Failed) => "failed",
+        None => "none yet",
+    };
+    let reason = result.reason.as_deref().map(|reason| format!(" ({})", one_line(reason, 500))).unwrap_or_default();
+    format!("Verdict: {verdict}{reason}")
+}
+
+fn table(checks: &[CheckResult]) -> String {
+    if checks.is_empty() {
+        return String::new();
+    }
+    let mut text = "| check | before | after | seconds |\n|---|---|---|---|\n".to_owned();
+    for check in checks.iter().take(CHECKS_MAX) {
+        let name = one_line(&check.name, 100).replace('|', "\\|");
+        let seconds =
+            check.final_run.as_ref().map_or_else(String::new, |run| format!("{:.1}", run.duration_ms as f64 / 1_000.0));
+        let (before, after) = (outcome(check.baseline.as_ref()), outcome(check.final_run.as_ref()));
+        let _ = writeln!(text, "| {name} | {before} | {after} | {seconds} |");
+    }
+    if checks.len() > CHECKS_MAX {
+        let _ = writeln!(text, "\nand {} more", checks.len() - CHECKS_MAX);
+    }
+    text.push('\n');
+    text
+}
+
+fn outcome(run: Option<&CheckRun>) -> String {
+    let Some(run) = run else { return "not run".to_owned() };
+    let failing = if run.failing.is_empty() { String::new() } else { format!(" ({} tests)", run.failing.len()) };
+    match run.outcome {
+        CheckOutcome::Pass => "pass".to_owned(),
+        CheckOutcome::Fail => format!("fail{failing}"),
+        CheckOutcome::CouldNotRun => "could not run".to_owned(),
+    }
+}
+
+/// Its first line that is not blank.
+fn one_line(text: &str, chars_max: usize) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    shortened(&clean(line), chars_max)
+}
+
+fn clean(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn shortened(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(chars_max.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}

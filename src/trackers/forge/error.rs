@@ -1,0 +1,40 @@
+//! What can go wrong at a forge, told apart by what the caller does about it.
+
+use crate::net::{FetchError, NetError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ForgeError {
+    /// It could not be reached, or said that it cannot now: the same call may succeed later. What was to be made may
+    /// have been made.
+    #[error("the forge cannot be reached: {0}")]
+    Unavailable(String),
+    /// Its address is not one that may be reached.
+    #[error("the forge's address: {0}")]
+    Address(#[from] NetError),
+    /// The token does not let the service do this.
+    #[error("the forge refused the integration's token ({status}): {reason}")]
+    Refused { status: u16, reason: String },
+    /// It did not take what was asked.
+    #[error("the forge answered {status}: {reason}")]
+    Rejected { status: u16, reason: String },
+    /// What it answered is not what its documentation says.
+    #[error("the forge's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl ForgeError {
+    /// Whether trying again soon is of no use.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<FetchError> for ForgeError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Address(error) => Self::Address(error),
+            FetchError::Failed(reason) => Self::Unavailable(reason),
+            FetchError::TooLarge { .. } => Self::Unreadable(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! GitLab's REST API, version 4 (docs.gitlab.com/api): merge requests and notes.
+
+use super::{
+    Comment, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Thread, exchange::Exchange, github::leave_out,
+};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct MergeRequest {
+    iid: u64,
+    web_url: String,
+    /// A fork may have a branch of the same name.
+    #[serde(default)]
+    source_project_id: Option<u64>,
+    #[serde(default)]
+    target_project_id: Option<u64>,
+}
+
+impl From<MergeRequest> for PullRequest {
+    fn from(merge: MergeRequest) -> Self {
+        Self { number: merge.iid, url: merge.web_url }
+    }
+}
+
+#[derive(Deserialize)]
+struct Note {
+    id: u64,
+    #[serde(default)]
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: u64,
+}
+
+/// What GitLab calls a draft by (`docs.gitlab.com/user/project/merge_requests/drafts`).
+const DRAFT: &str = "Draft: ";
+
+pub(super) async fn pull_request_of(
+    exchange: &Exchange,
+    project: &str,
+    head: &str,
+) -> Result<Option<PullRequest>, ForgeError> {
+    let query = [("state", "opened"), ("source_branch", head), ("per_page", "100")];
+    let found: Vec<MergeRequest> = exchange.get(&["projects", project, "merge_requests"], &query).await?;
+    Ok(found.into_iter().find(|merge| merge.source_project_id == merge.target_project_id).map(Into::into))
+}
+
+pub(super) async fn make_pull_request(
+    exchange: &Exchange,
+    project: &str,
+    new: &NewPullRequest,
+) -> Result<PullRequest, ForgeError> {
+    let title = if new.draft { format!("{DRAFT}{}", new.title) } else { new.title.clone() };
+    let body = json!({ "source_branch": new.head, "target_branch": new.base, "title": title, "description": new.body,
+        "labels": new.labels.join(","), "remove_source_branch": true });
+    let path = ["projects", project, "merge_requests"];
+    let made: MergeRequest = exchange.send_json(Method::POST, &path, &body).await?;
+    let reviewers = ids(exchange, &new.reviewers).await;
+    if !reviewers.is_empty() {
+        let path = ["projects", project, "merge_requests", &made.iid.to_string()];
+        let asked: Result<Value, _> =
+            exchange.send_json(Method::PUT, &path, &json!({ "reviewer_ids": reviewers })).await;
+        leave_out("reviewers", asked.err());
+    }
+    Ok(made.into())
+}
+
+/// Users by their logins; those that are not there are left out.
+async fn ids(exchange: &Exchange, logins: &[String]) -> Vec<u64> {
+    let mut ids = Vec::new();
+    for login in logins.iter().take(20) {
+        match exchange.get::<Vec<User>>(&["users"], &[("username", login)]).await {
+            Ok(users) => ids.extend(users.first().map(|user| user.id)),
+            Err(error) => leave_out("reviewers", Some(error)),
+        }
+    }
+    ids
+}
+
+pub(super) async fn comment_with(
+    exchange: &Exchange,
+    project: &str,
+    thread: Thread,
+    mark: &str,
+) -> Result<Option<Comment>, ForgeError> {
+    let (kind, number) = place(thread);
+    for page in 1..=PAGES_MAX {
+        let page = page.to_string();
+        let query = [("per_page", "100"), ("page", page.as_str()), ("sort", "asc")];
+        let notes: Vec<Note> = exchange.get(&["projects", project, kind, &number, "notes"], &query).await?;
+        let last = notes.is_empty();
+        if let Some(Note { id, body }) = notes.into_iter().find(|note| note.body.contains(mark)) {
+            return Ok(Some(Comment { id, body }));
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn make_comment(
+    exchange: &Exchange,
+    project: &str,
+    thread: Thread,
+    body: &str,
+) -> Result<Comment, ForgeError> {
+    let (kind, number) = place(thread);
+    let path = ["projects", project, kind, &number, "notes"];
+    let Note { id, body } = exchange.send_json(Method::POST, &path, &json!({ "body": body })).await?;
+    Ok(Comment { id, body })
+}
+
+pub(super) async fn edit_comment(
+    exchange: &Exchange,
+    project: &str,
+    thread: Thread,
+    comment: u64,
+    body: &str,
+) -> Result<(), ForgeError> {
+    let (kind, number) = place(thread);
+    let path = ["projects", project, kind, &number, "notes", &comment.to_string()];
+    let _: Note = exchange.send_json(Method::PUT, &path, &json!({ "body": body })).await?;
+    Ok(())
+}
+
+fn place(thread: Thread) -> (&'static str, String) {
+    match thread {
+        Thread::Issue(number) => ("issues", number.to_string()),
+        Thread::PullRequest(number) => ("merge_requests", number.to_string()),
+    }
+}

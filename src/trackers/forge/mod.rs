@@ -1,0 +1,129 @@
+//! A forge's own API, as far as it is spoken to: pull requests by their branch, comments by a mark in them. What is made is
+//! looked for first, so that a call whose answer was lost is not made twice.
+//!
+//! One file for each forge, after its published OpenAPI (GitLab: its documentation of the REST API). Start with [`Forge`].
+
+mod error;
+mod exchange;
+mod gitea;
+mod github;
+mod gitlab;
+mod place;
+
+pub use error::ForgeError;
+pub use place::{ForgeAccess, ForgeKind};
+
+use crate::net::CheckedClient;
+use exchange::Exchange;
+
+/// Pages of a list that are read, of 100 each.
+const PAGES_MAX: u32 = 10;
+
+/// A pull request, or what a forge calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    /// By which the repository knows it.
+    pub number: u64,
+    /// For people.
+    pub url: String,
+}
+
+/// A pull request to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPullRequest {
+    /// The branch with the work, of the same repository.
+    pub head: String,
+    /// The branch that it is for.
+    pub base: String,
+    pub title: String,
+    pub body: String,
+    pub draft: bool,
+    pub labels: Vec<String>,
+    /// Logins.
+    pub reviewers: Vec<String>,
+}
+
+/// What a comment stands under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread {
+    Issue(u64),
+    PullRequest(u64),
+}
+
+/// A comment of the service's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    pub id: u64,
+    pub body: String,
+}
+
+/// One forge with what lets the service in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Forge {
+    kind: ForgeKind,
+    exchange: Exchange,
+}
+
+impl Forge {
+    pub fn new(access: ForgeAccess, client: CheckedClient) -> Self {
+        let kind = access.kind;
+        Self { kind, exchange: Exchange::new(access, client) }
+    }
+
+    /// The open pull request of a branch, where there is one. `repository` is its path at the forge: `owner/name`.
+    pub async fn pull_request_of(&self, repository: &str, head: &str) -> Result<Option<PullRequest>, ForgeError> {
+        match self.kind {
+            ForgeKind::Github => github::pull_request_of(&self.exchange, repository, head).await,
+            ForgeKind::Gitlab => gitlab::pull_request_of(&self.exchange, repository, head).await,
+            ForgeKind::Gitea => gitea::pull_request_of(&self.exchange, repository, head).await,
+        }
+    }
+
+    /// Makes a pull request. Labels and reviewers that the forge does not take are left out.
+    pub async fn make_pull_request(&self, repository: &str, new: &NewPullRequest) -> Result<PullRequest, ForgeError> {
+        match self.kind {
+            ForgeKind::Github => github::make_pull_request(&self.exchange, repository, new).await,
+            ForgeKind::Gitlab => gitlab::make_pull_request(&self.exchange, repository, new).await,
+            ForgeKind::Gitea => gitea::make_pull_request(&self.exchange, repository, new).await,
+        }
+    }
+
+    /// The first comment whose text holds `mark`.
+    pub async fn comment_with(
+        &self,
+        repository: &str,
+        thread: Thread,
+        mark: &str,
+    ) -> Result<Option<Comment>, ForgeError> {
+        match self.kind {
+            ForgeKind::Github | ForgeKind::Gitea => {
+                github::comment_with(&self.exchange, repository, thread, mark).await
+            }
+            ForgeKind::Gitlab => gitlab::comment_with(&self.exchange, repository, thread, mark).await,
+        }
+    }
+
+    pub async fn make_comment(&self, repository: &str, thread: Thread, body: &str) -> Result<Comment, ForgeError> {
+        match self.kind {
+            ForgeKind::Github | ForgeKind::Gitea => {
+                github::make_comment(&self.exchange, repository, thread, body).await
+            }
+            ForgeKind::Gitlab => gitlab::make_comment(&self.exchange, repository, thread, body).await,
+        }
+    }
+
+    pub async fn edit_comment(
+        &self,
+        repository: &str,
+        thread: Thread,
+        comment: u64,
+        body: &str,
+    ) -> Result<(), ForgeError> {
+        match self.kind {
+            ForgeKind::Github | ForgeKind::Gitea => {
+                github::edit_comment(&self.exchange, repository, comment, body).await
+            }
+            ForgeKind::Gitlab => gitlab::edit_comment(&self.exchange, repository, thread, comment, body).await,
+        }
+    }
+}

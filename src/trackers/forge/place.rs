@@ -1,0 +1,97 @@
+//! Where a forge's API is, and what lets the service in.
+
+use super::ForgeError;
+use crate::{net::NetError, secrets::Secret};
+use url::Url;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ForgeKind {
+    Github,
+    Gitlab,
+    /// Forgejo too.
+    Gitea,
+}
+
+impl ForgeKind {
+    /// By the word that integrations use; none of a tracker without repositories.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "github" => Some(Self::Github),
+            "gitlab" => Some(Self::Gitlab),
+            "gitea" => Some(Self::Gitea),
+            _ => None,
+        }
+    }
+
+    /// The host whose repositories an integration with this address speaks for.
+    pub fn host(self, base_url: Option<&str>) -> Option<String> {
+        let url = Url::parse(base_url.or_else(|| self.home())?).ok()?;
+        let host = url.host_str()?.to_ascii_lowercase();
+        Some(if host == "api.github.com" { "github.com".to_owned() } else { host })
+    }
+
+    /// Where the vendor's own hosting is, for integrations without an address.
+    fn home(self) -> Option<&'static str> {
+        match self {
+            Self::Github => Some("https://github.com"),
+            Self::Gitlab => Some("https://gitlab.com"),
+            Self::Gitea => None,
+        }
+    }
+
+    /// What stands between a host of one's own and the API's paths.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Github => "api/v3",
+            Self::Gitlab => "api/v4",
+            Self::Gitea => "api/v1",
+        }
+    }
+}
+
+/// A forge's API and a token for it.
+#[derive(Clone, Debug)]
+pub struct ForgeAccess {
+    pub kind: ForgeKind,
+    /// Of the API, with a slash at its end.
+    pub api: Url,
+    /// Where it is if it is not there: an address that is that of the API already, and does not look like it.
+    pub otherwise: Option<Url>,
+    pub token: Secret,
+}
+
+impl ForgeAccess {
+    /// `base_url` is that of the host for people, or of its API; absent: the vendor's own hosting.
+    pub fn new(kind: ForgeKind, base_url: Option<&str>, token: Secret) -> Result<Self, ForgeError> {
+        let without = ForgeError::Address(NetError::InvalidUrl { reason: "it needs the forge's base_url" });
+        let base = base_url.or_else(|| kind.home()).ok_or(without)?;
+        let unreadable = |_| ForgeError::Address(NetError::InvalidUrl { reason: "it cannot be parsed" });
+        let url = Url::parse(base.trim_end_matches('/')).map_err(unreadable)?;
+        let otherwise = (kind == ForgeKind::Github).then(|| with_path(url.clone(), url.path().trim_matches('/')));
+        let api = api(kind, url);
+        let otherwise = otherwise.filter(|bare| *bare != api && bare.host_str() == api.host_str());
+        Ok(Self { kind, api, otherwise, token })
+    }
+}
+
+fn with_path(mut url: Url, path: &str) -> Url {
+    url.set_path(&if path.is_empty() { "/".to_owned() } else { format!("/{path}/") });
+    url
+}
+
+fn api(kind: ForgeKind, mut url: Url) -> Url {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let path = url.path().trim_matches('/').to_owned();
+    let path = if kind == ForgeKind::Github && matches!(host.as_str(), "github.com" | "www.github.com") {
+        // github.com has its API at a host of its own.
+        let _ = url.set_host(Some("api.github.com"));
+        String::new()
+    } else if host == "api.github.com" || path.split('/').any(|part| part == "api") {
+        path
+    } else if path.is_empty() {
+        kind.prefix().to_owned()
+    } else {
+        format!("{path}/{}", kind.prefix())
+    };
+    with_path(url, &path)
+}

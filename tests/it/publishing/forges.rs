@@ -1,0 +1,112 @@
+//! Forges' own APIs: a pull request is found by its branch or made, a comment by its mark.
+
+use super::forge_server::{ForgeServer, TOKEN};
+use journeyman::{
+    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
+    secrets::Secret,
+    trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Thread},
+};
+use std::time::Duration;
+
+const KINDS: [ForgeKind; 3] = [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Gitea];
+
+fn forge(server: &ForgeServer, kind: ForgeKind, token: &str) -> Forge {
+    let second = Duration::from_secs(1);
+    let timeouts = Timeouts { connect: second, read: second, total: Some(second * 5) };
+    let policy = AddressPolicy::new(&["127.0.0.1"]).unwrap();
+    let client = CheckedClient::new(policy, &Outgoing::default(), timeouts).unwrap();
+    Forge::new(ForgeAccess::new(kind, Some(&server.url), Secret::new(token)).unwrap(), client)
+}
+
+fn new() -> NewPullRequest {
+    NewPullRequest {
+        head: "journeyman/x".to_owned(),
+        base: "main".to_owned(),
+        title: "Mend it".to_owned(),
+        body: "Because.".to_owned(),
+        draft: true,
+        ..NewPullRequest::default()
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_is_made_once_and_found_by_its_branch() {
+    for kind in KINDS {
+        let server = ForgeServer::start(kind).await;
+        let forge = forge(&server, kind, TOKEN);
+        assert_eq!(forge.pull_request_of("team/calc", "journeyman/x").await.unwrap(), None, "{kind:?}");
+        let made = forge.make_pull_request("team/calc", &new()).await.unwrap();
+        assert_eq!(made.number, 1);
+        assert!(made.url.starts_with("https://forge.example/team/calc/"), "{made:?}");
+        assert_eq!(forge.pull_request_of("team/calc", "journeyman/x").await.unwrap(), Some(made));
+        assert_eq!(forge.pull_request_of("team/calc", "journeyman/y").await.unwrap(), None);
+        let pull = &server.pulls()[0];
+        let draft = pull["draft"] == true || pull["title"] == "WIP: Mend it";
+        assert!(draft, "{kind:?}: {pull:#}");
+        // Who makes it again is told that it is there.
+        let twice = forge.make_pull_request("team/calc", &new()).await.unwrap_err();
+        assert!(matches!(twice, ForgeError::Rejected { status: 409 | 422, .. }), "{kind:?}: {twice:?}");
+        // One whose answer is lost is there all the same.
+        server.lose(1);
+        let other = NewPullRequest { head: "journeyman/lost".to_owned(), ..new() };
+        let lost = forge.make_pull_request("team/calc", &other).await.unwrap_err();
+        assert!(matches!(lost, ForgeError::Unavailable(_)) && !lost.is_lasting(), "{lost:?}");
+        assert!(forge.pull_request_of("team/calc", "journeyman/lost").await.unwrap().is_some());
+        assert_eq!(server.pulls().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_comment_is_found_by_its_mark_among_many_and_edited() {
+    for kind in KINDS {
+        let server = ForgeServer::start(kind).await;
+        let forge = forge(&server, kind, TOKEN);
+        let thread = Thread::Issue(12);
+        for number in 0..130 {
+            forge.make_comment("team/calc", thread, &format!("words {number}")).await.unwrap();
+        }
+        assert_eq!(forge.comment_with("team/calc", thread, "<!-- mark -->").await.unwrap(), None);
+        let made = forge.make_comment("team/calc", thread, "queued <!-- mark -->").await.unwrap();
+        let found = forge.comment_with("team/calc", thread, "<!-- mark -->").await.unwrap();
+        assert_eq!(found, Some(made.clone()), "{kind:?}");
+        forge.edit_comment("team/calc", thread, made.id, "done <!-- mark -->").await.unwrap();
+        assert_eq!(server.comments().len(), 131);
+        assert_eq!(server.comments()[130]["body"], "done <!-- mark -->");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_and_a_forge_that_is_away_are_told_apart() {
+    for kind in KINDS {
+        let server = ForgeServer::start(kind).await;
+        let refused = forge(&server, kind, "another").pull_request_of("team/calc", "x").await.unwrap_err();
+        assert!(matches!(refused, ForgeError::Refused { status: 401, .. }), "{refused:?}");
+        server.is_away_for(1);
+        let away = forge(&server, kind, TOKEN).pull_request_of("team/calc", "x").await.unwrap_err();
+        assert!(matches!(away, ForgeError::Unavailable(_)), "{away:?}");
+        let nowhere = forge(&server, kind, TOKEN).pull_request_of("team", "x").await;
+        assert!(kind == ForgeKind::Gitlab || nowhere.is_err());
+        assert!(server.asked().len() >= 2);
+    }
+}
+
+#[test]
+fn an_apis_address_follows_from_the_hosts() {
+    let at = |kind, base: Option<&str>| {
+        ForgeAccess::new(kind, base, Secret::new("x")).map(|access| access.api.to_string()).map_err(|e| e.to_string())
+    };
+    for (kind, base, api) in [
+        (ForgeKind::Github, None, "https://api.github.com/"),
+        (ForgeKind::Github, Some("https://github.com/"), "https://api.github.com/"),
+        (ForgeKind::Github, Some("https://api.github.com"), "https://api.github.com/"),
+        (ForgeKind::Github, Some("https://git.example.org"), "https://git.example.org/api/v3/"),
+        (ForgeKind::Github, Some("https://git.example.org/api/v3"), "https://git.example.org/api/v3/"),
+        (ForgeKind::Gitlab, None, "https://gitlab.com/api/v4/"),
+        (ForgeKind::Gitlab, Some("https://example.org/gitlab"), "https://example.org/gitlab/api/v4/"),
+        (ForgeKind::Gitea, Some("https://git.example.org/"), "https://git.example.org/api/v1/"),
+        (ForgeKind::Gitea, Some("https://git.example.org/api/v1/"), "https://git.example.org/api/v1/"),
+    ] {
+        assert_eq!(at(kind, base), Ok(api.to_owned()), "{kind:?} {base:?}");
+    }
+    assert!(at(ForgeKind::Gitea, None).unwrap_err().contains("base_url"));
+}
