@@ -100,9 +100,14 @@ fn files_with(below: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-fn files_below(below: &Path) -> usize {
-    let entries = std::fs::read_dir(below).into_iter().flatten().flatten();
-    entries.map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
+/// Files below, with their sizes.
+fn files_below(below: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = std::fs::read_dir(below).into_iter().flatten().flatten().map(|entry| entry.path());
+    let each = entries.flat_map(|path| match std::fs::metadata(&path) {
+        Ok(about) if about.is_dir() => files_below(&path),
+        about => vec![(path, about.map_or(0, |about| about.len()))],
+    });
+    each.collect()
 }
 
 /// An archive of a repository that is too large for the database.
@@ -161,6 +166,8 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere_and_others_go_on() {
     let mut ground = calculator::ground(&script()).await;
     ground.variables.push(("JOURNEYMAN_LEASE_TTL_SECONDS".to_owned(), "2".to_owned()));
     let (_dir, elsewhere) = second_data_dir();
+    let objects = ground.data.path().join("objects");
+    std::os::unix::fs::symlink(&objects, elsewhere.join("objects")).unwrap();
     let serving = ground.start().await;
     let working = ground.start_as(ServerRole::Worker, &elsewhere, None).await;
     let admin_api = serving.api();
@@ -262,7 +269,8 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere_and_others_go_on() {
         assert!(before.contains_key(table), "the canary is in {table}: {before:?}");
     }
     assert!(!files_with(ground.data.path(), CANARY).is_empty() || !files_with(&elsewhere, CANARY).is_empty());
-    assert_eq!(files_below(&ground.data.path().join("objects")), 1, "the upload is an object");
+    let upload = files_below(&objects);
+    assert_eq!(upload.len(), 1, "the upload is an object: {upload:?}");
     let used = format!("SELECT coalesce(sum(model_calls), 0)::bigint FROM usage_days WHERE user_id = '{user}'");
     let logged = format!("SELECT count(*) FROM audit_log WHERE user_id = '{user}'");
     let (calls, entries): (i64, i64) =
@@ -278,7 +286,12 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere_and_others_go_on() {
     }
     erased(&ground, &user).await;
     assert_eq!(hits(&ground.database, CANARY).await, BTreeMap::new());
-    assert_eq!(files_below(&ground.data.path().join("objects")), 0);
+    assert_eq!(
+        files_below(&objects),
+        [],
+        "of these before: {upload:?}; {:?}",
+        operate(&ground, AdminAction::ListErasures).await
+    );
     let his_rows: i64 = one(&ground.database, format!("SELECT count(*) FROM users WHERE id = '{user}'")).await;
     assert_eq!((his_rows, one(&ground.database, used).await, one(&ground.database, logged).await), (0, calls, entries));
     let listed = operate(&ground, AdminAction::ListErasures).await;
@@ -310,12 +323,12 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere_and_others_go_on() {
     loop {
         let left: Vec<PathBuf> =
             [ground.data.path(), &elsewhere].into_iter().flat_map(|dir| files_with(dir, CANARY)).collect();
-        let kept =
-            [ground.data.path(), &elsewhere].into_iter().map(|dir| files_below(&dir.join("uploads"))).sum::<usize>();
-        if left.is_empty() && kept == 0 {
+        let kept: Vec<_> =
+            [ground.data.path(), &elsewhere].into_iter().flat_map(|dir| files_below(&dir.join("uploads"))).collect();
+        if left.is_empty() && kept.is_empty() {
             break;
         }
-        assert!(since.elapsed() < Duration::from_secs(30), "{left:#?}, {kept} uploads");
+        assert!(since.elapsed() < Duration::from_secs(30), "{left:#?}, uploads: {kept:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
