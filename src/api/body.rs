@@ -52,7 +52,7 @@ where
         if !is_json(request.headers()) {
             return Err(ApiError::unsupported("application/json"));
         }
-        let raw = bytes(request).await?;
+        let raw = raw(request, JSON_BODY_BYTES_MAX).await?;
         Ok(Self { value: parse(&raw)?, raw })
     }
 }
@@ -79,7 +79,7 @@ where
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let json = is_json(request.headers());
-        let raw = bytes(request).await?;
+        let raw = raw(request, JSON_BODY_BYTES_MAX).await?;
         if raw.is_empty() {
             return Ok(Self { value: T::default(), raw });
         }
@@ -100,35 +100,35 @@ fn canonical(raw: &[u8]) -> Vec<u8> {
 }
 
 /// A client that asks before it sends (RFC 9110, 10.1.1) and says that it is too much.
-fn asks_for_too_much(headers: &HeaderMap) -> bool {
+fn asks_for_too_much(headers: &HeaderMap, limit_bytes: usize) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    headers.contains_key(header::EXPECT) && length.is_some_and(|length| length > JSON_BODY_BYTES_MAX as u64)
+    headers.contains_key(header::EXPECT) && length.is_some_and(|length| length > limit_bytes as u64)
 }
 
 /// The body, of which no more is held than it may have. What a client still sends beyond that is read and let go, within
 /// bounds: who is answered while he sends may never read the answer.
-async fn bytes(request: Request) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::too_large(JSON_BODY_BYTES_MAX as u64);
-    if asks_for_too_much(request.headers()) {
+pub(crate) async fn raw(request: Request, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::too_large(limit_bytes as u64);
+    if asks_for_too_much(request.headers(), limit_bytes) {
         return Err(too_large());
     }
     let mut body = request.into_body();
     let (mut held, mut size) = (BytesMut::new(), 0);
     let late = Instant::now() + LET_GO_WITHIN;
     loop {
-        let frame = if size <= JSON_BODY_BYTES_MAX {
+        let frame = if size <= limit_bytes {
             body.frame().await
         } else {
             timeout_at(late, body.frame()).await.map_err(|_| too_large())?
         };
         match frame {
-            None if size <= JSON_BODY_BYTES_MAX => return Ok(held.freeze()),
+            None if size <= limit_bytes => return Ok(held.freeze()),
             None => return Err(too_large()),
             Some(Err(_)) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", "the body broke off")),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 size += data.len();
-                if size <= JSON_BODY_BYTES_MAX {
+                if size <= limit_bytes {
                     held.extend_from_slice(&data);
                 } else if size > LET_GO_BYTES_MAX {
                     return Err(too_large());

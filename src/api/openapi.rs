@@ -36,6 +36,7 @@ use utoipa::{
         (name = "uploads", description = "Code that no remote has"),
         (name = "environments", description = "What tasks find beside their repository, and what reaches it"),
         (name = "webhooks", description = "What other systems are told"),
+        (name = "integrations", description = "Issue trackers: what they tell becomes tasks"),
         (name = "memories", description = "What the service remembers"),
         (name = "accounts", description = "Who may do what"),
         (name = "operation", description = "For operators; no key needed"),
@@ -183,9 +184,16 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
     let open = operation.get("security").is_some();
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
     // What may be done twice over needs no key.
-    let repeatable =
-        ["search_memories", "deactivate_user", "reactivate_user", "erase_user", "confirm_linked_account", "logout"]
-            .contains(&id);
+    let repeatable = [
+        "search_memories",
+        "deactivate_user",
+        "reactivate_user",
+        "erase_user",
+        "confirm_linked_account",
+        "logout",
+        "deliver",
+    ]
+    .contains(&id);
     let creates = method == "post" && !repeatable;
     let by_id = has_path_parameter(operation);
     let has_body = operation.contains_key("requestBody");

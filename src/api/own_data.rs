@@ -14,8 +14,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 /// All that the caller's team keeps of the caller, as a tar.gz that is written as it is read: profile, API keys without
-/// their secrets, memories, feedback, decisions, entries of the audit log, usage, uploads, his tasks with their events
-/// and patches, and what he wrote in tasks of others. What broke off is no whole gzip.
+/// their secrets, memories, feedback, decisions, entries of the audit log, what he did at trackers, usage, uploads, his tasks
+/// with their events and patches, and what he wrote in tasks of others. What broke off is no whole gzip.
 #[utoipa::path(get, path = "/v1/me/export", tag = "accounts", operation_id = "export_own_data",
     responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/gzip")))]
 async fn export(State(state): State<ApiState>, caller: Caller, Query(()): Query<()>) -> Result<Response, ApiError> {

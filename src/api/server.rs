@@ -2,9 +2,9 @@
 
 use super::{
     ApiState, api_keys, approvals, archives, audit_log, body::JSON_BODY_BYTES_MAX, bytes, client_address::Peer,
-    control, docs, environments, erasures, error::ApiError, events, git_credentials, health, instructions,
-    linked_accounts, login, me, memories, openapi, own_data, rate_limits, request_id, sessions, tasks, teams, uploads,
-    usage, users, webhooks,
+    control, docs, environments, erasures, error::ApiError, events, git_credentials, health, hooks, instructions,
+    integrations, linked_accounts, login, me, memories, openapi, own_data, rate_limits, request_id, sessions, tasks,
+    teams, uploads, usage, users, webhooks,
 };
 use axum::{
     Router,
@@ -39,6 +39,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(environments::routes())
         .merge(git_credentials::routes())
         .merge(webhooks::routes())
+        .merge(integrations::routes())
+        .merge(hooks::routes())
         .merge(api_keys::routes())
         .merge(me::routes())
         .merge(teams::routes())

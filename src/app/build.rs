@@ -20,6 +20,7 @@ use crate::{
     runner::{Blobs, DetectedSetups, Vault, VaultError},
     secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
+    trackers::standing::Standings,
     workspace::{
         self, BackendSettings, PoolSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
         repository::{Credentials, Repositories, RepositorySettings},
@@ -44,6 +45,9 @@ const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a key set may take to come.
 const KEY_SET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a forge may take to say who may.
+const FORGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Containers of each image that are kept ready where nothing is set.
 const READY_CONTAINERS: u32 = 2;
@@ -443,6 +447,12 @@ pub(super) fn login(settings: &Settings, parts: &Parts) -> anyhow::Result<Option
     let oidc_of = Oidc::new(parts.store.clone(), provider, groups, &parts.secret);
     let sessions = Sessions::new(&parts.secret, oidc.session_lasts, oidc.session_rests);
     Ok(Some((Login { oidc: oidc_of, public_url: Arc::new(public_url.clone()) }, sessions)))
+}
+
+/// What asks forges who may.
+pub(super) fn standings(settings: &Settings, parts: &Parts) -> anyhow::Result<Standings> {
+    let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT) };
+    Ok(Standings::new(CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?))
 }
 
 /// The master keys. A key that was made in the data directory before one was set still opens what it has sealed.

@@ -207,9 +207,12 @@ impl Start<'_> {
             let service = Service::new(
                 parts.store.clone(),
                 authenticator.clone(),
-                service_settings(settings, &parts),
+                service_settings(settings, &parts, bound),
                 hooks::hooks(&parts, settings, hub.clone(), queue.clone(), sandboxes),
             );
+            let (worked, standings) = (service.clone(), build::standings(settings, &parts)?);
+            let (store, stop) = (parts.store.clone(), shutdown.clone());
+            shutdown.spawn(async move { jobs::work_off_deliveries(store, worked, standings, stop).await });
             let state = ApiState::new(service, authenticator, hub, beside, &parts.secret, shutdown.draining())
                 .limiting(settings.http.callers.rates, settings.http.callers.streams_per_user)
                 .trusting(&settings.http.trusted_proxies)
@@ -357,7 +360,7 @@ fn start_worker(
     Ok(())
 }
 
-fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
+fn service_settings(settings: &Settings, parts: &Parts, bound: SocketAddr) -> service::Settings {
     let view = |m: &crate::config::ModelSettings| ModelView {
         name: m.name().to_owned(),
         wire: m.model.wire,
@@ -374,6 +377,8 @@ fn service_settings(settings: &Settings, parts: &Parts) -> service::Settings {
         objects: parts.objects.clone(),
         files: parts.files.clone(),
         recall: parts.recall.clone(),
+        public_url: settings.http.public_url.as_ref().map_or_else(|| format!("http://{bound}"), ToString::to_string),
+        keyring: parts.vault.keyring().clone(),
         secret: parts.secret,
     }
 }

@@ -37,11 +37,44 @@ pub enum Command {
     Openapi,
     /// Serve a scripted model, for demos and tests
     Model(Model),
+    /// Look at what an issue tracker sends
+    #[command(subcommand)]
+    Hook(HookCommand),
     #[command(about = "Ask the server at JOURNEYMAN_LISTEN whether it is alive")]
     Healthcheck(Healthcheck),
     /// Read source files from stdin and write their outline: the service starts it in a sandbox
     #[command(hide = true)]
     Outline,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HookCommand {
+    /// Say whether a captured request is signed with a secret, and what is understood of it; exit 1 where it is not
+    Verify(VerifyHook),
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyHook {
+    #[arg(long, value_enum)]
+    pub tracker: TrackerArgument,
+    /// The secret that the tracker was given; a line break at its end does not count
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: PathBuf,
+    /// The request's headers, a line each
+    #[arg(long, value_name = "FILE")]
+    pub headers_file: PathBuf,
+    /// The request's body, byte for byte
+    #[arg(long, value_name = "FILE")]
+    pub body_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrackerArgument {
+    Github,
+    Gitlab,
+    Gitea,
+    Jira,
+    Linear,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod checkout;
 pub mod client;
 mod exit;
+mod hook;
 mod outline;
 mod output;
 pub mod replay;
@@ -41,6 +42,7 @@ pub async fn main(arguments: Arguments) -> Exit {
         Command::Healthcheck(check) => server::healthcheck(check).await,
         Command::Run(run) => Box::pin(run::run(&arguments.settings, *run)).await,
         Command::Task(task) => task::task(task).await,
+        Command::Hook(hook) => hook::hook(hook),
         Command::Outline => outline::outline(),
     };
     done.unwrap_or_else(|error| exit::complain(&error))

@@ -55,6 +55,11 @@ actions! {
     /// The first entry after it is this one.
     InstanceRestored = "instance.restored",
     InstanceUnpaused = "instance.unpaused",
+    IntegrationCreated = "integration.created",
+    IntegrationDeleted = "integration.deleted",
+    IntegrationUpdated = "integration.updated",
+    /// What a tracker has told is worked off again.
+    DeliveryReplayed = "delivery.replayed",
     LinkedAccountConfirmed = "linked_account.confirmed",
     LinkedAccountDeleted = "linked_account.deleted",
     LinkedAccountProposed = "linked_account.proposed",

@@ -69,6 +69,10 @@ uuid_id! {
     WebhookEndpointId;
     /// One event for one endpoint, and the `webhook-id` under which it is sent.
     WebhookDeliveryId;
+    /// A team's integration with an issue tracker.
+    IntegrationId;
+    /// What a tracker has told, once.
+    DeliveryId;
     /// One process of the service; changes at every start.
     ReplicaId;
 }

@@ -14,6 +14,7 @@ pub mod event;
 pub mod git_credential;
 pub mod ids;
 pub mod instructions;
+pub mod integration;
 pub mod item;
 pub mod learning;
 pub mod limits;

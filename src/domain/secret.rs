@@ -13,6 +13,8 @@ pub enum SecretKind {
     GitCredential,
     /// What signs a webhook endpoint's deliveries.
     Webhook,
+    /// What signs an integration's hooks, or what its tracker is asked with.
+    Integration,
 }
 
 impl SecretKind {
@@ -21,6 +23,7 @@ impl SecretKind {
             Self::Environment => "environment",
             Self::GitCredential => "git credential",
             Self::Webhook => "webhook endpoint",
+            Self::Integration => "integration",
         }
     }
 }

@@ -208,11 +208,15 @@ pub struct Source {
     /// It is done for somebody who is no member of the team, such as the author of an issue: nobody else learns from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outsider: bool,
+    /// Words of somebody are in it of whom nobody says that he may: it gets no secrets, and people are asked before anything
+    /// of it is published.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
 }
 
 impl Source {
     pub fn of(kind: SourceKind) -> Self {
-        Self { kind, url: None, integration: None, outsider: false }
+        Self { kind, url: None, integration: None, outsider: false, untrusted: false }
     }
 }
 

@@ -3,6 +3,7 @@
 //! is nothing to do.
 
 mod claims;
+mod deliveries;
 mod erasures;
 mod learning;
 mod memories;
@@ -14,6 +15,7 @@ mod uploads;
 mod webhooks;
 
 pub use claims::JobLoop;
+pub use deliveries::work_off_deliveries;
 pub use erasures::{EraseError, Eraser};
 pub use learning::learn;
 pub use memories::{count_effects, embed_memories};

@@ -126,6 +126,7 @@ impl Reconciler {
         deadlines::forget_old(&self.store).await?;
         budgets::settle_forgotten(&self.store, FORGOTTEN_MAX).await?;
         baselines::trim(&self.store, BASELINES_KEPT).await?;
+        super::deliveries::trim(&self.store).await?;
         audit::trim(&self.store, self.settings.audit_kept, AUDIT_TRIMMED_MAX).await?;
         if let Some(idle) = self.settings.memories_idle {
             let ids: Vec<uuid::Uuid> = (0..DECAYED_MAX).map(|_| clock::new_id()).collect();

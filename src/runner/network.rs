@@ -65,7 +65,8 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn of(session: &Session, uses: &Uses) -> Self {
-        let environment = session.spec.pinned.as_ref().map(|pinned| pinned.id);
+        let trusted = !session.spec.source.untrusted;
+        let environment = session.spec.pinned.as_ref().filter(|_| trusted).map(|pinned| pinned.id);
         let (uses, used) = (uses.clone(), uses.task.clone());
         Self { policy: session.network(), asks: session.spec.asks_for_network(), uses, used, environment }
     }

@@ -43,6 +43,8 @@ pub(super) struct SetupPlan {
     /// A task goes on where it fails.
     pub(super) optional: bool,
     pub(super) caches: Vec<String>,
+    /// It has its environment's secrets: not where words of somebody untrusted are in the task.
+    pub(super) has_secrets: bool,
 }
 
 impl Outfit {
@@ -65,6 +67,7 @@ impl Outfit {
             timeout_seconds: setup.timeout_seconds,
             optional: true,
             caches: setup.caches.clone(),
+            has_secrets: false,
         };
         let variables = setup.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { variables, plan: Some(Arc::new(plan)), repository: repository(spec), ..Self::default() }
@@ -79,6 +82,7 @@ impl Outfit {
             timeout_seconds: pinned.setup_timeout_seconds,
             optional: pinned.setup_optional,
             caches: pinned.caches.clone(),
+            has_secrets: !spec.source.untrusted,
         });
         Self {
             image: pinned.image.clone(),

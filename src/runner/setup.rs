@@ -254,7 +254,10 @@ impl Setup<'_> {
     /// The script's own variables, and what hides them.
     async fn secrets(&self, plan: &SetupPlan) -> Result<(Vec<(String, String)>, Redactor), Halt> {
         let deps = self.deps;
-        let Some((environment, _)) = plan.environment else { return Ok((Vec::new(), self.redactor.clone())) };
+        let Some((environment, _)) = plan.environment.as_ref().filter(|_| plan.has_secrets) else {
+            return Ok((Vec::new(), self.redactor.clone()));
+        };
+        let environment = *environment;
         let opened = patiently(&deps.cut, || async {
             match deps.vault.secrets(self.team, environment).await {
                 Ok(secrets) => Ok(Ok(secrets)),
@@ -372,6 +375,8 @@ async fn key(deps: &Deps, spec: &TaskSpec, outfit: &Outfit, plan: &SetupPlan, ba
     let programs = deps.sandboxes.programs().await;
     let variables: BTreeMap<&str, &str> =
         outfit.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    // What was prepared with secrets may hold some of them.
+    let bare = plan.environment.is_some() && !plan.has_secrets;
     let shape = serde_json::json!([
         KEY_VERSION,
         repository,
@@ -382,5 +387,6 @@ async fn key(deps: &Deps, spec: &TaskSpec, outfit: &Outfit, plan: &SetupPlan, ba
         files,
         &*programs,
     ]);
+    let shape = if bare { serde_json::json!([shape, "without secrets"]) } else { shape };
     BlobHash::of(shape.to_string().as_bytes()).0
 }

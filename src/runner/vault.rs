@@ -48,6 +48,10 @@ impl Vault {
         Self { store, keyring }
     }
 
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// All secrets of an environment; none where it is gone.
     pub async fn secrets(&self, team: TeamId, environment: EnvironmentId) -> Result<Vec<OpenSecret>, VaultError> {
         let rows = environments::sealed(&self.store, team, environment).await?;

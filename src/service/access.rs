@@ -58,13 +58,17 @@ pub enum Right {
     ManageEnvironments,
     /// See, make, change and delete webhook endpoints, whose addresses can be secrets, and what was sent to them.
     ManageWebhooks,
+    /// See integrations, without their secrets.
+    ReadIntegrations,
+    /// Make, change and delete integrations; see and replay what came by them.
+    ManageIntegrations,
 }
 
 impl Right {
     /// The least role and the scope that a key must have.
     fn needs(self) -> (Role, Scope) {
         match self {
-            Self::ReadTasks | Self::ReadOwnUsage | Self::ReadTeam | Self::ReadEnvironments => {
+            Self::ReadTasks | Self::ReadOwnUsage | Self::ReadTeam | Self::ReadEnvironments | Self::ReadIntegrations => {
                 (Role::Viewer, Scope::TasksRead)
             }
             Self::WriteTasks => (Role::Member, Scope::TasksWrite),
@@ -85,6 +89,7 @@ impl Right {
             | Self::ManageLinks
             | Self::ManageEnvironments
             | Self::ManageWebhooks
+            | Self::ManageIntegrations
             | Self::ReadTeamUsage
             | Self::ReadAuditLog => (Role::Admin, Scope::Admin),
         }

@@ -65,6 +65,15 @@ pub struct Accepted {
     pub status: Status,
 }
 
+/// What somebody at a tracker has written.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) author: String,
+    /// The member whose account it is.
+    pub(super) user: Option<UserId>,
+}
+
 /// What a use case appends and changes.
 struct Step {
     events: Vec<EventData>,
@@ -167,6 +176,31 @@ impl Service {
         .await
     }
 
+    /// Tells a task what somebody at a tracker has written, and ends the transaction in which that was noted.
+    pub(super) async fn tell_in(&self, tx: TeamTx, principal: &Principal, id: TaskId, said: Said) -> Result<(), Error> {
+        let Said { text, author, user } = said;
+        let message = EventData::MessageUser { text, author, user, on_busy: OnBusy::Steer };
+        let done = self.act_in(tx, principal, id, None, None, async |_: &mut TeamTx, locked: &Locked| {
+            Ok(if locked.status.is_rest() { Step::wake(message) } else { Step::note(message) })
+        });
+        done.await.map(drop)
+    }
+
+    /// Cancels a task because of what has happened at a tracker; one that has ended stays as it is.
+    pub(super) async fn cancel_in(
+        &self,
+        tx: TeamTx,
+        principal: &Principal,
+        id: TaskId,
+        author: String,
+    ) -> Result<(), Error> {
+        let event = EventData::TaskControl { action: Control::Cancel, author };
+        let done = self.act_in(tx, principal, id, None, None, async |_: &mut TeamTx, locked: &Locked| {
+            control(Control::Cancel, event, locked)
+        });
+        done.await.map(drop)
+    }
+
     /// Cancels the task of somebody who may no longer have any, in the principal's name.
     pub(super) async fn cancel_for_leaving(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         let event = EventData::TaskControl { action: Control::Cancel, author: principal.user_name.clone() };
@@ -189,6 +223,19 @@ impl Service {
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
+        self.act_in(tx, principal, id, key, raised, decide).await
+    }
+
+    /// The same in a transaction that has begun, and that this ends.
+    async fn act_in(
+        &self,
+        mut tx: TeamTx,
+        principal: &Principal,
+        id: TaskId,
+        key: Option<&Idempotency>,
+        raised: Option<LimitsPatch>,
+        decide: impl AsyncFnOnce(&mut TeamTx, &Locked) -> Result<Step, Error>,
+    ) -> Result<Answer, Error> {
         let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let mut step = decide(&mut tx, &locked).await?;
         if matches!(step.queue, Queue::Put) {

@@ -121,16 +121,39 @@ impl Service {
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
+        let person = self.person(&mut tx, principal, new.on_behalf_of.as_deref()).await?;
+        // Whoever it is done for, nobody says that he may.
+        let source = Source { outsider: new.outsider, untrusted: new.outsider, ..source };
+        let id = self.create_in(&mut tx, principal, &person, new, source).await?;
+        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let creator = self.user(&mut tx, principal, row.created_by).await?;
+        let task = TaskJson::of(principal, creator, &row)?;
+        let last_seq = task.last_seq;
+        let answer =
+            Answer { status: 201, location: Some(format!("/v1/tasks/{id}")), body: task.body, replayed: false };
+        let answer = idempotency::commit(tx, principal, key, answer).await?;
+        self.committed(principal.team, id, last_seq);
+        Ok(answer)
+    }
+
+    /// The same within a transaction, for `person`, whom the principal acts for: a check of all that is asked for, the task,
+    /// and its place in the queue.
+    pub(super) async fn create_in(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        person: &Principal,
+        new: NewTask,
+        source: Source,
+    ) -> Result<TaskId, Error> {
         let environment = match new.environment.as_deref() {
-            Some(name_or_id) => environments::find(&mut tx, name_or_id).await?,
+            Some(name_or_id) => environments::find(tx, name_or_id).await?,
             None => None,
         };
-        let person = self.person(&mut tx, principal, new.on_behalf_of.as_deref()).await?;
-        let source = Source { outsider: new.outsider, ..source };
-        let spec = self.spec(&person, new, environment, source)?;
-        check_upload(&mut tx, &spec).await?;
-        self.fits_budget(&mut tx, &person, &spec.model).await?;
-        check_model_on(&mut tx, &spec.model).await?;
+        let spec = self.spec(person, new, environment, source)?;
+        check_upload(tx, &spec).await?;
+        self.fits_budget(tx, person, &spec.model).await?;
+        check_model_on(tx, &spec.model).await?;
         let id: TaskId = clock::new_id();
         let row = tasks::NewTask {
             team: principal.team,
@@ -141,25 +164,17 @@ impl Service {
         };
         let delegated = person.user != principal.user;
         let asked = delegated.then(|| UserRef { id: principal.user, name: principal.user_name.clone() });
-        self.room_in_queue(&mut tx, person.user).await?;
+        self.room_in_queue(tx, person.user).await?;
         if delegated {
             tx.in_the_name_of(person.user).await?;
         }
-        tasks::create(&mut tx, &row, asked).await?;
+        tasks::create(tx, &row, asked).await?;
         if delegated {
             let subject = Subject::new("task", id);
-            audit::record_for(&mut tx, principal, person.user, Action::TaskDelegated, subject).await?;
+            audit::record_for(tx, principal, person.user, Action::TaskDelegated, subject).await?;
         }
-        note_network(&mut tx, principal, id, &spec).await?;
-        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let creator = self.user(&mut tx, principal, row.created_by).await?;
-        let task = TaskJson::of(principal, creator, &row)?;
-        let last_seq = task.last_seq;
-        let answer =
-            Answer { status: 201, location: Some(format!("/v1/tasks/{id}")), body: task.body, replayed: false };
-        let answer = idempotency::commit(tx, principal, key, answer).await?;
-        self.committed(principal.team, id, last_seq);
-        Ok(answer)
+        note_network(tx, principal, id, &spec).await?;
+        Ok(id)
     }
 
     /// Checks everything that a caller asks for and fills in every default: the environment's, then the service's.
@@ -193,8 +208,9 @@ impl Service {
         let labels = new.labels.unwrap_or_default();
         check_labels(&labels, &mut faults);
         faults.finish()?;
-        // That of an environment was opened by an admin.
-        if own_network.as_ref().is_some_and(|network| network.mode == NetworkMode::Open) {
+        // Those of an environment and of an integration were opened by an admin.
+        let by_admin = source.integration.is_some();
+        if !by_admin && own_network.as_ref().is_some_and(|network| network.mode == NetworkMode::Open) {
             access::require(principal, Right::OpenNetwork)?;
         }
         let mut limits = self.settings().limits;

@@ -109,8 +109,8 @@ impl Service {
         apply(&mut session, &events);
 
         // Its words are the other's.
-        let outsider = session.spec.source.outsider;
-        session.spec.source = Source { outsider, ..source };
+        let Source { outsider, untrusted, .. } = session.spec.source;
+        session.spec.source = Source { outsider, untrusted, ..source };
         // That of an environment was opened by an admin.
         let by_environment = session.spec.pinned.as_ref().is_some_and(|pinned| pinned.network == session.spec.network);
         if session.spec.network.mode == NetworkMode::Open && !by_environment {

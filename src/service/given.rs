@@ -79,17 +79,7 @@ impl<'de> Deserialize<'de> for CheckInput {
             }
 
             fn visit_str<E: serde::de::Error>(self, command: &str) -> Result<CheckInput, E> {
-                Ok(CheckInput(CheckObject {
-                    name: None,
-                    command: command.to_owned(),
-                    workdir: None,
-                    required: None,
-                    timeout_seconds: None,
-                    network: None,
-                    kind: None,
-                    metric: None,
-                    max_regression: None,
-                }))
+                Ok(check_of_command(command))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CheckInput, A::Error> {
@@ -98,6 +88,21 @@ impl<'de> Deserialize<'de> for CheckInput {
         }
         deserializer.deserialize_any(CheckVisitor)
     }
+}
+
+/// A check that is a command alone.
+pub(super) fn check_of_command(command: &str) -> CheckInput {
+    CheckInput(CheckObject {
+        name: None,
+        command: command.to_owned(),
+        workdir: None,
+        required: None,
+        timeout_seconds: None,
+        network: None,
+        kind: None,
+        metric: None,
+        max_regression: None,
+    })
 }
 
 impl CheckObject {

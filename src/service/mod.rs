@@ -12,12 +12,10 @@ pub mod audit;
 mod bytes;
 mod create;
 mod edit;
-mod environment_secrets;
 mod environments;
 mod error;
 mod export;
 mod fork;
-mod git_credentials;
 mod given;
 mod hooks;
 mod idempotency;
@@ -32,6 +30,7 @@ mod resting;
 mod root;
 mod standing;
 mod tasks;
+pub mod trackers;
 mod uploads;
 mod usage;
 mod views;
@@ -47,11 +46,12 @@ pub use archive::FILE_BYTES_MAX as ARCHIVE_BYTES_MAX;
 pub use bytes::{BytesOf, Content, unreadable};
 pub use create::{NewTask, RepositoryInput};
 pub use edit::TaskEditInput;
-pub use environment_secrets::{NewSecret, SecretView};
-pub use environments::{EnvironmentEdit, EnvironmentView, NewEnvironment};
+pub use environments::{
+    EnvironmentEdit, EnvironmentView, GitCredentialEdit, GitCredentialView, NewEnvironment, NewGitCredential,
+    NewSecret, SecretView,
+};
 pub use error::{Error, FieldError};
 pub use fork::ForkInput;
-pub use git_credentials::{GitCredentialEdit, GitCredentialView, NewGitCredential};
 pub use given::{CheckInput, CheckObject, NetworkInput};
 pub use hooks::{Archive, AskTree, CheckArchive, CheckText, CheckUrl, Committed, Deleted, Hooks, Tree, TreeQuestion};
 pub use idempotency::{Answer, Idempotency};

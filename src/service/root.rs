@@ -11,6 +11,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
+use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 /// A model that tasks may name.
@@ -43,8 +44,11 @@ pub struct Settings {
     pub files: PathBuf,
     /// What searches memories.
     pub recall: Recall,
-    /// The master key: it seals secrets, and keys what is kept of an API key until its creation can no longer be
-    /// repeated.
+    /// Where the service is reached from outside, without a `/` at its end.
+    pub public_url: String,
+    /// Seals secrets, and opens those of hooks.
+    pub keyring: Keyring,
+    /// The master key: it keys what is kept of an API key until its creation can no longer be repeated.
     pub secret: [u8; 32],
 }
 
@@ -66,26 +70,24 @@ pub(super) struct Inner {
     pub(super) authenticator: Authenticator,
     pub(super) settings: Settings,
     pub(super) hooks: Hooks,
-    keyring: Keyring,
     standings: Standings,
     names: Names,
     pub(super) refusals: Refusals,
+    deliveries: Notify,
 }
 
 impl Service {
     pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
-        // It seals; what opens is with the workers.
-        let keyring = Keyring::new(&settings.secret, &[]);
         Self {
             inner: Arc::new(Inner {
                 store,
                 authenticator,
                 settings,
                 hooks,
-                keyring,
                 standings: Standings::default(),
                 names: Names::default(),
                 refusals: Refusals::default(),
+                deliveries: Notify::new(),
             }),
         }
     }
@@ -129,7 +131,12 @@ impl Service {
     }
 
     pub(super) fn keyring(&self) -> &Keyring {
-        &self.inner.keyring
+        &self.inner.settings.keyring
+    }
+
+    /// Told whenever this process has taken in what a tracker tells.
+    pub fn deliveries_come(&self) -> &Notify {
+        &self.inner.deliveries
     }
 
     pub(super) fn names(&self) -> &Names {

@@ -102,6 +102,7 @@ pub async fn delete_small(store: &Store, erasure: Uuid, user: UserId) -> Result<
         "DELETE FROM merges WHERE user_id = $1",
         "UPDATE publishings SET title = NULL, body = NULL, composed = NULL
          WHERE user_id = $1 AND (title IS NOT NULL OR body IS NOT NULL)",
+        "DELETE FROM tracker_deliveries WHERE user_id = $1",
         "DELETE FROM idempotency_keys WHERE user_id = $1",
         "UPDATE approvals SET note = NULL, answer = NULL WHERE decided_by = $1 AND (note IS NOT NULL OR answer IS NOT NULL)",
         // What was used stays, and of whom; not on what.

@@ -14,6 +14,8 @@ pub enum OwnRows {
     Approvals,
     AuditLog,
     Publishings,
+    /// What he did at trackers.
+    Deliveries,
 }
 
 impl OwnRows {
@@ -51,6 +53,12 @@ impl OwnRows {
                     'title', title, 'body', body, 'commit', commit_id, 'pull_request_url', pull_request_url, 'reason', reason,
                     'created_at', created_at, 'done_at', done_at)::text
                  FROM publishings WHERE team = current_team() AND user_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"
+            }
+            Self::Deliveries => {
+                "SELECT id, json_build_object('id', id, 'integration', integration, 'event', event, 'sender', sender, 'issue', issue,
+                    'content', content::json, 'state', state, 'reason', reason, 'task', task, 'received_at', received_at)::text
+                 FROM tracker_deliveries WHERE team = current_team() AND user_id = $1 AND ($2::uuid IS NULL OR id > $2)
+                 ORDER BY id LIMIT $3"
             }
             Self::AuditLog => {
                 "SELECT id, json_build_object('id', id, 'at', at, 'action', action, 'subject_kind', subject_kind, 'subject', subject,

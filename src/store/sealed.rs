@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, Row, postgres::PgRow};
 use uuid::Uuid;
 
 /// The tables that hold sealed secrets.
-const KINDS: [SecretKind; 3] = [SecretKind::Environment, SecretKind::GitCredential, SecretKind::Webhook];
+const KINDS: [SecretKind; 4] =
+    [SecretKind::Environment, SecretKind::GitCredential, SecretKind::Webhook, SecretKind::Integration];
 
 /// Names of the master keys under which something is sealed, each with how much.
 pub async fn key_ids(store: &Store) -> Result<Vec<(String, u64)>, StoreError> {
@@ -17,7 +18,8 @@ pub async fn key_ids(store: &Store) -> Result<Vec<(String, u64)>, StoreError> {
         "SELECT key_id, sum(count)::bigint FROM (
             SELECT key_id, count(*) FROM environment_secrets GROUP BY key_id
             UNION ALL SELECT key_id, count(*) FROM git_credentials GROUP BY key_id
-            UNION ALL SELECT key_id, count(*) FROM webhook_secrets GROUP BY key_id) AS tables
+            UNION ALL SELECT key_id, count(*) FROM webhook_secrets GROUP BY key_id
+            UNION ALL SELECT key_id, count(*) FROM integration_secrets GROUP BY key_id) AS tables
          GROUP BY key_id ORDER BY key_id LIMIT 1000",
     )
     .fetch_all(store.across())
@@ -107,6 +109,11 @@ pub fn of_webhook(team: TeamId, endpoint: Uuid, name: &str) -> Owner {
     Owner { team, kind: SecretKind::Webhook, id: endpoint, name: name.to_owned() }
 }
 
+/// The owner of one of an integration's secrets.
+pub fn of_integration(team: TeamId, id: Uuid, name: &str) -> Owner {
+    Owner { team, kind: SecretKind::Integration, id, name: name.to_owned() }
+}
+
 pub(super) fn of_row(row: &PgRow) -> Result<Sealed, StoreError> {
     Ok(Sealed {
         key_id: row.try_get("key_id")?,
@@ -124,6 +131,7 @@ fn table(kind: SecretKind) -> &'static str {
         SecretKind::Environment => "environment_secrets",
         SecretKind::GitCredential => "git_credentials",
         SecretKind::Webhook => "webhook_secrets",
+        SecretKind::Integration => "integration_secrets",
     }
 }
 
@@ -133,5 +141,6 @@ fn columns(kind: SecretKind) -> (&'static str, &'static str) {
         SecretKind::Environment => ("environment", "name"),
         SecretKind::GitCredential => ("id", "'secret'::text"),
         SecretKind::Webhook => ("endpoint", "name"),
+        SecretKind::Integration => ("integration", "name"),
     }
 }

@@ -1,5 +1,25 @@
-//! Trackers and forges as others wrote them: their own words, addresses and habits, and nothing of tasks.
+//! Issue trackers: GitHub, GitLab, Gitea and Forgejo, Jira, Linear.
 //!
-//! Start with [`forge`] for what goes out.
+//! In: [`verify`] holds a request's raw bytes against an integration's secrets, [`parse`] reads what has happened, and
+//! [`rules::wanted`] says what is to be done about it. Which tracker it is follows from the integration, never from a
+//! header: Gitea sends GitHub's as well. All of that is pure. [`standing`] asks a forge who somebody is.
+//! Texts that people wrote are data: they are cleaned ([`clean`]) of what a reader of the tracker does not see.
+//! Out: [`forge`] speaks of pull requests and comments in a forge's own words; it knows nothing of tasks.
+//! Start with [`delivery`] for what comes in.
 
+pub mod clean;
+pub mod command;
+pub mod delivery;
 pub mod forge;
+mod gitea;
+mod github;
+mod gitlab;
+mod jira;
+mod linear;
+mod read;
+pub mod rules;
+mod signature;
+pub mod standing;
+
+pub use delivery::{Comment, Delivery, Issue, Person, Repository, What, parse};
+pub use signature::{Refused, verify};

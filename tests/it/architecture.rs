@@ -51,8 +51,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "secrets",
         ],
     ),
-    ("jobs", &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net", "secrets"]),
-    ("service", &["agent", "store", "objects", "memory", "auth", "secrets"]),
+    ("service", &["agent", "store", "objects", "memory", "auth", "secrets", "trackers"]),
+    (
+        "jobs",
+        &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net", "secrets", "service"],
+    ),
     ("api", &["service", "events", "auth", "trackers"]),
     ("dashboard", &[]),
 ];

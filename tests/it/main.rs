@@ -94,6 +94,7 @@ mod switches;
 mod teams;
 mod throwaway;
 mod tools;
+mod trackers;
 mod usage;
 mod validation;
 mod watching;

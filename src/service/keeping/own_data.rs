@@ -77,6 +77,7 @@ impl Service {
             OwnRows::AuditLog,
             OwnRows::Publishings,
             OwnRows::Uploads,
+            OwnRows::Deliveries,
         ];
         let mut steps = VecDeque::from([Step::Profile]);
         steps.extend(lists.map(|list| Step::Rows(list, None, 1)));
@@ -272,5 +273,6 @@ fn name(list: OwnRows) -> &'static str {
         OwnRows::Approvals => "approvals",
         OwnRows::AuditLog => "audit_log",
         OwnRows::Publishings => "publishings",
+        OwnRows::Deliveries => "tracker_deliveries",
     }
 }

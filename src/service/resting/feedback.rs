@@ -136,6 +136,22 @@ impl Service {
         idempotency::commit(tx, principal, key, Answer::new(201, &view)?).await
     }
 
+    /// Notes within a transaction that a task's work was merged as this commit.
+    pub(super) async fn note_merge(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        task: TaskId,
+        commit: &str,
+    ) -> Result<(), Error> {
+        let locked = log::lock(tx, task).await?.ok_or(Error::NotFound)?;
+        let id: Uuid = clock::new_id();
+        let row = NewMerge { id, task, user: principal.user, reference: Some(commit), comments: "[]" };
+        merges::insert(tx, row).await?;
+        let learn = Learn { learns: self.settings().learns, principal, task, run: locked.run, subject: id };
+        learn.put(tx, LearningTrigger::Merge).await
+    }
+
     fn check(&self, new: &NewFeedback) -> Result<(), Error> {
         let mut faults = Faults::default();
         if let Some(comment) = &new.comment {

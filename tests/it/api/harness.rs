@@ -123,6 +123,8 @@ async fn server_made(jwt: JwtSettings, more: impl FnOnce(ApiState) -> ApiState) 
         objects: Objects::directory(&objects.path().join("objects")).unwrap(),
         files: objects.path().to_owned(),
         recall: journeyman::memory::Recall::new(1_500, None),
+        public_url: "https://journeyman.example.org".to_owned(),
+        keyring: journeyman::secrets::Keyring::new(&[7; 32], &[]),
         secret: [7; 32],
     };
     let service = Service::new(store.clone(), authenticator.clone(), settings, hooks(hub.clone()));

@@ -7,6 +7,7 @@ use journeyman::{
         BlobHash, EventData, Private, Role, SessionId, Status, WaitingFor,
         check::{Check, CheckOutcome, CheckResult, CheckRun, CheckSource},
         event::{DeltaEntry, TreeDelta},
+        integration::DeliveryState,
         task::{TaskDetail, TaskResult},
         tool::ToolOutcome,
     },
@@ -14,6 +15,7 @@ use journeyman::{
         blobs,
         log::{JobChange, NewEvent, TaskChange},
         sessions::{self, NewSession},
+        trackers::deliveries::{self, NewDelivery},
     },
 };
 use reqwest::Method;
@@ -29,7 +31,7 @@ pub(super) const CALL: &str = "call_3_0";
 pub(super) const FILE: &str = "dir/file";
 
 /// The kinds of things, by the word of their path.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 18] = [
     "tasks",
     "approvals",
     "memories",
@@ -37,6 +39,9 @@ const KINDS: [&str; 15] = [
     "environments",
     "git_credentials",
     "webhook_endpoints",
+    "integrations",
+    "hooks",
+    "tracker_deliveries",
     "deliveries",
     "linked_accounts",
     "teams",
@@ -105,6 +110,11 @@ impl Estate {
         let test = server.post(&format!("/v1/webhook_endpoints/{endpoint}/test"), &admin, &json!({})).await;
         ids.insert("deliveries", test.expect(202).id());
         ids.insert("webhook_endpoints", endpoint);
+        let integration = json!({ "name": name, "tracker": "github", "secret": "the zebra's signature" });
+        let integration = make("/v1/integrations", integration).await;
+        ids.insert("tracker_deliveries", delivery(server, &name, &integration).await);
+        ids.insert("hooks", integration.clone());
+        ids.insert("integrations", integration);
         let link = json!({ "provider": "github", "login": MARK });
         ids.insert("linked_accounts", make("/v1/linked_accounts", link).await);
         let instructions = server.request(Method::PUT, "/v1/instructions", &admin);
@@ -139,12 +149,13 @@ impl Estate {
         ]
         .map(of)
         .to_vec();
-        paths.extend(["teams", "members"].map(of));
+        paths.extend(["integrations", "teams", "members"].map(of));
         paths.extend([
             format!("{task}/events"),
             format!("{task}/approvals"),
             format!("{}/secrets", of("environments")),
             format!("{}/deliveries", of("webhook_endpoints")),
+            format!("{}/deliveries", of("integrations")),
         ]);
         paths.extend(
             ["/v1/members", "/v1/memories", "/v1/sessions", "/v1/instructions", "/v1/audit_log", "/v1/usage"]
@@ -157,6 +168,26 @@ impl Estate {
         }
         seen
     }
+}
+
+/// Something that a tracker has told.
+async fn delivery(server: &Server, team: &str, integration: &str) -> String {
+    let id = clock::new_id();
+    let new = NewDelivery {
+        team: server.team(team).await,
+        id,
+        integration: integration.parse().unwrap(),
+        delivery: "1",
+        meaning: None,
+        event: "issues.labeled",
+        sender: MARK,
+        issue: Some("zebra/zebra#1"),
+        content: Some("{}"),
+        state: DeliveryState::Done,
+        reason: MARK,
+    };
+    assert!(deliveries::insert(&server.store, new).await.unwrap());
+    id.to_string()
 }
 
 /// A task that waits for an approval and has made all that tasks make: a patch, a file, an output, a check's log.

@@ -93,6 +93,7 @@ pub(super) fn path(template: &str, ids: &Ids) -> String {
     let resource = template.split('/').nth(2).unwrap_or_default();
     let fill = |part: &str| match part {
         "{id}" | "{user}" => ids.of(resource).to_owned(),
+        "{delivery}" if resource == "integrations" => ids.of("tracker_deliveries").to_owned(),
         "{approval}" => ids.of("approvals").to_owned(),
         "{delivery}" => ids.of("deliveries").to_owned(),
         "{call}" => CALL.to_owned(),
@@ -119,7 +120,8 @@ fn empty(_: &Ids) -> Content {
 
 fn operation() -> Vec<Row> {
     // Signing in is for those who have no credential yet.
-    let open = ["get_docs", "get_openapi", "healthz", "login", "login_callback", "metrics", "readyz"];
+    // A hook is known by its integration's secret.
+    let open = ["deliver", "get_docs", "get_openapi", "healthz", "login", "login_callback", "metrics", "readyz"];
     let mut rows: Vec<Row> = open.map(|operation| Row::new(operation, Nothing)).into();
     rows.extend(["get_me", "list_models", "logout"].map(|operation| Row::new(operation, Credential)));
     rows
@@ -171,6 +173,8 @@ fn kept() -> Vec<Row> {
     let manage = |operation| Row::new(operation, Least(Admin));
     let secret = |_: &Ids| Content::Json(json!({ "value": "a value of mine" }));
     let credential = |_: &Ids| Content::Json(json!({ "host": "x.example.org", "kind": "token", "secret": "a token" }));
+    let integration =
+        |_: &Ids| Content::Json(json!({ "name": "mine", "tracker": "jira", "secret": "a secret of mine" }));
     vec![
         read("list_memories"),
         read("get_memory"),
@@ -205,6 +209,13 @@ fn kept() -> Vec<Row> {
         manage("test_webhook_endpoint").ask(empty),
         manage("list_webhook_deliveries").ask(none).ask(|_| Content::Query("state=pending".to_owned())),
         manage("redeliver_webhook").ask(empty),
+        read("list_integrations"),
+        read("get_integration"),
+        manage("create_integration").ask(integration).or(&[409]),
+        manage("edit_integration").ask(|_| Content::Json(json!({ "allowed_users": ["me"] }))),
+        manage("delete_integration"),
+        manage("list_deliveries"),
+        manage("replay_delivery"),
     ]
 }
 

@@ -1,15 +1,15 @@
 //! Secrets of environments: set and deleted by admins, listed by name, never read back.
 
-use super::{
-    Error, Faults, Service, access,
-    access::Right,
-    audit::{self, Action, Subject},
-    environments::{is_variable_name, too_many},
-    given::host_patterns,
-};
+use super::environment::{is_variable_name, too_many};
 use crate::{
     domain::{EnvironmentId, Principal, Timestamp, environment::SecretUse},
     secrets::Secret,
+    service::{
+        Error, Faults, Service, access,
+        access::Right,
+        audit::{self, Action, Subject},
+        given::host_patterns,
+    },
     store::{environments, sealed},
 };
 use serde::{Deserialize, Serialize};

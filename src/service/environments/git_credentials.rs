@@ -1,18 +1,18 @@
 //! Git credentials: what a team gives to reach its private repositories. Managed by admins, used by the
 //! tasks of the team, never read back.
 
-use super::{
-    Answer, Error, Faults, Idempotency, Service, access,
-    access::Right,
-    audit::{self, Action, Subject},
-    environments::too_many,
-    idempotency,
-    input::given,
-};
+use super::too_many;
 use crate::{
     clock,
     domain::{GitCredentialId, Principal, Timestamp, git_credential::GitCredentialKind},
     secrets::Secret,
+    service::{
+        Answer, Error, Faults, Idempotency, Service, access,
+        access::Right,
+        audit::{self, Action, Subject},
+        idempotency,
+        input::given,
+    },
     store::{
         TeamTx,
         git_credentials::{self, GitCredentialRow},

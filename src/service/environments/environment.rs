@@ -1,14 +1,6 @@
 //! Environments: read by all of a team, managed by its admins, used by whoever makes a task. Running tasks keep
 //! what their environment said when they were created.
 
-use super::{
-    Answer, Error, Faults, Idempotency, Service, access,
-    access::Right,
-    audit::{self, Action, Subject},
-    given::{CheckInput, CheckObject, NetworkInput, checks, limits, network},
-    idempotency,
-    input::{given, given_object, optional_object},
-};
 use crate::{
     clock,
     domain::{
@@ -17,6 +9,14 @@ use crate::{
         limits::LimitsPatch,
         network::NetworkCap,
         task::NetworkPolicy,
+    },
+    service::{
+        Answer, Error, Faults, Idempotency, Service, access,
+        access::Right,
+        audit::{self, Action, Subject},
+        given::{CheckInput, CheckObject, NetworkInput, checks, limits, network},
+        idempotency,
+        input::{given, given_object, optional_object},
     },
     store::{
         StoreError, TeamTx,
@@ -349,7 +349,7 @@ pub(super) fn is_variable_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-pub(super) fn too_many(detail: &str) -> Error {
+pub(in crate::service) fn too_many(detail: &str) -> Error {
     Error::Conflict { code: "too_many", detail: detail.to_owned(), state: None }
 }
 

@@ -1,0 +1,111 @@
+//! A team's integration with an issue tracker: what it makes tasks of, and for whom.
+
+use super::{
+    limits::LimitsPatch,
+    linked_account::Provider,
+    task::{ApprovalPolicy, NetworkPolicy, SourceKind},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// What makes a task of an issue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Any of these labels, whatever their case.
+    #[serde(default)]
+    #[schema(max_items = 50)]
+    pub labels: Vec<String>,
+    /// Being spoken to by this name, in the issue or in a comment: `@agent`.
+    #[serde(default)]
+    pub mention: Option<String>,
+    /// Being assigned to this account.
+    #[serde(default)]
+    pub assignee: Option<String>,
+}
+
+/// Where the code is that issues are about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MappedRepository {
+    #[schema(example = "https://example.org/team/project.git")]
+    pub url: String,
+    /// A branch, tag or commit; absent: the remote's HEAD.
+    #[serde(rename = "ref", default)]
+    pub reference: Option<String>,
+}
+
+/// What an integration says, but for its name, tracker and secrets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IntegrationSpec {
+    #[serde(default)]
+    pub base_url: Option<String>,
+    #[serde(default)]
+    pub rules: Rules,
+    /// By `owner/name`, or the key of a project or team.
+    #[serde(default)]
+    pub repositories: BTreeMap<String, MappedRepository>,
+    #[serde(default)]
+    pub allowed_users: Vec<String>,
+    #[serde(default)]
+    pub environment: Option<String>,
+    #[serde(default)]
+    pub approval: Option<ApprovalPolicy>,
+    #[serde(default)]
+    pub network: Option<NetworkPolicy>,
+    #[serde(default)]
+    pub limits: LimitsPatch,
+}
+
+impl IntegrationSpec {
+    /// The mapping of one of these names, whatever its case.
+    pub fn repository(&self, names: &[&str]) -> Option<&MappedRepository> {
+        names.iter().filter(|name| !name.is_empty()).find_map(|name| {
+            let found = self.repositories.iter().find(|(key, _)| key.to_lowercase() == name.to_lowercase());
+            found.map(|(_, repository)| repository)
+        })
+    }
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// To be worked off.
+    Waiting,
+    /// It made a task, or told one something.
+    Done,
+    /// It asked for nothing, or nobody who may asked for it.
+    Ignored,
+    /// It could not be done.
+    Failed,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Done, Self::Ignored, Self::Failed];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// What makes a task that a tracker's issue asked for.
+pub fn source_kind(tracker: Provider) -> SourceKind {
+    match tracker {
+        Provider::Github => SourceKind::Github,
+        Provider::Gitlab => SourceKind::Gitlab,
+        Provider::Gitea => SourceKind::Gitea,
+        Provider::Jira => SourceKind::Jira,
+        Provider::Linear => SourceKind::Linear,
+    }
+}

@@ -1,0 +1,161 @@
+//! Working off what trackers have told: claimed with a lease, done by `service`, tried again a few times, and given up where
+//! an admin sees it. What a forge has to be asked is asked here, outside any transaction.
+
+use crate::{
+    clock,
+    service::{
+        Error, Service,
+        trackers::{DeliveryWork, Known, Worked},
+    },
+    shutdown::Shutdown,
+    store::{
+        Store, StoreError,
+        trackers::deliveries::{self, ClaimedDelivery},
+    },
+    trackers::standing::{AskError, Forge, Standing, Standings},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+
+/// How often to look for what no one in this process told of.
+const POLL: Duration = Duration::from_millis(500);
+/// Deliveries that are worked on at once.
+const AT_ONCE: usize = 8;
+/// Far longer than one takes, two questions to a forge included.
+const LEASE: Duration = Duration::from_secs(90);
+/// After so many tries it is given up.
+const TRIES_MAX: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// For what has to be done before it.
+const TURN: Duration = Duration::from_millis(300);
+/// How long is waited for what has to be done before it; counted in tries.
+const TURNS_MAX: u32 = 40;
+
+/// Why one is not done yet.
+enum NotDone {
+    /// Once more after a while; why stands in it meanwhile.
+    Later(String),
+    /// Not before somebody changes something.
+    Never(String),
+    /// What came before it has its turn first.
+    Turn,
+}
+
+/// Works until the shutdown drains.
+pub async fn work_off_deliveries(store: Store, service: Service, standings: Standings, shutdown: Shutdown) {
+    let draining = shutdown.draining();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    while !draining.is_cancelled() {
+        let room = places.available_permits();
+        let claimed = if room == 0 { Ok(Vec::new()) } else { deliveries::claim(&store, LEASE, room as u32).await };
+        let claimed = claimed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no deliveries can be claimed now");
+            Vec::new()
+        });
+        let more = !claimed.is_empty();
+        for one in claimed {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let (store, service, standings) = (store.clone(), service.clone(), standings.clone());
+            shutdown.spawn(async move {
+                if let Err(error) = work_off(&store, &service, &standings, &one).await {
+                    tracing::warn!(delivery.id = %one.id, %error, "what became of a delivery could not be written: its lease runs out");
+                }
+                drop(place);
+                service.deliveries_come().notify_one();
+            });
+        }
+        if more && places.available_permits() > 0 {
+            continue;
+        }
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = service.deliveries_come().notified() => {}
+            () = tokio::time::sleep(POLL + clock::jitter(POLL / 4)) => {}
+        }
+    }
+}
+
+async fn work_off(store: &Store, service: &Service, standings: &Standings, one: &ClaimedDelivery) -> Result<(), Error> {
+    let not_done = match attempt(service, standings, one).await {
+        Ok(()) => return Ok(()),
+        Err(not_done) => not_done,
+    };
+    let (reason, tries_max) = match &not_done {
+        NotDone::Never(reason) => (reason.as_str(), 0),
+        NotDone::Later(reason) => (reason.as_str(), TRIES_MAX),
+        NotDone::Turn => ("what came before it about the issue is not done yet", TURNS_MAX),
+    };
+    if one.attempts >= tries_max {
+        tracing::warn!(delivery.id = %one.id, integration.id = %one.integration, reason, "a delivery is given up");
+        return service.give_delivery_up(one, reason).await;
+    }
+    let pause = match not_done {
+        NotDone::Turn => TURN,
+        _ => FIRST_PAUSE * 2_u32.saturating_pow(one.attempts.min(TRIES_MAX).saturating_sub(1)),
+    };
+    Ok(deliveries::give_back(store, one, pause + clock::jitter(pause / 4), reason).await?)
+}
+
+async fn attempt(service: &Service, standings: &Standings, one: &ClaimedDelivery) -> Result<(), NotDone> {
+    // Its integration is gone, and it with that.
+    let Some(mut work) = service.delivery_work(one).await.map_err(not_done)? else { return Ok(()) };
+    ask(standings, &mut work).await?;
+    match service.work_off(one, &work).await.map_err(not_done)? {
+        Worked::Done | Worked::Lost => Ok(()),
+        Worked::Later => Err(NotDone::Turn),
+    }
+}
+
+/// Asks the forge who may. Of an issue's author the worst is held where it does not say.
+async fn ask(standings: &Standings, work: &mut DeliveryWork) -> Result<(), NotDone> {
+    for person in work.questions() {
+        let answer = match (work.forge(), work.issue()) {
+            (Some((integration, tracker, base_url, token)), Some(issue)) => {
+                let forge = Forge { integration, tracker, base_url, token };
+                standings.ask(forge, issue, &person).await
+            }
+            _ => Err(AskError::Never("the forge cannot be asked".to_owned())),
+        };
+        let known = match answer {
+            Ok(Standing::MayWrite) => Known::MayWrite,
+            Ok(Standing::MayNot(why)) => Known::Stranger(why),
+            Err(error) if !work.is_sender(&person) => Known::Stranger(error.to_string()),
+            Err(AskError::Later(why)) => return Err(NotDone::Later(format!("who may could not be asked: {why}"))),
+            Err(AskError::Never(why)) => return Err(NotDone::Never(format!("who may could not be asked: {why}"))),
+        };
+        let refused = work.is_sender(&person) && !known.may();
+        work.answered(&person, &known);
+        if refused {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What a later try can mend, and what it cannot.
+fn not_done(error: Error) -> NotDone {
+    match error {
+        Error::Invalid(faults) => {
+            let told: Vec<String> = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+            NotDone::Never(format!("no task can be made of it: {}", told.join("; ")))
+        }
+        Error::Unavailable(_) | Error::InFlight | Error::TooMany { .. } | Error::QueueFull { .. } => {
+            NotDone::Later(error.to_string())
+        }
+        Error::Internal(why) => {
+            tracing::error!(error = %why, "a delivery failed");
+            NotDone::Later("the service failed: see its log".to_owned())
+        }
+        other => NotDone::Never(other.to_string()),
+    }
+}
+
+/// Removes what is old; how many.
+pub(super) async fn trim(store: &Store) -> Result<u64, StoreError> {
+    deliveries::trim(store, KEPT, IGNORED_KEPT, TRIMMED_MAX).await
+}
+
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+const IGNORED_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Of one round.
+const TRIMMED_MAX: u32 = 5_000;

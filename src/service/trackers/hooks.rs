@@ -1,0 +1,147 @@
+//! What trackers send: verified, written down once, and answered at once. Nothing is done about it here.
+
+use super::people;
+use crate::{
+    clock,
+    domain::{DeliveryId, IntegrationId, integration::DeliveryState},
+    secrets::Secret,
+    service::{Error, Service},
+    store::{
+        sealed,
+        trackers::{
+            deliveries::{self, NewDelivery},
+            integrations::{self, IntegrationRow},
+            issues,
+        },
+    },
+    trackers::{
+        self, Delivery, What,
+        rules::{self, Wanted},
+    },
+};
+use http::HeaderMap;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is held against a hook that does not exist, so that time does not tell it from one that does.
+const NOBODYS_SECRET: &str = "the secret of no integration at all";
+
+/// How a tracker's request is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeliveryAnswer {
+    /// `GET /v1/integrations/{id}/deliveries` tells what becomes of it.
+    pub delivery: DeliveryId,
+    pub state: DeliveryState,
+    /// It was known: by its id, or because it means the same as another.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// Why nothing is done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl DeliveryAnswer {
+    /// It is new, and something is to be done about it.
+    pub fn is_new(&self) -> bool {
+        !self.duplicate && self.state == DeliveryState::Waiting
+    }
+}
+
+impl Service {
+    /// Takes in what a tracker sends to the hook of an integration. None: it is not believed, whatever the reason.
+    pub async fn take_delivery(
+        &self,
+        id: IntegrationId,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<DeliveryAnswer>, Error> {
+        let now_ms = (clock::now().0.unix_timestamp_nanos() / 1_000_000) as i64;
+        let Some((row, sealed)) = integrations::of_hook(self.store(), id).await? else {
+            let nobodys = [Secret::new(NOBODYS_SECRET)];
+            let _ = trackers::verify(crate::domain::linked_account::Provider::Jira, headers, body, &nobodys, now_ms);
+            return Ok(None);
+        };
+        let mut secrets = Vec::with_capacity(sealed.len());
+        for (name, value) in &sealed {
+            let owner = sealed::of_integration(row.team, row.id.0, name);
+            secrets.push(self.keyring().open(&owner, value).map_err(Error::internal)?);
+        }
+        if let Err(refused) = trackers::verify(row.tracker, headers, body, &secrets, now_ms) {
+            tracing::info!(integration.id = %id, tracker = row.tracker.as_str(), %refused, "a delivery is not believed");
+            return Ok(None);
+        }
+        let delivery = trackers::parse(row.tracker, headers, body);
+        let wanted = rules::wanted(&delivery, &row.spec.rules);
+        let nothing = match &wanted {
+            Wanted::Nothing(reason) => Some(reason.clone()),
+            wanted => self.asks_in_vain(&row, &delivery, wanted).await?,
+        };
+        self.write_down(&row, &delivery, &wanted, nothing).await.map(Some)
+    }
+
+    /// Why nothing can come of it, as far as that is seen at once.
+    async fn asks_in_vain(
+        &self,
+        row: &IntegrationRow,
+        delivery: &Delivery,
+        wanted: &Wanted,
+    ) -> Result<Option<String>, Error> {
+        let Some(issue) = &delivery.issue else { return Ok(None) };
+        if !matches!(wanted, Wanted::Task { .. }) && !issues::has_task(self.store(), row.id, &issue.key).await? {
+            let what = if issue.is_pull_request { "pull request" } else { "issue" };
+            return Ok(Some(format!("no task is about this {what}")));
+        }
+        // Whoever a forge knows is asked about later: that may take a while.
+        if !people::needs_leave(wanted) || people::can_be_asked_about(row) {
+            return Ok(None);
+        }
+        let mut tx = self.store().team(row.team).await?;
+        let known = people::known(&mut tx, row, delivery.sender.as_ref()).await?;
+        tx.commit().await?;
+        Ok(known.why_not(delivery.sender.as_ref()))
+    }
+
+    async fn write_down(
+        &self,
+        row: &IntegrationRow,
+        delivery: &Delivery,
+        wanted: &Wanted,
+        nothing: Option<String>,
+    ) -> Result<DeliveryAnswer, Error> {
+        let meaning = rules::meaning(delivery, wanted).filter(|_| nothing.is_none());
+        // Of what is not known nothing is kept.
+        let kept = !matches!(delivery.what, What::Ignored { .. } | What::Ping);
+        let content = kept.then(|| serde_json::to_string(delivery)).transpose().map_err(Error::internal)?;
+        let state = if nothing.is_some() { DeliveryState::Ignored } else { DeliveryState::Waiting };
+        let id: DeliveryId = clock::new_id();
+        let new = NewDelivery {
+            team: row.team,
+            id,
+            integration: row.id,
+            delivery: &delivery.id,
+            meaning: meaning.as_deref(),
+            event: &delivery.event,
+            sender: delivery.sender.as_ref().map_or("", |sender| sender.login.as_str()),
+            issue: delivery.issue.as_ref().map(|issue| issue.key.as_str()),
+            content: content.as_deref(),
+            state,
+            reason: nothing.as_deref().unwrap_or_default(),
+        };
+        if deliveries::insert(self.store(), new).await? {
+            if state == DeliveryState::Waiting {
+                self.deliveries_come().notify_one();
+            }
+            return Ok(DeliveryAnswer { delivery: id, state, duplicate: false, reason: nothing });
+        }
+        let known = deliveries::known(self.store(), row.id, &delivery.id, meaning.as_deref()).await?;
+        // It was removed in between: whoever sends it again is believed again.
+        let known = known.ok_or_else(|| Error::Unavailable("a delivery went while it was looked at".to_owned()))?;
+        let reason = match (known.delivery == delivery.id, known.reason.is_empty()) {
+            (_, false) => known.reason,
+            (true, true) => "it has come already".to_owned(),
+            (false, true) => "another delivery has asked for the same".to_owned(),
+        };
+        let (delivery, state) = (known.id, known.state);
+        Ok(DeliveryAnswer { delivery, state, duplicate: true, reason: Some(reason) })
+    }
+}

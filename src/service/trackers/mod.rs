@@ -1,0 +1,16 @@
+//! Issue trackers as use cases: integrations are managed ([`integrations`]), their hooks take in what trackers tell
+//! ([`hooks`]), and that is worked off later ([`act`]). What only a forge can say comes in as [`Known`].
+
+mod act;
+mod checked;
+mod deliveries;
+mod hooks;
+mod integrations;
+mod people;
+mod request;
+
+pub use act::{DeliveryWork, Worked};
+pub use deliveries::DeliveryView;
+pub use hooks::DeliveryAnswer;
+pub use integrations::{IntegrationEdit, IntegrationView, NewIntegration};
+pub use people::Known;

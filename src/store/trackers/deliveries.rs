@@ -1,0 +1,293 @@
+//! What trackers have told, and what became of it.
+
+use crate::{
+    domain::{DeliveryId, IntegrationId, TaskId, TeamId, Timestamp, UserId, integration::DeliveryState},
+    store::{Store, StoreError, TeamTx},
+};
+use sqlx::{Row, postgres::PgRow};
+use std::time::Duration;
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    pub id: DeliveryId,
+    /// The tracker's own id of it.
+    pub delivery: String,
+    pub event: String,
+    pub sender: String,
+    pub issue: Option<String>,
+    pub state: DeliveryState,
+    pub reason: String,
+    pub task: Option<TaskId>,
+    pub attempts: u32,
+    /// There is something in it to be worked off.
+    pub has_content: bool,
+    pub received_at: Timestamp,
+    pub done_at: Option<Timestamp>,
+}
+
+/// Something that a tracker tells.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDelivery<'a> {
+    pub team: TeamId,
+    pub id: DeliveryId,
+    pub integration: IntegrationId,
+    pub delivery: &'a str,
+    pub meaning: Option<&'a str>,
+    pub event: &'a str,
+    pub sender: &'a str,
+    pub issue: Option<&'a str>,
+    /// JSON text.
+    pub content: Option<&'a str>,
+    pub state: DeliveryState,
+    pub reason: &'a str,
+}
+
+/// Writes it down once, by its id and by what it means; false where it is known.
+pub async fn insert(store: &Store, new: NewDelivery<'_>) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO tracker_deliveries (team, id, integration, delivery, meaning, event, sender, issue, content, state, reason, done_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $10 = 'waiting' THEN NULL ELSE now() END)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(new.team.0)
+    .bind(new.id.0)
+    .bind(new.integration.0)
+    .bind(new.delivery)
+    .bind(new.meaning)
+    .bind(new.event)
+    .bind(new.sender)
+    .bind(new.issue)
+    .bind(new.content)
+    .bind(new.state.as_str())
+    .bind(new.reason)
+    .execute(store.across())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The one that is known by this id or means the same.
+pub async fn known(
+    store: &Store,
+    integration: IntegrationId,
+    delivery: &str,
+    meaning: Option<&str>,
+) -> Result<Option<DeliveryRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
+            received_at, done_at
+         FROM tracker_deliveries WHERE integration = $1 AND (delivery = $2 OR meaning = $3)
+         ORDER BY delivery = $2 DESC LIMIT 1",
+    )
+    .bind(integration.0)
+    .bind(delivery)
+    .bind(meaning)
+    .fetch_optional(store.across())
+    .await?;
+    row.as_ref().map(delivery_row).transpose()
+}
+
+/// One that is being worked off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedDelivery {
+    pub team: TeamId,
+    pub id: DeliveryId,
+    pub integration: IntegrationId,
+    pub content: String,
+    /// How often it has been claimed, this time included: it fences who no longer has it.
+    pub attempts: u32,
+}
+
+/// Claims up to `limit` that are due and nobody has, the oldest first.
+pub async fn claim(store: &Store, lease: Duration, limit: u32) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    let rows = sqlx::query(
+        "WITH due AS (
+            SELECT team, id FROM tracker_deliveries
+            WHERE state = 'waiting' AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
+            ORDER BY ready_at LIMIT $2 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE tracker_deliveries d SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
+         FROM due WHERE d.team = due.team AND d.id = due.id
+         RETURNING d.team, d.id, d.integration, coalesce(d.content, '') AS content, d.attempts",
+    )
+    .bind(lease.as_millis() as i64)
+    .bind(i64::from(limit))
+    .fetch_all(store.across())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ClaimedDelivery {
+                team: TeamId(row.try_get("team")?),
+                id: DeliveryId(row.try_get("id")?),
+                integration: IntegrationId(row.try_get("integration")?),
+                content: row.try_get("content")?,
+                attempts: row.try_get::<i32, _>("attempts")? as u32,
+            })
+        })
+        .collect()
+}
+
+/// Gives one back, due after `delay`; why stands in it meanwhile.
+pub async fn give_back(store: &Store, one: &ClaimedDelivery, delay: Duration, reason: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_deliveries SET lease_until = NULL, reason = $4, ready_at = now() + $5 * interval '1 millisecond'
+         WHERE team = $1 AND id = $2 AND attempts = $3 AND state = 'waiting'",
+    )
+    .bind(one.team.0)
+    .bind(one.id.0)
+    .bind(one.attempts as i32)
+    .bind(reason)
+    .bind(delay.as_millis() as i64)
+    .execute(store.across())
+    .await?;
+    Ok(())
+}
+
+/// What became of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    pub state: DeliveryState,
+    pub reason: &'a str,
+    pub task: Option<TaskId>,
+    /// The member whose account the sender's is.
+    pub user: Option<UserId>,
+}
+
+/// Writes what became of one, in the transaction that does it. False where it is somebody else's by now: nothing of it
+/// counts then.
+pub async fn finish(tx: &mut TeamTx, one: &ClaimedDelivery, came: Outcome<'_>) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE tracker_deliveries SET state = $3, reason = $4, task = $5, user_id = $6, done_at = now(), lease_until = NULL
+         WHERE team = current_team() AND id = $1 AND attempts = $2 AND state = 'waiting'",
+    )
+    .bind(one.id.0)
+    .bind(one.attempts as i32)
+    .bind(came.state.as_str())
+    .bind(came.reason)
+    .bind(came.task.map(|task| task.0))
+    .bind(came.user.map(|user| user.0))
+    .execute(tx.connection())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether something about an issue came before this one and has not been worked off.
+pub async fn earlier_waits(
+    store: &Store,
+    integration: IntegrationId,
+    issue: &str,
+    before: DeliveryId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tracker_deliveries
+            WHERE integration = $1 AND issue = $2 AND state = 'waiting' AND id < $3)",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .bind(before.0)
+    .fetch_one(store.across())
+    .await?)
+}
+
+/// Of how many failed checks an issue's task has been told.
+pub async fn failures(tx: &mut TeamTx, integration: IntegrationId, issue: &str) -> Result<u32, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM tracker_deliveries
+         WHERE team = current_team() AND integration = $1 AND issue = $2 AND state = 'done' AND meaning LIKE 'check %'",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(count as u32)
+}
+
+/// Those of an integration, newest first, that came before `before`; in one state where `state` is given.
+pub async fn list(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    state: Option<DeliveryState>,
+    before: Option<DeliveryId>,
+    limit: u32,
+) -> Result<Vec<DeliveryRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
+            received_at, done_at
+         FROM tracker_deliveries WHERE team = current_team() AND integration = $1 AND ($2::text IS NULL OR state = $2)
+            AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
+    )
+    .bind(integration.0)
+    .bind(state.map(DeliveryState::as_str))
+    .bind(before.map(|id| id.0))
+    .bind(i64::from(limit))
+    .fetch_all(tx.connection())
+    .await?;
+    rows.iter().map(delivery_row).collect()
+}
+
+/// One of an integration, locked until the transaction ends.
+pub async fn lock(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    id: DeliveryId,
+) -> Result<Option<DeliveryRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
+            received_at, done_at
+         FROM tracker_deliveries WHERE team = current_team() AND integration = $1 AND id = $2 FOR UPDATE",
+    )
+    .bind(integration.0)
+    .bind(id.0)
+    .fetch_optional(tx.connection())
+    .await?;
+    row.as_ref().map(delivery_row).transpose()
+}
+
+/// Has one worked off again, at once.
+pub async fn replay(tx: &mut TeamTx, id: DeliveryId) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_deliveries SET state = 'waiting', reason = '', attempts = 0, ready_at = now(), lease_until = NULL,
+            done_at = NULL WHERE team = current_team() AND id = $1",
+    )
+    .bind(id.0)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Removes some that are older than `kept`, of those that asked for nothing than `ignored_kept`; how many.
+pub async fn trim(store: &Store, kept: Duration, ignored_kept: Duration, limit: u32) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM tracker_deliveries d USING (
+            SELECT team, id FROM tracker_deliveries
+            WHERE received_at < now() - $2 * interval '1 second'
+                AND (state = 'ignored' OR (state <> 'waiting' AND received_at < now() - $1 * interval '1 second'))
+            ORDER BY received_at LIMIT $3) old
+         WHERE d.team = old.team AND d.id = old.id",
+    )
+    .bind(kept.as_secs_f64())
+    .bind(ignored_kept.as_secs_f64())
+    .bind(i64::from(limit))
+    .execute(store.across())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+fn delivery_row(row: &PgRow) -> Result<DeliveryRow, StoreError> {
+    let id = DeliveryId(row.try_get("id")?);
+    let state: String = row.try_get("state")?;
+    Ok(DeliveryRow {
+        id,
+        delivery: row.try_get("delivery")?,
+        event: row.try_get("event")?,
+        sender: row.try_get("sender")?,
+        issue: row.try_get("issue")?,
+        state: DeliveryState::parse(&state).ok_or_else(|| StoreError::corrupt("tracker_deliveries", "state", id))?,
+        reason: row.try_get("reason")?,
+        task: row.try_get::<Option<Uuid>, _>("task")?.map(TaskId),
+        attempts: row.try_get::<i32, _>("attempts")? as u32,
+        has_content: row.try_get("has_content")?,
+        received_at: Timestamp(row.try_get("received_at")?),
+        done_at: row.try_get::<Option<time::OffsetDateTime>, _>("done_at")?.map(Timestamp),
+    })
+}

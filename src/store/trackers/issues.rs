@@ -1,0 +1,79 @@
+//! Which task an issue, or a pull request, has.
+
+use crate::{
+    domain::{IntegrationId, Status, TaskId, TeamId},
+    store::{Store, StoreError, TeamTx},
+};
+use sqlx::Row;
+
+/// Makes the row of an issue, where there is none: it is what [`lock()`] locks.
+pub async fn ensure(tx: &mut TeamTx, team: TeamId, integration: IntegrationId, issue: &str) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO tracker_issues (team, integration, issue) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(team.0)
+        .bind(integration.0)
+        .bind(issue)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Locks an issue until the transaction ends. What it has is read by a statement of its own, which sees what those wrote who
+/// had the lock before.
+pub async fn lock(tx: &mut TeamTx, integration: IntegrationId, issue: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "SELECT 1 FROM tracker_issues WHERE team = current_team() AND integration = $1 AND issue = $2 FOR UPDATE",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// The task of an issue and where it stands, if it has one.
+pub async fn task(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    issue: &str,
+) -> Result<Option<(TaskId, Status)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT t.id, t.status FROM tracker_issues i JOIN tasks t ON t.team = i.team AND t.id = i.task
+         WHERE i.team = current_team() AND i.integration = $1 AND i.issue = $2",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let task = TaskId(row.try_get("id")?);
+    let status: String = row.try_get("status")?;
+    Ok(Some((task, status.parse().map_err(|_| StoreError::corrupt("tasks", "status", task))?)))
+}
+
+/// Gives an issue its task.
+pub async fn set_task(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    issue: &str,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tracker_issues SET task = $3 WHERE team = current_team() AND integration = $1 AND issue = $2")
+        .bind(integration.0)
+        .bind(issue)
+        .bind(task.0)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Whether an issue has a task, or may have one once what has come about it is worked off.
+pub async fn has_task(store: &Store, integration: IntegrationId, issue: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tracker_issues WHERE integration = $1 AND issue = $2 AND task IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM tracker_deliveries WHERE integration = $1 AND issue = $2 AND state = 'waiting')",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .fetch_one(store.across())
+    .await?)
+}

@@ -1,0 +1,190 @@
+//! What a tracker tells, whichever it is.
+
+use super::{gitea, github, gitlab, jira, linear, read::Reader};
+use crate::domain::linked_account::Provider;
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Something that has happened at a tracker. Its texts are cleaned and cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The tracker's own, the same when it tries again; of a body without one its hash.
+    pub id: String,
+    /// As the tracker calls it: `issues.labeled`.
+    pub event: String,
+    /// Who did it; absent where the tracker does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Person>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<Issue>,
+    pub what: What,
+}
+
+/// An account at a tracker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// What the tracker knows him by, and shows: a login; of Jira the account's id.
+    pub login: String,
+    /// What else the tracker calls him: his account's id, his address, at Jira and Linear his name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// A program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bot: bool,
+}
+
+impl Person {
+    /// Whether this is a name of his.
+    pub fn is_called(&self, name: &str) -> bool {
+        let name = name.trim().trim_start_matches('@');
+        let mut names = std::iter::once(&self.login).chain(&self.also);
+        !name.is_empty() && names.any(|own| own.to_lowercase() == name.to_lowercase())
+    }
+}
+
+/// An issue, or a pull request where comments and reviews of one are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// Unique at its tracker: `owner/name#12`, `group/project!3`, `ABC-12`.
+    pub key: String,
+    pub title: String,
+    pub body: String,
+    /// For people.
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Person>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// The key of its Jira project or Linear team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// It is a pull or merge request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_pull_request: bool,
+    /// Of a pull request: the branch that it would merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// When it was last changed, as the tracker writes it: the same in each copy of one event.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub updated_at: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// `owner/name`, or a GitLab project's path.
+    pub name: String,
+    pub clone_url: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comment {
+    pub id: String,
+    pub body: String,
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Person>,
+    /// Of a review: the file and the line that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// What has happened to the issue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// Made, with these labels and assignees.
+    Opened {
+        labels: Vec<String>,
+        assignees: Vec<Person>,
+    },
+    /// These labels are new; with `whole` it has them, and which is new is not told.
+    Labelled {
+        labels: Vec<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        whole: bool,
+    },
+    Assigned {
+        to: Vec<Person>,
+    },
+    /// Given to this very agent by name, where the tracker knows agents; with what was said.
+    Delegated {
+        session: String,
+        text: String,
+    },
+    Commented {
+        comment: Comment,
+    },
+    ReviewComment {
+        comment: Comment,
+    },
+    /// A whole review; `changes` where it asks for some.
+    Review {
+        comment: Comment,
+        changes: bool,
+    },
+    /// A check of a forge on a pull request's branch did not hold.
+    CheckFailed {
+        name: String,
+        url: String,
+        commit: String,
+    },
+    Closed,
+    Merged {
+        commit: String,
+    },
+    /// The tracker tries the hook.
+    Ping,
+    /// Nothing is to be done, whatever the rules say; why.
+    Ignored {
+        reason: String,
+    },
+}
+
+/// Reads a request that [`super::verify`] has let through. What cannot be read or is not known is [`What::Ignored`].
+pub fn parse(tracker: Provider, headers: &HeaderMap, body: &[u8]) -> Delivery {
+    let json = content(headers, body);
+    let reader = Reader::new(headers, json.as_ref().unwrap_or(&Value::Null));
+    let mut delivery = match tracker {
+        Provider::Github => github::read(&reader),
+        Provider::Gitlab => gitlab::read(&reader),
+        Provider::Gitea => gitea::read(&reader),
+        Provider::Jira => jira::read(&reader),
+        Provider::Linear => linear::read(&reader),
+    };
+    if delivery.id.is_empty() {
+        delivery.id = hash(body);
+    }
+    if json.is_none() {
+        delivery.what = What::Ignored { reason: "its body is no JSON object".to_owned() };
+    }
+    let is_bot = delivery.sender.as_ref().is_some_and(|sender| sender.bot);
+    // What a check came to is told by a program.
+    if is_bot && !matches!(delivery.what, What::Ignored { .. } | What::Ping | What::CheckFailed { .. }) {
+        delivery.what = What::Ignored { reason: "its sender is a program".to_owned() };
+    }
+    delivery
+}
+
+/// GitHub and Gitea can send the object as a form's field `payload`.
+fn content(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+    let kind = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = kind.trim().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
+    let json = if form {
+        let (_, payload) = url::form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
+        serde_json::from_str(&payload)
+    } else {
+        serde_json::from_slice(body)
+    };
+    json.ok().filter(Value::is_object)
+}
+
+fn hash(body: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = "sha256:".to_owned();
+    for byte in Sha256::digest(body) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

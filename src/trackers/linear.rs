@@ -1,0 +1,126 @@
+//! Linear (`@linear/sdk`, the types of its webhooks). It knows no repository: a team's comes by the integration's mapping.
+
+use super::{
+    delivery::{Comment, Delivery, Issue, Person, What},
+    github::{own_or, unknown},
+    read::{Reader, about, at, entries, ignored, link, names, person, text, title, word},
+};
+use serde_json::Value;
+
+pub(super) fn read(reader: &Reader<'_>) -> Delivery {
+    let json = reader.json;
+    let (kind, action) = (reader.word("/type"), reader.word("/action"));
+    let event = format!("{kind}.{action}");
+    let delivery = reader.delivery(&["linear-delivery"], event, actor(reader.at("/actor")));
+    match (kind.as_str(), action.as_str()) {
+        ("Issue", "create") => {
+            let data = reader.at("/data");
+            let labels = names(at(data, "/labels"), "/name");
+            let assignees = actor(at(data, "/assignee")).into_iter().collect();
+            about(delivery, issue(json, data), What::Opened { labels, assignees })
+        }
+        ("Issue", "update") => {
+            let what = updated(json);
+            about(delivery, issue(json, reader.at("/data")), what)
+        }
+        ("Issue", "remove") => about(delivery, issue(json, reader.at("/data")), What::Closed),
+        ("Comment", "create") => commented(delivery, json),
+        ("AgentSessionEvent", action) => session(delivery, json, action),
+        _ => Delivery { what: ignored(unknown(&delivery.event)), ..delivery },
+    }
+}
+
+fn actor(value: &Value) -> Option<Person> {
+    let kind = word(at(value, "/type"));
+    let found = person(value, "/id", &["/email", "/name", "/displayName"])?;
+    // Users have the type `user` or none; others are integrations, OAuth clients and bots.
+    Some(Person { bot: !matches!(kind.as_str(), "" | "user"), ..found })
+}
+
+fn issue(json: &Value, data: &Value) -> Issue {
+    let key = word(at(data, "/identifier"));
+    let team = [word(at(data, "/team/key")), key.split('-').next().unwrap_or_default().to_owned()];
+    let creator = word(at(data, "/creatorId"));
+    let author = match actor(at(data, "/creator")) {
+        Some(one) => Some(one),
+        None if creator.is_empty() => None,
+        None => actor(at(json, "/actor"))
+            .filter(|one| one.login == creator)
+            .or(Some(Person { login: creator, ..Person::default() })),
+    };
+    let urls = [at(data, "/url"), at(json, "/url")];
+    Issue {
+        title: title(at(data, "/title")),
+        body: text(at(data, "/description")),
+        url: urls.map(link).into_iter().find(|url| !url.is_empty()).unwrap_or_default(),
+        author,
+        project: team.into_iter().find(|key| !key.is_empty()),
+        updated_at: word(at(data, "/updatedAt")),
+        key,
+        ..Issue::default()
+    }
+}
+
+fn updated(json: &Value) -> What {
+    let (data, before) = (at(json, "/data"), at(json, "/updatedFrom"));
+    if at(before, "/labelIds").is_array() {
+        let had: Vec<String> = entries(at(before, "/labelIds")).iter().map(word).collect();
+        let is_new = |label: &&Value| !had.contains(&word(at(label, "/id")));
+        let labels: Vec<String> =
+            entries(at(data, "/labels")).iter().filter(is_new).map(|label| word(at(label, "/name"))).collect();
+        if !labels.is_empty() {
+            return What::Labelled { labels, whole: false };
+        }
+    }
+    if before.get("assigneeId").is_some()
+        && let Some(to) = actor(at(data, "/assignee"))
+    {
+        return What::Assigned { to: vec![to] };
+    }
+    let ended = matches!(word(at(data, "/state/type")).as_str(), "completed" | "canceled");
+    if before.get("stateId").is_some() && ended {
+        return What::Closed;
+    }
+    ignored("nothing is done about an update without a new label, assignee or end")
+}
+
+fn commented(delivery: Delivery, json: &Value) -> Delivery {
+    let data = at(json, "/data");
+    if at(data, "/botActor").is_object() {
+        return Delivery { what: ignored("its author is a program"), ..delivery };
+    }
+    let comment = Comment {
+        id: word(at(data, "/id")),
+        body: text(at(data, "/body")),
+        url: link(at(json, "/url")),
+        author: actor(at(data, "/user")).or_else(|| delivery.sender.clone()),
+        at: None,
+    };
+    let found = issue(&Value::Null, at(data, "/issue"));
+    about(delivery, found, own_or(at(data, "/body"), || What::Commented { comment }))
+}
+
+/// A session of an agent: begun by a mention or a delegation, or told more.
+fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
+    let session = at(json, "/agentSession");
+    let people = [at(json, "/agentActivity/user"), at(session, "/creator")];
+    let sender = delivery.sender.clone().or_else(|| people.into_iter().find_map(actor));
+    let delivery = Delivery { sender, ..delivery };
+    let found = issue(json, at(session, "/issue"));
+    let said = [at(json, "/agentActivity/content/body"), at(session, "/comment/body")];
+    let body = said.map(text).into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    let what = match action {
+        "created" => What::Delegated { session: word(at(session, "/id")), text: body },
+        "prompted" => What::Commented {
+            comment: Comment {
+                id: word(at(json, "/agentActivity/id")),
+                body,
+                url: found.url.clone(),
+                author: delivery.sender.clone(),
+                at: None,
+            },
+        },
+        _ => ignored(unknown(&delivery.event)),
+    };
+    about(delivery, found, what)
+}

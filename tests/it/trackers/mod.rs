@@ -1,0 +1,9 @@
+//! Issue trackers: what they send, whether it is believed, what is understood of it and what becomes of it.
+
+mod forges;
+mod reading;
+pub(crate) mod sent;
+mod signatures;
+mod stories;
+mod texts;
+mod trust;
