@@ -50,21 +50,32 @@ fn without_comments(text: &str) -> String {
     left
 }
 
-/// Whether a reader sees it, or sees what it does. By the Unicode Standard, `Default_Ignorable_Code_Point` and
-/// `Bidi_Control`, and the control characters but for line feed and tab.
+/// What no reader sees: by the Unicode Standard, `Default_Ignorable_Code_Point` and `Bidi_Control`.
+const UNSEEN: [(char, char); 17] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    // But for the one of emoji, `fe0f`.
+    ('\u{fe00}', '\u{fe0e}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Whether a reader sees it, or sees what it does.
 fn is_seen(c: char) -> bool {
-    match c {
-        '\n' | '\t' => true,
-        // The variation selector of emoji.
-        '\u{fe0f}' => true,
-        c if c.is_control() => false,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => false,
-        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => false,
-        '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{3164}' => false,
-        '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => false,
-        '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => false,
-        _ => true,
-    }
+    let unseen = || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c));
+    c == '\n' || c == '\t' || !(c.is_control() || unseen())
 }
 
 /// A text as data in a prompt: each line behind `> `.

@@ -52,10 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["agent", "store", "objects", "memory", "auth", "secrets", "trackers"]),
-    (
-        "jobs",
-        &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net", "secrets", "service"],
-    ),
+    ("jobs", &["queue", "runner", "store", "objects", "workspace", "trackers", "memory", "net", "secrets", "service"]),
     ("api", &["service", "events", "auth", "trackers"]),
     ("dashboard", &[]),
 ];

@@ -233,8 +233,7 @@ async fn a_thousand_deliveries_are_answered_fast_and_none_is_lost() {
     }
     took.sort();
     let (median, most) = (took[500], took[990]);
-    println!("1,000 deliveries, eight at a time: median {median:?}, 99th percentile {most:?}");
-    assert!(most < Duration::from_millis(500), "99th percentile {most:?}");
+    assert!(most < Duration::from_millis(500), "median {median:?}, 99th percentile {most:?}");
     let waiting = server.get(&format!("/v1/integrations/{id}/deliveries?state=waiting&limit=100"), ADMIN).await;
     assert_eq!(waiting.expect(200).json()["data"].as_array().unwrap().len(), 100);
 }
