@@ -137,7 +137,7 @@ impl Service {
     }
 
     /// Notes within a transaction that a task's work was merged as this commit.
-    pub(super) async fn note_merge(
+    pub(in crate::service) async fn note_merge(
         &self,
         tx: &mut TeamTx,
         principal: &Principal,
