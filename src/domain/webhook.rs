@@ -155,6 +155,9 @@ impl Facts {
             }
             EventData::LimitWarned { limit, .. } => json!({ "limit": limit }),
             EventData::Recovered { after, .. } => json!({ "after": after }),
+            EventData::Publish { publishing, state, commit, pull_request_url, .. } => json!({
+                "publishing": publishing, "state": state, "commit": commit, "pull_request_url": pull_request_url,
+            }),
             _ => Value::Null,
         };
         match facts {
