@@ -317,7 +317,7 @@ fn start_worker(
         shutdown.spawn(async move { jobs::learn(store, runner, own, stop).await });
     }
     webhooks::start(settings, parts, shutdown)?;
-    publishing::start(settings, parts, queue, shutdown, failpoint);
+    publishing::start(settings, parts, queue, shutdown, failpoint)?;
     let (warm, limits, stop) = (sandboxes.clone(), build::limits(settings), shutdown.draining());
     shutdown.spawn(async move { warm.keep_warm(limits, stop).await });
     let (store, stop) = (parts.store.clone(), shutdown.draining());

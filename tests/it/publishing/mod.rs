@@ -6,6 +6,7 @@ mod crashes;
 mod forge_server;
 mod forges;
 mod hosts;
+mod opened;
 
 use crate::support::service::{Api, Ground, call, git, plan, say};
 use serde_json::{Value, json};

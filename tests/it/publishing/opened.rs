@@ -1,0 +1,124 @@
+//! A pull request by the service: opened once, whatever is lost or crashes.
+
+use super::{
+    branches, calc, came,
+    forge_server::{ForgeServer, TOKEN},
+    ground, publish, request, rested,
+};
+use crate::support::service::{Api, Ground};
+use journeyman::{runner::Failpoint, trackers::forge::ForgeKind};
+use serde_json::{Value, json};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+const KINDS: [(ForgeKind, &str); 3] =
+    [(ForgeKind::Github, "github"), (ForgeKind::Gitlab, "gitlab"), (ForgeKind::Gitea, "gitea")];
+
+async fn grounded() -> Ground {
+    let mut ground = ground().await;
+    for (name, value) in [("JOURNEYMAN_PRIVATE_HOSTS", "127.0.0.1"), ("JOURNEYMAN_LEASE_TTL_SECONDS", "1")] {
+        ground.variables.push((name.to_owned(), value.to_owned()));
+    }
+    ground
+}
+
+/// Lets the service into the forge for the repository.
+async fn integrate(api: &Api, ground: &Ground, server: &ForgeServer, tracker: &str) {
+    let url = format!("file://{}", calc(ground).display());
+    let body = json!({ "name": tracker, "tracker": tracker, "secret": "a-secret-of-the-hooks", "base_url": server.url,
+        "token": TOKEN, "repositories": { "team/calc": { "url": url } } });
+    let (status, made) = api.post("/v1/integrations", &body).await;
+    assert_eq!(status, 201, "{made:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_is_opened_once_at_each_forge() {
+    for (kind, tracker) in KINDS {
+        let ground = grounded().await;
+        super::commit(&calc(&ground), ".gitkeep", "");
+        std::fs::create_dir_all(calc(&ground).join(".github")).unwrap();
+        super::commit(&calc(&ground), ".github/pull_request_template.md", "## Our own list\n- [ ] read\n");
+        let server = ForgeServer::start(kind).await;
+        let service = ground.start().await;
+        let api = service.api();
+        integrate(&api, &ground, &server, tracker).await;
+        let id = rested(&api, &request(&ground, "mend")).await;
+        // The answer to the first is lost: it is found, and not made again.
+        server.lose(1);
+        let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+        let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+        assert_eq!(done["state"], "done", "{tracker}: {done:#}");
+        let url = done["pull_request_url"].as_str().unwrap_or_else(|| panic!("{tracker}: {done:#}")).to_owned();
+        assert!(url.starts_with("https://forge.example/team/calc/"), "{url}");
+        let task = api.get(&format!("/v1/tasks/{id}")).await.1;
+        assert_eq!(task["result"]["pull_request_url"], json!(url));
+        let pulls = server.pulls();
+        assert_eq!(pulls.len(), 1, "{tracker}: {pulls:#?}");
+        let body = pulls[0]["body"].as_str().or(pulls[0]["description"].as_str()).unwrap();
+        for part in
+            ["Not verified", "## What\n\nDone as asked.", "> mend the sum", "Verdict: unverified", "## Our own list"]
+        {
+            assert!(body.contains(part), "{tracker}: {part:?} is not in {body}");
+        }
+        let again = publish(&api, &id, &json!({ "pull_request": true })).await;
+        let again = came(&api, &id, &again, &["done", "failed"]).await;
+        assert_eq!(again["pull_request_url"], json!(url));
+        assert_eq!(server.pulls().len(), 1, "{tracker}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_boundary_leaves_one_pull_request() {
+    let ground = grounded().await;
+    let server = ForgeServer::start(ForgeKind::Gitea).await;
+    let armed = Arc::new(AtomicU32::new(0));
+    let failpoint: Failpoint = {
+        let armed = Arc::clone(&armed);
+        Arc::new(move |_, boundary| match armed.compare_exchange(boundary, 0, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(0) | Err(_) => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(()),
+        })
+    };
+    let service = ground.start_with(ground.data.path(), Some(failpoint)).await;
+    let api = service.api();
+    integrate(&api, &ground, &server, "gitea").await;
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let mut crashes = 0;
+    for boundary in 1.. {
+        armed.store(boundary, Ordering::SeqCst);
+        let wish = json!({ "branch": format!("journeyman/crash-{boundary}"), "pull_request": true });
+        let accepted = publish(&api, &id, &wish).await;
+        let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+        assert_eq!(done["state"], "done", "crashed at {boundary}: {done:#}");
+        assert!(done["pull_request_url"].is_string(), "crashed at {boundary}: {done:#}");
+        let of = |pull: &&Value| pull["head"]["ref"] == wish["branch"];
+        assert_eq!(server.pulls().iter().filter(of).count(), 1, "crashed at {boundary}");
+        if armed.swap(0, Ordering::SeqCst) != 0 {
+            break;
+        }
+        crashes += 1;
+    }
+    assert!(crashes >= 8, "only {crashes} boundaries were met");
+    assert_eq!((server.pulls().len(), branches(&calc(&ground)).len()), (crashes + 1, crashes + 1));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_an_integration_gets_the_branch_alone() {
+    let ground = ground().await;
+    let service = ground.start().await;
+    let api = service.api();
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+    let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert_eq!((&done["state"], &done["pull_request_url"]), (&json!("done"), &Value::Null), "{done:#}");
+    assert!(done["reason"].as_str().unwrap().contains("POST /v1/integrations"), "{done:#}");
+    assert_eq!(branches(&calc(&ground)).len(), 1);
+    service.stop().await;
+}
