@@ -3,6 +3,7 @@
 //! Nothing here decides anything about tasks. Start with [`serve`].
 
 mod admin;
+mod answers;
 mod backup;
 mod build;
 mod doctor;

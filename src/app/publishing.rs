@@ -3,8 +3,8 @@
 use super::build::{self, Parts};
 use crate::{
     config::Settings,
-    domain::integration::IntegrationSpec,
-    jobs::{self, ForgeOf, JobLoop, Publisher, PublisherSettings},
+    domain::{IntegrationId, integration::IntegrationSpec},
+    jobs::{self, ForgeOf, JobLoop, KnownForge, Publisher, PublisherSettings},
     net::{CheckedClient, Timeouts},
     queue::Queue,
     runner::Failpoint,
@@ -72,7 +72,9 @@ fn forges(settings: &Settings, parts: &Parts) -> anyhow::Result<ForgeOf> {
             let owner = sealed::of_integration(team, found.row.integration, integrations::TOKEN);
             let token = vault.keyring().open(&owner, &found.row.sealed).map_err(|error| error.to_string())?;
             let access = ForgeAccess::new(found.kind, found.spec.base_url.as_deref(), token);
-            Ok(Some((Forge::new(access.map_err(|error| error.to_string())?, client), found.repository)))
+            let forge = Forge::new(access.map_err(|error| error.to_string())?, client);
+            let integration = IntegrationId(found.row.integration);
+            Ok(Some(KnownForge { forge, repository: found.repository, integration }))
         })
     }))
 }

@@ -1,6 +1,7 @@
 //! The service as a process: everything started in order, and ended in the opposite one.
 
 use super::{
+    answers,
     build::{self, Parts, RunningDatabase},
     embedded, hooks, publishing, webhooks,
 };
@@ -183,7 +184,7 @@ impl Start<'_> {
             if left > 0 {
                 tracing::info!(left, "ended what an earlier process left running");
             }
-            start_worker(settings, &parts, &hub, &queue, shutdown, own.clone(), self.failpoint)?;
+            start_worker(settings, &parts, &hub, &queue, shutdown, own.clone(), self.failpoint.clone())?;
             sandboxes = Some(own);
         }
         let figures = figures(shutdown);
@@ -213,6 +214,7 @@ impl Start<'_> {
             let (worked, standings) = (service.clone(), build::standings(settings, &parts)?);
             let (store, stop) = (parts.store.clone(), shutdown.clone());
             shutdown.spawn(async move { jobs::work_off_deliveries(store, worked, standings, stop).await });
+            answers::start(settings, &parts, (service.clone(), bound), shutdown, self.failpoint)?;
             let state = ApiState::new(service, authenticator, hub, beside, &parts.secret, shutdown.draining())
                 .limiting(settings.http.callers.rates, settings.http.callers.streams_per_user)
                 .trusting(&settings.http.trusted_proxies)

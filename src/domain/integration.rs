@@ -1,6 +1,7 @@
 //! A team's integration with an issue tracker: what it makes tasks of, and for whom.
 
 use super::{
+    IntegrationId,
     limits::LimitsPatch,
     linked_account::Provider,
     task::{ApprovalPolicy, NetworkPolicy, SourceKind},
@@ -36,6 +37,68 @@ pub struct MappedRepository {
     pub reference: Option<String>,
 }
 
+/// What becomes of a run's patch by itself, once the run has succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// A branch and its pull request, a draft where no check has verified it; the branch alone where no integration of the
+    /// team lets the service into the repository's forge.
+    #[default]
+    PullRequest,
+    Branch,
+    /// Nothing before somebody asks for it.
+    Off,
+}
+
+/// What the service says at the tracker of each task, with the integration's token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// One comment, which is edited as the task goes on, and a reaction to what was seen. False: nothing.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// What the comment says, in Markdown, with `{status}`, `{plan}`, `{summary}`, `{checks}`, `{cost}` and `{links}` where
+    /// these are to stand. At most 5,000 characters. Absent: all of them, in this order.
+    #[serde(default)]
+    #[schema(max_length = 5_000)]
+    pub template: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { enabled: true, template: None }
+    }
+}
+
+/// An issue or a pull request at a tracker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its key: `owner/name#12`, `group/project!3`, `ABC-12`.
+    pub issue: String,
+    pub is_pull_request: bool,
+}
+
+/// What a reaction is to; comments by the tracker's ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spot {
+    Issue,
+    Comment(String),
+    ReviewComment(String),
+}
+
+/// What people are to be shown to have been seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    pub integration: IntegrationId,
+    pub place: Place,
+    pub spot: Spot,
+}
+
 /// What an integration says, but for its name, tracker and secrets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IntegrationSpec {
@@ -56,6 +119,10 @@ pub struct IntegrationSpec {
     pub network: Option<NetworkPolicy>,
     #[serde(default)]
     pub limits: LimitsPatch,
+    #[serde(default)]
+    pub publish: Publish,
+    #[serde(default)]
+    pub answers: Answers,
 }
 
 impl IntegrationSpec {

@@ -2,6 +2,7 @@
 //! else does. A reconciler takes no input, may run on every replica, and does nothing where there
 //! is nothing to do.
 
+mod answers;
 mod claims;
 mod deliveries;
 mod erasures;
@@ -13,14 +14,16 @@ mod reconcile;
 mod retention;
 mod uploads;
 mod webhooks;
+mod words;
 
+pub use answers::{AnswerSettings, Answerer, VoiceOf};
 pub use claims::JobLoop;
 pub use deliveries::work_off_deliveries;
 pub use erasures::{EraseError, Eraser};
 pub use learning::learn;
 pub use memories::{count_effects, embed_memories};
 pub use mirrors::keep_mirrors_fresh;
-pub use publish::{ForgeOf, Publisher, PublisherSettings, publish};
+pub use publish::{ForgeOf, KnownForge, Publisher, PublisherSettings, publish};
 pub use reconcile::{Reconciler, ReconcilerSettings};
 pub use retention::{Retention, RetentionError, RetentionSettings, Round};
 pub use uploads::sweep_uploads;

@@ -175,8 +175,8 @@ pub async fn append(
     }
 }
 
-/// The statement of an append: what it does to the task's rows, what the team's webhook endpoints are to be told, and what it
-/// adds besides.
+/// The statement of an append: what it does to the task's rows, what the team's webhook endpoints are to be told, that there is
+/// news to be told at its tracker, and what it adds besides.
 macro_rules! write_statement {
     ($besides:literal) => {
         concat!(
@@ -228,6 +228,11 @@ macro_rules! write_statement {
             FROM head, webhook_endpoints w, unnest($6::int[], $7::int[], $8::text[], $32::text[])
                 WITH ORDINALITY AS e (run, turn, kind, facts, place)
             WHERE w.team = $1 AND w.enabled AND w.events && ARRAY['*', e.kind, split_part(e.kind, '.', 1) || '.*']
+         ), news AS (
+            UPDATE tracker_answers a SET news = a.news + 1,
+                due_at = coalesce(a.due_at, greatest(head.at, a.said_at + interval '3 seconds'))
+            FROM head WHERE a.team = $1 AND a.task = $2 AND $8::text[] && ARRAY['task.status', 'task.phase', 'task.result',
+                'plan.updated', 'checks.completed', 'approval.requested', 'approval.resolved', 'publish']
          )",
             $besides,
             "

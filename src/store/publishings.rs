@@ -105,6 +105,31 @@ pub async fn open_of(tx: &mut TeamTx, task: TaskId) -> Result<Option<PublishingR
     row.as_ref().map(publishing_row).transpose()
 }
 
+/// Whether a run's patch was to be published before, whatever came of it.
+pub async fn is_any_of_run(tx: &mut TeamTx, task: TaskId, run: u32) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM publishings WHERE team = current_team() AND task = $1 AND run = $2)",
+    )
+    .bind(task.0)
+    .bind(run as i32)
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// How far the last one of a task has come, and why no further.
+pub async fn last_of(tx: &mut TeamTx, task: TaskId) -> Result<Option<(PublishState, Option<String>)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, state, reason FROM publishings WHERE team = current_team() AND task = $1 ORDER BY id DESC LIMIT 1",
+    )
+    .bind(task.0)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let corrupt = || StoreError::corrupt("publishings", "state", task);
+    let state = PublishState::parse(&row.try_get::<String, _>("state")?).ok_or_else(corrupt)?;
+    Ok(Some((state, row.try_get("reason")?)))
+}
+
 /// The one about which people are asked by this approval.
 pub async fn of_approval(tx: &mut TeamTx, approval: ApprovalId) -> Result<Option<PublishingRow>, StoreError> {
     let row = sqlx::query(

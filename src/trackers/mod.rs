@@ -4,7 +4,8 @@
 //! [`rules::wanted`] says what is to be done about it. Which tracker it is follows from the integration, never from a
 //! header: Gitea sends GitHub's as well. All of that is pure. [`standing`] asks a forge who somebody is.
 //! Texts that people wrote are data: they are cleaned ([`clean`]) of what a reader of the tracker does not see.
-//! Out: [`forge`] speaks of pull requests and comments in a forge's own words; it knows nothing of tasks.
+//! Out: [`forge`] speaks of pull requests and comments in a forge's own words; it knows nothing of tasks. What people may have
+//! an answer say is a [`template`].
 //! Start with [`delivery`] for what comes in.
 
 pub mod clean;
@@ -20,6 +21,8 @@ mod read;
 pub mod rules;
 mod signature;
 pub mod standing;
+pub mod template;
+pub mod voice;
 
 pub use delivery::{Comment, Delivery, Issue, Person, Repository, What, parse};
 pub use signature::{Refused, verify};

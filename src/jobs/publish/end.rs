@@ -17,6 +17,7 @@ use crate::{
         log::{self, Locked, NewApproval, NewEvent, TaskChange},
         publishings::{self, Done},
         task_views,
+        trackers::issues,
     },
 };
 use serde_json::json;
@@ -32,10 +33,14 @@ impl Way<'_> {
     pub(super) async fn done(&self, pushed: &Pushed, opened: Option<&Opened>) -> Result<(), Stop> {
         let (url, reason) = match opened {
             None => (None, None),
-            Some(Opened::At(pull_request)) => (Some(pull_request.url.as_str()), None),
+            Some(Opened::At(pull_request, _)) => (Some(pull_request.url.as_str()), None),
             Some(Opened::Not(reason)) => (None, Some(reason.as_str())),
         };
         let Some((mut tx, locked)) = self.locked().await? else { return Err(Stop::Fenced) };
+        if let Some(Opened::At(pull_request, known)) = opened {
+            let key = known.forge.key_of(&known.repository, pull_request.number);
+            issues::link(&mut tx, known.integration, &key, self.row.task).await?;
+        }
         let state = PublishState::Done;
         publishings::done(&mut tx, self.row.id, Done { state, pull_request_url: url, reason }).await?;
         let detail = if locked.status.is_rest() { self.detail(&mut tx, url).await? } else { None };

@@ -14,7 +14,7 @@ use std::io;
 pub(super) struct Gathered {
     pub(super) patch: Bytes,
     pub(super) text: Text,
-    /// The task is for somebody who is no member of the team.
+    /// The task is for somebody who is no member of the team, or has words in it of somebody of whom nobody says that he may.
     pub(super) outsider: bool,
     /// How long people have to decide; absent: a day.
     pub(super) deadline_seconds: Option<u32>,
@@ -42,7 +42,10 @@ impl Way<'_> {
             }
             _ => Stop::Later("the patch cannot be read now".to_owned()),
         })?;
-        Ok(Gathered { patch, text, outsider: spec.source.outsider, deadline_seconds: spec.approval_deadline_seconds })
+        // Of what came by an integration it is known who may.
+        let source = &spec.source;
+        let outsider = if source.integration.is_some() { source.untrusted } else { source.outsider };
+        Ok(Gathered { patch, text, outsider, deadline_seconds: spec.approval_deadline_seconds })
     }
 
     /// Makes the text, or takes what another worker has made meanwhile.

@@ -14,7 +14,7 @@ mod text;
 use super::claims::{Came, JobLoop, work_on};
 use crate::{
     clock,
-    domain::{TeamId, publish::PublishState},
+    domain::{IntegrationId, TeamId, publish::PublishState},
     runner::{Blobs, Failpoint},
     shutdown::Shutdown,
     store::{
@@ -42,10 +42,18 @@ const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 const REASON_CHARS_MAX: usize = 1_000;
 
-/// The forge of a team's repository, where an integration lets the service in, with the repository's path there; the error is
-/// for people.
+/// A forge into which an integration lets the service.
+#[derive(Clone, Debug)]
+pub struct KnownForge {
+    pub forge: Forge,
+    /// The repository's path there.
+    pub repository: String,
+    pub integration: IntegrationId,
+}
+
+/// The forge of a team's repository, where there is one; the error is for people.
 pub type ForgeOf =
-    Arc<dyn Fn(TeamId, RepositoryUrl) -> BoxFuture<'static, Result<Option<(Forge, String)>, String>> + Send + Sync>;
+    Arc<dyn Fn(TeamId, RepositoryUrl) -> BoxFuture<'static, Result<Option<KnownForge>, String>> + Send + Sync>;
 
 /// What the operator decides of publishing.
 #[derive(Clone, Debug)]

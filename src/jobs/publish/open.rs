@@ -1,6 +1,6 @@
 //! The pull request: found by its branch, or made; once.
 
-use super::{Stop, Way, gather::Gathered, push::Pushed};
+use super::{KnownForge, Stop, Way, gather::Gathered, push::Pushed};
 use crate::{
     clock,
     domain::publish::PublishState,
@@ -25,7 +25,8 @@ const TEMPLATES: [&str; 9] = [
 
 /// What asking for a pull request came to.
 pub(super) enum Opened {
-    At(PullRequest),
+    /// It stands there; what is said of it comes by this integration.
+    At(PullRequest, KnownForge),
     /// The branch stands alone, and this is why.
     Not(String),
 }
@@ -37,19 +38,20 @@ impl Way<'_> {
         let address = publisher.repositories.validate_url(&row.url);
         let address = address.map_err(|error| Stop::Ends(PublishState::Failed, error.to_string()))?;
         let found = (publisher.forges)(self.job.team, address).await.map_err(Stop::Later)?;
-        let Some((forge, repository)) = found else {
+        let Some(known) = found else {
             let reason = "the service is not let into the repository's forge: the branch stands without a pull request";
             return Ok(Opened::Not(reason.to_owned()));
         };
+        let (forge, repository) = (&known.forge, known.repository.as_str());
         let Some(base) = pushed.target.clone() else {
             return Ok(Opened::Not("the task began from no branch that a pull request could be for".to_owned()));
         };
         let act = Act { team: self.job.team, task: row.task, kind: ActKind::PullRequest, key: &row.branch };
-        if let Some(there) = self.look(&forge, &repository).await? {
+        if let Some(there) = self.look(forge, repository).await? {
             outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
             outward::came(&publisher.store, act, &json!({ "number": there.number, "url": there.url, "found": true }))
                 .await?;
-            return Ok(Opened::At(there));
+            return Ok(Opened::At(there, known));
         }
         let new = NewPullRequest {
             head: row.branch.clone(),
@@ -60,12 +62,12 @@ impl Way<'_> {
             ..NewPullRequest::default()
         };
         let intent = json!({ "head": new.head, "base": new.base, "draft": new.draft });
-        outward::intend(&publisher.store, act, clock::new_id(), &repository, &intent).await?;
+        outward::intend(&publisher.store, act, clock::new_id(), repository, &intent).await?;
         self.boundary()?;
-        let made = match forge.make_pull_request(&repository, &new).await {
+        let made = match forge.make_pull_request(repository, &new).await {
             Ok(made) => made,
             // It is there already, or it was made and its answer lost.
-            Err(ForgeError::Rejected { status: 409 | 422, reason }) => match self.look(&forge, &repository).await? {
+            Err(ForgeError::Rejected { status: 409 | 422, reason }) => match self.look(forge, repository).await? {
                 Some(there) => there,
                 None => return Ok(Opened::Not(format!("the forge did not take the pull request: {reason}"))),
             },
@@ -75,7 +77,7 @@ impl Way<'_> {
         self.boundary()?;
         outward::came(&publisher.store, act, &json!({ "number": made.number, "url": made.url })).await?;
         self.boundary()?;
-        Ok(Opened::At(made))
+        Ok(Opened::At(made, known))
     }
 
     async fn look(&self, forge: &Forge, repository: &str) -> Result<Option<PullRequest>, Stop> {

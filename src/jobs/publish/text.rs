@@ -1,18 +1,15 @@
 //! What a commit and a pull request say, from what the task's log gave: what was asked, what the checks show, what it cost.
 //! Made once for a publishing and kept with it, so that each try makes the same commit.
 
-use crate::domain::{
-    TaskId, Timestamp,
-    check::{CheckOutcome, CheckResult, CheckRun, Verdict},
-    task::TaskResult,
-    usage::Usage,
+use crate::{
+    domain::{TaskId, Timestamp, check::Verdict, task::TaskResult, usage::Usage},
+    jobs::words::{CHECKS_MAX, clean, one_line, outcome, quiet, shortened, spent, table, verdict_line},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 const SUBJECT_CHARS_MAX: usize = 100;
 const REQUEST_CHARS_MAX: usize = 2_000;
-const CHECKS_MAX: usize = 40;
 const FINDINGS_MAX: usize = 20;
 const TEMPLATE_CHARS_MAX: usize = 20_000;
 /// What every host takes (GitHub: 65,536 characters).
@@ -120,11 +117,11 @@ fn body(about: &About<'_>, draft: bool) -> String {
         let _ = writeln!(text, "> **Not verified.** {}\n", unverified(about.result));
     }
     if let Some(summary) = about.result.and_then(|result| result.summary.as_deref().or(result.answer.as_deref())) {
-        let _ = writeln!(text, "## What\n\n{}\n", shortened(summary.trim(), 10_000));
+        let _ = writeln!(text, "## What\n\n{}\n", quiet(&shortened(summary.trim(), 10_000)));
     }
     let _ = writeln!(text, "## Why\n");
     for line in shortened(about.request.trim(), REQUEST_CHARS_MAX * 4).lines() {
-        let _ = writeln!(text, "> {}", clean(line).trim_end());
+        let _ = writeln!(text, "> {}", quiet(clean(line).trim_end()));
     }
     if let Some(result) = about.result {
         let _ = writeln!(text, "\n## Evidence\n\n{}\n", verdict_line(result));
@@ -136,15 +133,8 @@ fn body(about: &About<'_>, draft: bool) -> String {
             let _ = writeln!(text, "- {}", one_line(&finding.message, 300));
         }
     }
-    let Usage { turns, cost_usd, input_tokens, output_tokens, .. } = about.usage;
-    let cost = cost_usd.map(|cost| format!(", ${cost:.2}")).unwrap_or_default();
     let task = about.link.clone().unwrap_or_else(|| about.task.to_string());
-    let _ = writeln!(
-        text,
-        "\n---\n\nTask {task} · {} · {turns} turns, {} tokens{cost}",
-        one_line(about.model, 100),
-        input_tokens + output_tokens
-    );
+    let _ = writeln!(text, "\n---\n\nTask {task} · {} · {}", one_line(about.model, 100), spent(about.usage));
     text
 }
 
@@ -158,65 +148,4 @@ fn unverified(result: Option<&TaskResult>) -> String {
         Some(_) => format!("No check shows that it works{why}"),
         None => "It was published before its checks had run.".to_owned(),
     }
-}
-
-fn verdict_line(result: &TaskResult) -> String {
-    let verdict = match result.verdict {
-        Some(Verdict::Verified) => "verified",
-        Some(Verdict::Unverified) => "unverified",
-        Some(Verdict::NoChange) => "no change",
-        Some(Verdict::BrokenBefore) => "broken before",
-        Some(Verdict::Failed) => "failed",
-        None => "none yet",
-    };
-    let reason = result.reason.as_deref().map(|reason| format!(" ({})", one_line(reason, 500))).unwrap_or_default();
-    format!("Verdict: {verdict}{reason}")
-}
-
-fn table(checks: &[CheckResult]) -> String {
-    if checks.is_empty() {
-        return String::new();
-    }
-    let mut text = "| check | before | after | seconds |\n|---|---|---|---|\n".to_owned();
-    for check in checks.iter().take(CHECKS_MAX) {
-        let name = one_line(&check.name, 100).replace('|', "\\|");
-        let seconds =
-            check.final_run.as_ref().map_or_else(String::new, |run| format!("{:.1}", run.duration_ms as f64 / 1_000.0));
-        let (before, after) = (outcome(check.baseline.as_ref()), outcome(check.final_run.as_ref()));
-        let _ = writeln!(text, "| {name} | {before} | {after} | {seconds} |");
-    }
-    if checks.len() > CHECKS_MAX {
-        let _ = writeln!(text, "\nand {} more", checks.len() - CHECKS_MAX);
-    }
-    text.push('\n');
-    text
-}
-
-fn outcome(run: Option<&CheckRun>) -> String {
-    let Some(run) = run else { return "not run".to_owned() };
-    let failing = if run.failing.is_empty() { String::new() } else { format!(" ({} tests)", run.failing.len()) };
-    match run.outcome {
-        CheckOutcome::Pass => "pass".to_owned(),
-        CheckOutcome::Fail => format!("fail{failing}"),
-        CheckOutcome::CouldNotRun => "could not run".to_owned(),
-    }
-}
-
-/// Its first line that is not blank.
-fn one_line(text: &str, chars_max: usize) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    shortened(&clean(line), chars_max)
-}
-
-fn clean(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control()).collect()
-}
-
-fn shortened(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(chars_max.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }

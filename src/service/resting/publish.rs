@@ -39,8 +39,8 @@ pub struct PublishInput {
     /// Begins with `journeyman/`. Absent: where the task was published last, else `journeyman/<id>-<title>`.
     #[schema(example = "journeyman/mend-the-dates", max_length = 200)]
     pub branch: Option<String>,
-    /// Whether a pull request is wanted too, a draft where the checks have not verified the patch. No forge lets the service
-    /// in yet: the branch stands alone, and the event says so.
+    /// Whether a pull request is wanted too, a draft where the checks have not verified the patch. Where no integration of
+    /// the team lets the service into the repository's forge the branch stands alone, and the event says so.
     #[serde(default)]
     pub pull_request: bool,
     /// Of the commit and the pull request; absent: the task's.
@@ -94,16 +94,31 @@ impl Service {
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
         }
-        let locked = log::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let row = task_views::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let (accepted, is_new) = self.wish_published(&mut tx, principal, id, &input).await?;
+        let answer = idempotency::commit(tx, principal, key, Answer::new(202, &accepted)?).await?;
+        if is_new {
+            self.committed(principal.team, id, accepted.seq);
+        }
+        Ok(answer)
+    }
+
+    /// Writes the wish down, unless it stands already: whether it is new.
+    pub(in crate::service) async fn wish_published(
+        &self,
+        tx: &mut TeamTx,
+        principal: &Principal,
+        id: TaskId,
+        input: &PublishInput,
+    ) -> Result<(PublishAccepted, bool), Error> {
+        let locked = log::lock(tx, id).await?.ok_or(Error::NotFound)?;
+        let row = task_views::get(tx, id).await?.ok_or(Error::NotFound)?;
         let detail: DetailParts =
             serde_json::from_str(&row.detail).map_err(|_| StoreError::corrupt("tasks", "detail", id))?;
         let what = publishable(&locked, &read_spec(id, &locked)?, &detail)?;
         let before = detail.result.and_then(|result| result.branch);
         let branch = input.branch.clone().or(before).unwrap_or_else(|| branch_of(id, &row.title));
-        if let Some(open) = publishings::open_of(&mut tx, id).await? {
-            let answer = joined(&open, &input, &branch, &what, &locked)?;
-            return idempotency::commit(tx, principal, key, answer).await;
+        if let Some(open) = publishings::open_of(tx, id).await? {
+            return Ok((joined(&open, input, &branch, &what, &locked)?, false));
         }
         let publishing: Uuid = clock::new_id();
         let new = NewPublishing {
@@ -120,14 +135,11 @@ impl Service {
             base: &what.base,
             patch: &what.patch,
         };
-        publishings::insert(&mut tx, principal.team, &new).await?;
-        let seq = tell(&mut tx, principal, id, &locked, (publishing, &branch)).await?;
+        publishings::insert(tx, principal.team, &new).await?;
+        let seq = tell(tx, principal, id, &locked, (publishing, &branch)).await?;
         let told = json!({ "publishing": publishing, "branch": branch, "pull_request": input.pull_request });
-        audit::record(&mut tx, principal, Action::TaskPublishAsked, Subject::new("task", id), told).await?;
-        let accepted = PublishAccepted { id: publishing, branch, seq, status: locked.status };
-        let answer = idempotency::commit(tx, principal, key, Answer::new(202, &accepted)?).await?;
-        self.committed(principal.team, id, seq);
-        Ok(answer)
+        audit::record(tx, principal, Action::TaskPublishAsked, Subject::new("task", id), told).await?;
+        Ok((PublishAccepted { id: publishing, branch, seq, status: locked.status }, true))
     }
 
     fn check_publish(&self, input: &PublishInput) -> Result<(), Error> {
@@ -180,7 +192,7 @@ fn joined(
     branch: &str,
     what: &Published,
     locked: &Locked,
-) -> Result<Answer, Error> {
+) -> Result<PublishAccepted, Error> {
     let same = open.branch == branch
         && open.pull_request == input.pull_request
         && open.title == input.title
@@ -195,9 +207,7 @@ fn joined(
             state: Some(locked.status.as_str().to_owned()),
         });
     }
-    let accepted =
-        PublishAccepted { id: open.id, branch: open.branch.clone(), seq: locked.last_seq, status: locked.status };
-    Answer::new(202, &accepted)
+    Ok(PublishAccepted { id: open.id, branch: open.branch.clone(), seq: locked.last_seq, status: locked.status })
 }
 
 async fn tell(

@@ -6,9 +6,10 @@ use super::{
     request::{self, Request},
 };
 use crate::{
+    clock,
     domain::{
         IntegrationId, Principal, Status, TaskId, UserId,
-        integration::{DeliveryState, source_kind},
+        integration::{DeliveryState, Place, Seen, Spot, source_kind},
         limits::LimitsPatch,
         linked_account::Provider,
         task::{NetworkMode, NetworkPolicy, Source},
@@ -22,13 +23,14 @@ use crate::{
     store::{
         TeamTx, sealed,
         trackers::{
+            answers::{self, NewAnswer},
             deliveries::{self, ClaimedDelivery, Outcome},
             integrations::{self, IntegrationRow},
             issues,
         },
     },
     trackers::{
-        Comment, Delivery, Issue, Person,
+        Comment, Delivery, Issue, Person, What,
         command::Command,
         rules::{self, Wanted},
     },
@@ -249,6 +251,7 @@ impl Acting<'_> {
         tx.in_the_name_of(principal.user).await?;
         let task = self.service.create_in(&mut tx, &principal, &principal, new, source).await?;
         issues::set_task(&mut tx, row.id, &self.issue.key, task).await?;
+        self.note_answer(&mut tx, task).await?;
         if !finish(&mut tx, self.claimed, self.work, &Came::done("it made a task", task)).await? {
             return Ok(Worked::Lost);
         }
@@ -316,6 +319,23 @@ impl Acting<'_> {
         }
     }
 
+    /// Has the task answered where somebody has spoken of it, and this shown to have been seen.
+    async fn note_answer(&self, tx: &mut TeamTx, task: TaskId) -> Result<(), Error> {
+        let (row, issue) = (&self.work.row, self.issue);
+        let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
+        let spot = match &self.work.delivery.what {
+            What::Commented { comment } => Some(Spot::Comment(comment.id.clone())),
+            What::ReviewComment { comment } => Some(Spot::ReviewComment(comment.id.clone())),
+            What::Opened { .. } | What::Labelled { .. } | What::Assigned { .. } | What::Delegated { .. } => {
+                Some(Spot::Issue)
+            }
+            _ => None,
+        };
+        let seen = spot.map(|spot| Seen { integration: row.id, place: place.clone(), spot });
+        let new = NewAnswer { team: row.team, task, id: clock::new_id(), integration: row.id, place: &place };
+        Ok(answers::note(tx, new, seen.as_ref()).await?)
+    }
+
     /// By the integration's mapping, else as the forge says.
     fn repository(&self) -> Option<RepositoryInput> {
         let forge = self.issue.repository.as_ref();
@@ -346,6 +366,7 @@ impl Acting<'_> {
         if !finish(&mut tx, self.claimed, self.work, &came).await? {
             return Ok(Worked::Lost);
         }
+        self.note_answer(&mut tx, task).await?;
         self.service.tell_in(tx, &principal, task, Said { text, author, user }).await?;
         Ok(Worked::Done)
     }

@@ -4,7 +4,7 @@ use super::IntegrationEdit;
 use crate::{
     domain::{
         IntegrationId,
-        integration::{IntegrationSpec, MappedRepository, Rules},
+        integration::{Answers, IntegrationSpec, MappedRepository, Rules},
         network::NetworkCap,
     },
     secrets::Secret,
@@ -12,6 +12,7 @@ use crate::{
         Faults, Hooks,
         given::{limits, network},
     },
+    trackers::template,
 };
 use std::collections::BTreeMap;
 use url::Url;
@@ -26,6 +27,7 @@ const WORD_CHARS_MAX: usize = 200;
 const LABELS_MAX: usize = 50;
 const REPOSITORIES_MAX: usize = 500;
 const USERS_MAX: usize = 500;
+const TEMPLATE_CHARS_MAX: usize = 5_000;
 
 /// What an integration is after an edit.
 pub(super) fn edited(
@@ -81,6 +83,12 @@ pub(super) fn edited(
     if let Some(given) = edit.limits {
         spec.limits = given.unwrap_or_default();
         limits(&spec.limits, faults);
+    }
+    if let Some(publish) = edit.publish {
+        spec.publish = publish.unwrap_or_default();
+    }
+    if let Some(given) = edit.answers {
+        spec.answers = answers(given.unwrap_or_default(), faults);
     }
     (name, spec)
 }
@@ -140,6 +148,19 @@ fn rules(given: Rules, faults: &mut Faults) -> Rules {
         }
     }
     rules
+}
+
+fn answers(given: Answers, faults: &mut Faults) -> Answers {
+    let Answers { enabled, template } = given;
+    let template = template.filter(|text| !text.trim().is_empty());
+    if let Some(text) = &template {
+        faults.long("/answers/template", text, TEMPLATE_CHARS_MAX);
+        for unknown in template::unknown(text) {
+            let known = template::NAMES.map(|name| format!("{{{name}}}")).join(", ");
+            faults.add("/answers/template", format!("{{{unknown}}} is not known: there are {known}"));
+        }
+    }
+    Answers { enabled, template }
 }
 
 fn repositories(

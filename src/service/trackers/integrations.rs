@@ -5,7 +5,7 @@ use crate::{
     clock,
     domain::{
         IntegrationId, Principal, Timestamp, UserId,
-        integration::{IntegrationSpec, MappedRepository, Rules},
+        integration::{Answers, IntegrationSpec, MappedRepository, Publish, Rules},
         limits::LimitsPatch,
         linked_account::Provider,
         task::{ApprovalPolicy, NetworkPolicy},
@@ -70,6 +70,11 @@ pub struct NewIntegration {
     /// As of a task.
     #[serde(default, deserialize_with = "optional_object")]
     pub limits: Option<LimitsPatch>,
+    /// What becomes of the patch of a run that succeeds. Absent: a pull request.
+    pub publish: Option<Publish>,
+    /// What is said at the tracker.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub answers: Option<Answers>,
 }
 
 /// What is absent stays; null takes away. Another tracker needs another integration.
@@ -111,6 +116,13 @@ pub struct IntegrationEdit {
     #[serde(default, deserialize_with = "given_object")]
     #[schema(value_type = Option<LimitsPatch>)]
     pub limits: Option<Option<LimitsPatch>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Publish>)]
+    pub publish: Option<Option<Publish>>,
+    /// All of it.
+    #[serde(default, deserialize_with = "given_object")]
+    #[schema(value_type = Option<Answers>)]
+    pub answers: Option<Option<Answers>>,
 }
 
 /// An integration without its secrets.
@@ -130,6 +142,8 @@ pub struct IntegrationView {
     pub approval: Option<ApprovalPolicy>,
     pub network: Option<NetworkPolicy>,
     pub limits: LimitsPatch,
+    pub publish: Publish,
+    pub answers: Answers,
     pub has_token: bool,
     /// Until when the secret before the present one is still believed.
     pub previous_secret_until: Option<Timestamp>,
@@ -270,22 +284,23 @@ impl Service {
     }
 
     fn integration_view(&self, row: IntegrationRow) -> IntegrationView {
-        let IntegrationSpec { base_url, rules, repositories, allowed_users, environment, approval, network, limits } =
-            row.spec;
+        let spec = row.spec;
         let base = self.settings().public_url.trim_end_matches('/');
         IntegrationView {
             id: row.id,
             name: row.name,
             tracker: row.tracker,
             hook_url: format!("{base}/v1/hooks/{}", row.id),
-            base_url,
-            rules,
-            repositories,
-            allowed_users,
-            environment,
-            approval,
-            network,
-            limits,
+            base_url: spec.base_url,
+            rules: spec.rules,
+            repositories: spec.repositories,
+            allowed_users: spec.allowed_users,
+            environment: spec.environment,
+            approval: spec.approval,
+            network: spec.network,
+            limits: spec.limits,
+            publish: spec.publish,
+            answers: spec.answers,
             has_token: row.has_token,
             previous_secret_until: row.previous_until,
             owner: row.owner,
@@ -309,6 +324,8 @@ impl From<NewIntegration> for IntegrationEdit {
             approval: Some(new.approval),
             network: Some(new.network),
             limits: Some(new.limits),
+            publish: Some(new.publish),
+            answers: Some(new.answers),
         }
     }
 }

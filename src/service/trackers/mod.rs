@@ -1,5 +1,6 @@
 //! Issue trackers as use cases: integrations are managed ([`integrations`]), their hooks take in what trackers tell
-//! ([`hooks`]), and that is worked off later ([`act`]). What only a forge can say comes in as [`Known`].
+//! ([`hooks`]), and that is worked off later ([`act`]); what comes of it goes
+//! out ([`publish`]). What only a forge can say comes in as [`Known`].
 
 mod act;
 mod checked;
@@ -7,6 +8,7 @@ mod deliveries;
 mod hooks;
 mod integrations;
 mod people;
+mod publish;
 mod request;
 
 pub use act::{DeliveryWork, Worked};

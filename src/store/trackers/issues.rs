@@ -1,4 +1,5 @@
-//! Which task an issue, or a pull request, has.
+//! Which task an issue, or a pull request, has. Trackers do not tell keys apart by case: a name that an admin has written
+//! means what the tracker writes.
 
 use crate::{
     domain::{IntegrationId, Status, TaskId, TeamId},
@@ -11,7 +12,7 @@ pub async fn ensure(tx: &mut TeamTx, team: TeamId, integration: IntegrationId, i
     sqlx::query("INSERT INTO tracker_issues (team, integration, issue) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(team.0)
         .bind(integration.0)
-        .bind(issue)
+        .bind(issue.to_lowercase())
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -24,7 +25,7 @@ pub async fn lock(tx: &mut TeamTx, integration: IntegrationId, issue: &str) -> R
         "SELECT 1 FROM tracker_issues WHERE team = current_team() AND integration = $1 AND issue = $2 FOR UPDATE",
     )
     .bind(integration.0)
-    .bind(issue)
+    .bind(issue.to_lowercase())
     .fetch_optional(tx.connection())
     .await?;
     Ok(())
@@ -41,7 +42,7 @@ pub async fn task(
          WHERE i.team = current_team() AND i.integration = $1 AND i.issue = $2",
     )
     .bind(integration.0)
-    .bind(issue)
+    .bind(issue.to_lowercase())
     .fetch_optional(tx.connection())
     .await?;
     let Some(row) = row else { return Ok(None) };
@@ -59,10 +60,30 @@ pub async fn set_task(
 ) -> Result<(), StoreError> {
     sqlx::query("UPDATE tracker_issues SET task = $3 WHERE team = current_team() AND integration = $1 AND issue = $2")
         .bind(integration.0)
-        .bind(issue)
+        .bind(issue.to_lowercase())
         .bind(task.0)
         .execute(tx.connection())
         .await?;
+    Ok(())
+}
+
+/// Gives a pull request that the service has opened its task. Nothing where the integration is gone.
+pub async fn link(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    pull_request: &str,
+    task: TaskId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO tracker_issues (team, integration, issue, task)
+         SELECT team, id, $2, $3 FROM integrations WHERE team = current_team() AND id = $1 FOR KEY SHARE
+         ON CONFLICT (team, integration, issue) DO UPDATE SET task = excluded.task",
+    )
+    .bind(integration.0)
+    .bind(pull_request.to_lowercase())
+    .bind(task.0)
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -70,9 +91,10 @@ pub async fn set_task(
 pub async fn has_task(store: &Store, integration: IntegrationId, issue: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM tracker_issues WHERE integration = $1 AND issue = $2 AND task IS NOT NULL)
-            OR EXISTS (SELECT 1 FROM tracker_deliveries WHERE integration = $1 AND issue = $2 AND state = 'waiting')",
+            OR EXISTS (SELECT 1 FROM tracker_deliveries WHERE integration = $1 AND issue = $3 AND state = 'waiting')",
     )
     .bind(integration.0)
+    .bind(issue.to_lowercase())
     .bind(issue)
     .fetch_one(store.across())
     .await?)

@@ -70,6 +70,14 @@ impl Forge {
         Self { kind, exchange: Exchange::new(access, client) }
     }
 
+    /// The key of a pull request, as deliveries about it have it.
+    pub fn key_of(&self, repository: &str, number: u64) -> String {
+        match self.kind {
+            ForgeKind::Github | ForgeKind::Gitea => format!("{repository}#{number}"),
+            ForgeKind::Gitlab => format!("{repository}!{number}"),
+        }
+    }
+
     /// The open pull request of a branch, where there is one. `repository` is its path at the forge: `owner/name`.
     pub async fn pull_request_of(&self, repository: &str, head: &str) -> Result<Option<PullRequest>, ForgeError> {
         match self.kind {

@@ -1,0 +1,186 @@
+//! What is said of tasks at their trackers: how far it has come, and what is new. `log::append` counts the news.
+
+use crate::{
+    domain::{
+        IntegrationId, TaskId, TeamId,
+        integration::{Place, Seen},
+    },
+    store::{Store, StoreError, TeamTx},
+};
+use sqlx::{Row, postgres::PgRow};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What is to be shown to have been seen of one task at a time.
+const SEEN_MAX: i32 = 50;
+
+/// Where a task is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAnswer<'a> {
+    pub team: TeamId,
+    pub task: TaskId,
+    pub id: Uuid,
+    pub integration: IntegrationId,
+    pub place: &'a Place,
+}
+
+/// Has a task answered there, unless it is answered somewhere already, and notes what is to be shown to have been seen.
+pub async fn note(tx: &mut TeamTx, new: NewAnswer<'_>, seen: Option<&Seen>) -> Result<(), StoreError> {
+    let unwritable = |_| StoreError::corrupt("tracker_answers", "place", new.task);
+    let place = serde_json::to_string(new.place).map_err(unwritable)?;
+    let seen = serde_json::to_string(&seen.into_iter().collect::<Vec<_>>()).map_err(unwritable)?;
+    sqlx::query(
+        "INSERT INTO tracker_answers AS a (team, task, id, integration, place, seen) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
+         ON CONFLICT (team, task) DO UPDATE SET news = a.news + 1, due_at = coalesce(a.due_at, now()),
+            seen = CASE WHEN jsonb_array_length(a.seen) < $7 THEN a.seen || excluded.seen ELSE a.seen END",
+    )
+    .bind(new.team.0)
+    .bind(new.task.0)
+    .bind(new.id)
+    .bind(new.integration.0)
+    .bind(place)
+    .bind(seen)
+    .bind(SEEN_MAX)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// One that is being worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedAnswer {
+    pub team: TeamId,
+    pub task: TaskId,
+    pub id: Uuid,
+    pub integration: IntegrationId,
+    pub place: Place,
+    pub seen: Vec<Seen>,
+    pub comment: Option<String>,
+    pub said: Option<String>,
+    pub news: i64,
+    pub failures: u32,
+    /// How often it has been claimed: it fences who no longer has it.
+    attempts: i64,
+}
+
+/// Claims up to `limit` that are due and nobody has, the longest due first.
+pub async fn claim(store: &Store, lease: Duration, limit: u32) -> Result<Vec<ClaimedAnswer>, StoreError> {
+    let rows = sqlx::query(
+        "WITH due AS (
+            SELECT team, task FROM tracker_answers
+            WHERE due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+            ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+         )
+         UPDATE tracker_answers a SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
+         FROM due WHERE a.team = due.team AND a.task = due.task
+         RETURNING a.team, a.task, a.id, a.integration, a.place, a.seen::text AS seen, a.comment, a.said, a.news, a.failures,
+            a.attempts",
+    )
+    .bind(lease.as_millis() as i64)
+    .bind(i64::from(limit))
+    .fetch_all(store.across())
+    .await?;
+    rows.iter().map(claimed).collect()
+}
+
+fn claimed(row: &PgRow) -> Result<ClaimedAnswer, StoreError> {
+    let task = TaskId(row.try_get("task")?);
+    let corrupt = |column| move |_| StoreError::corrupt("tracker_answers", column, task);
+    let (place, seen): (String, String) = (row.try_get("place")?, row.try_get("seen")?);
+    Ok(ClaimedAnswer {
+        team: TeamId(row.try_get("team")?),
+        task,
+        id: row.try_get("id")?,
+        integration: IntegrationId(row.try_get("integration")?),
+        place: serde_json::from_str(&place).map_err(corrupt("place"))?,
+        seen: serde_json::from_str(&seen).map_err(corrupt("seen"))?,
+        comment: row.try_get("comment")?,
+        said: row.try_get("said")?,
+        news: row.try_get("news")?,
+        failures: row.try_get::<i32, _>("failures")? as u32,
+        attempts: row.try_get("attempts")?,
+    })
+}
+
+/// Holds one for `lease` more. False where somebody else has it by now.
+pub async fn hold(store: &Store, one: &ClaimedAnswer, lease: Duration) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE tracker_answers SET lease_until = now() + $4 * interval '1 millisecond'
+         WHERE team = $1 AND task = $2 AND attempts = $3",
+    )
+    .bind(one.team.0)
+    .bind(one.task.0)
+    .bind(one.attempts)
+    .bind(lease.as_millis() as i64)
+    .execute(store.across())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes that the first of what was seen has been shown.
+pub async fn shown(store: &Store, one: &ClaimedAnswer) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tracker_answers SET seen = seen - 0 WHERE team = $1 AND task = $2 AND attempts = $3")
+        .bind(one.team.0)
+        .bind(one.task.0)
+        .bind(one.attempts)
+        .execute(store.across())
+        .await?;
+    Ok(())
+}
+
+/// Writes which comment is its.
+pub async fn commented(store: &Store, one: &ClaimedAnswer, comment: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tracker_answers SET comment = $4 WHERE team = $1 AND task = $2 AND attempts = $3")
+        .bind(one.team.0)
+        .bind(one.task.0)
+        .bind(one.attempts)
+        .bind(comment)
+        .execute(store.across())
+        .await?;
+    Ok(())
+}
+
+/// What came of one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Came<'a> {
+    /// The hash of what the comment says now; absent: as before.
+    pub said: Option<&'a str>,
+    pub reason: Option<&'a str>,
+}
+
+/// Lets go of one that was worked off. What has come meanwhile is due after `pause`.
+pub async fn finish(store: &Store, one: &ClaimedAnswer, came: Came<'_>, pause: Duration) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_answers SET lease_until = NULL, failures = 0, reason = $5, said = coalesce($4, said),
+            said_at = CASE WHEN $4 IS NULL THEN said_at ELSE now() END,
+            due_at = CASE WHEN news > $6 THEN now() + $7 * interval '1 millisecond' END
+         WHERE team = $1 AND task = $2 AND attempts = $3",
+    )
+    .bind(one.team.0)
+    .bind(one.task.0)
+    .bind(one.attempts)
+    .bind(came.said)
+    .bind(came.reason)
+    .bind(one.news)
+    .bind(pause.as_millis() as i64)
+    .execute(store.across())
+    .await?;
+    Ok(())
+}
+
+/// Lets go of one that could not be worked off: it is due again after `pause`.
+pub async fn give_back(store: &Store, one: &ClaimedAnswer, pause: Duration, reason: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_answers SET lease_until = NULL, failures = failures + 1, reason = $4,
+            due_at = now() + $5 * interval '1 millisecond'
+         WHERE team = $1 AND task = $2 AND attempts = $3",
+    )
+    .bind(one.team.0)
+    .bind(one.task.0)
+    .bind(one.attempts)
+    .bind(reason)
+    .bind(pause.as_millis() as i64)
+    .execute(store.across())
+    .await?;
+    Ok(())
+}
