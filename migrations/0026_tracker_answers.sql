@@ -33,6 +33,9 @@ CREATE TABLE tracker_answers (
 CREATE INDEX tracker_answers_due ON tracker_answers (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX tracker_answers_of ON tracker_answers (team, integration);
 
+-- Where a patch met what others had changed: domain::publish::Conflict as JSON text, and whether its task was told.
+ALTER TABLE publishings ADD COLUMN conflict text, ADD COLUMN given_back boolean NOT NULL DEFAULT false;
+
 DO $$
 BEGIN
     ALTER TABLE tracker_answers ENABLE ROW LEVEL SECURITY;

@@ -1,6 +1,6 @@
 //! Publishing: a task's patch as a commit on a branch of its own, and perhaps a pull request.
 
-use super::TaskId;
+use super::{Oid, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,6 +46,17 @@ impl PublishState {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
+}
+
+/// Where a patch meets what others have changed since its base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// What the branch was at the host.
+    pub onto: Oid,
+    /// All of the files in question.
+    pub paths: Vec<String>,
+    /// These files as they are there, for the task to make one of both; absent where they are too many or no text.
+    pub theirs: Option<String>,
 }
 
 /// The branch of a task that names none: `journeyman/<end of its id>-<slug of its title>`.

@@ -5,7 +5,9 @@ use super::{
     jobs::{self, ClaimedJob, NewJob},
 };
 use crate::domain::{
-    ApprovalId, BlobHash, EventData, Oid, TaskId, TeamId, Timestamp, UserId, approval::Decision, publish::PublishState,
+    ApprovalId, BlobHash, EventData, Oid, TaskId, TeamId, Timestamp, UserId,
+    approval::Decision,
+    publish::{Conflict, PublishState},
 };
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
@@ -195,6 +197,71 @@ pub async fn note_failure(store: &Store, job: &ClaimedJob, reason: &str) -> Resu
     .bind(job.id)
     .bind(reason)
     .execute(store.across())
+    .await?;
+    Ok(())
+}
+
+/// Keeps where it is in conflict.
+pub async fn note_conflict(store: &Store, job: &ClaimedJob, conflict: &Conflict) -> Result<(), StoreError> {
+    let text = serde_json::to_string(conflict).map_err(|_| StoreError::corrupt("publishings", "conflict", job.id))?;
+    sqlx::query("UPDATE publishings SET conflict = $3 WHERE team = $1 AND id = $2 AND done_at IS NULL")
+        .bind(job.team.0)
+        .bind(job.id)
+        .bind(text)
+        .execute(store.across())
+        .await?;
+    Ok(())
+}
+
+/// The conflicts of earlier runs of which a task was told.
+pub async fn given_back(store: &Store, team: TeamId, task: TaskId, run: u32) -> Result<Vec<Conflict>, StoreError> {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "SELECT conflict FROM publishings
+         WHERE team = $1 AND task = $2 AND run < $3 AND given_back AND conflict IS NOT NULL ORDER BY id LIMIT 100",
+    )
+    .bind(team.0)
+    .bind(task.0)
+    .bind(run as i32)
+    .fetch_all(store.across())
+    .await?;
+    let read =
+        |text: &String| serde_json::from_str(text).map_err(|_| StoreError::corrupt("publishings", "conflict", task));
+    texts.iter().map(read).collect()
+}
+
+/// The conflict that a run's patch has come to, and in how many conflicts its task was told before; none where it was told of
+/// this one.
+pub async fn conflict_of_run(
+    tx: &mut TeamTx,
+    task: TaskId,
+    run: u32,
+) -> Result<Option<(Uuid, Conflict, u32)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, conflict, (SELECT count(*) FROM publishings b
+            WHERE b.team = current_team() AND b.task = $1 AND b.given_back) AS before
+         FROM publishings p WHERE team = current_team() AND task = $1 AND run = $2 AND state = 'conflict'
+            AND conflict IS NOT NULL AND NOT given_back
+            AND NOT EXISTS (SELECT 1 FROM publishings l WHERE l.team = current_team() AND l.task = $1 AND l.id > p.id)",
+    )
+    .bind(task.0)
+    .bind(run as i32)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let id: Uuid = row.try_get("id")?;
+    let conflict: String = row.try_get("conflict")?;
+    let conflict = serde_json::from_str(&conflict).map_err(|_| StoreError::corrupt("publishings", "conflict", id))?;
+    Ok(Some((id, conflict, row.try_get::<i64, _>("before")? as u32)))
+}
+
+/// Writes that its task was told of the conflict.
+pub async fn give_back(tx: &mut TeamTx, id: Uuid) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE publishings SET given_back = true, conflict = (conflict::jsonb - 'theirs')::text
+         WHERE team = current_team() AND id = $1",
+    )
+    .bind(id)
+    .execute(tx.connection())
     .await?;
     Ok(())
 }

@@ -34,7 +34,7 @@ use std::{
 pub use super::{
     base::{Base, BaseEntry},
     credential::{AskCredential, Credentials, GitCredential},
-    mirrors::{Built, Committed, NewCommit, Signature},
+    mirrors::{Built, Committed, NewCommit, Resolved, Signature},
     patch::Patch,
     repository_error::RepositoryError,
     source::{RepositoryUrl, validate_ref, validate_url},

@@ -7,7 +7,7 @@ use crate::{
         ApprovalId, EventData, Oid, Timestamp,
         approval::ApprovalKind,
         audit::{Action, Actor, AuditResult, Subject},
-        publish::PublishState,
+        publish::{Conflict, PublishState},
         task::TaskDetail,
     },
     store::{
@@ -64,6 +64,17 @@ impl Way<'_> {
         let change = TaskChange::default();
         log::append_locked(&mut tx, self.job.team, self.row.task, &[written(&locked, event)], &change).await?;
         self.finish(tx).await
+    }
+
+    /// The repository has changed where the patch does: it is kept where, for the task to make one of both.
+    pub(super) async fn conflict(&self, conflict: &Conflict) -> Result<(), Stop> {
+        let reason = format!(
+            "the repository has changed where the patch does: {}. Fork the task or create it again on what the repository \
+             has now",
+            conflict.paths.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
+        publishings::note_conflict(&self.publisher.store, &self.job, conflict).await?;
+        self.fail(PublishState::Conflict, &reason).await
     }
 
     /// People are asked first.

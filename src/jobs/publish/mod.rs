@@ -14,7 +14,10 @@ mod text;
 use super::claims::{Came, JobLoop, work_on};
 use crate::{
     clock,
-    domain::{IntegrationId, TeamId, publish::PublishState},
+    domain::{
+        IntegrationId, TeamId,
+        publish::{Conflict, PublishState},
+    },
     runner::{Blobs, Failpoint},
     shutdown::Shutdown,
     store::{
@@ -115,6 +118,8 @@ struct Asked {
 enum Stop {
     /// It came to this.
     Ends(PublishState, String),
+    /// The repository has changed where the patch does.
+    Conflicts(Conflict),
     /// People are asked first.
     Asks(Asked),
     /// It may be done later.
@@ -167,7 +172,7 @@ impl Publisher {
                 Came::Later(STORE_PAUSE)
             }
             // All else is written down where it stops.
-            Err(Stop::Later(_) | Stop::Ends(..) | Stop::Asks(_)) => Came::Later(STORE_PAUSE),
+            Err(Stop::Later(_) | Stop::Ends(..) | Stop::Conflicts(_) | Stop::Asks(_)) => Came::Later(STORE_PAUSE),
         }
     }
 
@@ -185,6 +190,7 @@ impl Publisher {
         };
         match stop {
             Stop::Ends(state, reason) => way.fail(state, &reason).await,
+            Stop::Conflicts(conflict) => way.conflict(&conflict).await,
             Stop::Asks(asked) => way.ask(&asked).await,
             Stop::Later(reason) if way.row.failures + 1 >= self.settings.attempts => {
                 way.fail(PublishState::Failed, &format!("given up after {} tries: {reason}", self.settings.attempts))

@@ -3,18 +3,25 @@
 use super::{Asked, Stop, Way, gather::Gathered};
 use crate::{
     clock,
-    domain::{Oid, publish::PublishState, publish::is_guarded},
+    domain::{
+        Oid,
+        publish::{Conflict, PublishState, is_guarded},
+    },
     store::{
         outward::{self, Act, ActKind},
         publishings,
     },
-    workspace::repository::{Built, NewCommit, RepositoryError},
+    trackers::clean::quoted,
+    workspace::repository::{Built, NewCommit, Origin, RepositoryError, Resolved},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Commits that one publishing has been about to push, at most: its base moves now and then.
 const COMMITS_MAX: usize = 100;
+/// What a task is shown of files in conflict.
+const SHOWN_MAX: usize = 10;
+const SHOWN_BYTES_MAX: usize = 60_000;
 
 /// What stands at the host.
 pub(super) struct Pushed {
@@ -56,6 +63,11 @@ impl Way<'_> {
             );
             return Err(Stop::Ends(PublishState::Failed, reason));
         }
+        let resolved: Vec<Resolved> = publishings::given_back(store, team, row.task, row.run)
+            .await?
+            .into_iter()
+            .map(|Conflict { onto, paths, .. }| Resolved { onto, paths })
+            .collect();
         let new = NewCommit {
             base: &row.base,
             reference: row.reference.as_deref(),
@@ -63,11 +75,15 @@ impl Way<'_> {
             message: &gathered.text.message,
             signature: &publisher.settings.signature,
             at: gathered.text.at,
+            resolved: &resolved,
         };
         let built = repositories.build_commit(team, &row.url, new).await.map_err(|error| repository(&error))?;
         let committed = match built {
             Built::Commit(committed) => committed,
-            Built::Conflict { paths } => return Err(Stop::Ends(PublishState::Conflict, conflict(&paths))),
+            Built::Conflict { onto, paths } => {
+                let theirs = self.theirs(&onto, &paths).await?;
+                return Err(Stop::Conflicts(Conflict { onto, paths, theirs }));
+            }
             Built::Nothing => {
                 let reason = "the repository has all that the patch changes: nothing is left to publish";
                 return Err(Stop::Ends(PublishState::Failed, reason.to_owned()));
@@ -109,6 +125,29 @@ impl Way<'_> {
         Ok(Pushed { commit, target: intent.target })
     }
 
+    /// What others have made of some files, for the task that is to make one of both; none where it could not be shown whole.
+    async fn theirs(&self, onto: &Oid, paths: &[String]) -> Result<Option<String>, Stop> {
+        if paths.len() > SHOWN_MAX {
+            return Ok(None);
+        }
+        let (repositories, origin) = (&self.publisher.repositories, Origin::Url(&self.row.url));
+        let base = repositories.reopen(self.job.team, origin, onto, None).await.map_err(|e| repository(&e))?;
+        let contents = repositories.read_many(&base, paths.to_vec()).await.map_err(|e| repository(&e))?;
+        let mut shown = String::new();
+        for (path, content) in paths.iter().zip(contents) {
+            let Some(content) = content else {
+                shown.push_str(&format!("{path} is not there any more.\n\n"));
+                continue;
+            };
+            let Ok(text) = std::str::from_utf8(&content) else { return Ok(None) };
+            shown.push_str(&format!("{path}:\n\n{}\n\n", quoted(text)));
+            if shown.len() > SHOWN_BYTES_MAX {
+                return Ok(None);
+            }
+        }
+        Ok(Some(shown))
+    }
+
     /// Whether an earlier publishing of the task pushed this commit there.
     async fn is_ours(&self, commit: &Oid) -> Result<bool, Stop> {
         let target = place(&self.row.url, &self.row.branch);
@@ -121,14 +160,6 @@ impl Way<'_> {
 
 fn place(url: &str, branch: &str) -> String {
     format!("{url}#{branch}")
-}
-
-fn conflict(paths: &[String]) -> String {
-    format!(
-        "the repository has changed where the patch does: {}. Fork the task or create it again on what the repository has \
-         now",
-        paths.join(", ")
-    )
 }
 
 /// What keeps git from its work.

@@ -21,7 +21,7 @@ use crate::{
         given::{CheckInput, check_of_command},
     },
     store::{
-        TeamTx, sealed,
+        TeamTx, log, sealed,
         trackers::{
             answers::{self, NewAnswer},
             deliveries::{self, ClaimedDelivery, Outcome},
@@ -322,6 +322,8 @@ impl Acting<'_> {
     /// Has the task answered where somebody has spoken of it, and this shown to have been seen.
     async fn note_answer(&self, tx: &mut TeamTx, task: TaskId) -> Result<(), Error> {
         let (row, issue) = (&self.work.row, self.issue);
+        // Who appends has the head before he counts news.
+        log::lock(tx, task).await?;
         let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
         let spot = match &self.work.delivery.what {
             What::Commented { comment } => Some(Spot::Comment(comment.id.clone())),

@@ -14,6 +14,6 @@ mod remote;
 pub use lately::FreshSettings;
 pub(super) use lately::Lately;
 pub(super) use mirror::{Mirror, Origin};
-pub use publish::{Built, Committed, NewCommit, Signature};
+pub use publish::{Built, Committed, NewCommit, Resolved, Signature};
 pub use refresh::Refreshed;
 pub(super) use refs::Found;

@@ -22,8 +22,8 @@ use tokio::io::AsyncReadExt;
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 /// Paths of a patch that are looked at.
 const PATHS_LIMIT_BYTES: usize = 64 << 20;
-/// Paths in conflict that are told.
-const CONFLICTS_MAX: usize = 20;
+/// Paths in conflict that are told, and that can be resolved.
+const CONFLICTS_MAX: usize = 100;
 
 /// Who a commit says made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +44,26 @@ pub struct NewCommit<'a> {
     pub signature: &'a Signature,
     /// Its time, in seconds since 1970.
     pub at: i64,
+    /// Conflicts that the patch was made anew for: where such a file is still what it was on `onto`, the patch's file stands
+    /// as it is.
+    pub resolved: &'a [Resolved],
+}
+
+/// Files for which both sides' changes are one in the patch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The commit whose files it was made with.
+    pub onto: Oid,
+    pub paths: Vec<String>,
 }
 
 /// What came of making a commit.
 #[derive(Debug)]
 pub enum Built {
     Commit(Committed),
-    /// The branch that the task began from has changed where the patch does: some of the paths.
+    /// The branch that the task began from has changed where the patch does: what it is now, and the paths, a hundred at most.
     Conflict {
+        onto: Oid,
         paths: Vec<String>,
     },
     /// The branch has all that the patch would change.
@@ -104,7 +116,10 @@ impl Repositories {
             return Ok(committed(commit, base));
         }
         match own.merged(head, commit).await? {
-            Merged::Conflict(paths) => Ok(Built::Conflict { paths }),
+            Merged::Conflict { tree, paths } => match own.resolved(&mirror, (head, commit), &tree, &paths).await? {
+                Some(tree) => Ok(committed(own.commit(&tree, head).await?, head)),
+                None => Ok(Built::Conflict { onto: head.to_oid(), paths }),
+            },
             Merged::Tree(tree) if tree == own.tree_of(head).await? => Ok(Built::Nothing),
             Merged::Tree(tree) => {
                 let commit = own.commit(&tree, head).await?;
@@ -166,7 +181,11 @@ async fn head(
 
 enum Merged {
     Tree(String),
-    Conflict(Vec<String>),
+    /// The tree has marks in these files.
+    Conflict {
+        tree: String,
+        paths: Vec<String>,
+    },
 }
 
 /// Commands in the throwaway repository.
@@ -235,6 +254,59 @@ impl Own<'_> {
         text(self.git(["rev-parse", "--verify", &name]).output().await.map_err(own_failure("reading a commit"))?)
     }
 
+    /// The merged tree with the patch's own files where they are in conflict; none where one of them was not made for what
+    /// `head` has there.
+    async fn resolved(
+        &self,
+        mirror: &Arc<Mirror>,
+        (head, ours): (ObjectId, ObjectId),
+        tree: &str,
+        paths: &[String],
+    ) -> Result<Option<String>, RepositoryError> {
+        let failed = own_failure("merging");
+        let mut chosen = Vec::new();
+        for path in paths.iter().take(CONFLICTS_MAX) {
+            if !self.is_resolved(mirror, head, path).await? {
+                return Ok(None);
+            }
+            chosen.push((path, self.entry(ours, path).await?));
+        }
+        if paths.len() > CONFLICTS_MAX {
+            return Ok(None);
+        }
+        self.git(["read-tree", tree]).output().await.map_err(&failed)?;
+        for (path, entry) in chosen {
+            let git = match &entry {
+                Some((mode, object)) => self.git(["update-index", "--add", "--cacheinfo", mode, object, path]),
+                None => self.git(["update-index", "--force-remove", "--", path]),
+            };
+            git.output().await.map_err(&failed)?;
+        }
+        text(self.git(["write-tree"]).output().await.map_err(&failed)?).map(Some)
+    }
+
+    async fn is_resolved(&self, mirror: &Arc<Mirror>, head: ObjectId, path: &str) -> Result<bool, RepositoryError> {
+        let now = self.entry(head, path).await?;
+        for resolved in self.new.resolved.iter().filter(|resolved| resolved.paths.iter().any(|one| one == path)) {
+            let Some(onto) = ObjectId::from_oid(&resolved.onto) else { continue };
+            // What the host has no more cannot be compared.
+            if mirror.commit(&onto.to_string()).await.is_ok() && self.entry(onto, path).await? == now {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Mode and object of a file in a commit.
+    async fn entry(&self, commit: ObjectId, path: &str) -> Result<Option<(String, String)>, RepositoryError> {
+        let git = self.git(["ls-tree", "-z", &commit.to_string(), "--", path]).env("GIT_LITERAL_PATHSPECS", "1");
+        let output = git.output().await.map_err(own_failure("reading a commit"))?;
+        let line = String::from_utf8_lossy(&output);
+        let mut words = line.split(['\t', '\0']).next().unwrap_or_default().split(' ');
+        let (mode, object) = (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default());
+        Ok((!object.is_empty()).then(|| (mode.to_owned(), object.to_owned())))
+    }
+
     /// Both commits' changes since their histories part.
     async fn merged(&self, head: ObjectId, ours: ObjectId) -> Result<Merged, RepositoryError> {
         let (head, ours) = (head.to_string(), ours.to_string());
@@ -246,7 +318,7 @@ impl Own<'_> {
             parts.by_ref().take(CONFLICTS_MAX + 1).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
         match parts.split_first() {
             Some((tree, [])) => Ok(Merged::Tree(tree.trim().to_owned())),
-            Some((_, paths)) => Ok(Merged::Conflict(paths.to_vec())),
+            Some((tree, paths)) => Ok(Merged::Conflict { tree: tree.trim().to_owned(), paths: paths.to_vec() }),
             None => Err(RepositoryError::Git { doing: "merging", reason: "git gave no tree".to_owned() }),
         }
     }

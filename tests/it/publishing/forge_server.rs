@@ -16,11 +16,11 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-pub(super) const TOKEN: &str = "a-token-of-the-forge";
+pub(crate) const TOKEN: &str = "a-token-of-the-forge";
 
 #[derive(Clone)]
-pub(super) struct ForgeServer {
-    pub(super) url: String,
+pub(crate) struct ForgeServer {
+    pub(crate) url: String,
     kind: ForgeKind,
     state: Arc<Mutex<Held>>,
 }
@@ -39,7 +39,7 @@ struct Held {
 }
 
 impl ForgeServer {
-    pub(super) async fn start(kind: ForgeKind) -> Self {
+    pub(crate) async fn start(kind: ForgeKind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = Self { url, kind, state: Arc::default() };
@@ -48,25 +48,25 @@ impl ForgeServer {
         server
     }
 
-    pub(super) fn pulls(&self) -> Vec<Value> {
+    pub(crate) fn pulls(&self) -> Vec<Value> {
         self.state.lock().unwrap().pulls.clone()
     }
 
-    pub(super) fn comments(&self) -> Vec<Value> {
+    pub(crate) fn comments(&self) -> Vec<Value> {
         self.state.lock().unwrap().comments.clone()
     }
 
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
 
     /// The next answers to what makes something do not come.
-    pub(super) fn lose(&self, answers: u32) {
+    pub(crate) fn lose(&self, answers: u32) {
         self.state.lock().unwrap().lose = answers;
     }
 
     /// The next requests are answered 503.
-    pub(super) fn is_away_for(&self, requests: u32) {
+    pub(crate) fn is_away_for(&self, requests: u32) {
         self.state.lock().unwrap().away = requests;
     }
 }

@@ -3,7 +3,7 @@
 mod approvals;
 mod branches;
 mod crashes;
-mod forge_server;
+pub(crate) mod forge_server;
 mod forges;
 mod hosts;
 mod opened;

@@ -7,3 +7,4 @@ mod signatures;
 mod stories;
 mod texts;
 mod trust;
+mod whole;

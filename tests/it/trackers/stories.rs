@@ -6,7 +6,7 @@ use crate::support::{
     service::{Api, Ground, TestService, call, say},
 };
 use futures::future::join_all;
-use journeyman::domain::linked_account::Provider;
+use journeyman::{domain::linked_account::Provider, runner::Failpoint};
 use serde_json::{Value, json};
 
 /// A service with an integration.
@@ -23,7 +23,12 @@ impl World {
     }
 
     pub(super) async fn on(ground: Ground, tracker: Provider, more: &Value) -> Self {
-        let service = ground.start().await;
+        Self::with(ground, tracker, more, None).await
+    }
+
+    /// With a service that ends where the failpoint says.
+    pub(super) async fn with(ground: Ground, tracker: Provider, more: &Value, failpoint: Option<Failpoint>) -> Self {
+        let service = ground.start_with(ground.data.path(), failpoint).await;
         let api = service.api();
         let url = format!("file://{}", ground.repositories.path().join("calc").display());
         let mut body = json!({
