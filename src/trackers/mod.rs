@@ -11,6 +11,7 @@
 pub mod clean;
 pub mod command;
 pub mod delivery;
+mod exchange;
 pub mod forge;
 mod gitea;
 mod github;

@@ -1,4 +1,4 @@
-//! What can go wrong at a forge, told apart by what the caller does about it.
+//! What can go wrong at a forge or another tracker, told apart by what the caller does about it.
 
 use crate::net::{FetchError, NetError};
 
@@ -6,19 +6,19 @@ use crate::net::{FetchError, NetError};
 pub enum ForgeError {
     /// It could not be reached, or said that it cannot now: the same call may succeed later. What was to be made may
     /// have been made.
-    #[error("the forge cannot be reached: {0}")]
+    #[error("the host cannot be reached: {0}")]
     Unavailable(String),
     /// Its address is not one that may be reached.
-    #[error("the forge's address: {0}")]
+    #[error("the host's address: {0}")]
     Address(#[from] NetError),
     /// The token does not let the service do this.
-    #[error("the forge refused the integration's token ({status}): {reason}")]
+    #[error("the host refused the integration's token ({status}): {reason}")]
     Refused { status: u16, reason: String },
     /// It did not take what was asked.
-    #[error("the forge answered {status}: {reason}")]
+    #[error("the host answered {status}: {reason}")]
     Rejected { status: u16, reason: String },
     /// What it answered is not what its documentation says.
-    #[error("the forge's answer cannot be read: {0}")]
+    #[error("the host's answer cannot be read: {0}")]
     Unreadable(String),
 }
 

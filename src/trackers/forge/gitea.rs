@@ -1,9 +1,8 @@
-//! Gitea's and Forgejo's API, version 1 (`/api/swagger` of each instance): pull requests. Its comments are as GitHub's.
+//! Gitea's and Forgejo's API, version 1 (`/api/swagger` of each instance): pull requests, reactions. Its comments are as GitHub's.
 
 use super::{
-    ForgeError, NewPullRequest, PAGES_MAX, PullRequest,
-    exchange::Exchange,
-    github::{Pull, leave_out, parts},
+    Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread,
+    github::{Pull, leave_out, parts, put_eyes},
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -88,4 +87,9 @@ pub(super) async fn make_pull_request(
         leave_out("reviewers", asked.err());
     }
     Ok(made.into())
+}
+
+/// Comments on code are comments like others to it.
+pub(super) async fn react(exchange: &Exchange, repository: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
+    put_eyes(exchange, repository, "issues", thread, to).await
 }

@@ -1,6 +1,6 @@
 //! GitHub's REST API, version 2022-11-28 (docs.github.com/rest). Its comments are Gitea's, too.
 
-use super::{Comment, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Thread, exchange::Exchange};
+use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -79,13 +79,17 @@ pub(super) async fn comment_with(
 ) -> Result<Option<Comment>, ForgeError> {
     let (owner, name) = parts(repository)?;
     let number = number(thread);
+    let mut first = None;
     for page in 1..=PAGES_MAX {
         // GitHub says per_page, Gitea limit; each ignores the other's.
         let page = page.to_string();
         let query = [("per_page", "100"), ("limit", "100"), ("page", page.as_str())];
         let path = ["repos", owner, name, "issues", &number, "comments"];
         let found: Vec<Said> = exchange.get(&path, &query).await?;
-        let last = found.is_empty();
+        // Gitea gives them all, whatever page is asked for.
+        let begins_with = found.first().map(|said| said.id);
+        let last = begins_with.is_none() || begins_with == first;
+        first = begins_with;
         let ours = found.into_iter().find(|said| said.body.as_deref().is_some_and(|body| body.contains(mark)));
         if let Some(Said { id, body }) = ours {
             return Ok(Some(Comment { id, body: body.unwrap_or_default() }));
@@ -118,6 +122,33 @@ pub(super) async fn edit_comment(
     let (owner, name) = parts(repository)?;
     let path = ["repos", owner, name, "issues", "comments", &comment.to_string()];
     let _: Said = exchange.send_json(Method::PATCH, &path, &json!({ "body": body })).await?;
+    Ok(())
+}
+
+pub(super) async fn react(exchange: &Exchange, repository: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
+    let kind = if matches!(to, Target::ReviewComment(_)) { "pulls" } else { "issues" };
+    put_eyes(exchange, repository, kind, thread, to).await
+}
+
+/// `kind` is where the comment is looked for. One who has reacted already is answered 200 in place of 201.
+pub(super) async fn put_eyes(
+    exchange: &Exchange,
+    repository: &str,
+    kind: &str,
+    thread: Thread,
+    to: Target,
+) -> Result<(), ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let id = match to {
+        Target::Opening => number(thread),
+        Target::Comment(id) | Target::ReviewComment(id) => id.to_string(),
+    };
+    let of = match to {
+        Target::Opening => vec!["issues", &id],
+        Target::Comment(_) | Target::ReviewComment(_) => vec![kind, "comments", &id],
+    };
+    let path = [vec!["repos", owner, name], of, vec!["reactions"]].concat();
+    let _: Value = exchange.send_json(Method::POST, &path, &json!({ "content": "eyes" })).await?;
     Ok(())
 }
 

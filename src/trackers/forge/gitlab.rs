@@ -1,8 +1,6 @@
 //! GitLab's REST API, version 4 (docs.gitlab.com/api): merge requests and notes.
 
-use super::{
-    Comment, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Thread, exchange::Exchange, github::leave_out,
-};
+use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread, github::leave_out};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -126,6 +124,22 @@ pub(super) async fn edit_comment(
     let path = ["projects", project, kind, &number, "notes", &comment.to_string()];
     let _: Note = exchange.send_json(Method::PUT, &path, &json!({ "body": body })).await?;
     Ok(())
+}
+
+pub(super) async fn react(exchange: &Exchange, project: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
+    let (kind, number) = place(thread);
+    let note = match to {
+        Target::Opening => None,
+        Target::Comment(id) | Target::ReviewComment(id) => Some(id.to_string()),
+    };
+    let of = note.as_deref().map_or(Vec::new(), |id| vec!["notes", id]);
+    let path = [vec!["projects", project, kind, &number], of, vec!["award_emoji"]].concat();
+    let put: Result<Value, _> = exchange.send_json(Method::POST, &path, &json!({ "name": "eyes" })).await;
+    match put {
+        // So it says that it was done before (`lib/api/award_emoji.rb`).
+        Err(ForgeError::Rejected { status: 404, reason }) if reason.contains("already been taken") => Ok(()),
+        put => put.map(|_| ()),
+    }
 }
 
 fn place(thread: Thread) -> (&'static str, String) {

@@ -1,10 +1,9 @@
-//! A forge's own API, as far as it is spoken to: pull requests by their branch, comments by a mark in them. What is made is
-//! looked for first, so that a call whose answer was lost is not made twice.
+//! A forge's own API, as far as it is spoken to: pull requests by their branch, comments by a mark in them, reactions. What is
+//! made is looked for first, so that a call whose answer was lost is not made twice.
 //!
 //! One file for each forge, after its published OpenAPI (GitLab: its documentation of the REST API). Start with [`Forge`].
 
 mod error;
-mod exchange;
 mod gitea;
 mod github;
 mod gitlab;
@@ -13,11 +12,11 @@ mod place;
 pub use error::ForgeError;
 pub use place::{ForgeAccess, ForgeKind};
 
+use super::exchange::Exchange;
 use crate::net::CheckedClient;
-use exchange::Exchange;
 
 /// Pages of a list that are read, of 100 each.
-const PAGES_MAX: u32 = 10;
+pub(super) const PAGES_MAX: u32 = 10;
 
 /// A pull request, or what a forge calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +49,15 @@ pub enum Thread {
     PullRequest(u64),
 }
 
+/// What of a thread a reaction is to; comments by the ids that the forge gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// What it begins with.
+    Opening,
+    Comment(u64),
+    ReviewComment(u64),
+}
+
 /// A comment of the service's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
@@ -67,7 +75,7 @@ pub struct Forge {
 impl Forge {
     pub fn new(access: ForgeAccess, client: CheckedClient) -> Self {
         let kind = access.kind;
-        Self { kind, exchange: Exchange::new(access, client) }
+        Self { kind, exchange: Exchange::new(access.into(), client) }
     }
 
     /// The key of a pull request, as deliveries about it have it.
@@ -132,6 +140,14 @@ impl Forge {
                 github::edit_comment(&self.exchange, repository, comment, body).await
             }
             ForgeKind::Gitlab => gitlab::edit_comment(&self.exchange, repository, thread, comment, body).await,
+        }
+    }
+    /// Puts eyes to it: it was seen. Twice is as once.
+    pub async fn react(&self, repository: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
+        match self.kind {
+            ForgeKind::Github => github::react(&self.exchange, repository, thread, to).await,
+            ForgeKind::Gitlab => gitlab::react(&self.exchange, repository, thread, to).await,
+            ForgeKind::Gitea => gitea::react(&self.exchange, repository, thread, to).await,
         }
     }
 }

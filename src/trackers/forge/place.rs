@@ -1,7 +1,7 @@
 //! Where a forge's API is, and what lets the service in.
 
 use super::ForgeError;
-use crate::{net::NetError, secrets::Secret};
+use crate::{net::NetError, secrets::Secret, trackers::exchange::Entrance};
 use url::Url;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +71,22 @@ impl ForgeAccess {
         let api = api(kind, url);
         let otherwise = otherwise.filter(|bare| *bare != api && bare.host_str() == api.host_str());
         Ok(Self { kind, api, otherwise, token })
+    }
+}
+
+impl From<ForgeAccess> for Entrance {
+    fn from(access: ForgeAccess) -> Self {
+        let token = access.token.expose();
+        let (name, value, headers): (_, _, &'static [_]) = match access.kind {
+            ForgeKind::Github => (
+                "authorization",
+                format!("Bearer {token}"),
+                &[("accept", "application/vnd.github+json"), ("x-github-api-version", "2022-11-28")],
+            ),
+            ForgeKind::Gitlab => ("private-token", token.to_owned(), &[("accept", "application/json")]),
+            ForgeKind::Gitea => ("authorization", format!("token {token}"), &[("accept", "application/json")]),
+        };
+        Self { api: access.api, otherwise: access.otherwise, credential: (name, Secret::new(value)), headers }
     }
 }
 

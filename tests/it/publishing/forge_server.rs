@@ -1,5 +1,5 @@
 //! A forge of each kind, as its vendor's OpenAPI (GitLab: its documentation) says that it answers, in memory: pull requests,
-//! comments, tokens. It refuses what they refuse, and can lose the answer to what it has done.
+//! comments, reactions, tokens. It refuses what they refuse, and can lose the answer to what it has done.
 
 use axum::{
     Router,
@@ -30,6 +30,8 @@ struct Held {
     /// As they are answered.
     pulls: Vec<Value>,
     comments: Vec<Value>,
+    /// What was reacted to, by its path.
+    reactions: Vec<String>,
     /// What was asked, `METHOD path`.
     asked: Vec<String>,
     /// So many answers to what makes something are lost.
@@ -54,6 +56,15 @@ impl ForgeServer {
 
     pub(crate) fn comments(&self) -> Vec<Value> {
         self.state.lock().unwrap().comments.clone()
+    }
+
+    pub(crate) fn reactions(&self) -> Vec<String> {
+        self.state.lock().unwrap().reactions.clone()
+    }
+
+    /// Somebody deletes a comment.
+    pub(crate) fn delete(&self, comment: &str) {
+        self.state.lock().unwrap().comments.retain(|other| other["id"].to_string() != comment);
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -179,6 +190,28 @@ fn github_like(
         ("GET", ["repos", _, _, "issues", number, "comments"]) => page(held, query, number),
         ("POST", ["repos", _, _, "issues", number, "comments"]) => comment(held, number, body),
         ("PATCH", ["repos", _, _, "issues", "comments", id]) => edit(held, id, body),
+        ("POST", ["repos", _, _, of @ .., "reactions"]) => {
+            let number = match of {
+                ["issues", number] => number,
+                ["issues", "comments", id] => id,
+                // Gitea has no such path.
+                ["pulls", "comments", id] if github => id,
+                _ => return (404, json!({ "message": "Not Found" })),
+            };
+            if let Some(fault) = faults(body, &["content"], &["content"]) {
+                return (422, json!({ "message": fault }));
+            }
+            if body["content"] != "eyes" || number.parse::<u64>().is_err() {
+                return (422, json!({ "message": "Validation Failed" }));
+            }
+            let place = of.join("/");
+            // Who has reacted so already is shown his reaction.
+            let status = if held.reactions.contains(&place) { 200 } else { 201 };
+            if status == 201 {
+                held.reactions.push(place);
+            }
+            (status, json!({ "id": 1, "content": "eyes" }))
+        }
         _ => (404, json!({ "message": "Not Found" })),
     }
 }
@@ -235,6 +268,20 @@ fn gitlab(
         ("GET", ["projects", _, "issues" | "merge_requests", number, "notes"]) => page(held, query, number),
         ("POST", ["projects", _, "issues" | "merge_requests", number, "notes"]) => comment(held, number, body),
         ("PUT", ["projects", _, "issues" | "merge_requests", _, "notes", id]) => edit(held, id, body),
+        ("POST", ["projects", _, "issues" | "merge_requests", _, of @ .., "award_emoji"])
+            if matches!(of, [] | ["notes", _]) =>
+        {
+            if let Some(fault) = faults(body, &["name"], &["name"]) {
+                return (400, json!({ "error": fault }));
+            }
+            let place = path[2..path.len() - 1].join("/");
+            // `lib/api/award_emoji.rb`.
+            if held.reactions.contains(&place) {
+                return (404, json!({ "message": "404 Award Emoji Name has already been taken Not Found" }));
+            }
+            held.reactions.push(place);
+            (201, json!({ "id": 1, "name": body["name"] }))
+        }
         _ => (404, json!({ "message": "404 Project Not Found" })),
     }
 }

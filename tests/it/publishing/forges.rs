@@ -4,7 +4,7 @@ use super::forge_server::{ForgeServer, TOKEN};
 use journeyman::{
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     secrets::Secret,
-    trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Thread},
+    trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Target, Thread},
 };
 use std::time::Duration;
 
@@ -87,6 +87,41 @@ async fn a_wrong_token_and_a_forge_that_is_away_are_told_apart() {
         let nowhere = forge(&server, kind, TOKEN).pull_request_of("team", "x").await;
         assert!(kind == ForgeKind::Gitlab || nowhere.is_err());
         assert!(server.asked().len() >= 2);
+    }
+}
+
+#[tokio::test]
+async fn eyes_are_put_once_to_each_thing() {
+    for kind in KINDS {
+        let server = ForgeServer::start(kind).await;
+        let forge = forge(&server, kind, TOKEN);
+        let (issue, request) = (Thread::Issue(12), Thread::PullRequest(13));
+        let all = [
+            (issue, Target::Opening),
+            (request, Target::Opening),
+            (issue, Target::Comment(900)),
+            (request, Target::Comment(901)),
+            (request, Target::ReviewComment(902)),
+        ];
+        for (thread, target) in all.into_iter().chain(all) {
+            forge.react("team/calc", thread, target).await.unwrap();
+        }
+        let expected = match kind {
+            ForgeKind::Github => {
+                ["issues/12", "issues/13", "issues/comments/900", "issues/comments/901", "pulls/comments/902"]
+            }
+            ForgeKind::Gitlab => [
+                "issues/12",
+                "merge_requests/13",
+                "issues/12/notes/900",
+                "merge_requests/13/notes/901",
+                "merge_requests/13/notes/902",
+            ],
+            ForgeKind::Gitea => {
+                ["issues/12", "issues/13", "issues/comments/900", "issues/comments/901", "issues/comments/902"]
+            }
+        };
+        assert_eq!(server.reactions(), expected, "{kind:?}");
     }
 }
 

@@ -1,0 +1,181 @@
+//! One request to a tracker's API and its answer, whichever tracker it is.
+
+use super::forge::ForgeError;
+use crate::{
+    net::{CheckedClient, Fetched, fetch},
+    secrets::Secret,
+};
+use http::HeaderValue;
+use reqwest::{Method, RequestBuilder};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use url::Url;
+
+/// The most that is read of one answer: a page of a hundred comments.
+const ANSWER_LIMIT_BYTES: usize = 8 << 20;
+const REASON_CHARS_MAX: usize = 300;
+
+/// An API, and what lets the service in.
+#[derive(Clone, Debug)]
+pub(super) struct Entrance {
+    pub(super) api: Url,
+    /// Where it is if it is not there.
+    pub(super) otherwise: Option<Url>,
+    /// The header that says who asks, and its value.
+    pub(super) credential: (&'static str, Secret),
+    /// What else each request has.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    entrance: Entrance,
+    client: CheckedClient,
+    /// The API is at the other address.
+    otherwise: Arc<AtomicBool>,
+}
+
+impl Exchange {
+    pub(super) fn new(entrance: Entrance, client: CheckedClient) -> Self {
+        Self { entrance, client, otherwise: Arc::default() }
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, ForgeError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// Sends JSON, and reads what came of it.
+    pub(super) async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, ForgeError> {
+        self.call(method, path, &[], Some(body)).await
+    }
+
+    /// Asks, with JSON where there is a body, and reads what came of it.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<T, ForgeError> {
+        let Some(other) = &self.entrance.otherwise else {
+            return read(judged(self.ask(&self.entrance.api, method, path, query, body).await?)?);
+        };
+        if self.otherwise.load(Ordering::Relaxed) {
+            return read(judged(self.ask(other, method, path, query, body).await?)?);
+        }
+        let answer = self.ask(&self.entrance.api, method.clone(), path, query, body).await?;
+        if answer.status != 404 {
+            return read(judged(answer)?);
+        }
+        // Where nothing was found nothing was done.
+        let found = read(judged(self.ask(other, method, path, query, body).await?)?);
+        if found.is_ok() {
+            self.otherwise.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// Sends JSON to the API's own address; the answer as it is, whatever its status.
+    pub(super) async fn post_raw(&self, body: &Value) -> Result<Fetched, ForgeError> {
+        self.ask(&self.entrance.api, Method::POST, &[], &[], Some(body)).await
+    }
+
+    async fn ask(
+        &self,
+        api: &Url,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Fetched, ForgeError> {
+        let mut url = below(api, path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.request(method, &url)?;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.client.refuse_plain(api).await?;
+        Ok(fetch(request, ANSWER_LIMIT_BYTES).await?)
+    }
+
+    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, ForgeError> {
+        let (name, value) = &self.entrance.credential;
+        let unusable = || ForgeError::Refused { status: 401, reason: "no header can hold it".to_owned() };
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        let request = self.client.request(method, url)?.header("user-agent", "journeyman").header(*name, value);
+        Ok(self.entrance.headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
+    }
+}
+
+/// The parts of a path, each quoted by itself: a project's name may hold slashes.
+fn below(api: &Url, path: &[&str]) -> Result<Url, ForgeError> {
+    let mut url = api.clone();
+    if !path.is_empty() {
+        let unusable = || ForgeError::Unreadable("its address cannot have a path".to_owned());
+        url.path_segments_mut().map_err(|()| unusable())?.pop_if_empty().extend(path);
+    }
+    Ok(url)
+}
+
+/// The answer, where its status says that all is well.
+pub(super) fn judged(answer: Fetched) -> Result<Fetched, ForgeError> {
+    match answer.status {
+        200..=299 => Ok(answer),
+        // GitHub tells of its rate limits by 403, too.
+        403 if said(&answer).contains("rate limit") => Err(ForgeError::Unavailable(reason(&answer))),
+        408 | 429 | 500..=599 => {
+            Err(ForgeError::Unavailable(format!("it answered {}: {}", answer.status, reason(&answer))))
+        }
+        status @ (401 | 403) => Err(ForgeError::Refused { status, reason: reason(&answer) }),
+        status => Err(ForgeError::Rejected { status, reason: reason(&answer) }),
+    }
+}
+
+pub(super) fn read<T: DeserializeOwned>(answer: Fetched) -> Result<T, ForgeError> {
+    serde_json::from_slice(&answer.body).map_err(|error| ForgeError::Unreadable(error.to_string()))
+}
+
+fn said(answer: &Fetched) -> String {
+    String::from_utf8_lossy(&answer.body).to_ascii_lowercase()
+}
+
+/// What a tracker says is wrong: `message` with its `errors`, `error`, or Jira's `errorMessages`, in one line.
+fn reason(answer: &Fetched) -> String {
+    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let mut words = Vec::new();
+    for field in ["message", "error", "errorMessages", "errors"] {
+        texts(&value[field], &mut words);
+    }
+    in_one_line(&words.join("; "))
+}
+
+/// As much of it as an error holds.
+pub(super) fn in_one_line(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+    if text.is_empty() { "it gave no reason".to_owned() } else { text }
+}
+
+fn texts(value: &Value, words: &mut Vec<String>) {
+    match value {
+        Value::String(text) => words.push(text.clone()),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, words)),
+        Value::Object(fields) => fields.values().for_each(|value| texts(value, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
