@@ -3,7 +3,8 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, What},
-    github::{account, closed_request, comment, commented, issue, issue_event, labels, own_or, unknown},
+    github::{account, closed_request, comment, commented, issue, issue_event, labels, unknown},
+    mark::{is_hidden_in, own_or},
     read::{Reader, about, at, ignored, names, text, word},
 };
 
@@ -37,7 +38,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
         }
         ("issue_comment", "created") => about(delivery, issue(json, "/issue"), commented(json)),
         ("pull_request_review_comment", "created") => {
-            let what = own_or(at(json, "/comment/body"), || What::ReviewComment { comment: comment(json) });
+            let what =
+                own_or(is_hidden_in(at(json, "/comment/body")), || What::ReviewComment { comment: comment(json) });
             about(delivery, issue(json, "/pull_request"), what)
         }
         // A review as a whole: no id of its own, its text in `review`.
@@ -68,7 +70,7 @@ fn review(reader: &Reader<'_>, full: &str, pull: &Issue) -> What {
         return ignored("a review without words");
     }
     let own = word(reader.at("/sender/login"));
-    own_or(reader.at("/review/content"), || What::Review {
+    own_or(is_hidden_in(reader.at("/review/content")), || What::Review {
         comment: Comment { id: format!("{} {own}", comment.id), ..comment },
         changes,
     })

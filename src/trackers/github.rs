@@ -2,7 +2,8 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, Person, Repository, What},
-    read::{Reader, about, at, entries, ignored, is_own, link, names, people, person, text, title, word},
+    mark::{is_hidden_in, own_or},
+    read::{Reader, about, at, entries, ignored, link, names, people, person, text, title, word},
 };
 use serde_json::Value;
 
@@ -22,7 +23,9 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             about(delivery, issue(reader.json, "/issue"), what)
         }
         ("pull_request_review_comment", "created") => {
-            let what = own_or(reader.at("/comment/body"), || What::ReviewComment { comment: comment(reader.json) });
+            let what = own_or(is_hidden_in(reader.at("/comment/body")), || What::ReviewComment {
+                comment: comment(reader.json),
+            });
             about(delivery, issue(reader.json, "/pull_request"), what)
         }
         ("pull_request_review", "submitted") => {
@@ -101,12 +104,7 @@ pub(super) fn comment(json: &Value) -> Comment {
 }
 
 pub(super) fn commented(json: &Value) -> What {
-    own_or(at(json, "/comment/body"), || What::Commented { comment: comment(json) })
-}
-
-/// What the service has written itself is nothing new to it.
-pub(super) fn own_or(body: &Value, what: impl FnOnce() -> What) -> What {
-    if is_own(body) { ignored("it is the service's own comment") } else { what() }
+    own_or(is_hidden_in(at(json, "/comment/body")), || What::Commented { comment: comment(json) })
 }
 
 fn review(review: &Value) -> What {
@@ -121,7 +119,7 @@ fn review(review: &Value) -> What {
     if comment.body.is_empty() && !changes {
         return ignored("a review without words; its comments come by themselves");
     }
-    own_or(at(review, "/body"), || What::Review { comment, changes })
+    own_or(is_hidden_in(at(review, "/body")), || What::Review { comment, changes })
 }
 
 pub(super) fn closed_request(request: &Value) -> What {

@@ -2,7 +2,8 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, Person, Repository, What},
-    github::{own_or, unknown},
+    github::unknown,
+    mark::{is_hidden_in, own_or},
     read::{Reader, about, at, entries, ignored, link, names, person, text, title, word},
 };
 use serde_json::Value;
@@ -134,11 +135,11 @@ fn note(delivery: Delivery, json: &Value) -> Delivery {
         author: delivery.sender.clone(),
         at: (!path.is_empty()).then(|| if line.is_empty() { path.clone() } else { format!("{path}:{line}") }),
     };
-    let body = at(note, "/note");
+    let own = is_hidden_in(at(note, "/note"));
     match word(at(note, "/noteable_type")).as_str() {
-        "Issue" => about(delivery, of(json, "/issue", '#'), own_or(body, || What::Commented { comment })),
+        "Issue" => about(delivery, of(json, "/issue", '#'), own_or(own, || What::Commented { comment })),
         "MergeRequest" => {
-            let what = own_or(body, || match comment.at {
+            let what = own_or(own, || match comment.at {
                 Some(_) => What::ReviewComment { comment },
                 None => What::Commented { comment },
             });

@@ -3,7 +3,8 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, Person, What},
-    github::{own_or, unknown},
+    github::unknown,
+    mark::{is_linked_in, own_or},
     read::{Reader, about, at, cut, entries, ignored, person, text, title, word},
 };
 use regex::Regex;
@@ -108,7 +109,7 @@ fn commented(json: &Value) -> What {
         author: user(at(found, "/author")),
         at: None,
     };
-    own_or(at(found, "/body"), || What::Commented { comment })
+    own_or(is_linked_in(at(found, "/body")), || What::Commented { comment })
 }
 
 static MENTION: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\[~(?:accountid:)?([^\]\s]+)\]").ok());

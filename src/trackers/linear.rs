@@ -2,7 +2,8 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, Person, What},
-    github::{own_or, unknown},
+    github::unknown,
+    mark::{is_own_id, own_or},
     read::{Reader, about, at, entries, ignored, link, names, person, text, title, word},
 };
 use serde_json::Value;
@@ -86,7 +87,8 @@ fn updated(json: &Value) -> What {
 
 fn commented(delivery: Delivery, json: &Value) -> Delivery {
     let data = at(json, "/data");
-    if at(data, "/botActor").is_object() {
+    // An object, or one as a text (`packages/sdk/src/schema.graphql`).
+    if !at(data, "/botActor").is_null() {
         return Delivery { what: ignored("its author is a program"), ..delivery };
     }
     let comment = Comment {
@@ -97,7 +99,7 @@ fn commented(delivery: Delivery, json: &Value) -> Delivery {
         at: None,
     };
     let found = issue(&Value::Null, at(data, "/issue"));
-    about(delivery, found, own_or(at(data, "/body"), || What::Commented { comment }))
+    about(delivery, found, own_or(is_own_id(at(data, "/id")), || What::Commented { comment }))
 }
 
 /// A session of an agent: begun by a mention or a delegation, or told more.
@@ -107,7 +109,9 @@ fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
     let sender = delivery.sender.clone().or_else(|| people.into_iter().find_map(actor));
     let delivery = Delivery { sender, ..delivery };
     let found = issue(json, at(session, "/issue"));
-    let said = [at(json, "/agentActivity/content/body"), at(session, "/comment/body")];
+    // A thread can begin with a comment of the service's own, which is not what is asked for.
+    let root = if is_own_id(at(session, "/comment/id")) { &Value::Null } else { at(session, "/comment/body") };
+    let said = [at(json, "/agentActivity/content/body"), root];
     let body = said.map(text).into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     let what = match action {
         "created" => What::Delegated { session: word(at(session, "/id")), text: body },

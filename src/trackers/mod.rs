@@ -4,8 +4,9 @@
 //! [`rules::wanted`] says what is to be done about it. Which tracker it is follows from the integration, never from a
 //! header: Gitea sends GitHub's as well. All of that is pure. [`standing`] asks a forge who somebody is.
 //! Texts that people wrote are data: they are cleaned ([`clean`]) of what a reader of the tracker does not see.
-//! Out: [`forge`] speaks of pull requests and comments in a forge's own words; it knows nothing of tasks. What people may have
-//! an answer say is a [`template`].
+//! Out: [`forge`] speaks of pull requests and comments in a forge's own words; [`voice`] answers at every tracker, by comments
+//! that are known again by a mark, which [`parse`] knows too. What people may have an answer say is a [`template`]. None of
+//! them knows of tasks.
 //! Start with [`delivery`] for what comes in.
 
 pub mod clean;
@@ -18,6 +19,7 @@ mod github;
 mod gitlab;
 mod jira;
 mod linear;
+mod mark;
 mod read;
 pub mod rules;
 mod signature;

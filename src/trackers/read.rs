@@ -14,9 +14,6 @@ const WORD_CHARS_MAX: usize = 300;
 const URL_CHARS_MAX: usize = 2_000;
 const ENTRIES_MAX: usize = 100;
 
-/// What own comments begin with, so that they are known again whoever's account writes them. A reader does not see it.
-pub(super) const OWN_MARK: &str = "<!-- journeyman";
-
 /// A request: its headers and the object in its body.
 pub(super) struct Reader<'a> {
     headers: &'a HeaderMap,
@@ -86,11 +83,6 @@ pub(super) fn link(value: &Value) -> String {
     url.filter(|_| text.len() <= URL_CHARS_MAX && !text.contains(|c: char| c.is_whitespace() || c.is_control()))
         .map(|_| text.to_owned())
         .unwrap_or_default()
-}
-
-/// Whether the service itself has written this.
-pub(super) fn is_own(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.trim_start().starts_with(OWN_MARK))
 }
 
 /// The names in a list of objects.

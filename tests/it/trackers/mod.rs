@@ -1,10 +1,14 @@
 //! Issue trackers: what they send, whether it is believed, what is understood of it and what becomes of it.
 
 mod forges;
+mod jira_server;
+mod linear_server;
 mod reading;
 pub(crate) mod sent;
 mod signatures;
 mod stories;
 mod texts;
 mod trust;
+mod voices;
 mod whole;
+mod wiki;

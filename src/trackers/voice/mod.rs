@@ -1,0 +1,106 @@
+//! The service's answers at an issue tracker: comments that it makes and edits, and a sign that it has seen something.
+//!
+//! A comment is made with a mark, by which it is found again: who does not know whether it was made looks first. What is said is
+//! Markdown, whatever the tracker's own markup. One file for each tracker that is no [forge](super::forge), after its vendor's
+//! published API. Start with [`Voice`].
+
+mod at_forge;
+mod jira;
+mod linear;
+mod unfolded;
+pub mod wiki;
+
+use super::forge::ForgeError;
+use crate::{domain::linked_account::Provider, net::CheckedClient, secrets::Secret};
+use at_forge::AtForge;
+use jira::Jira;
+use linear::Linear;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Where something is said: an issue or a pull request by its key (`owner/name#12`, `group/project!3`, `ABC-12`), as
+/// [`Issue::key`](super::Issue::key) has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub issue: String,
+    pub is_pull_request: bool,
+}
+
+/// What a reaction is to; ids as [`Comment::id`](super::Comment::id) has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spot {
+    Issue,
+    Comment(String),
+    ReviewComment(String),
+}
+
+/// A tracker with what lets the service speak there. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    tracker: Tracker,
+}
+
+#[derive(Clone, Debug)]
+enum Tracker {
+    Forge(AtForge),
+    Jira(Jira),
+    Linear(Linear),
+}
+
+impl Voice {
+    /// `base_url` is where the tracker is for people, or its API; Gitea and Jira have no usual one. Of Jira `token` is
+    /// `address:api-token` (Cloud) or a personal access token (Data Center), of Linear an API key or an OAuth token.
+    pub fn new(
+        tracker: Provider,
+        base_url: Option<&str>,
+        token: Secret,
+        client: CheckedClient,
+    ) -> Result<Self, ForgeError> {
+        let tracker = match tracker {
+            Provider::Github | Provider::Gitlab | Provider::Gitea => {
+                Tracker::Forge(AtForge::new(tracker, base_url, token, client)?)
+            }
+            Provider::Jira => Tracker::Jira(Jira::new(base_url, &token, client)?),
+            Provider::Linear => Tracker::Linear(Linear::new(base_url, &token, client)?),
+        };
+        Ok(Self { tracker })
+    }
+
+    /// The id of the comment that was made with this mark, where there is one among a thousand.
+    pub async fn find(&self, place: &Place, mark: Uuid) -> Result<Option<String>, ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(forge) => forge.find(place, mark).await,
+            Tracker::Jira(jira) => jira.find(place, mark).await,
+            Tracker::Linear(linear) => linear.find(mark).await,
+        }
+    }
+
+    /// Makes a comment; its id. `text` is Markdown, of at most 30,000 characters (Jira takes 32,767). One whose answer is lost
+    /// may have been made. A mark is for one comment: where somebody has deleted it, Linear takes another with another mark alone.
+    pub async fn say(&self, place: &Place, mark: Uuid, text: &str) -> Result<String, ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(forge) => forge.say(place, mark, text).await,
+            Tracker::Jira(jira) => jira.say(place, mark, text).await,
+            Tracker::Linear(linear) => linear.say(place, mark, text).await,
+        }
+    }
+
+    /// Gives a comment another text. Of one that somebody has deleted: [`ForgeError::Rejected`] with 404.
+    pub async fn edit(&self, place: &Place, comment: &str, mark: Uuid, text: &str) -> Result<(), ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(forge) => forge.edit(place, comment, mark, text).await,
+            Tracker::Jira(jira) => jira.edit(place, comment, mark, text).await,
+            Tracker::Linear(linear) => linear.edit(comment, text).await,
+        }
+    }
+
+    /// Shows that it was seen (eyes). Doing it twice is no error. Nothing where the tracker has no reactions (Jira).
+    pub async fn react(&self, place: &Place, spot: &Spot) -> Result<(), ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(forge) => forge.react(place, spot).await,
+            Tracker::Jira(_) => Ok(()),
+            Tracker::Linear(linear) => linear.react(place, spot).await,
+        }
+    }
+}
