@@ -15,25 +15,9 @@ use crate::{domain::linked_account::Provider, net::CheckedClient, secrets::Secre
 use at_forge::AtForge;
 use jira::Jira;
 use linear::Linear;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Where something is said: an issue or a pull request by its key (`owner/name#12`, `group/project!3`, `ABC-12`), as
-/// [`Issue::key`](super::Issue::key) has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    pub issue: String,
-    pub is_pull_request: bool,
-}
-
-/// What a reaction is to; ids as [`Comment::id`](super::Comment::id) has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Spot {
-    Issue,
-    Comment(String),
-    ReviewComment(String),
-}
+pub use crate::domain::integration::{Place, Spot};
 
 /// A tracker with what lets the service speak there. Cheap to clone.
 #[derive(Clone, Debug)]
