@@ -3,7 +3,7 @@
 
 use super::{
     delivery::{Comment, Delivery, Issue, What},
-    github::{account, closed_request, comment, commented, issue, issue_event, labels, unknown},
+    github::{account, closed_request, commented, issue, issue_event, labels, unknown},
     mark::{is_hidden_in, own_or},
     read::{Reader, about, at, ignored, names, text, word},
 };
@@ -26,23 +26,18 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             about(delivery, issue(json, "/issue"), what)
         }
         // Older ones say what labels there are, and not which is new: the issue's task is made once.
-        ("issues" | "issue_label", "label_updated") => {
+        ("issues", "label_updated") => {
             let added = at(json, "/changes/added_labels");
             let whole = !added.is_array();
             let labels = if whole { labels(at(json, "/issue")) } else { names(added, "/name") };
             about(delivery, issue(json, "/issue"), What::Labelled { labels, whole })
         }
-        ("issues" | "issue_assign", action) => {
+        ("issues", action) => {
             let what = issue_event(json, action, &delivery.event);
             about(delivery, issue(json, "/issue"), what)
         }
         ("issue_comment", "created") => about(delivery, issue(json, "/issue"), commented(json)),
-        ("pull_request_review_comment", "created") => {
-            let what =
-                own_or(is_hidden_in(at(json, "/comment/body")), || What::ReviewComment { comment: comment(json) });
-            about(delivery, issue(json, "/pull_request"), what)
-        }
-        // A review as a whole: no id of its own, its text in `review`.
+        // A review as a whole: no id of its own, its text in `review`. Its comments on the code are told by no event.
         (_, "reviewed") => {
             let pull = issue(json, "/pull_request");
             let what = review(reader, &full, &pull);

@@ -85,7 +85,7 @@ pub(super) fn issue(json: &Value, place: &str) -> Issue {
     }
 }
 
-pub(super) fn comment(json: &Value) -> Comment {
+fn comment(json: &Value) -> Comment {
     let found = at(json, "/comment");
     let path = word(at(found, "/path"));
     let line = [at(found, "/line"), at(found, "/original_line")].map(word).into_iter().find(|line| !line.is_empty());
