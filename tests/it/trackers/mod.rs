@@ -3,12 +3,14 @@
 mod forges;
 mod jira_server;
 mod linear_server;
+mod published;
 mod reading;
 pub(crate) mod sent;
 mod signatures;
 mod stories;
 mod texts;
 mod trust;
+mod understood;
 mod voices;
 mod whole;
 mod wiki;

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use journeyman::{clock, domain::linked_account::Provider};
 use serde_json::Value;
-use std::{fmt::Write, path::Path};
+use std::{collections::BTreeSet, fmt::Write, path::PathBuf};
 use uuid::Uuid;
 
 pub(crate) const SECRET: &str = "a secret that a tracker signs with";
@@ -17,9 +17,26 @@ pub(crate) struct Sent {
     pub(crate) body: Vec<u8>,
 }
 
+/// Where the payloads are, by tracker.
+pub(super) fn place() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/trackers"].iter().collect()
+}
+
+/// All payloads there are, by tracker and name.
+pub(super) fn names() -> BTreeSet<(String, String)> {
+    let all = [Provider::Github, Provider::Gitlab, Provider::Gitea, Provider::Jira, Provider::Linear];
+    let of = |tracker: Provider| {
+        let entries = std::fs::read_dir(place().join(tracker.as_str())).unwrap();
+        entries.map(move |entry| {
+            let path = entry.unwrap().path();
+            (tracker.as_str().to_owned(), path.file_stem().unwrap().to_str().unwrap().to_owned())
+        })
+    };
+    all.into_iter().flat_map(of).collect()
+}
+
 pub(crate) fn fixture(tracker: Provider, name: &str) -> Value {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trackers");
-    let path = place.join(tracker.as_str()).join(format!("{name}.json"));
+    let path = place().join(tracker.as_str()).join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))).unwrap()
 }
 
@@ -74,10 +91,14 @@ fn headers(tracker: Provider, name: &str, payload: &Value) -> Vec<(String, Strin
             vec![("x-gitlab-event", event.to_owned()), ("x-gitlab-event-uuid", id.clone()), ("idempotency-key", id)]
         }
         Provider::Gitea => {
-            let (event, full) = match name.split_once('_').unwrap().0 {
+            let (event, full) = match name {
+                "issue_comment_created" => ("issue_comment", "issue_comment"),
+                "issue_comment_on_pull_request" => ("issue_comment", "pull_request_comment"),
+                "issues_assigned" => ("issues", "issue_assign"),
+                "pull_request_rejected" => ("pull_request_rejected", "pull_request_review_rejected"),
+                "pull_request_comment" => ("pull_request_comment", "pull_request_review_comment"),
+                "pull_request_merged" | "pull_request_closed" => ("pull_request", "pull_request"),
                 _ if name.contains("label") => ("issues", "issue_label"),
-                _ if name.contains("comment") => ("issue_comment", "issue_comment"),
-                "pull" => ("pull_request_rejected", "pull_request_review_rejected"),
                 _ => ("issues", "issues"),
             };
             // It sends those of GitHub as well.
@@ -118,6 +139,11 @@ impl Sent {
             Provider::Jira => self.with("x-hub-signature", &format!("sha256={mac}")),
             Provider::Linear => self.with("linear-signature", &mac),
         }
+    }
+
+    /// The header of this name.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
     /// With this header in the place of what it was.
