@@ -3,8 +3,9 @@
 use super::report::{Report, median};
 use axum::{
     Router,
+    body::Bytes,
     extract::{Path, State},
-    routing::get,
+    routing::{get, post},
 };
 use journeyman::postgres::{Cluster, ClusterSettings, DataDirLock};
 use sqlx::{AssertSqlSafe, PgPool, Row, postgres::PgPoolOptions};
@@ -33,7 +34,8 @@ impl Floor {
         sqlx::query("CREATE TABLE bare (id bigserial PRIMARY KEY, data text)").execute(&pool).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/tasks/{team}/{id}", get(bare)).with_state(pool.clone());
+        let router =
+            Router::new().route("/tasks/{team}/{id}", get(bare)).route("/rows", post(insert)).with_state(pool.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { database_url, pool, address, cluster, _lock: lock, _dir: dir }
     }
@@ -91,4 +93,11 @@ async fn bare(State(pool): State<PgPool>, Path((team, id)): Path<(Uuid, Uuid)>) 
     tx.commit().await.unwrap();
     let (spec, detail): (String, String) = (row.get("spec"), row.get("detail"));
     format!("{{\"spec\":{spec},\"detail\":{detail}}}")
+}
+
+/// Takes in a body, and inserts a row as long as those of what trackers send.
+async fn insert(State(pool): State<PgPool>, body: Bytes) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+    sqlx::query("INSERT INTO bare (data) VALUES ($1)").bind(text).execute(&pool).await.unwrap();
+    body.len().to_string()
 }

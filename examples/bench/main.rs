@@ -3,7 +3,7 @@
 //! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
 //! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
 //! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched, workspaces,
-//! webhooks, recall (with `--missed` it tells which requests were not served), data (`--scale PART`, 1 at most, says how full the
+//! webhooks, hooks, recall (with `--missed` it tells which requests were not served), data (`--scale PART`, 1 at most, says how full the
 //! full database is; 0.1 unless told).
 //! Figures are medians unless they say otherwise.
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
@@ -14,6 +14,7 @@ mod copies;
 mod data;
 mod engine;
 mod floor;
+mod hooks;
 #[path = "../../tests/it/memory/many.rs"]
 mod many;
 mod recall;
@@ -61,6 +62,9 @@ async fn main() {
     }
     if wanted("webhooks") {
         webhooks::webhooks(&floor, &mut report).await;
+    }
+    if wanted("hooks") {
+        hooks::hooks(&floor, &mut report).await;
     }
     if wanted("recall") {
         recall::recall(&floor, &mut report).await;
