@@ -39,7 +39,8 @@ impl Way<'_> {
         let address = address.map_err(|error| Stop::Ends(PublishState::Failed, error.to_string()))?;
         let found = (publisher.forges)(self.job.team, address).await.map_err(Stop::Later)?;
         let Some(known) = found else {
-            let reason = "the service is not let into the repository's forge: the branch stands without a pull request";
+            let reason = "no integration of the team lets the service into the repository's forge (POST /v1/integrations with a \
+                          token): the branch stands without a pull request";
             return Ok(Opened::Not(reason.to_owned()));
         };
         let (forge, repository) = (&known.forge, known.repository.as_str());

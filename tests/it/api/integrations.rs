@@ -55,6 +55,8 @@ async fn an_integration_is_made_read_changed_and_deleted_without_its_secrets() {
     wanted["environment"] = Value::Null;
     wanted["has_token"] = json!(true);
     wanted["previous_secret_until"] = Value::Null;
+    wanted["publish"] = json!("pull_request");
+    wanted["answers"] = json!({ "enabled": true, "template": null });
     wanted["hook_url"] = json!(format!("https://journeyman.example.org/v1/hooks/{}", made.id()));
     assert_eq!(shown, wanted);
     assert_eq!(server.get(&path, ADMIN).await.expect(200).json(), integration);

@@ -66,6 +66,16 @@ impl World {
         self.came(&answer).await
     }
 
+    /// The admin says that this account is his.
+    pub(super) async fn is_member(&self, account: &str) {
+        let host = self.integration["base_url"].as_str().map(|url| url.trim_start_matches("http://").to_owned());
+        let link = json!({ "provider": self.integration["tracker"], "login": account, "host": host });
+        let (status, made) = self.api.post("/v1/linked_accounts", &link).await;
+        assert_eq!(status, 201, "{made}");
+        let confirm = format!("/v1/linked_accounts/{}/confirm", made["id"].as_str().unwrap());
+        assert_eq!(self.api.post(&confirm, &json!({})).await.0, 200);
+    }
+
     pub(super) async fn tasks(&self) -> Vec<Value> {
         self.api.get("/v1/tasks").await.1["data"].as_array().unwrap().clone()
     }
@@ -77,8 +87,10 @@ fn looks() -> Value {
 
 fn waits() -> Value {
     let ask = call("ask_user", json!({ "questions": [{ "question": "Which one?" }] }));
+    let mend = call("shell", json!({ "command": "printf 'def add(a, b):\\n    return a + b\\n' > calc.py" }));
     json!({ "rules": [
         { "when": { "calls": 0 }, "reply": ask },
+        { "when": { "calls": 1 }, "reply": mend },
         { "when": {}, "reply": say("Looked.") },
     ] })
 }
