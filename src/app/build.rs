@@ -1,5 +1,6 @@
 //! From settings to rooms.
 
+use super::doors::Doors;
 use crate::{
     analysis::symbols::Parsers,
     api::Login,
@@ -17,13 +18,13 @@ use crate::{
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     objects::{Bucket, Objects},
     postgres::{Cluster, ClusterSettings, DataDirLock},
-    runner::{Blobs, DetectedSetups, Vault, VaultError},
+    runner::{Blobs, DetectedSetups, Vault},
     secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
     trackers::standing::Standings,
     workspace::{
         self, BackendSettings, PoolSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
-        repository::{Credentials, Repositories, RepositorySettings},
+        repository::{Repositories, RepositorySettings},
     },
 };
 use anyhow::{Context, bail};
@@ -38,10 +39,6 @@ use std::{
     time::Duration,
 };
 use uuid::Uuid;
-
-/// Tries to read a credential while the database is away, and the pause between two.
-const CREDENTIAL_TRIES: u32 = 60;
-const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a key set may take to come.
 const KEY_SET_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,6 +100,8 @@ pub struct Parts {
     pub secret: [u8; 32],
     pub vault: Vault,
     pub keyring: Keyring,
+    /// How trackers and forges are reached.
+    pub(super) doors: Doors,
     /// What finds memories, for tasks and for people.
     pub recall: memory::Recall,
     pub host: Uuid,
@@ -129,7 +128,10 @@ impl Parts {
         repositories.fresh = settings.workspace.fresh;
         repositories.leave_out_from_bytes = settings.workspace.leave_out_from_bytes;
         let vault = Vault::new(store.clone(), keyring.clone());
-        repositories.credentials = credentials(&vault);
+        let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT * 2) };
+        let client = CheckedClient::new(policy.clone(), &outgoing(settings), timeouts)?;
+        let doors = Doors::new(store.clone(), vault.clone(), client);
+        repositories.credentials = doors.credentials();
         let secret = secret(settings, data_dir)?;
         let files = data_dir.join("uploads");
         fs::create_dir_all(&files).context("the directory of uploads")?;
@@ -147,6 +149,7 @@ impl Parts {
             secret,
             vault,
             keyring,
+            doors,
             host: host_id(data_dir)?,
             store,
         })
@@ -163,31 +166,6 @@ pub(super) fn prepared(settings: &Settings) -> Prepared {
 pub(super) fn detected_setups(settings: &Settings) -> DetectedSetups {
     let setup = &settings.workspace.setup;
     DetectedSetups::new(setup.network.clone(), setup.timeout_seconds)
-}
-
-/// What a team gave to reach its repositories, asked for at each fetch. A database that is away is waited for, for a
-/// while.
-fn credentials(vault: &Vault) -> Credentials {
-    let vault = vault.clone();
-    Credentials(Some(Arc::new(move |team, url| {
-        let vault = vault.clone();
-        Box::pin(async move {
-            for _ in 0..CREDENTIAL_TRIES {
-                match vault.git_credential(team, &url).await {
-                    Ok(found) => return Ok(found),
-                    Err(VaultError::Store(error)) if error.is_transient() => {
-                        tokio::time::sleep(CREDENTIAL_PAUSE).await;
-                    }
-                    Err(VaultError::Seal(error)) => return Err(error.to_string()),
-                    Err(VaultError::Store(error)) => {
-                        tracing::error!(%error, "a git credential cannot be read");
-                        return Err("it cannot be read".to_owned());
-                    }
-                }
-            }
-            Err("the database is away".to_owned())
-        })
-    })))
 }
 
 pub(super) fn policy(settings: &Settings) -> anyhow::Result<AddressPolicy> {
@@ -452,7 +430,8 @@ pub(super) fn login(settings: &Settings, parts: &Parts) -> anyhow::Result<Option
 /// What asks forges who may.
 pub(super) fn standings(settings: &Settings, parts: &Parts) -> anyhow::Result<Standings> {
     let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT) };
-    Ok(Standings::new(CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?))
+    let client = CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?;
+    Ok(Standings::new(client, parts.doors.tokens().clone()))
 }
 
 /// The master keys. A key that was made in the data directory before one was set still opens what it has sealed.

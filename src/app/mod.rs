@@ -7,6 +7,7 @@ mod answers;
 mod backup;
 mod build;
 mod doctor;
+mod doors;
 mod embedded;
 mod hooks;
 mod keeping;

@@ -74,6 +74,32 @@ impl Default for Answers {
     }
 }
 
+/// What pull requests are made with beside their text; what the forge does not take is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullRequestWishes {
+    /// At most 20.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub labels: Vec<String>,
+    /// Logins of people; at most 20.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub reviewers: Vec<String>,
+}
+
+/// A GitHub App, in the place of a person's token. The integration's `token` is its private key then, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GithubApp {
+    /// The App's id, or its client id.
+    #[schema(example = "123456", max_length = 100)]
+    pub app_id: String,
+    /// Of the installation at the organisation or account, a number.
+    #[schema(example = "45678901", max_length = 100)]
+    pub installation_id: String,
+}
+
 /// An issue or a pull request at a tracker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -123,6 +149,10 @@ pub struct IntegrationSpec {
     pub publish: Publish,
     #[serde(default)]
     pub answers: Answers,
+    #[serde(default)]
+    pub pull_requests: PullRequestWishes,
+    #[serde(default)]
+    pub app: Option<GithubApp>,
 }
 
 impl IntegrationSpec {

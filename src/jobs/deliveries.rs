@@ -12,7 +12,7 @@ use crate::{
         Store, StoreError,
         trackers::deliveries::{self, ClaimedDelivery},
     },
-    trackers::standing::{AskError, Forge, Standing, Standings},
+    trackers::standing::{AskError, Standing, Standings},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -110,10 +110,7 @@ async fn attempt(service: &Service, standings: &Standings, one: &ClaimedDelivery
 async fn ask(standings: &Standings, work: &mut DeliveryWork) -> Result<(), NotDone> {
     for person in work.questions() {
         let answer = match (work.forge(), work.issue()) {
-            (Some((integration, tracker, base_url, token)), Some(issue)) => {
-                let forge = Forge { integration, tracker, base_url, token };
-                standings.ask(forge, issue, &person).await
-            }
+            (Some(forge), Some(issue)) => standings.ask(forge, issue, &person).await,
             _ => Err(AskError::Never("the forge cannot be asked".to_owned())),
         };
         let known = match answer {

@@ -25,6 +25,7 @@ pub mod rules;
 mod signature;
 pub mod standing;
 pub mod template;
+pub mod tokens;
 pub mod voice;
 
 pub use delivery::{Comment, Delivery, Issue, Person, Repository, What, parse};

@@ -1,9 +1,12 @@
 //! Who somebody is at a forge: whether he may write to the repository that an issue is about. Asked live, remembered for a
 //! minute; what cannot be found out is no leave.
 
-use super::delivery::{Issue, Person};
+use super::{
+    delivery::{Issue, Person},
+    tokens::{TokenOf, Tokens},
+};
 use crate::{
-    domain::{IntegrationId, linked_account::Provider},
+    domain::{IntegrationId, integration::GithubApp, linked_account::Provider},
     net::{CheckedClient, client},
     secrets::Secret,
 };
@@ -50,6 +53,8 @@ pub struct Forge<'a> {
     pub integration: IntegrationId,
     pub tracker: Provider,
     pub base_url: Option<&'a str>,
+    pub app: Option<&'a GithubApp>,
+    /// The token, or the App's private key.
     pub token: &'a Secret,
 }
 
@@ -59,12 +64,13 @@ type Known = HashMap<(IntegrationId, String, String), (Instant, Standing)>;
 #[derive(Clone, Debug)]
 pub struct Standings {
     client: CheckedClient,
+    tokens: Tokens,
     known: Arc<Mutex<Known>>,
 }
 
 impl Standings {
-    pub fn new(client: CheckedClient) -> Self {
-        Self { client, known: Arc::default() }
+    pub fn new(client: CheckedClient, tokens: Tokens) -> Self {
+        Self { client, tokens, known: Arc::default() }
     }
 
     /// Whether `person` may write to the repository of `issue`.
@@ -112,7 +118,13 @@ impl Standings {
         let never = |error: crate::net::NetError| AskError::Never(format!("the forge may not be asked: {error}"));
         self.client.refuse_plain(url).await.map_err(|error| AskError::Later(error.to_string()))?;
         let request = self.client.request(Method::GET, url).map_err(never)?;
-        let token = forge.token.expose();
+        let Forge { integration, base_url, app, token, .. } = forge;
+        let of = TokenOf { integration, base_url, app, secret: token };
+        let token = self.tokens.of(of, None).await.map_err(|error| {
+            let why = error.to_string();
+            if error.is_lasting() { AskError::Never(why) } else { AskError::Later(why) }
+        })?;
+        let token = token.expose();
         let request = match forge.tracker {
             Provider::Gitlab => request.header("private-token", token),
             Provider::Gitea => request.header("authorization", format!("token {token}")),

@@ -52,6 +52,10 @@ pub struct KnownForge {
     /// The repository's path there.
     pub repository: String,
     pub integration: IntegrationId,
+    /// What its pull requests are made with.
+    pub labels: Vec<String>,
+    /// Logins.
+    pub reviewers: Vec<String>,
 }
 
 /// The forge of a team's repository, where there is one; the error is for people.

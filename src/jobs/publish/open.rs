@@ -60,7 +60,8 @@ impl Way<'_> {
             title: gathered.text.title.clone(),
             body: gathered.text.body_with(self.template().await?.as_deref()),
             draft: gathered.text.draft,
-            ..NewPullRequest::default()
+            labels: known.labels.clone(),
+            reviewers: known.reviewers.clone(),
         };
         let intent = json!({ "head": new.head, "base": new.base, "draft": new.draft });
         outward::intend(&publisher.store, act, clock::new_id(), repository, &intent).await?;

@@ -33,6 +33,7 @@ use crate::{
         Comment, Delivery, Issue, Person, What,
         command::Command,
         rules::{self, Wanted},
+        standing::Forge,
     },
 };
 
@@ -85,9 +86,10 @@ impl DeliveryWork {
     }
 
     /// The forge: of which integration, where, and what it is asked with.
-    pub fn forge(&self) -> Option<(IntegrationId, Provider, Option<&str>, &Secret)> {
-        let token = self.token.as_ref()?;
-        Some((self.row.id, self.row.tracker, self.row.spec.base_url.as_deref(), token))
+    pub fn forge(&self) -> Option<Forge<'_>> {
+        let IntegrationRow { id: integration, tracker, spec, .. } = &self.row;
+        let (integration, tracker, base_url) = (*integration, *tracker, spec.base_url.as_deref());
+        Some(Forge { integration, tracker, base_url, app: spec.app.as_ref(), token: self.token.as_ref()? })
     }
 }
 

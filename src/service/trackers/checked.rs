@@ -4,7 +4,7 @@ use super::IntegrationEdit;
 use crate::{
     domain::{
         IntegrationId,
-        integration::{Answers, IntegrationSpec, MappedRepository, Rules},
+        integration::{Answers, GithubApp, IntegrationSpec, MappedRepository, Rules},
         network::NetworkCap,
     },
     secrets::Secret,
@@ -28,6 +28,8 @@ const LABELS_MAX: usize = 50;
 const REPOSITORIES_MAX: usize = 500;
 const USERS_MAX: usize = 500;
 const TEMPLATE_CHARS_MAX: usize = 5_000;
+const WISHES_MAX: usize = 20;
+const ID_CHARS_MAX: usize = 100;
 
 /// What an integration is after an edit.
 pub(super) fn edited(
@@ -90,6 +92,28 @@ pub(super) fn edited(
     if let Some(given) = edit.answers {
         spec.answers = answers(given.unwrap_or_default(), faults);
     }
+    if let Some(given) = edit.pull_requests {
+        spec.pull_requests = given.unwrap_or_default();
+        for (field, words) in [("labels", &spec.pull_requests.labels), ("reviewers", &spec.pull_requests.reviewers)] {
+            let pointer = format!("/pull_requests/{field}");
+            faults.count(&pointer, words.len(), WISHES_MAX);
+            for (index, word) in words.iter().enumerate() {
+                faults.line(&format!("{pointer}/{index}"), word, WORD_CHARS_MAX);
+            }
+        }
+    }
+    if let Some(app) = edit.app {
+        spec.app = app;
+        let Some(GithubApp { app_id, installation_id }) = &spec.app else { return (name, spec) };
+        for (pointer, word) in [("/app/app_id", app_id), ("/app/installation_id", installation_id)] {
+            if word.is_empty()
+                || word.len() > ID_CHARS_MAX
+                || !word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
+            {
+                faults.add(pointer, "must be an id of letters, digits and dots");
+            }
+        }
+    }
     (name, spec)
 }
 
@@ -110,10 +134,6 @@ fn check_token(token: &Secret, faults: &mut Faults) {
     let text = token.expose();
     if text.trim().is_empty() || text.len() > TOKEN_BYTES_MAX {
         faults.add("/token", format!("must have from 1 to {TOKEN_BYTES_MAX} bytes"));
-    }
-    // It goes into a header.
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        faults.add("/token", "may hold visible ASCII characters alone");
     }
 }
 

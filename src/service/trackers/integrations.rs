@@ -5,7 +5,7 @@ use crate::{
     clock,
     domain::{
         IntegrationId, Principal, Timestamp, UserId,
-        integration::{Answers, IntegrationSpec, MappedRepository, Publish, Rules},
+        integration::{Answers, GithubApp, IntegrationSpec, MappedRepository, Publish, PullRequestWishes, Rules},
         limits::LimitsPatch,
         linked_account::Provider,
         task::{ApprovalPolicy, NetworkPolicy},
@@ -24,6 +24,7 @@ use crate::{
         trackers::integrations::{self, IntegrationRow, SECRET, TOKEN},
         users,
     },
+    trackers::tokens::is_app_key,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -75,6 +76,11 @@ pub struct NewIntegration {
     /// What is said at the tracker.
     #[serde(default, deserialize_with = "optional_object")]
     pub answers: Option<Answers>,
+    #[serde(default, deserialize_with = "optional_object")]
+    pub pull_requests: Option<PullRequestWishes>,
+    /// GitHub alone: `token` is this App's private key.
+    #[serde(default, deserialize_with = "optional_object")]
+    pub app: Option<GithubApp>,
 }
 
 /// What is absent stays; null takes away. Another tracker needs another integration.
@@ -123,6 +129,14 @@ pub struct IntegrationEdit {
     #[serde(default, deserialize_with = "given_object")]
     #[schema(value_type = Option<Answers>)]
     pub answers: Option<Option<Answers>>,
+    /// All of them.
+    #[serde(default, deserialize_with = "given_object")]
+    #[schema(value_type = Option<PullRequestWishes>)]
+    pub pull_requests: Option<Option<PullRequestWishes>>,
+    /// Another one, or none, needs the token again.
+    #[serde(default, deserialize_with = "given_object")]
+    #[schema(value_type = Option<GithubApp>)]
+    pub app: Option<Option<GithubApp>>,
 }
 
 /// An integration without its secrets.
@@ -144,6 +158,8 @@ pub struct IntegrationView {
     pub limits: LimitsPatch,
     pub publish: Publish,
     pub answers: Answers,
+    pub pull_requests: PullRequestWishes,
+    pub app: Option<GithubApp>,
     pub has_token: bool,
     /// Until when the secret before the present one is still believed.
     pub previous_secret_until: Option<Timestamp>,
@@ -163,6 +179,7 @@ impl Service {
         access::require(principal, Right::ManageIntegrations)?;
         let (tracker, secret, token) = (new.tracker, new.secret.clone(), new.token.clone());
         let (name, spec) = self.edited_integration(String::new(), IntegrationSpec::default(), new.into())?;
+        check_app(tracker, &spec, Some(token.as_ref()), true)?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
@@ -220,12 +237,14 @@ impl Service {
             return Err(Error::NotFound);
         }
         let row = integrations::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let (secret, token, before) = (edit.secret.clone(), edit.token.clone(), row.spec.base_url.clone());
+        let (secret, token) = (edit.secret.clone(), edit.token.clone());
+        let (base_before, app_before) = (row.spec.base_url.clone(), row.spec.app.clone());
         let (name, spec) = self.edited_integration(row.name, row.spec, edit)?;
         // Who cannot read a token cannot have it sent elsewhere either.
-        if spec.base_url != before && row.has_token && token.is_none() {
+        if spec.base_url != base_before && row.has_token && token.is_none() {
             return Err(Error::invalid("/token", "must be given again for another base_url"));
         }
+        check_app(row.tracker, &spec, token.as_ref().map(Option::as_ref), spec.app != app_before)?;
         check_environment(&mut tx, &spec).await?;
         // Tasks of whoever has left the team are nobody's: who changes it takes them over.
         let owner = if users::is_active(&mut tx, row.owner).await? { row.owner } else { principal.user };
@@ -301,6 +320,8 @@ impl Service {
             limits: spec.limits,
             publish: spec.publish,
             answers: spec.answers,
+            pull_requests: spec.pull_requests,
+            app: spec.app,
             has_token: row.has_token,
             previous_secret_until: row.previous_until,
             owner: row.owner,
@@ -326,6 +347,37 @@ impl From<NewIntegration> for IntegrationEdit {
             limits: Some(new.limits),
             publish: Some(new.publish),
             answers: Some(new.answers),
+            pull_requests: Some(new.pull_requests),
+            app: Some(new.app),
+        }
+    }
+}
+
+/// Whether an App and what is given as the token go together; `token` is absent where it stays.
+fn check_app(
+    tracker: Provider,
+    spec: &IntegrationSpec,
+    token: Option<Option<&Secret>>,
+    is_new: bool,
+) -> Result<(), Error> {
+    let Some(_) = &spec.app else {
+        return match token {
+            None if is_new => Err(Error::invalid("/token", "must be given again: it was an App's private key")),
+            Some(Some(token)) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+                // It goes into a header.
+                Err(Error::invalid("/token", "may hold visible ASCII characters alone"))
+            }
+            _ => Ok(()),
+        };
+    };
+    if tracker != Provider::Github {
+        return Err(Error::invalid("/app", "is for the tracker github alone"));
+    }
+    match token {
+        Some(Some(key)) if is_app_key(key) => Ok(()),
+        None if !is_new => Ok(()),
+        _ => {
+            Err(Error::invalid("/token", "must be the App's private key, RSA as PEM (-----BEGIN RSA PRIVATE KEY-----)"))
         }
     }
 }

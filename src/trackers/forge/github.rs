@@ -1,6 +1,7 @@
 //! GitHub's REST API, version 2022-11-28 (docs.github.com/rest). Its comments are Gitea's, too.
 
 use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread};
+use crate::{domain::Timestamp, secrets::Secret, trackers::tokens::InstallationToken};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,24 @@ struct Said {
     id: u64,
     #[serde(default)]
     body: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Given {
+    token: String,
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: time::OffsetDateTime,
+}
+
+pub(super) async fn installation_token(
+    exchange: &Exchange,
+    installation: &str,
+    repository: Option<&str>,
+) -> Result<InstallationToken, ForgeError> {
+    let body = repository.map_or_else(|| json!({}), |name| json!({ "repositories": [name] }));
+    let path = ["app", "installations", installation, "access_tokens"];
+    let Given { token, expires_at } = exchange.send_json(Method::POST, &path, &body).await?;
+    Ok(InstallationToken { token: Secret::new(token), until: Timestamp(expires_at) })
 }
 
 pub(super) async fn pull_request_of(

@@ -13,7 +13,7 @@ pub use error::ForgeError;
 pub use place::{ForgeAccess, ForgeKind};
 
 use super::exchange::Exchange;
-use crate::net::CheckedClient;
+use crate::{net::CheckedClient, trackers::tokens::InstallationToken};
 
 /// Pages of a list that are read, of 100 each.
 pub(super) const PAGES_MAX: u32 = 10;
@@ -84,6 +84,16 @@ impl Forge {
             ForgeKind::Github | ForgeKind::Gitea => format!("{repository}#{number}"),
             ForgeKind::Gitlab => format!("{repository}!{number}"),
         }
+    }
+
+    /// A token of an installation of the App that this forge is asked as, for one of its repositories (`name`) where it is given.
+    /// GitHub's alone.
+    pub async fn installation_token(
+        &self,
+        installation: &str,
+        repository: Option<&str>,
+    ) -> Result<InstallationToken, ForgeError> {
+        github::installation_token(&self.exchange, installation, repository).await
     }
 
     /// The open pull request of a branch, where there is one. `repository` is its path at the forge: `owner/name`.
