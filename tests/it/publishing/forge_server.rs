@@ -25,6 +25,15 @@ pub(crate) struct ForgeServer {
     state: Arc<Mutex<Held>>,
 }
 
+/// An App of GitHub with its one installation.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) id: String,
+    pub(crate) installation: String,
+    /// PEM.
+    pub(crate) public_key: String,
+}
+
 #[derive(Default)]
 struct Held {
     /// As they are answered.
@@ -34,6 +43,10 @@ struct Held {
     reactions: Vec<String>,
     /// What was asked, `METHOD path`.
     asked: Vec<String>,
+    /// Whom tokens are given.
+    app: Option<App>,
+    /// For what tokens were given.
+    given: Vec<Value>,
     /// So many answers to what makes something are lost.
     lose: u32,
     /// So many requests find it away.
@@ -65,6 +78,16 @@ impl ForgeServer {
     /// Somebody deletes a comment.
     pub(crate) fn delete(&self, comment: &str) {
         self.state.lock().unwrap().comments.retain(|other| other["id"].to_string() != comment);
+    }
+
+    /// Gives tokens to this App; to nobody else.
+    pub(crate) fn knows(&self, app: App) {
+        self.state.lock().unwrap().app = Some(app);
+    }
+
+    /// What tokens were asked for.
+    pub(crate) fn given(&self) -> Vec<Value> {
+        self.state.lock().unwrap().given.clone()
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -107,6 +130,12 @@ async fn answer(
     if server.kind == ForgeKind::Github && !headers.contains_key("user-agent") {
         return said(403, json!({ "message": "Request forbidden by administrative rules." }));
     }
+    if let Some(installation) =
+        path.strip_prefix("app/installations/").and_then(|rest| rest.strip_suffix("/access_tokens"))
+    {
+        let (status, answered) = app_token(&mut held, &headers, installation, &body);
+        return said(status, answered);
+    }
     let path: Vec<String> = path
         .split('/')
         .map(|part| percent_encoding::percent_decode_str(part).decode_utf8().unwrap().into_owned())
@@ -125,6 +154,30 @@ async fn answer(
         return StatusCode::BAD_GATEWAY.into_response();
     }
     said(status, answered)
+}
+
+/// `POST /app/installations/{installation_id}/access_tokens`: to whom signs as the App with its private key.
+fn app_token(held: &mut Held, headers: &HeaderMap, installation: &str, body: &[u8]) -> (u16, Value) {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let (Some(app), Some(bearer)) = (&held.app, bearer) else { return (401, json!({ "message": "Bad credentials" })) };
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+    rules.set_issuer(&[&app.id]);
+    rules.set_required_spec_claims(&["exp", "iss"]);
+    let key = jsonwebtoken::DecodingKey::from_rsa_pem(app.public_key.as_bytes()).unwrap();
+    let Ok(claims) = jsonwebtoken::decode::<Value>(bearer, &key, &rules) else {
+        return (401, json!({ "message": "A JSON web token could not be decoded" }));
+    };
+    let (begins, ends) = (claims.claims["iat"].as_i64().unwrap(), claims.claims["exp"].as_i64().unwrap());
+    if ends - begins > 660 || installation != app.installation {
+        return (404, json!({ "message": "Not Found" }));
+    }
+    held.given.push(serde_json::from_slice(body).unwrap_or_default());
+    let until = (time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3_600))
+        .replace_nanosecond(0)
+        .unwrap()
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap();
+    (201, json!({ "token": TOKEN, "expires_at": until, "repository_selection": "selected" }))
 }
 
 fn said(status: u16, body: Value) -> Response {

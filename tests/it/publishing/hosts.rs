@@ -56,6 +56,39 @@ async fn a_token_pushes_over_tls_and_without_one_the_mend_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_integrations_token_opens_its_own_forge_and_no_other_port_of_it() {
+    let house = House::new();
+    let remote = house.remote("calc", &FILES);
+    let (ground, server, url) = over_https(&house).await;
+    let service = ground.start().await;
+    let api = service.api();
+    let host = credential(&server, "")["host"].as_str().unwrap().to_owned();
+    let integration = json!({ "name": "forge", "tracker": "gitea", "secret": "a-secret-of-the-hooks",
+        "base_url": "https://localhost:1", "token": "a-token-that-opens", "repositories": { "team/calc": { "url": url } } });
+    let (status, made) = api.post("/v1/integrations", &integration).await;
+    assert_eq!(status, 201, "{made:#}");
+    let closed = api.create(&json!({ "request": "mend it", "repository": { "url": url } })).await;
+    let task = api.rest(&closed).await;
+    assert_eq!(task["status"], "failed", "{task:#}");
+    assert!(
+        !server.requests().contains(" 200 ") && !server.requests().contains("x-oauth-basic"),
+        "{}",
+        server.requests()
+    );
+
+    let path = format!("{}/v1/integrations/{}", api.base, made["id"].as_str().unwrap());
+    let edit = json!({ "base_url": format!("https://{host}"), "token": "a-token-that-opens" });
+    assert_eq!(api.http.patch(path).bearer_auth(&api.key).json(&edit).send().await.unwrap().status(), 200);
+    let id = rested(&api, &json!({ "request": "mend it", "repository": { "url": url } })).await;
+    let accepted = publish(&api, &id, &json!({})).await;
+    let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert_eq!(done["state"], "done", "{done:#}");
+    assert_eq!(branches(&remote), [accepted["branch"].as_str().unwrap()]);
+    assert!(server.requests().contains("200 /calc/git-receive-pack x-oauth-basic"), "{}", server.requests());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_away_is_tried_again_and_then_told() {
     let house = House::new();
     house.remote("calc", &FILES);

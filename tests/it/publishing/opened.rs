@@ -2,14 +2,16 @@
 
 use super::{
     branches, calc, came,
-    forge_server::{ForgeServer, TOKEN},
+    forge_server::{App, ForgeServer, TOKEN},
     ground, publish, request, rested,
 };
 use crate::support::service::{Api, Ground};
 use journeyman::{runner::Failpoint, trackers::forge::ForgeKind};
 use serde_json::{Value, json};
 use std::{
+    io::Write,
     ops::ControlFlow,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -106,6 +108,68 @@ async fn a_crash_at_any_boundary_leaves_one_pull_request() {
     }
     assert!(crashes >= 8, "only {crashes} boundaries were met");
     assert_eq!((server.pulls().len(), branches(&calc(&ground)).len()), (crashes + 1, crashes + 1));
+    service.stop().await;
+}
+
+/// A private key, and the public one to it; PEM.
+fn keys() -> (String, String) {
+    let run = |arguments: &[&str], input: &str| {
+        let mut child = Command::new("openssl")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl is there: install it with `make setup-tests`");
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let private = run(&["genrsa", "-traditional", "2048"], "");
+    let public = run(&["rsa", "-pubout"], &private);
+    (private, public)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_github_app_opens_it_by_tokens_that_it_is_given_for_the_one_repository() {
+    let ground = grounded().await;
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    let (private, public) = keys();
+    server.knows(App { id: "4711".to_owned(), installation: "815".to_owned(), public_key: public });
+    let service = ground.start().await;
+    let api = service.api();
+    let url = format!("file://{}", calc(&ground).display());
+    let mut body = json!({ "name": "app", "tracker": "github", "secret": "a-secret-of-the-hooks", "base_url": server.url,
+        "app": { "app_id": "4711", "installation_id": "815" }, "token": "github_pat_of_somebody",
+        "pull_requests": { "labels": ["agent"], "reviewers": ["ada"] },
+        "repositories": { "team/calc": { "url": url } } });
+    let (status, refused) = api.post("/v1/integrations", &body).await;
+    assert_eq!((status, &refused["errors"][0]["pointer"]), (422, &json!("/token")), "{refused:#}");
+    body["token"] = json!(private);
+    let (status, made) = api.post("/v1/integrations", &body).await;
+    assert_eq!(status, 201, "{made:#}");
+    assert!(!made.to_string().contains("PRIVATE KEY"), "{made:#}");
+    for what in ["mend", "again"] {
+        let id = rested(&api, &request(&ground, what)).await;
+        let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+        let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+        assert!(done["pull_request_url"].is_string(), "{done:#}");
+    }
+    assert_eq!(server.pulls().len(), 2);
+    assert_eq!(server.given(), [json!({ "repositories": ["calc"] })], "one token lasts for both");
+    for wanted in
+        ["POST /api/v3/repos/team/calc/issues/1/labels", "POST /api/v3/repos/team/calc/pulls/1/requested_reviewers"]
+    {
+        assert!(server.asked().iter().any(|asked| asked == wanted), "{wanted}: {:#?}", server.asked());
+    }
+
+    // Another App's key opens nothing, and says so.
+    let path = format!("{}/v1/integrations/{}", api.base, made["id"].as_str().unwrap());
+    let edit = json!({ "app": { "app_id": "4712", "installation_id": "815" }, "token": private });
+    assert_eq!(api.http.patch(path).bearer_auth(&api.key).json(&edit).send().await.unwrap().status(), 200);
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let accepted = publish(&api, &id, &json!({ "pull_request": true, "branch": "journeyman/other" })).await;
+    let failed = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert!(failed["reason"].as_str().unwrap().contains("refused the integration's token (401)"), "{failed:#}");
     service.stop().await;
 }
 
