@@ -51,7 +51,18 @@ impl World {
 
     /// Waits until a delivery has been worked off; what became of it.
     pub(super) async fn came(&self, answer: &Value) -> Value {
-        let path = format!("/v1/integrations/{}/deliveries?limit=100", self.integration["id"].as_str().unwrap());
+        self.came_by(&self.integration, answer).await
+    }
+
+    /// Sends what is to be worked off by this integration, and waits until it is.
+    pub(super) async fn done_by(&self, integration: &Value, sent: &Sent) -> Value {
+        let (status, answer) = sent.to(&self.api.http, integration["hook_url"].as_str().unwrap()).await;
+        assert_eq!(status, 202, "{answer}");
+        self.came_by(integration, &answer).await
+    }
+
+    async fn came_by(&self, integration: &Value, answer: &Value) -> Value {
+        let path = format!("/v1/integrations/{}/deliveries?limit=100", integration["id"].as_str().unwrap());
         let find = |page: &Value| {
             let rows = page["data"].as_array().cloned().unwrap_or_default();
             rows.into_iter().find(|row| row["id"] == answer["delivery"] && row["state"] != "waiting")

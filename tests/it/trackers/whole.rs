@@ -2,7 +2,9 @@
 //! at the issue meanwhile; once, whatever crashes.
 
 use super::{
-    sent::{Sent, sent_with},
+    jira_server::{self, JiraServer},
+    linear_server::{self, LinearServer},
+    sent::{SECRET, Sent, sent, sent_with},
     stories::World,
 };
 use crate::{
@@ -73,6 +75,20 @@ fn reviewed(tracker: Provider, number: &Value) -> Sent {
     }
 }
 
+fn merged(tracker: Provider, number: &Value, commit: &str) -> Sent {
+    match tracker {
+        Provider::Gitlab => sent_with(tracker, "merge_request_merged", |p| {
+            p["object_attributes"]["iid"] = number.clone();
+            p["object_attributes"]["merge_commit_sha"] = json!(commit);
+        }),
+        _ => sent_with(tracker, "pull_request_merged", |p| {
+            p["number"] = number.clone();
+            p["pull_request"]["number"] = number.clone();
+            p["pull_request"]["merge_commit_sha"] = json!(commit);
+        }),
+    }
+}
+
 fn calc(ground: &Ground) -> PathBuf {
     ground.repositories.path().join("calc")
 }
@@ -140,21 +156,75 @@ async fn an_issue_becomes_a_pull_request_and_its_review_a_second_push() {
         }
         assert_eq!(server.reactions().len(), 1, "{tracker:?}: {:?}", server.reactions());
 
-        let pull = server.pulls()[0].clone();
-        let branch = pull["head"]["ref"].as_str().or(pull["source_branch"].as_str()).unwrap().to_owned();
-        assert!(branch.starts_with("journeyman/"), "{branch}");
-        let come = world.done(&reviewed(tracker, &number)).await;
-        assert_eq!((&come["state"], &come["task"]), (&json!("done"), &json!(id)), "{tracker:?}: {come:#}");
-        let task = world.api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
-        assert_eq!(task["result"]["verdict"], "verified");
-        let repository = calc(&world.ground);
-        let shown = format!("{branch}:calc.py");
-        until("pushed again", async || git(&repository, &["show", &shown]).contains("b + a").then_some(())).await;
+        to_the_merge(&world, (tracker, &world.integration), &server, (&id, &number)).await;
         said(&server, &["**Done.**", "As you want it.", "2 runs, "]).await;
-        assert_eq!(server.pulls().len(), 1, "{tracker:?}");
-        assert_eq!(git(&repository, &["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
-        assert_eq!(git(&repository, &["reflog", "show", "--format=%H", &branch]).lines().count(), 2);
-        assert_eq!(world.tasks().await.len(), 1);
+        world.service.stop().await;
+    }
+}
+
+/// A review makes a second push to the same branch, and the merge is remembered. What is told comes by this integration.
+async fn to_the_merge(
+    world: &World,
+    (tracker, integration): (Provider, &Value),
+    server: &ForgeServer,
+    (id, number): (&str, &Value),
+) {
+    let pull = server.pulls()[0].clone();
+    let branch = pull["head"]["ref"].as_str().or(pull["source_branch"].as_str()).unwrap().to_owned();
+    assert!(branch.starts_with("journeyman/"), "{branch}");
+    let come = world.done_by(integration, &reviewed(tracker, number)).await;
+    assert_eq!((&come["state"], &come["task"]), (&json!("done"), &json!(id)), "{tracker:?}: {come:#}");
+    let task = world.api.until(id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
+    assert_eq!(task["result"]["verdict"], "verified");
+    let repository = calc(&world.ground);
+    let shown = format!("{branch}:calc.py");
+    until("pushed again", async || git(&repository, &["show", &shown]).contains("b + a").then_some(())).await;
+    assert_eq!(server.pulls().len(), 1, "{tracker:?}");
+    assert_eq!(git(&repository, &["rev-list", "--count", &format!("main..{branch}")]).trim(), "1");
+    assert_eq!(git(&repository, &["reflog", "show", "--format=%H", &branch]).lines().count(), 2);
+    assert_eq!(world.tasks().await.len(), 1);
+    let commit = git(&repository, &["rev-parse", &branch]).trim().to_owned();
+    let come = world.done_by(integration, &merged(tracker, number, &commit)).await;
+    assert_eq!(
+        (&come["state"], &come["reason"]),
+        (&json!("done"), &json!(format!("it was merged as {commit}"))),
+        "{tracker:?}: {come:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_of_a_tracker_without_repositories_becomes_a_pull_request_at_the_forge() {
+    for tracker in [Provider::Jira, Provider::Linear] {
+        let ground = reachable(calculator::ground(&json!({ "sequence": mends() })).await).await;
+        git(&calc(&ground), &["config", "core.logAllRefUpdates", "always"]);
+        let (jira, linear) = (JiraServer::start().await, LinearServer::start().await);
+        let server = ForgeServer::start(ForgeKind::Github).await;
+        let (url, token) = match tracker {
+            Provider::Jira => (&jira.url, jira_server::TOKEN),
+            _ => (&linear.url, linear_server::TOKEN),
+        };
+        let world = World::on(ground, tracker, &json!({ "base_url": url, "token": token })).await;
+        let forge = json!({ "name": "forge", "tracker": "github", "secret": SECRET, "base_url": server.url, "token": TOKEN,
+            "repositories": { "acme/calc": world.integration["repositories"]["CALC"] }, "allowed_users": ["ada"] });
+        let (status, forge) = world.api.post("/v1/integrations", &forge).await;
+        assert_eq!(status, 201, "{forge}");
+        let id = world.done(&sent(tracker, "issue_labelled")).await["task"].as_str().unwrap().to_owned();
+        let number = opened(&server).await;
+        let comments = || if tracker == Provider::Jira { jira.comments() } else { linear.comments() };
+        let says = |parts: &[&str]| {
+            let texts: Vec<String> =
+                comments().iter().map(|comment| comment["body"].as_str().unwrap().to_owned()).collect();
+            assert!(texts.len() <= 1, "{texts:#?}");
+            texts.first().is_some_and(|text| parts.iter().all(|part| text.contains(part))).then_some(())
+        };
+        until("answered", async || says(&["Done.", "Verdict: verified", "Pull request", "https://forge.example/"]))
+            .await;
+        if tracker == Provider::Linear {
+            assert_eq!(linear.reactions().len(), 1, "{:?}", linear.reactions());
+        }
+        to_the_merge(&world, (Provider::Github, &forge), &server, (&id, &number)).await;
+        until("answered again", async || says(&["Done.", "As you want it.", "2 runs, "])).await;
+        assert_eq!(server.comments(), Vec::<Value>::new(), "it is answered where it was asked for");
         world.service.stop().await;
     }
 }
@@ -181,11 +251,7 @@ async fn what_reviewers_merged_in_its_place_becomes_a_lesson() {
     git(&repository, &["checkout", "--quiet", "main"]);
     git(&repository, &[&by[..], &["merge", "--quiet", "--no-ff", "--message", "merged", &branch]].concat());
     let commit = git(&repository, &["rev-parse", "HEAD"]).trim().to_owned();
-    let merged = sent_with(Provider::Github, "pull_request_merged", |p| {
-        p["number"] = number.clone();
-        p["pull_request"]["number"] = number.clone();
-        p["pull_request"]["merge_commit_sha"] = json!(commit);
-    });
+    let merged = merged(Provider::Github, &number, &commit);
     let come = world.done(&merged).await;
     assert_eq!((&come["state"], &come["reason"]), (&json!("done"), &json!(format!("it was merged as {commit}"))));
     let row = learning::learnt(&world.api, &id, 2).await[0].clone();
