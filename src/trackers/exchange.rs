@@ -71,17 +71,17 @@ impl Exchange {
         body: Option<&Value>,
     ) -> Result<T, ForgeError> {
         let Some(other) = &self.entrance.otherwise else {
-            return read(judged(self.ask(&self.entrance.api, method, path, query, body).await?)?);
+            return read(&judged(self.ask(&self.entrance.api, method, path, query, body).await?)?);
         };
         if self.otherwise.load(Ordering::Relaxed) {
-            return read(judged(self.ask(other, method, path, query, body).await?)?);
+            return read(&judged(self.ask(other, method, path, query, body).await?)?);
         }
         let answer = self.ask(&self.entrance.api, method.clone(), path, query, body).await?;
         if answer.status != 404 {
-            return read(judged(answer)?);
+            return read(&judged(answer)?);
         }
         // Where nothing was found nothing was done.
-        let found = read(judged(self.ask(other, method, path, query, body).await?)?);
+        let found = read(&judged(self.ask(other, method, path, query, body).await?)?);
         if found.is_ok() {
             self.otherwise.store(true, Ordering::Relaxed);
         }
@@ -147,7 +147,7 @@ pub(super) fn judged(answer: Fetched) -> Result<Fetched, ForgeError> {
     }
 }
 
-pub(super) fn read<T: DeserializeOwned>(answer: Fetched) -> Result<T, ForgeError> {
+pub(super) fn read<T: DeserializeOwned>(answer: &Fetched) -> Result<T, ForgeError> {
     serde_json::from_slice(&answer.body).map_err(|error| ForgeError::Unreadable(error.to_string()))
 }
 

@@ -71,10 +71,8 @@ impl Jira {
         let path = api.path().split("/rest").next().unwrap_or_default().trim_end_matches('/').to_owned();
         api.set_path(&format!("{path}/rest/api/2/"));
         let token = token.expose();
-        let credential = match token.contains(':') {
-            true => format!("Basic {}", STANDARD.encode(token)),
-            false => format!("Bearer {token}"),
-        };
+        let credential =
+            if token.contains(':') { format!("Basic {}", STANDARD.encode(token)) } else { format!("Bearer {token}") };
         let credential = ("authorization", Secret::new(credential));
         let entrance = Entrance { api, otherwise: None, credential, headers: &[("accept", "application/json")] };
         Ok(Self { exchange: Exchange::new(entrance, client) })

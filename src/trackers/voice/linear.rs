@@ -100,7 +100,7 @@ impl Linear {
         if let Some(error) = fault(&answer) {
             return Err(error);
         }
-        let answer: Value = read(judged(answer)?)?;
+        let answer: Value = read(&judged(answer)?)?;
         Ok(answer["data"].clone())
     }
 }

@@ -12,18 +12,22 @@ static COMMENT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"<!--.*?-
 pub(super) fn unfolded(markdown: &str) -> String {
     let mut fence = Fence::default();
     let mut lines: Vec<String> = Vec::new();
+    // A line has gone, and an empty one stands for it.
+    let mut gap = false;
     for line in markdown.lines() {
         if fence.holds(line) {
             lines.push(line.to_owned());
+            gap = false;
             continue;
         }
         let without = replaced(&COMMENT, &replaced(&FOLDS, line, ""), "");
         let shown = replaced(&SUMMARY, &without, "**$1**");
-        let gone = shown.trim().is_empty() && !line.trim().is_empty();
-        // Lists and tables are not torn by a line that goes.
-        if gone && lines.last().is_none_or(|last| last.trim().is_empty()) {
+        let is_empty = shown.trim().is_empty();
+        let gone = is_empty && !line.trim().is_empty();
+        if (gone && lines.last().is_none_or(|last| last.trim().is_empty())) || (is_empty && gap) {
             continue;
         }
+        gap = gone;
         lines.push(if gone { String::new() } else { shown });
     }
     lines.join("\n").trim().to_owned()
@@ -33,7 +37,7 @@ fn replaced(pattern: &LazyLock<Option<Regex>>, text: &str, with: &str) -> String
     pattern.as_ref().map_or_else(|| text.to_owned(), |pattern| pattern.replace_all(text, with).into_owned())
 }
 
-/// Whether lines belong to a block of code between fences (CommonMark 4.5).
+/// Whether lines belong to a block of code between fences (`CommonMark` 4.5).
 #[derive(Default)]
 pub(super) struct Fence {
     /// What it was opened with.

@@ -39,6 +39,8 @@ struct Held {
     /// As they are answered.
     pulls: Vec<Value>,
     comments: Vec<Value>,
+    /// Comments that there ever were.
+    made: u64,
     /// What was reacted to, by its path.
     reactions: Vec<String>,
     /// What was asked, `METHOD path`.
@@ -349,7 +351,8 @@ fn comment(held: &mut Held, number: &str, body: &Value) -> (u16, Value) {
     if let Some(fault) = faults(body, &["body"], &["body"]) {
         return (422, json!({ "message": fault }));
     }
-    let comment = json!({ "id": held.comments.len() + 1, "issue": number, "body": body["body"] });
+    held.made += 1;
+    let comment = json!({ "id": held.made, "issue": number, "body": body["body"] });
     held.comments.push(comment.clone());
     (201, comment)
 }

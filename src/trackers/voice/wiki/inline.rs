@@ -88,7 +88,7 @@ impl Line<'_> {
         inner.out
     }
 
-    /// A character behind a backslash is itself (CommonMark 2.4).
+    /// A character behind a backslash is itself (`CommonMark` 2.4).
     fn escaped(&mut self, at: usize) -> usize {
         let Some(c) = self.text[at + 1..].chars().next().filter(char::is_ascii_punctuation) else { return 0 };
         literal(self.previous(at), &self.text[at + 1..], c, &mut self.out);
@@ -133,7 +133,7 @@ impl Line<'_> {
         let shown = self.within(if text.is_empty() { address } else { text }, true, '[');
         if reaches && !self.in_link {
             let address = address.replace('|', "%7C").replace('[', "%5B").replace(']', "%5D");
-            self.out.push_str(&format!("[{shown}|{address}]"));
+            self.out.extend(["[", &shown, "|", &address, "]"]);
         } else {
             self.out.push_str(&shown);
         }
@@ -180,7 +180,7 @@ impl Line<'_> {
         let inside = self.within(&rest[length..length + end], false, mark);
         let open: String = marks.iter().map(shown).collect();
         let close: String = marks.iter().rev().map(shown).collect();
-        self.out.push_str(&format!("{open}{inside}{close}"));
+        self.out.extend([open, inside, close]);
         length * 2 + end
     }
 
