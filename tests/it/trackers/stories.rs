@@ -106,6 +106,14 @@ fn waits() -> Value {
     ] })
 }
 
+/// The same, and mends what is wrong.
+fn waits_and_mends() -> Value {
+    let mut script = waits();
+    let mend = call("shell", json!({ "command": "printf 'def add(a, b):\\n    return a + b\\n' > calc.py" }));
+    script["rules"].as_array_mut().unwrap().insert(1, json!({ "when": { "calls": 1 }, "reply": mend }));
+    script
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_makes_one_task_however_often_and_under_whatever_id_it_comes() {
     for (tracker, labelled, kind, url) in [
@@ -202,7 +210,7 @@ async fn what_no_rule_names_is_answered_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comment_that_speaks_to_the_agent_makes_a_task_and_later_ones_steer_it() {
-    let world = World::new(Provider::Github, &waits(), &json!({})).await;
+    let world = World::new(Provider::Github, &waits_and_mends(), &json!({})).await;
     let github = Provider::Github;
     let id = world.done(&sent(github, "issue_comment_created")).await["task"].as_str().unwrap().to_owned();
     let task = world.api.until(&id, |task| task["status"] == "waiting").await;
