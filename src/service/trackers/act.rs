@@ -8,10 +8,9 @@ use super::{
 use crate::{
     clock,
     domain::{
-        IntegrationId, Principal, Status, TaskId, UserId,
+        Principal, Status, TaskId, UserId,
         integration::{DeliveryState, Place, Seen, Spot, source_kind},
         limits::LimitsPatch,
-        linked_account::Provider,
         task::{NetworkMode, NetworkPolicy, Source},
     },
     secrets::Secret,

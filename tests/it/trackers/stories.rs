@@ -98,10 +98,8 @@ fn looks() -> Value {
 
 fn waits() -> Value {
     let ask = call("ask_user", json!({ "questions": [{ "question": "Which one?" }] }));
-    let mend = call("shell", json!({ "command": "printf 'def add(a, b):\\n    return a + b\\n' > calc.py" }));
     json!({ "rules": [
         { "when": { "calls": 0 }, "reply": ask },
-        { "when": { "calls": 1 }, "reply": mend },
         { "when": {}, "reply": say("Looked.") },
     ] })
 }
