@@ -25,6 +25,7 @@ pub(super) fn unfolded(markdown: &str) -> String {
         let is_empty = shown.trim().is_empty();
         let gone = is_empty && !line.trim().is_empty();
         if (gone && lines.last().is_none_or(|last| last.trim().is_empty())) || (is_empty && gap) {
+            gap = true;
             continue;
         }
         gap = gone;

@@ -56,6 +56,8 @@ async fn an_integration_is_made_read_changed_and_deleted_without_its_secrets() {
     wanted["has_token"] = json!(true);
     wanted["previous_secret_until"] = Value::Null;
     wanted["publish"] = json!("pull_request");
+    wanted["pull_requests"] = json!({ "labels": [], "reviewers": [] });
+    wanted["app"] = Value::Null;
     wanted["answers"] = json!({ "enabled": true, "template": null });
     wanted["hook_url"] = json!(format!("https://journeyman.example.org/v1/hooks/{}", made.id()));
     assert_eq!(shown, wanted);

@@ -86,8 +86,13 @@ async fn exists(path: &Path) {
 
 /// A ground whose repository is behind a real server over TLS.
 pub(super) async fn over_https(house: &House) -> (Ground, Https, String) {
+    over_https_for(house, "bot").await
+}
+
+/// The same for another user of the host.
+pub(super) async fn over_https_for(house: &House, user: &str) -> (Ground, Https, String) {
     let mut ground = Ground::new(&super::the_script()).await;
-    let server = Https::start(house, "bot", "a-token-that-opens").await;
+    let server = Https::start(house, user, "a-token-that-opens").await;
     for (name, value) in [
         ("JOURNEYMAN_PRIVATE_HOSTS", "localhost,127.0.0.1".to_owned()),
         ("JOURNEYMAN_CA_FILE", server.ca.display().to_string()),

@@ -126,17 +126,17 @@ async fn answer(
         ForgeKind::Gitea => ("authorization", format!("token {TOKEN}"), "/api/v1/"),
     };
     let Some(path) = uri.path().strip_prefix(prefix) else { return said(404, json!({ "message": "Not Found" })) };
-    if headers.get(name).is_none_or(|given| given != value.as_str()) {
-        return said(401, json!({ "message": "Bad credentials" }));
-    }
-    if server.kind == ForgeKind::Github && !headers.contains_key("user-agent") {
-        return said(403, json!({ "message": "Request forbidden by administrative rules." }));
-    }
     if let Some(installation) =
         path.strip_prefix("app/installations/").and_then(|rest| rest.strip_suffix("/access_tokens"))
     {
         let (status, answered) = app_token(&mut held, &headers, installation, &body);
         return said(status, answered);
+    }
+    if headers.get(name).is_none_or(|given| given != value.as_str()) {
+        return said(401, json!({ "message": "Bad credentials" }));
+    }
+    if server.kind == ForgeKind::Github && !headers.contains_key("user-agent") {
+        return said(403, json!({ "message": "Request forbidden by administrative rules." }));
     }
     let path: Vec<String> = path
         .split('/')

@@ -2,7 +2,7 @@
 
 use super::{
     branches, came, commits,
-    crashes::{credential, over_https},
+    crashes::{credential, over_https, over_https_for},
     publish, rested,
 };
 use crate::{
@@ -59,7 +59,7 @@ async fn a_token_pushes_over_tls_and_without_one_the_mend_is_said() {
 async fn an_integrations_token_opens_its_own_forge_and_no_other_port_of_it() {
     let house = House::new();
     let remote = house.remote("calc", &FILES);
-    let (ground, server, url) = over_https(&house).await;
+    let (ground, server, url) = over_https_for(&house, "x-oauth-basic").await;
     let service = ground.start().await;
     let api = service.api();
     let host = credential(&server, "")["host"].as_str().unwrap().to_owned();

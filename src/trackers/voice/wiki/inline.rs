@@ -252,7 +252,7 @@ fn literal(before: Option<char>, rest: &str, c: char, out: &mut String) {
     let meant = match c {
         '{' | '}' | '[' | ']' | '|' => true,
         '*' | '_' | '+' | '^' | '~' | '-' | '!' => begins(),
-        '?' => after == Some('?') || before == Some('?'),
+        '?' => after == Some('?') && before != Some('?'),
         '#' => before.is_none(),
         '(' => found(&PICTURE, rest).is_some() || a_face(),
         ')' => a_face(),
