@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{IntegrationId, TeamId, git_credential::GitCredentialKind, integration::IntegrationSpec, secret::Sealed},
-    jobs::{ForgeOf, KnownForge, VoiceOf},
+    jobs::{ForgeOf, KnownForge, Shut, VoiceOf},
     net::CheckedClient,
     runner::{Vault, VaultError},
     secrets::Secret,
@@ -63,12 +63,12 @@ impl Doors {
         })
     }
 
-    async fn forge(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<KnownForge>, String> {
+    async fn forge(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<KnownForge>, Shut> {
         let rows = forge_tokens::of_team(&self.store, team).await.map_err(unread)?;
         let Some(Chosen { row, kind, spec, repository }) = chosen(&rows, url) else { return Ok(None) };
         let integration = IntegrationId(row.integration);
         let token = self.token(team, integration, (&spec, &row.sealed), Some(&repository)).await?;
-        let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token).map_err(|error| error.to_string())?;
+        let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token)?;
         let forge = Forge::new(access, self.client.clone());
         let wishes = spec.pull_requests;
         Ok(Some(KnownForge { forge, repository, integration, labels: wishes.labels, reviewers: wishes.reviewers }))
@@ -79,19 +79,19 @@ impl Doors {
         let own = self.clone();
         Arc::new(move |team, id| {
             let own = own.clone();
-            Box::pin(async move { own.voice(team, id).await })
+            Box::pin(async move { own.voice(team, id).await.map_err(|shut| shut.to_string()) })
         })
     }
 
-    async fn voice(&self, team: TeamId, id: IntegrationId) -> Result<Option<(IntegrationSpec, Voice)>, String> {
+    async fn voice(&self, team: TeamId, id: IntegrationId) -> Result<Option<(IntegrationSpec, Voice)>, Shut> {
         let mut tx = self.store.team(team).await.map_err(unread)?;
         let row = integrations::get(&mut tx, id).await.map_err(unread)?;
         tx.commit().await.map_err(unread)?;
         let sealed = integrations::token(&self.store, team, id).await.map_err(unread)?;
         let Some((row, sealed)) = row.zip(sealed) else { return Ok(None) };
         let token = self.token(team, id, (&row.spec, &sealed), None).await?;
-        let voice = Voice::new(row.tracker, row.spec.base_url.as_deref(), token, self.client.clone());
-        Ok(Some((row.spec, voice.map_err(|error| error.to_string())?)))
+        let voice = Voice::new(row.tracker, row.spec.base_url.as_deref(), token, self.client.clone())?;
+        Ok(Some((row.spec, voice)))
     }
 
     /// What reaches a team's repositories, asked for at each fetch and push: what the team gave for git, else the token of an
@@ -103,7 +103,7 @@ impl Doors {
             Box::pin(async move {
                 for _ in 0..CREDENTIAL_TRIES {
                     match own.vault.git_credential(team, &url).await {
-                        Ok(None) => return own.git_credential(team, &url).await,
+                        Ok(None) => return own.git_credential(team, &url).await.map_err(|shut| shut.to_string()),
                         Ok(found) => return Ok(found),
                         Err(VaultError::Store(error)) if error.is_transient() => {
                             tokio::time::sleep(CREDENTIAL_PAUSE).await;
@@ -121,7 +121,7 @@ impl Doors {
     }
 
     /// The token of an integration for git, which goes to its own forge alone.
-    async fn git_credential(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<GitCredential>, String> {
+    async fn git_credential(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<GitCredential>, Shut> {
         if url.credential_kind() != Some(GitCredentialKind::Token) {
             return Ok(None);
         }
@@ -152,17 +152,17 @@ impl Doors {
         integration: IntegrationId,
         (spec, sealed): (&IntegrationSpec, &Sealed),
         repository: Option<&str>,
-    ) -> Result<Secret, String> {
+    ) -> Result<Secret, Shut> {
         let owner = sealed::of_integration(team, integration.0, integrations::TOKEN);
-        let secret = self.vault.keyring().open(&owner, sealed).map_err(|error| error.to_string())?;
+        let secret = self.vault.keyring().open(&owner, sealed).map_err(|error| Shut::ForGood(error.to_string()))?;
         let of = TokenOf { integration, base_url: spec.base_url.as_deref(), app: spec.app.as_ref(), secret: &secret };
-        self.tokens.of(of, repository).await.map_err(|error| error.to_string())
+        Ok(self.tokens.of(of, repository).await?)
     }
 }
 
-fn unread(error: StoreError) -> String {
+fn unread(error: StoreError) -> Shut {
     tracing::warn!(%error, "a team's integrations cannot be read");
-    "the team's integrations cannot be read now".to_owned()
+    Shut::ForNow("the team's integrations cannot be read now".to_owned())
 }
 
 fn chosen<'a>(rows: &'a [ForgeTokenRow], url: &RepositoryUrl) -> Option<Chosen<'a>> {

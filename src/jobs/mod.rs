@@ -23,7 +23,7 @@ pub use erasures::{EraseError, Eraser};
 pub use learning::learn;
 pub use memories::{count_effects, embed_memories};
 pub use mirrors::keep_mirrors_fresh;
-pub use publish::{ForgeOf, KnownForge, Publisher, PublisherSettings, publish};
+pub use publish::{ForgeOf, KnownForge, Publisher, PublisherSettings, Shut, publish};
 pub use reconcile::{Reconciler, ReconcilerSettings};
 pub use retention::{Retention, RetentionError, RetentionSettings, Round};
 pub use uploads::sweep_uploads;

@@ -25,7 +25,7 @@ use crate::{
         jobs::{self, ClaimedJob},
         publishings::{self, PublishingRow},
     },
-    trackers::forge::Forge,
+    trackers::forge::{Forge, ForgeError},
     workspace::repository::{Repositories, RepositoryUrl, Signature},
 };
 use futures::future::BoxFuture;
@@ -58,9 +58,26 @@ pub struct KnownForge {
     pub reviewers: Vec<String>,
 }
 
-/// The forge of a team's repository, where there is one; the error is for people.
+/// Why a forge does not let the service in; for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shut {
+    /// It may later.
+    #[error("{0}")]
+    ForNow(String),
+    /// Not before somebody changes something.
+    #[error("{0}")]
+    ForGood(String),
+}
+
+impl From<ForgeError> for Shut {
+    fn from(error: ForgeError) -> Self {
+        if error.is_lasting() { Self::ForGood(error.to_string()) } else { Self::ForNow(error.to_string()) }
+    }
+}
+
+/// The forge of a team's repository, where there is one.
 pub type ForgeOf =
-    Arc<dyn Fn(TeamId, RepositoryUrl) -> BoxFuture<'static, Result<Option<KnownForge>, String>> + Send + Sync>;
+    Arc<dyn Fn(TeamId, RepositoryUrl) -> BoxFuture<'static, Result<Option<KnownForge>, Shut>> + Send + Sync>;
 
 /// What the operator decides of publishing.
 #[derive(Clone, Debug)]

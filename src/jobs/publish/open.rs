@@ -1,6 +1,6 @@
 //! The pull request: found by its branch, or made; once.
 
-use super::{KnownForge, Stop, Way, gather::Gathered, push::Pushed};
+use super::{KnownForge, Shut, Stop, Way, gather::Gathered, push::Pushed};
 use crate::{
     clock,
     domain::publish::PublishState,
@@ -37,7 +37,11 @@ impl Way<'_> {
         let (publisher, row) = (self.publisher, &self.row);
         let address = publisher.repositories.validate_url(&row.url);
         let address = address.map_err(|error| Stop::Ends(PublishState::Failed, error.to_string()))?;
-        let found = (publisher.forges)(self.job.team, address).await.map_err(Stop::Later)?;
+        let found = match (publisher.forges)(self.job.team, address).await {
+            Ok(found) => found,
+            Err(Shut::ForNow(reason)) => return Err(Stop::Later(reason)),
+            Err(Shut::ForGood(reason)) => return Ok(Opened::Not(reason)),
+        };
         let Some(known) = found else {
             let reason = "no integration of the team lets the service into the repository's forge (POST /v1/integrations with a \
                           token): the branch stands without a pull request";

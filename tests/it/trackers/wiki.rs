@@ -48,7 +48,7 @@ fn a_text_stays_a_text() {
         ("call f(x) (/) :) --force !x.png! ??who??", "call f\\(x) \\(/) :\\) \\-\\-force \\!x.png! \\??who\\??"),
         ("\\*as it is\\* and \\# C:\\\\dir", "\\*as it is* and # C:\\dir"),
         ("**not closed and `neither", "\\*\\*not closed and `neither"),
-        ("2 ** 3 ** 4", "2 ** 3 ** 4"),
+        ("2 ** 3 ** 4", "2 \\** 3 \\** 4"),
         ("+added+ ^up^ ~down~", "\\+added+ \\^up^ \\~down~"),
     ] {
         assert_eq!(from_markdown(markdown), wiki, "{markdown}");
