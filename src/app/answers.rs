@@ -17,7 +17,7 @@ pub(super) fn start(
     (service, bound): (Service, SocketAddr),
     shutdown: &Shutdown,
     failpoint: Option<Failpoint>,
-) -> anyhow::Result<()> {
+) {
     let own = AnswerSettings {
         public_url: settings.http.public_url.as_ref().map_or_else(|| format!("http://{bound}"), ToString::to_string),
         lease: settings.worker.lease_ttl,
@@ -25,5 +25,4 @@ pub(super) fn start(
     let answerer = Answerer::new(parts.store.clone(), service, parts.doors.voices(), own).failing_at(failpoint);
     let stop = shutdown.clone();
     shutdown.spawn(async move { answerer.run(stop).await });
-    Ok(())
 }

@@ -64,7 +64,7 @@ impl Doors {
     }
 
     async fn forge(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<KnownForge>, Shut> {
-        let rows = forge_tokens::of_team(&self.store, team).await.map_err(unread)?;
+        let rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
         let Some(Chosen { row, kind, spec, repository }) = chosen(&rows, url) else { return Ok(None) };
         let integration = IntegrationId(row.integration);
         let token = self.token(team, integration, (&spec, &row.sealed), Some(&repository)).await?;
@@ -84,10 +84,10 @@ impl Doors {
     }
 
     async fn voice(&self, team: TeamId, id: IntegrationId) -> Result<Option<(IntegrationSpec, Voice)>, Shut> {
-        let mut tx = self.store.team(team).await.map_err(unread)?;
-        let row = integrations::get(&mut tx, id).await.map_err(unread)?;
-        tx.commit().await.map_err(unread)?;
-        let sealed = integrations::token(&self.store, team, id).await.map_err(unread)?;
+        let mut tx = self.store.team(team).await.map_err(|error| unread(&error))?;
+        let row = integrations::get(&mut tx, id).await.map_err(|error| unread(&error))?;
+        tx.commit().await.map_err(|error| unread(&error))?;
+        let sealed = integrations::token(&self.store, team, id).await.map_err(|error| unread(&error))?;
         let Some((row, sealed)) = row.zip(sealed) else { return Ok(None) };
         let token = self.token(team, id, (&row.spec, &sealed), None).await?;
         let voice = Voice::new(row.tracker, row.spec.base_url.as_deref(), token, self.client.clone())?;
@@ -125,7 +125,7 @@ impl Doors {
         if url.credential_kind() != Some(GitCredentialKind::Token) {
             return Ok(None);
         }
-        let rows = forge_tokens::of_team(&self.store, team).await.map_err(unread)?;
+        let rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
         let Some(Chosen { row, kind, spec, repository }) = chosen(&rows, url).filter(|found| is_of(found, url)) else {
             return Ok(None);
         };
@@ -160,7 +160,7 @@ impl Doors {
     }
 }
 
-fn unread(error: StoreError) -> Shut {
+fn unread(error: &StoreError) -> Shut {
     tracing::warn!(%error, "a team's integrations cannot be read");
     Shut::ForNow("the team's integrations cannot be read now".to_owned())
 }
@@ -198,7 +198,7 @@ fn is_of(found: &Chosen<'_>, url: &RepositoryUrl) -> bool {
     };
     let (Some(at), Some((host, port))) = (at, url.host_and_port()) else { return false };
     let theirs = found.kind.host(found.spec.base_url.as_deref());
-    theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(&host))
+    theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(host))
         && at.port_or_known_default() == Some(port)
         && (at.scheme() != "https" || url.to_string().starts_with("https://"))
 }

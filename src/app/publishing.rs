@@ -22,7 +22,7 @@ pub(super) fn start(
     queue: &Queue,
     shutdown: &Shutdown,
     failpoint: Option<Failpoint>,
-) -> anyhow::Result<()> {
+) {
     let (replica, host) = queue.holder();
     let own = JobLoop { replica, host, at_once: AT_ONCE, lease_ttl: settings.worker.lease_ttl, poll: POLL };
     let set = &settings.publish;
@@ -41,5 +41,4 @@ pub(super) fn start(
     let publisher = publisher.failing_at(failpoint);
     let (store, stop) = (parts.store.clone(), shutdown.clone());
     shutdown.spawn(async move { jobs::publish(store, publisher, own, stop).await });
-    Ok(())
 }

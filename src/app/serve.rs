@@ -214,7 +214,7 @@ impl Start<'_> {
             let (worked, standings) = (service.clone(), build::standings(settings, &parts)?);
             let (store, stop) = (parts.store.clone(), shutdown.clone());
             shutdown.spawn(async move { jobs::work_off_deliveries(store, worked, standings, stop).await });
-            answers::start(settings, &parts, (service.clone(), bound), shutdown, self.failpoint)?;
+            answers::start(settings, &parts, (service.clone(), bound), shutdown, self.failpoint);
             let state = ApiState::new(service, authenticator, hub, beside, &parts.secret, shutdown.draining())
                 .limiting(settings.http.callers.rates, settings.http.callers.streams_per_user)
                 .trusting(&settings.http.trusted_proxies)
@@ -319,7 +319,7 @@ fn start_worker(
         shutdown.spawn(async move { jobs::learn(store, runner, own, stop).await });
     }
     webhooks::start(settings, parts, shutdown)?;
-    publishing::start(settings, parts, queue, shutdown, failpoint)?;
+    publishing::start(settings, parts, queue, shutdown, failpoint);
     let (warm, limits, stop) = (sandboxes.clone(), build::limits(settings), shutdown.draining());
     shutdown.spawn(async move { warm.keep_warm(limits, stop).await });
     let (store, stop) = (parts.store.clone(), shutdown.draining());

@@ -48,7 +48,7 @@ pub fn command(text: &str, mention: &str) -> Option<Command> {
         None => after.into(),
     };
     let lines: Vec<&str> = words.lines().map(str::trim_end).collect();
-    command.text = lines.join("\n").trim().trim_start_matches([',', ':']).trim().to_owned();
+    lines.join("\n").trim().trim_start_matches([',', ':']).trim().clone_into(&mut command.text);
     let word = command.text.trim_end_matches(['.', '!']).to_lowercase();
     command.cancel = matches!(word.as_str(), "cancel" | "stop");
     Some(command)

@@ -1,4 +1,4 @@
-//! GitLab (docs.gitlab.com/user/project/integrations/webhook_events).
+//! GitLab (`docs.gitlab.com/user/project/integrations/webhook_events`).
 
 use super::{
     delivery::{Comment, Delivery, Issue, Person, Repository, What},

@@ -39,7 +39,7 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
     let issue = delivery.issue.as_ref()?;
     let (key, at) = (&issue.key, &issue.updated_at);
     let text = match (&delivery.what, wanted) {
-        (_, Wanted::Nothing(_)) => return None,
+        (_, Wanted::Nothing(_)) | (What::Ping | What::Ignored { .. }, _) => return None,
         (What::Commented { comment } | What::ReviewComment { comment } | What::Review { comment, .. }, _) => {
             let kind = if matches!(delivery.what, What::Review { .. }) { "review" } else { "comment" };
             format!("{kind} {key} {}", comment.id)
@@ -50,7 +50,6 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Labelled { labels, .. }, _) => format!("labelled {key} {at} {}", labels.join(" ").to_lowercase()),
         (What::Assigned { .. }, _) => format!("assigned {key} {at}"),
         (What::Closed | What::Merged { .. }, _) => format!("closed {key} {at}"),
-        (What::Ping | What::Ignored { .. }, _) => return None,
     };
     Some(text)
 }

@@ -26,7 +26,7 @@ const TEMPLATES: [&str; 9] = [
 /// What asking for a pull request came to.
 pub(super) enum Opened {
     /// It stands there; what is said of it comes by this integration.
-    At(PullRequest, KnownForge),
+    At(PullRequest, Box<KnownForge>),
     /// The branch stands alone, and this is why.
     Not(String),
 }
@@ -56,7 +56,7 @@ impl Way<'_> {
             outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
             outward::came(&publisher.store, act, &json!({ "number": there.number, "url": there.url, "found": true }))
                 .await?;
-            return Ok(Opened::At(there, known));
+            return Ok(Opened::At(there, Box::new(known)));
         }
         let new = NewPullRequest {
             head: row.branch.clone(),
@@ -83,7 +83,7 @@ impl Way<'_> {
         self.boundary()?;
         outward::came(&publisher.store, act, &json!({ "number": made.number, "url": made.url })).await?;
         self.boundary()?;
-        Ok(Opened::At(made, known))
+        Ok(Opened::At(made, Box::new(known)))
     }
 
     async fn look(&self, forge: &Forge, repository: &str) -> Result<Option<PullRequest>, Stop> {

@@ -16,6 +16,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::fmt::Write;
 
 /// Commits that one publishing has been about to push, at most: its base moves now and then.
 const COMMITS_MAX: usize = 100;
@@ -136,11 +137,11 @@ impl Way<'_> {
         let mut shown = String::new();
         for (path, content) in paths.iter().zip(contents) {
             let Some(content) = content else {
-                shown.push_str(&format!("{path} is not there any more.\n\n"));
+                let _ = write!(shown, "{path} is not there any more.\n\n");
                 continue;
             };
             let Ok(text) = std::str::from_utf8(&content) else { return Ok(None) };
-            shown.push_str(&format!("{path}:\n\n{}\n\n", quoted(text)));
+            let _ = write!(shown, "{path}:\n\n{}\n\n", quoted(text));
             if shown.len() > SHOWN_BYTES_MAX {
                 return Ok(None);
             }

@@ -179,7 +179,7 @@ impl Service {
         access::require(principal, Right::ManageIntegrations)?;
         let (tracker, secret, token) = (new.tracker, new.secret.clone(), new.token.clone());
         let (name, spec) = self.edited_integration(String::new(), IntegrationSpec::default(), new.into())?;
-        check_app(tracker, &spec, Some(token.as_ref()), true)?;
+        check_app(tracker, &spec, (token.as_ref(), true), true)?;
         let mut tx = self.store().team(principal.team).await?;
         if let Some(done) = idempotency::begin(&mut tx, principal, key).await? {
             return Ok(done);
@@ -244,7 +244,12 @@ impl Service {
         if spec.base_url != base_before && row.has_token && token.is_none() {
             return Err(Error::invalid("/token", "must be given again for another base_url"));
         }
-        check_app(row.tracker, &spec, token.as_ref().map(Option::as_ref), spec.app != app_before)?;
+        check_app(
+            row.tracker,
+            &spec,
+            (token.as_ref().and_then(Option::as_ref), token.is_some()),
+            spec.app != app_before,
+        )?;
         check_environment(&mut tx, &spec).await?;
         // Tasks of whoever has left the team are nobody's: who changes it takes them over.
         let owner = if users::is_active(&mut tx, row.owner).await? { row.owner } else { principal.user };
@@ -353,17 +358,19 @@ impl From<NewIntegration> for IntegrationEdit {
     }
 }
 
-/// Whether an App and what is given as the token go together; `token` is absent where it stays.
+/// Whether an App and what is given as the token go together; a token that is not given stays.
 fn check_app(
     tracker: Provider,
     spec: &IntegrationSpec,
-    token: Option<Option<&Secret>>,
+    (token, is_given): (Option<&Secret>, bool),
     is_new: bool,
 ) -> Result<(), Error> {
     let Some(_) = &spec.app else {
         return match token {
-            None if is_new => Err(Error::invalid("/token", "must be given again: it was an App's private key")),
-            Some(Some(token)) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            None if is_new && !is_given => {
+                Err(Error::invalid("/token", "must be given again: it was an App's private key"))
+            }
+            Some(token) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
                 // It goes into a header.
                 Err(Error::invalid("/token", "may hold visible ASCII characters alone"))
             }
@@ -374,8 +381,8 @@ fn check_app(
         return Err(Error::invalid("/app", "is for the tracker github alone"));
     }
     match token {
-        Some(Some(key)) if is_app_key(key) => Ok(()),
-        None if !is_new => Ok(()),
+        Some(key) if is_app_key(key) => Ok(()),
+        None if !is_new && !is_given => Ok(()),
         _ => {
             Err(Error::invalid("/token", "must be the App's private key, RSA as PEM (-----BEGIN RSA PRIVATE KEY-----)"))
         }

@@ -79,7 +79,8 @@ impl ForgeServer {
 
     /// Somebody deletes a comment.
     pub(crate) fn delete(&self, comment: &str) {
-        self.state.lock().unwrap().comments.retain(|other| other["id"].to_string() != comment);
+        let id: u64 = comment.parse().unwrap();
+        self.state.lock().unwrap().comments.retain(|other| other["id"] != id);
     }
 
     /// Gives tokens to this App; to nobody else.
@@ -323,9 +324,11 @@ fn gitlab(
         ("GET", ["projects", _, "issues" | "merge_requests", number, "notes"]) => page(held, query, number),
         ("POST", ["projects", _, "issues" | "merge_requests", number, "notes"]) => comment(held, number, body),
         ("PUT", ["projects", _, "issues" | "merge_requests", _, "notes", id]) => edit(held, id, body),
-        ("POST", ["projects", _, "issues" | "merge_requests", _, of @ .., "award_emoji"])
-            if matches!(of, [] | ["notes", _]) =>
-        {
+        (
+            "POST",
+            ["projects", _, "issues" | "merge_requests", _, "award_emoji"]
+            | ["projects", _, "issues" | "merge_requests", _, "notes", _, "award_emoji"],
+        ) => {
             if let Some(fault) = faults(body, &["name"], &["name"]) {
                 return (400, json!({ "error": fault }));
             }
