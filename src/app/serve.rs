@@ -211,9 +211,10 @@ impl Start<'_> {
                 service_settings(settings, &parts, bound),
                 hooks::hooks(&parts, settings, hub.clone(), queue.clone(), sandboxes),
             );
-            let (worked, standings) = (service.clone(), build::standings(settings, &parts)?);
+            let asked = jobs::Asked { standings: build::standings(settings, &parts)?, voices: parts.doors.voices() };
+            let worked = service.clone();
             let (store, stop) = (parts.store.clone(), shutdown.clone());
-            shutdown.spawn(async move { jobs::work_off_deliveries(store, worked, standings, stop).await });
+            shutdown.spawn(async move { jobs::work_off_deliveries(store, worked, asked, stop).await });
             answers::start(settings, &parts, (service.clone(), bound), shutdown, self.failpoint);
             let state = ApiState::new(service, authenticator, hub, beside, &parts.secret, shutdown.draining())
                 .limiting(settings.http.callers.rates, settings.http.callers.streams_per_user)

@@ -1,6 +1,7 @@
 //! Working off what trackers have told: claimed with a lease, done by `service`, tried again a few times, and given up where
 //! an admin sees it. What a forge has to be asked is asked here, outside any transaction.
 
+use super::answers::VoiceOf;
 use crate::{
     clock,
     service::{
@@ -31,6 +32,19 @@ const TURN: Duration = Duration::from_millis(300);
 /// How long is waited for what has to be done before it; counted in tries.
 const TURNS_MAX: u32 = 40;
 
+/// What trackers are asked with.
+#[derive(Clone)]
+pub struct Asked {
+    pub standings: Standings,
+    pub voices: VoiceOf,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("standings", &self.standings).finish_non_exhaustive()
+    }
+}
+
 /// Why one is not done yet.
 enum NotDone {
     /// Once more after a while; why stands in it meanwhile.
@@ -42,7 +56,7 @@ enum NotDone {
 }
 
 /// Works until the shutdown drains.
-pub async fn work_off_deliveries(store: Store, service: Service, standings: Standings, shutdown: Shutdown) {
+pub async fn work_off_deliveries(store: Store, service: Service, asked: Asked, shutdown: Shutdown) {
     let draining = shutdown.draining();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while !draining.is_cancelled() {
@@ -55,9 +69,9 @@ pub async fn work_off_deliveries(store: Store, service: Service, standings: Stan
         let more = !claimed.is_empty();
         for one in claimed {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-            let (store, service, standings) = (store.clone(), service.clone(), standings.clone());
+            let (store, service, asked) = (store.clone(), service.clone(), asked.clone());
             shutdown.spawn(async move {
-                if let Err(error) = work_off(&store, &service, &standings, &one).await {
+                if let Err(error) = work_off(&store, &service, &asked, &one).await {
                     tracing::warn!(delivery.id = %one.id, %error, "what became of a delivery could not be written: its lease runs out");
                 }
                 drop(place);
@@ -75,8 +89,8 @@ pub async fn work_off_deliveries(store: Store, service: Service, standings: Stan
     }
 }
 
-async fn work_off(store: &Store, service: &Service, standings: &Standings, one: &ClaimedDelivery) -> Result<(), Error> {
-    let not_done = match attempt(service, standings, one).await {
+async fn work_off(store: &Store, service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Result<(), Error> {
+    let not_done = match attempt(service, asked, one).await {
         Ok(()) => return Ok(()),
         Err(not_done) => not_done,
     };
@@ -96,13 +110,29 @@ async fn work_off(store: &Store, service: &Service, standings: &Standings, one: 
     Ok(deliveries::give_back(store, one, pause + clock::jitter(pause / 4), reason).await?)
 }
 
-async fn attempt(service: &Service, standings: &Standings, one: &ClaimedDelivery) -> Result<(), NotDone> {
+async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Result<(), NotDone> {
     // Its integration is gone, and it with that.
     let Some(mut work) = service.delivery_work(one).await.map_err(not_done)? else { return Ok(()) };
-    ask(standings, &mut work).await?;
+    read(service, &asked.voices, &mut work).await?;
+    ask(&asked.standings, &mut work).await?;
     match service.work_off(one, &work).await.map_err(not_done)? {
         Worked::Done | Worked::Lost => Ok(()),
         Worked::Later => Err(NotDone::Turn),
+    }
+}
+
+/// Asks the tracker what its delivery does not say. What the integration's token may not read is done without.
+async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
+    let Some((team, integration, place)) = work.unread() else { return Ok(()) };
+    let Some((_, voice)) = voices(team, integration).await.map_err(NotDone::Later)? else { return Ok(()) };
+    match voice.issue(&place).await {
+        Ok(Some(issue)) => service.add_issue(work, issue).await.map_err(not_done),
+        Ok(None) => Ok(()),
+        Err(error) if error.is_lasting() => {
+            tracing::warn!(integration.id = %integration, %error, "an issue could not be read");
+            Ok(())
+        }
+        Err(error) => Err(NotDone::Later(format!("the issue could not be read: {error}"))),
     }
 }
 

@@ -18,7 +18,7 @@ mod words;
 
 pub use answers::{AnswerSettings, Answerer, VoiceOf};
 pub use claims::JobLoop;
-pub use deliveries::work_off_deliveries;
+pub use deliveries::{Asked, work_off_deliveries};
 pub use erasures::{EraseError, Eraser};
 pub use learning::learn;
 pub use memories::{count_effects, embed_memories};

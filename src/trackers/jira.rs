@@ -42,7 +42,7 @@ fn user(value: &Value) -> Option<Person> {
     Some(Person { bot: kind == "app", ..found })
 }
 
-fn issue(json: &Value) -> Issue {
+pub(super) fn issue(json: &Value) -> Issue {
     let (found, fields) = (at(json, "/issue"), at(json, "/issue/fields"));
     let key = word(at(found, "/key"));
     let project = [word(at(fields, "/project/key")), key.split('-').next().unwrap_or_default().to_owned()];

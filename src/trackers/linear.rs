@@ -38,7 +38,7 @@ fn actor(value: &Value) -> Option<Person> {
     Some(Person { bot: !matches!(kind.as_str(), "" | "user"), ..found })
 }
 
-fn issue(json: &Value, data: &Value) -> Issue {
+pub(super) fn issue(json: &Value, data: &Value) -> Issue {
     let key = word(at(data, "/identifier"));
     let team = [word(at(data, "/team/key")), key.split('-').next().unwrap_or_default().to_owned()];
     let creator = word(at(data, "/creatorId"));

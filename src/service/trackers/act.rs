@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock,
     domain::{
-        Principal, Status, TaskId, UserId,
+        IntegrationId, Principal, Status, TaskId, TeamId, UserId,
         integration::{DeliveryState, Place, Seen, Spot, source_kind},
         limits::LimitsPatch,
         task::{NetworkMode, NetworkPolicy, Source},
@@ -80,6 +80,14 @@ impl DeliveryWork {
         self.delivery.sender.as_ref().is_some_and(|sender| sender.login.eq_ignore_ascii_case(&person.login))
     }
 
+    /// The issue whose text and author its delivery does not have and its task needs: of which integration, and where.
+    pub fn unread(&self) -> Option<(TeamId, IntegrationId, Place)> {
+        let issue = self.delivery.issue.as_ref()?;
+        let lacks = issue.body.is_empty() && issue.author.is_none() && matches!(self.wanted, Wanted::Task { .. });
+        let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
+        lacks.then_some((self.row.team, self.row.id, place))
+    }
+
     pub fn issue(&self) -> Option<&Issue> {
         self.delivery.issue.as_ref()
     }
@@ -134,6 +142,18 @@ impl Service {
         let token = token.map(|value| self.keyring().open(&owner, &value)).transpose().map_err(Error::internal)?;
         let wanted = rules::wanted(&delivery, &row.spec.rules);
         Ok(Some(DeliveryWork { row, delivery, wanted, sender, author, token }))
+    }
+
+    /// Adds what the tracker says of the issue.
+    pub async fn add_issue(&self, work: &mut DeliveryWork, told: Issue) -> Result<(), Error> {
+        let mut tx = self.store().team(work.row.team).await?;
+        work.author = people::known(&mut tx, &work.row, told.author.as_ref()).await?;
+        tx.commit().await?;
+        if let Some(issue) = &mut work.delivery.issue {
+            let title = if told.title.is_empty() { std::mem::take(&mut issue.title) } else { told.title };
+            *issue = Issue { title, body: told.body, author: told.author, ..std::mem::take(issue) };
+        }
+        Ok(())
     }
 
     /// Does what a delivery asks for, and says in it what became of it.

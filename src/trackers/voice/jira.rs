@@ -7,9 +7,10 @@ use crate::{
     net::{CheckedClient, NetError},
     secrets::Secret,
     trackers::{
+        delivery::Issue,
         exchange::{Entrance, Exchange},
         forge::{ForgeError, PAGES_MAX},
-        mark,
+        jira, mark,
     },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -76,6 +77,12 @@ impl Jira {
         let credential = ("authorization", Secret::new(credential));
         let entrance = Entrance { api, otherwise: None, credential, headers: &[("accept", "application/json")] };
         Ok(Self { exchange: Exchange::new(entrance, client) })
+    }
+
+    pub(super) async fn issue(&self, place: &Place) -> Result<Issue, ForgeError> {
+        let query = [("fields", "summary,description,reporter,creator,project,updated")];
+        let found: Value = self.exchange.get(&["issue", &place.issue], &query).await?;
+        Ok(jira::issue(&json!({ "issue": found })))
     }
 
     /// The newest first.

@@ -6,9 +6,10 @@ use crate::{
     net::{CheckedClient, Fetched, NetError},
     secrets::Secret,
     trackers::{
+        delivery::Issue,
         exchange::{Entrance, Exchange, in_one_line, judged, read},
         forge::ForgeError,
-        mark,
+        linear, mark,
     },
 };
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ const USUAL: &str = "https://api.linear.app/graphql";
 /// (linear.app/developers/graphql).
 const API_KEY: &str = "lin_api_";
 
+const ISSUE: &str = "query Issue($id: String!) { issue(id: $id) { identifier title description url \
+                     creator { id email name displayName } team { key } } }";
 const FIND: &str = "query Find($id: String!) { comment(id: $id) { id } }";
 const SAY: &str =
     "mutation Say($input: CommentCreateInput!) { commentCreate(input: $input) { success comment { id } } }";
@@ -46,6 +49,11 @@ impl Linear {
         let credential = ("authorization", Secret::new(credential));
         let entrance = Entrance { api, otherwise: None, credential, headers: &[("accept", "application/json")] };
         Ok(Self { exchange: Exchange::new(entrance, client) })
+    }
+
+    pub(super) async fn issue(&self, place: &Place) -> Result<Issue, ForgeError> {
+        let data = self.ask(ISSUE, &json!({ "id": place.issue })).await?;
+        Ok(linear::issue(&Value::Null, &data["issue"]))
     }
 
     pub(super) async fn find(&self, mark: Uuid) -> Result<Option<String>, ForgeError> {

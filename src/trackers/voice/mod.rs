@@ -10,7 +10,7 @@ mod linear;
 mod unfolded;
 pub mod wiki;
 
-use super::forge::ForgeError;
+use super::{delivery::Issue, forge::ForgeError};
 use crate::{domain::linked_account::Provider, net::CheckedClient, secrets::Secret};
 use at_forge::AtForge;
 use jira::Jira;
@@ -49,6 +49,15 @@ impl Voice {
             Provider::Linear => Tracker::Linear(Linear::new(base_url, &token, client)?),
         };
         Ok(Self { tracker })
+    }
+
+    /// What an issue says and who wrote it, where deliveries about its comments are without that (Jira, Linear); none elsewhere.
+    pub async fn issue(&self, place: &Place) -> Result<Option<Issue>, ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(_) => Ok(None),
+            Tracker::Jira(jira) => jira.issue(place).await.map(Some),
+            Tracker::Linear(linear) => linear.issue(place).await.map(Some),
+        }
     }
 
     /// The id of the comment that was made with this mark, where there is one among a thousand.

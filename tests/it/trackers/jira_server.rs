@@ -132,6 +132,11 @@ async fn answer(
     let query: BTreeMap<String, String> =
         url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if method == Method::GET && Some(uri.path()) == PATH.strip_suffix("/comment") {
+        let fields = json!({ "summary": "add subtracts", "description": "It should add.",
+            "reporter": { "accountId": "557058:ada", "displayName": "Ada" }, "updated": "2026-11-01T10:00:00.000+0000" });
+        return said(200, json!({ "id": "10012", "key": "CALC-12", "fields": fields }));
+    }
     let (status, answered) = match (method.as_str(), uri.path().strip_prefix(PATH)) {
         ("GET", Some("")) => held.page(&query),
         ("POST", Some("")) => match fault(&body) {

@@ -19,7 +19,23 @@ pub(super) const OAUTH: &str = "an-oauth-token";
 type Fields = &'static [(&'static str, &'static [(&'static str, &'static str)], &'static str)];
 
 const TYPES: &[(&str, Fields)] = &[
-    ("query", &[("comment", &[("id", "String"), ("hash", "String")], "Comment")]),
+    (
+        "query",
+        &[("comment", &[("id", "String"), ("hash", "String")], "Comment"), ("issue", &[("id", "String!")], "Issue")],
+    ),
+    (
+        "Issue",
+        &[
+            ("identifier", &[], ""),
+            ("title", &[], ""),
+            ("description", &[], ""),
+            ("url", &[], ""),
+            ("creator", &[], "User"),
+            ("team", &[], "Team"),
+        ],
+    ),
+    ("User", &[("id", &[], ""), ("email", &[], ""), ("name", &[], ""), ("displayName", &[], "")]),
+    ("Team", &[("id", &[], ""), ("key", &[], "")]),
     (
         "mutation",
         &[
@@ -130,6 +146,12 @@ impl Held {
     fn done(&mut self, root: &str, variables: &Value) -> Result<Value, String> {
         let input = &variables["input"];
         match root {
+            "issue" if variables["id"] == "CALC-12" => Ok(json!({
+                "identifier": "CALC-12", "title": "add subtracts", "description": "It should add.",
+                "url": "https://linear.app/acme/issue/CALC-12/add-subtracts", "team": { "key": "CALC" },
+                "creator": { "id": "u-ada", "email": "ada@example.org", "name": "Ada", "displayName": "ada" },
+            })),
+            "issue" => Err("Entity not found: Issue".to_owned()),
             "comment" => self.comment(&variables["id"]).map(|comment| comment.clone()),
             "commentCreate" => {
                 let id = self.new_id(&input["id"], "Comment")?;

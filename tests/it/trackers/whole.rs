@@ -230,6 +230,33 @@ async fn an_issue_of_a_tracker_without_repositories_becomes_a_pull_request_at_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_comment_comes_without_is_asked_of_its_tracker() {
+    for tracker in [Provider::Jira, Provider::Linear] {
+        let ground = reachable(calculator::ground(&json!({ "sequence": mends() })).await).await;
+        let (jira, linear) = (JiraServer::start().await, LinearServer::start().await);
+        let (url, token, mention) = match tracker {
+            Provider::Jira => (&jira.url, jira_server::TOKEN, "557058:journeyman"),
+            _ => (&linear.url, linear_server::TOKEN, "@journeyman"),
+        };
+        let more = json!({ "base_url": url, "token": token, "rules": { "mention": mention } });
+        let world = World::on(ground, tracker, &more).await;
+        // It is away for the first time that it is asked.
+        jira.is_away_for(1);
+        linear.is_away_for(1);
+        let come = world.done(&sent(tracker, "comment_created")).await;
+        assert_eq!(come["state"], "done", "{tracker:?}: {come:#}");
+        let task = world.api.rest(come["task"].as_str().unwrap()).await;
+        let request = task["request"].as_str().unwrap();
+        assert!(
+            request.contains("> # add subtracts") && request.contains("> It should add."),
+            "{tracker:?}: {request}"
+        );
+        assert_eq!(task["source"]["untrusted"], Value::Null, "{tracker:?}: its author is ada: {task:#}");
+        world.service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_reviewers_merged_in_its_place_becomes_a_lesson() {
     let mut lesson = learning::memory(LESSON, "lesson", "repository", &["{{1}}"]);
     lesson["files"] = json!(["calc.py"]);
