@@ -95,7 +95,9 @@ pub async fn claim_tasks(
          ), waiting AS (
             SELECT j.id, u.team, j.ready_at, m.concurrent_tasks AS cap,
                 coalesce(r.tasks, 0) + row_number() OVER (PARTITION BY u.team, u.user_id ORDER BY j.priority DESC, j.ready_at) AS place
-            FROM users u LEFT JOIN running r USING (team, user_id) LEFT JOIN members m USING (team, user_id), LATERAL (
+            FROM users u LEFT JOIN running r USING (team, user_id) LEFT JOIN LATERAL (
+                -- Limited, so that each is looked up: nobody reads all members of all teams for the few who wait.
+                SELECT concurrent_tasks FROM members WHERE team = u.team AND user_id = u.user_id LIMIT 1) m ON true, LATERAL (
                 SELECT id, priority, ready_at FROM jobs
                 WHERE kind = 'run_task' AND team = u.team AND user_id = u.user_id AND lease_replica IS NULL
                     AND ready_at <= now() AND log_version <= $4
