@@ -6,12 +6,16 @@ use super::{
     ground, publish, request, rested,
 };
 use crate::support::service::{Api, Ground};
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair, KeySize},
+    signature::KeyPair as _,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use journeyman::{runner::Failpoint, trackers::forge::ForgeKind};
 use serde_json::{Value, json};
 use std::{
-    io::Write,
     ops::ControlFlow,
-    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -113,20 +117,14 @@ async fn a_crash_at_any_boundary_leaves_one_pull_request() {
 
 /// A private key, and the public one to it; PEM.
 fn keys() -> (String, String) {
-    let run = |arguments: &[&str], input: &str| {
-        let mut child = Command::new("openssl")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl is there: install it with `make setup-tests`");
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let pem = |kind: &str, der: &[u8]| {
+        let text = STANDARD.encode(der);
+        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
     };
-    let private = run(&["genrsa", "-traditional", "2048"], "");
-    let public = run(&["rsa", "-pubout"], &private);
-    (private, public)
+    (pem("PRIVATE KEY", private.as_ref()), pem("RSA PUBLIC KEY", pair.public_key().as_ref()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
