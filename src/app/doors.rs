@@ -79,7 +79,7 @@ impl Doors {
         let own = self.clone();
         Arc::new(move |team, id| {
             let own = own.clone();
-            Box::pin(async move { own.voice(team, id).await.map_err(|shut| shut.to_string()) })
+            Box::pin(async move { own.voice(team, id).await })
         })
     }
 

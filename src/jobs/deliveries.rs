@@ -1,7 +1,7 @@
 //! Working off what trackers have told: claimed with a lease, done by `service`, tried again a few times, and given up where
 //! an admin sees it. What a forge has to be asked is asked here, outside any transaction.
 
-use super::answers::VoiceOf;
+use super::{answers::VoiceOf, publish::Shut};
 use crate::{
     clock,
     service::{
@@ -124,7 +124,11 @@ async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Res
 /// Asks the tracker what its delivery does not say. What the integration's token may not read is done without.
 async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
     let Some((team, integration, place)) = work.unread() else { return Ok(()) };
-    let Some((_, voice)) = voices(team, integration).await.map_err(NotDone::Later)? else { return Ok(()) };
+    let voice = match voices(team, integration).await {
+        Ok(Some((_, voice))) => voice,
+        Ok(None) | Err(Shut::ForGood(_)) => return Ok(()),
+        Err(Shut::ForNow(reason)) => return Err(NotDone::Later(reason)),
+    };
     match voice.issue(&place).await {
         Ok(Some(issue)) => service.add_issue(work, issue).await.map_err(not_done),
         Ok(None) => Ok(()),

@@ -7,6 +7,7 @@
 
 mod text;
 
+use super::publish::Shut;
 use crate::{
     clock,
     domain::{
@@ -50,10 +51,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// After so many failures in a row it is tried no more before something is new.
 const FAILURES_MAX: u32 = 12;
 
-/// What an integration says, and with what it is spoken at its tracker; none where it is gone or has no token. The error is for
-/// people.
+/// What an integration says, and with what it is spoken at its tracker; none where it is gone or has no token.
 pub type VoiceOf = Arc<
-    dyn Fn(TeamId, IntegrationId) -> BoxFuture<'static, Result<Option<(IntegrationSpec, Voice)>, String>> + Send + Sync,
+    dyn Fn(TeamId, IntegrationId) -> BoxFuture<'static, Result<Option<(IntegrationSpec, Voice)>, Shut>> + Send + Sync,
 >;
 
 #[derive(Clone, Debug)]
@@ -102,6 +102,15 @@ impl From<StoreError> for Stop {
 impl From<ForgeError> for Stop {
     fn from(error: ForgeError) -> Self {
         if error.is_lasting() { Self::Ends(error.to_string()) } else { Self::Later(error.to_string()) }
+    }
+}
+
+impl From<Shut> for Stop {
+    fn from(shut: Shut) -> Self {
+        match shut {
+            Shut::ForNow(reason) => Self::Later(reason),
+            Shut::ForGood(reason) => Self::Ends(reason),
+        }
     }
 }
 
@@ -189,17 +198,16 @@ impl Way<'_> {
     /// Does what is due; the hash of what the comment says now, where it says something else.
     async fn answer(&self) -> Result<Option<String>, Stop> {
         let (answerer, one) = (self.answerer, self.one);
-        for seen in &one.seen {
-            self.react(seen).await?;
-        }
+        // First: a tracker that is away keeps nothing from its host.
         let published = answerer.service.publish_for_tracker(one.team, one.task, one.integration).await;
         published.map_err(|error| match error {
             Error::Internal(_) | Error::Unavailable(_) => Stop::Later(error.to_string()),
             error => Stop::Ends(error.to_string()),
         })?;
-        let Some((spec, voice)) = (answerer.voices)(one.team, one.integration).await.map_err(Stop::Later)? else {
-            return Ok(None);
-        };
+        for seen in &one.seen {
+            self.react(seen).await?;
+        }
+        let Some((spec, voice)) = (answerer.voices)(one.team, one.integration).await? else { return Ok(None) };
         if !spec.answers.enabled {
             return Ok(None);
         }
@@ -215,7 +223,7 @@ impl Way<'_> {
     /// Shows that something was seen. What the tracker does not take is left out.
     async fn react(&self, seen: &Seen) -> Result<(), Stop> {
         let (answerer, one) = (self.answerer, self.one);
-        let found = (answerer.voices)(one.team, seen.integration).await.map_err(Stop::Later)?;
+        let found = (answerer.voices)(one.team, seen.integration).await?;
         if let Some((_, voice)) = found.filter(|(spec, _)| spec.answers.enabled) {
             match self.timely(voice.react(&seen.place, &seen.spot)).await {
                 Err(Stop::Ends(reason)) => {

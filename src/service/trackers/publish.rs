@@ -4,7 +4,7 @@ use super::people;
 use crate::{
     domain::{IntegrationId, Status, TaskId, TeamId, integration::Publish},
     service::{Error, PublishInput, Service, actions::Said},
-    store::{log, publishings, trackers::integrations},
+    store::{log, publishings, task_views, trackers::integrations},
 };
 
 /// Of how many conflicts a task is told.
@@ -16,6 +16,11 @@ impl Service {
     /// to publish, or whoever the task is of is no member any more.
     pub async fn publish_for_tracker(&self, team: TeamId, task: TaskId, by: IntegrationId) -> Result<(), Error> {
         let mut tx = self.store().team(team).await?;
+        // Asked at each of a task's news: nobody who appends to one at work waits for this.
+        let state = task_views::state(&mut tx, task).await?;
+        if state.is_none_or(|state| state.status != Status::Succeeded) {
+            return Ok(());
+        }
         let Some(locked) = log::lock(&mut tx, task).await?.filter(|locked| locked.status == Status::Succeeded) else {
             return Ok(());
         };

@@ -230,6 +230,30 @@ async fn an_issue_of_a_tracker_without_repositories_becomes_a_pull_request_at_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_that_is_away_keeps_no_pull_request_back() {
+    let ground = reachable(calculator::ground(&json!({ "sequence": mends() })).await).await;
+    let jira = JiraServer::start().await;
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    let world = World::on(ground, Provider::Jira, &json!({ "base_url": jira.url, "token": jira_server::TOKEN })).await;
+    let forge = json!({ "name": "forge", "tracker": "github", "secret": SECRET, "base_url": server.url, "token": TOKEN,
+        "repositories": { "acme/calc": world.integration["repositories"]["CALC"] } });
+    assert_eq!(world.api.post("/v1/integrations", &forge).await.0, 201);
+    jira.is_away_for(u32::MAX);
+    let id = world.done(&sent(Provider::Jira, "issue_labelled")).await["task"].as_str().unwrap().to_owned();
+    opened(&server).await;
+    world.api.until(&id, |task| !task["result"]["pull_request_url"].is_null()).await;
+    assert_eq!(jira.comments(), Vec::<Value>::new());
+    // Back again, it is told what it missed.
+    jira.is_away_for(0);
+    until("answered", async || {
+        let comments = jira.comments();
+        comments.first()?["body"].as_str()?.contains("Pull request").then_some(())
+    })
+    .await;
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_comment_comes_without_is_asked_of_its_tracker() {
     for tracker in [Provider::Jira, Provider::Linear] {
         let ground = reachable(calculator::ground(&json!({ "sequence": mends() })).await).await;
