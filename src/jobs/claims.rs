@@ -1,5 +1,5 @@
-//! A worker's loop over jobs of one kind that are no task's run: claims what is due, holds it by heartbeats, gives it back or
-//! lets it be done.
+//! A worker's loop over what is due and no task's run: [`work_in_turn`] claims as much as there is room for; [`work_on`] does so
+//! with jobs of one kind, holds them by heartbeats, and gives them back or lets them be done.
 
 use crate::{
     clock,
@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,31 +53,80 @@ where
     W: Fn(ClaimedJob, CancellationToken) -> F + Clone + Send + 'static,
     F: Future<Output = Came> + Send + 'static,
 {
-    let (draining, held) = (shutdown.draining(), Held::default());
-    let places = Arc::new(Semaphore::new(settings.at_once));
-    let beating = beat(store.clone(), kind, settings, Arc::clone(&held), draining.clone());
+    let held = Held::default();
+    let beating = beat(store.clone(), kind, settings, Arc::clone(&held), shutdown.draining());
     shutdown.spawn(beating);
-    while !draining.is_cancelled() {
-        let room = places.available_permits();
-        let claimed = if room == 0 { Ok(Vec::new()) } else { claim(&store, kind, settings, room).await };
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, job.kind = kind, "no job can be claimed now");
-            Vec::new()
-        });
-        for job in claimed {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+    let turns = Turns { what: kind, at_once: settings.at_once, poll: settings.poll, woken: Arc::default() };
+    let claimed = store.clone();
+    work_in_turn(
+        turns,
+        shutdown,
+        move |room| {
+            let store = claimed.clone();
+            async move { claim(&store, kind, settings, room).await }
+        },
+        move |job: ClaimedJob| {
             let lost = CancellationToken::new();
             lock(&held).insert(job.id, lost.clone());
             let (store, held, work) = (store.clone(), Arc::clone(&held), work.clone());
-            shutdown.spawn(async move {
+            async move {
                 one(&store, kind, job, work(job, lost)).await;
                 lock(&held).remove(&job.id);
+            }
+        },
+    )
+    .await;
+}
+
+/// How a loop looks for what is due.
+#[derive(Clone, Debug)]
+pub(super) struct Turns {
+    /// For the log.
+    pub(super) what: &'static str,
+    /// What is worked on at once.
+    pub(super) at_once: usize,
+    /// How often to look for what no one in this process told of.
+    pub(super) poll: Duration,
+    /// Told when something is due.
+    pub(super) woken: Arc<Notify>,
+}
+
+/// Claims what is due as far as there is room and has each worked on, until the shutdown drains. Where something was claimed and
+/// there is room left, there may be more: it looks again at once.
+pub(super) async fn work_in_turn<T, C, CF, W, WF>(turns: Turns, shutdown: Shutdown, claim: C, work: W)
+where
+    C: Fn(usize) -> CF,
+    CF: Future<Output = Result<Vec<T>, StoreError>>,
+    W: Fn(T) -> WF,
+    WF: Future<Output = ()> + Send + 'static,
+{
+    let Turns { what, at_once, poll, woken } = turns;
+    let (draining, places) = (shutdown.draining(), Arc::new(Semaphore::new(at_once)));
+    while !draining.is_cancelled() {
+        let room = places.available_permits();
+        let claimed = if room == 0 { Ok(Vec::new()) } else { claim(room).await };
+        let claimed = claimed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "nothing of {what} can be claimed now");
+            Vec::new()
+        });
+        let more = !claimed.is_empty();
+        for one in claimed {
+            // There is one for each: nobody else takes them.
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let (done, woken) = (work(one), Arc::clone(&woken));
+            shutdown.spawn(async move {
+                done.await;
                 drop(place);
+                woken.notify_one();
             });
+        }
+        if more && places.available_permits() > 0 {
+            continue;
         }
         tokio::select! {
             () = draining.cancelled() => {}
-            () = tokio::time::sleep(settings.poll + clock::jitter(settings.poll / 4)) => {}
+            () = woken.notified() => {}
+            () = tokio::time::sleep(poll + clock::jitter(poll / 4)) => {}
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Working off what trackers have told: claimed with a lease, done by `service`, tried again a few times, and given up where
 //! an admin sees it. What a forge has to be asked is asked here, outside any transaction.
 
-use super::{answers::VoiceOf, publish::Shut};
+use super::{
+    answers::VoiceOf,
+    claims::{Turns, work_in_turn},
+    publish::Shut,
+};
 use crate::{
     clock,
     service::{
@@ -13,10 +17,12 @@ use crate::{
         Store, StoreError,
         trackers::deliveries::{self, ClaimedDelivery},
     },
-    trackers::standing::{AskError, Standing, Standings},
+    trackers::{
+        forge::Standing,
+        standing::{AskError, Standings},
+    },
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use std::time::Duration;
 
 /// How often to look for what no one in this process told of.
 const POLL: Duration = Duration::from_millis(500);
@@ -57,36 +63,25 @@ enum NotDone {
 
 /// Works until the shutdown drains.
 pub async fn work_off_deliveries(store: Store, service: Service, asked: Asked, shutdown: Shutdown) {
-    let draining = shutdown.draining();
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    while !draining.is_cancelled() {
-        let room = places.available_permits();
-        let claimed = if room == 0 { Ok(Vec::new()) } else { deliveries::claim(&store, LEASE, room as u32).await };
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no deliveries can be claimed now");
-            Vec::new()
-        });
-        let more = !claimed.is_empty();
-        for one in claimed {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+    let turns = Turns { what: "deliveries", at_once: AT_ONCE, poll: POLL, woken: service.deliveries_come() };
+    let claimed = store.clone();
+    work_in_turn(
+        turns,
+        shutdown,
+        move |room| {
+            let store = claimed.clone();
+            async move { deliveries::claim(&store, LEASE, room as u32).await }
+        },
+        move |one: ClaimedDelivery| {
             let (store, service, asked) = (store.clone(), service.clone(), asked.clone());
-            shutdown.spawn(async move {
+            async move {
                 if let Err(error) = work_off(&store, &service, &asked, &one).await {
                     tracing::warn!(delivery.id = %one.id, %error, "what became of a delivery could not be written: its lease runs out");
                 }
-                drop(place);
-                service.deliveries_come().notify_one();
-            });
-        }
-        if more && places.available_permits() > 0 {
-            continue;
-        }
-        tokio::select! {
-            () = draining.cancelled() => {}
-            () = service.deliveries_come().notified() => {}
-            () = tokio::time::sleep(POLL + clock::jitter(POLL / 4)) => {}
-        }
-    }
+            }
+        },
+    )
+    .await;
 }
 
 async fn work_off(store: &Store, service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Result<(), Error> {

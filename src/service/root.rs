@@ -73,7 +73,7 @@ pub(super) struct Inner {
     standings: Standings,
     names: Names,
     pub(super) refusals: Refusals,
-    deliveries: Notify,
+    deliveries: Arc<Notify>,
 }
 
 impl Service {
@@ -87,7 +87,7 @@ impl Service {
                 standings: Standings::default(),
                 names: Names::default(),
                 refusals: Refusals::default(),
-                deliveries: Notify::new(),
+                deliveries: Arc::default(),
             }),
         }
     }
@@ -135,8 +135,8 @@ impl Service {
     }
 
     /// Told whenever this process has taken in what a tracker tells.
-    pub fn deliveries_come(&self) -> &Notify {
-        &self.inner.deliveries
+    pub fn deliveries_come(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.deliveries)
     }
 
     pub(super) fn names(&self) -> &Names {

@@ -9,10 +9,7 @@ use http::HeaderValue;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 use url::Url;
 
 /// The most that is read of one answer: a page of a hundred comments.
@@ -35,13 +32,13 @@ pub(super) struct Entrance {
 pub(super) struct Exchange {
     entrance: Entrance,
     client: CheckedClient,
-    /// The API is at the other address.
-    otherwise: Arc<AtomicBool>,
+    /// Where the API has turned out to be.
+    settled: Arc<OnceLock<Url>>,
 }
 
 impl Exchange {
     pub(super) fn new(entrance: Entrance, client: CheckedClient) -> Self {
-        Self { entrance, client, otherwise: Arc::default() }
+        Self { entrance, client, settled: Arc::default() }
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -70,22 +67,37 @@ impl Exchange {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<T, ForgeError> {
-        let Some(other) = &self.entrance.otherwise else {
-            return read(&judged(self.ask(&self.entrance.api, method, path, query, body).await?)?);
-        };
-        if self.otherwise.load(Ordering::Relaxed) {
-            return read(&judged(self.ask(other, method, path, query, body).await?)?);
+        read(&judged(self.answer(method, path, query, body).await?)?)
+    }
+
+    /// What the API answers. Where it may be at two addresses the second is asked what the first does not know: nothing was
+    /// done there. It is believed where it speaks as an API does; a host's pages for people are no answer.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Fetched, ForgeError> {
+        let api = &self.entrance.api;
+        let Some(other) = &self.entrance.otherwise else { return self.ask(api, method, path, query, body).await };
+        if let Some(settled) = self.settled.get() {
+            return self.ask(settled, method, path, query, body).await;
         }
-        let answer = self.ask(&self.entrance.api, method.clone(), path, query, body).await?;
+        let answer = self.ask(api, method.clone(), path, query, body).await?;
         if answer.status != 404 {
-            return read(&judged(answer)?);
+            if is_json(&answer) {
+                let _ = self.settled.set(api.clone());
+            }
+            return Ok(answer);
         }
-        // Where nothing was found nothing was done.
-        let found = read(&judged(self.ask(other, method, path, query, body).await?)?);
-        if found.is_ok() {
-            self.otherwise.store(true, Ordering::Relaxed);
+        match self.ask(other, method, path, query, body).await {
+            Ok(second) if second.status != 404 && is_json(&second) => {
+                let _ = self.settled.set(other.clone());
+                Ok(second)
+            }
+            _ => Ok(answer),
         }
-        found
     }
 
     /// Sends JSON to the API's own address; the answer as it is, whatever its status.
@@ -149,6 +161,10 @@ pub(super) fn judged(answer: Fetched) -> Result<Fetched, ForgeError> {
 
 pub(super) fn read<T: DeserializeOwned>(answer: &Fetched) -> Result<T, ForgeError> {
     serde_json::from_slice(&answer.body).map_err(|error| ForgeError::Unreadable(error.to_string()))
+}
+
+fn is_json(answer: &Fetched) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok()
 }
 
 fn said(answer: &Fetched) -> String {

@@ -113,11 +113,13 @@ fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
     let root = if is_own_id(at(session, "/comment/id")) { &Value::Null } else { at(session, "/comment/body") };
     let said = [at(json, "/agentActivity/content/body"), root];
     let body = said.map(text).into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    // Comments are told of by events of their own as well, and can be reacted to; activities cannot.
+    let ids = [at(json, "/agentActivity/sourceCommentId"), at(json, "/agentActivity/id")];
     let what = match action {
         "created" => What::Delegated { session: word(at(session, "/id")), text: body },
         "prompted" => What::Commented {
             comment: Comment {
-                id: word(at(json, "/agentActivity/id")),
+                id: ids.map(word).into_iter().find(|id| !id.is_empty()).unwrap_or_default(),
                 body,
                 url: found.url.clone(),
                 author: delivery.sender.clone(),

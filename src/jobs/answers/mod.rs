@@ -7,7 +7,10 @@
 
 mod text;
 
-use super::publish::Shut;
+use super::{
+    claims::{Turns, work_in_turn},
+    publish::Shut,
+};
 use crate::{
     clock,
     domain::{
@@ -39,13 +42,10 @@ use std::{
     time::Duration,
 };
 use text::Shown;
-use tokio::sync::Semaphore;
 
 const POLL: Duration = Duration::from_millis(400);
 /// Tasks that are answered at once.
 const AT_ONCE: usize = 4;
-/// Between two edits of one comment: forges slow those down who say much.
-const SPACING: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// After so many failures in a row it is tried no more before something is new.
@@ -127,29 +127,21 @@ impl Answerer {
 
     /// Answers until the shutdown drains.
     pub async fn run(self, shutdown: Shutdown) {
-        let draining = shutdown.draining();
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        while !draining.is_cancelled() {
-            let room = places.available_permits() as u32;
-            let claimed =
-                if room == 0 { Ok(Vec::new()) } else { answers::claim(&self.store, self.settings.lease, room).await };
-            let claimed = claimed.unwrap_or_else(|error| {
-                tracing::warn!(%error, "no answers can be claimed now");
-                Vec::new()
-            });
-            for one in claimed {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let turns = Turns { what: "answers", at_once: AT_ONCE, poll: POLL, woken: Arc::default() };
+        let (store, lease) = (self.store.clone(), self.settings.lease);
+        work_in_turn(
+            turns,
+            shutdown,
+            move |room| {
+                let store = store.clone();
+                async move { answers::claim(&store, lease, room as u32).await }
+            },
+            move |one: ClaimedAnswer| {
                 let own = self.clone();
-                shutdown.spawn(async move {
-                    own.settle(&one).await;
-                    drop(place);
-                });
-            }
-            tokio::select! {
-                () = draining.cancelled() => {}
-                () = tokio::time::sleep(POLL + clock::jitter(POLL / 4)) => {}
-            }
-        }
+                async move { own.settle(&one).await }
+            },
+        )
+        .await;
     }
 
     /// Works on one, and lets go of it.
@@ -161,7 +153,7 @@ impl Answerer {
         };
         let finish = |reason: Option<String>| async move {
             let came = Came { said: said.as_deref(), reason: reason.as_deref() };
-            answers::finish(&self.store, one, came, SPACING).await
+            answers::finish(&self.store, one, came).await
         };
         let done = match stop {
             None => finish(None).await,

@@ -9,7 +9,7 @@ use crate::{
     store::{
         sealed,
         trackers::{
-            deliveries::{self, NewDelivery},
+            deliveries::{self, Inserted, NewDelivery},
             integrations::{self, IntegrationRow},
             issues,
         },
@@ -127,15 +127,17 @@ impl Service {
             state,
             reason: nothing.as_deref().unwrap_or_default(),
         };
-        if deliveries::insert(self.store(), new).await? {
-            if state == DeliveryState::Waiting {
-                self.deliveries_come().notify_one();
+        let known = match deliveries::insert(self.store(), new).await? {
+            Inserted::New => {
+                if state == DeliveryState::Waiting {
+                    self.deliveries_come().notify_one();
+                }
+                return Ok(DeliveryAnswer { delivery: id, state, duplicate: false, reason: nothing });
             }
-            return Ok(DeliveryAnswer { delivery: id, state, duplicate: false, reason: nothing });
-        }
-        let known = deliveries::known(self.store(), row.id, &delivery.id, meaning.as_deref()).await?;
-        // It was removed in between: whoever sends it again is believed again.
-        let known = known.ok_or_else(|| Error::Unavailable("a delivery went while it was looked at".to_owned()))?;
+            Inserted::Known(known) => known,
+            // Whoever sends it again is believed again.
+            Inserted::Gone => return Err(Error::Unavailable("a delivery went while it was looked at".to_owned())),
+        };
         let reason = match (known.delivery == delivery.id, known.reason.is_empty()) {
             (_, false) => known.reason,
             (true, true) => "it has come already".to_owned(),

@@ -43,12 +43,31 @@ pub struct NewDelivery<'a> {
     pub reason: &'a str,
 }
 
-/// Writes it down once, by its id and by what it means; false where it is known.
-pub async fn insert(store: &Store, new: NewDelivery<'_>) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "INSERT INTO tracker_deliveries (team, id, integration, delivery, meaning, event, sender, issue, content, state, reason, done_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $10 = 'waiting' THEN NULL ELSE now() END)
-         ON CONFLICT DO NOTHING",
+/// What came of writing one down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    New,
+    /// This one is known by its id, or means the same.
+    Known(DeliveryRow),
+    /// One was known, and was removed while it was looked at.
+    Gone,
+}
+
+/// Writes it down once, by its id and by what it means.
+pub async fn insert(store: &Store, new: NewDelivery<'_>) -> Result<Inserted, StoreError> {
+    let row = sqlx::query(
+        "WITH new AS (
+            INSERT INTO tracker_deliveries (team, id, integration, delivery, meaning, event, sender, issue, content, state, reason, done_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $10 = 'waiting' THEN NULL ELSE now() END)
+            ON CONFLICT DO NOTHING RETURNING id
+         ), known AS (
+            SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
+                received_at, done_at
+            FROM tracker_deliveries
+            WHERE NOT EXISTS (SELECT 1 FROM new) AND integration = $3 AND (delivery = $4 OR meaning = $5)
+            ORDER BY delivery = $4 DESC LIMIT 1
+         )
+         SELECT EXISTS (SELECT 1 FROM new) AS is_new, known.* FROM (VALUES (1)) one LEFT JOIN known ON true",
     )
     .bind(new.team.0)
     .bind(new.id.0)
@@ -61,13 +80,21 @@ pub async fn insert(store: &Store, new: NewDelivery<'_>) -> Result<bool, StoreEr
     .bind(new.content)
     .bind(new.state.as_str())
     .bind(new.reason)
-    .execute(store.across())
+    .fetch_one(store.across())
     .await?;
-    Ok(done.rows_affected() == 1)
+    if row.try_get("is_new")? {
+        return Ok(Inserted::New);
+    }
+    if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
+        return delivery_row(&row).map(Inserted::Known);
+    }
+    // It came at the same time, so that this statement has not seen it.
+    let known = known(store, new.integration, new.delivery, new.meaning).await?;
+    Ok(known.map_or(Inserted::Gone, Inserted::Known))
 }
 
 /// The one that is known by this id or means the same.
-pub async fn known(
+async fn known(
     store: &Store,
     integration: IntegrationId,
     delivery: &str,

@@ -1,6 +1,6 @@
 //! GitHub's REST API, version 2022-11-28 (docs.github.com/rest). Its comments are Gitea's, too.
 
-use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread};
+use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Standing, Target, Thread};
 use crate::{domain::Timestamp, secrets::Secret, trackers::tokens::InstallationToken};
 use reqwest::Method;
 use serde::Deserialize;
@@ -41,6 +41,23 @@ pub(super) async fn installation_token(
     let path = ["app", "installations", installation, "access_tokens"];
     let Given { token, expires_at } = exchange.send_json(Method::POST, &path, &body).await?;
     Ok(InstallationToken { token: Secret::new(token), until: Timestamp(expires_at) })
+}
+
+#[derive(Deserialize)]
+struct Permitted {
+    /// `admin`, `write`, `read` or `none`; at Gitea `owner` too. GitHub says `write` of who maintains.
+    permission: String,
+}
+
+/// Gitea has the same question.
+pub(super) async fn standing_of(exchange: &Exchange, repository: &str, login: &str) -> Result<Standing, ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let path = ["repos", owner, name, "collaborators", login, "permission"];
+    let Permitted { permission } = exchange.get(&path, &[]).await?;
+    Ok(match permission.as_str() {
+        "owner" | "admin" | "maintain" | "write" => Standing::MayWrite,
+        other => Standing::MayNot(format!("his permission is {other}, and write is needed")),
+    })
 }
 
 pub(super) async fn pull_request_of(

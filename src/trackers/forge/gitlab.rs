@@ -1,6 +1,8 @@
 //! GitLab's REST API, version 4 (docs.gitlab.com/api): merge requests and notes.
 
-use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread, github::leave_out};
+use super::{
+    Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Standing, Target, Thread, github::leave_out,
+};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,6 +38,29 @@ struct User {
 
 /// What GitLab calls a draft by (`docs.gitlab.com/user/project/merge_requests/drafts`).
 const DRAFT: &str = "Draft: ";
+
+#[derive(Deserialize)]
+struct Member {
+    access_level: u64,
+    #[serde(default)]
+    state: Option<String>,
+}
+
+/// The access level of a Developer (docs.gitlab.com/api/members).
+const DEVELOPER: u64 = 30;
+
+/// Members of the groups above count as the project's own.
+pub(super) async fn standing_of(exchange: &Exchange, project: &str, user: &str) -> Result<Standing, ForgeError> {
+    let member: Member = exchange.get(&["projects", project, "members", "all", user], &[]).await?;
+    let blocked = member.state.is_some_and(|state| state != "active");
+    Ok(if member.access_level >= DEVELOPER && !blocked {
+        Standing::MayWrite
+    } else if blocked {
+        Standing::MayNot("the forge has blocked him".to_owned())
+    } else {
+        Standing::MayNot(format!("his access level is {}, and 30 is needed", member.access_level))
+    })
+}
 
 pub(super) async fn pull_request_of(
     exchange: &Exchange,

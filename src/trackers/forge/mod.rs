@@ -65,6 +65,14 @@ pub struct Comment {
     pub body: String,
 }
 
+/// Whether a forge lets somebody write to a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    MayWrite,
+    /// Why not, for people.
+    MayNot(String),
+}
+
 /// One forge with what lets the service in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Forge {
@@ -94,6 +102,21 @@ impl Forge {
         repository: Option<&str>,
     ) -> Result<InstallationToken, ForgeError> {
         github::installation_token(&self.exchange, installation, repository).await
+    }
+
+    /// Whether somebody may write to a repository: by his login, at GitLab by his account's id. Whom the forge does not know as
+    /// one of its members may not.
+    pub async fn standing_of(&self, repository: &str, person: &str) -> Result<Standing, ForgeError> {
+        let found = match self.kind {
+            ForgeKind::Github | ForgeKind::Gitea => github::standing_of(&self.exchange, repository, person).await,
+            ForgeKind::Gitlab => gitlab::standing_of(&self.exchange, repository, person).await,
+        };
+        match found {
+            Err(ForgeError::Rejected { status: 404, .. }) => {
+                Ok(Standing::MayNot("the forge knows him as no member of the repository".to_owned()))
+            }
+            found => found,
+        }
     }
 
     /// The open pull request of a branch, where there is one. `repository` is its path at the forge: `owner/name`.
@@ -152,6 +175,7 @@ impl Forge {
             ForgeKind::Gitlab => gitlab::edit_comment(&self.exchange, repository, thread, comment, body).await,
         }
     }
+
     /// Puts eyes to it: it was seen. Twice is as once.
     pub async fn react(&self, repository: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
         match self.kind {

@@ -27,7 +27,8 @@ impl ForgeKind {
     pub fn host(self, base_url: Option<&str>) -> Option<String> {
         let url = Url::parse(base_url.or_else(|| self.home())?).ok()?;
         let host = url.host_str()?.to_ascii_lowercase();
-        Some(if host == "api.github.com" { "github.com".to_owned() } else { host })
+        let with_own_api = host.strip_prefix("api.").filter(|rest| has_own_api(rest));
+        Some(with_own_api.map_or(host.clone(), str::to_owned))
     }
 
     /// Where the vendor's own hosting is, for integrations without an address.
@@ -95,14 +96,19 @@ fn with_path(mut url: Url, path: &str) -> Url {
     url
 }
 
+/// Whether GitHub has the API of this host at `api.` before it: its own, and those that it keeps data of one enterprise at
+/// (docs.github.com/enterprise-cloud, "data residency").
+fn has_own_api(host: &str) -> bool {
+    host == "github.com" || (host.ends_with(".ghe.com") && !host.starts_with("api."))
+}
+
 fn api(kind: ForgeKind, mut url: Url) -> Url {
-    let host = url.host_str().unwrap_or_default().to_owned();
+    let host = url.host_str().unwrap_or_default().trim_start_matches("www.").to_owned();
     let path = url.path().trim_matches('/').to_owned();
-    let path = if kind == ForgeKind::Github && matches!(host.as_str(), "github.com" | "www.github.com") {
-        // github.com has its API at a host of its own.
-        let _ = url.set_host(Some("api.github.com"));
+    let path = if kind == ForgeKind::Github && has_own_api(&host) {
+        let _ = url.set_host(Some(&format!("api.{host}")));
         String::new()
-    } else if host == "api.github.com" || path.split('/').any(|part| part == "api") {
+    } else if host.strip_prefix("api.").is_some_and(has_own_api) || path.split('/').any(|part| part == "api") {
         path
     } else if path.is_empty() {
         kind.prefix().to_owned()
