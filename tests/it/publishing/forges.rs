@@ -1,10 +1,10 @@
 //! Forges' own APIs: a pull request is found by its branch or made, a comment by its mark.
 
-use super::forge_server::{ForgeServer, TOKEN};
+use super::forge_server::{Beside, ForgeServer, TOKEN};
 use journeyman::{
     net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     secrets::Secret,
-    trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Target, Thread},
+    trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Standing, Target, Thread},
 };
 use std::time::Duration;
 
@@ -125,6 +125,39 @@ async fn eyes_are_put_once_to_each_thing() {
     }
 }
 
+/// A GitHub of one's own has its API below `/api/v3`, or its address is that of the API already.
+#[tokio::test]
+async fn what_a_host_shows_beside_its_api_is_no_answer() {
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    server.has_beside(Beside::Pages);
+    let at = || forge(&server, ForgeKind::Github, TOKEN);
+    let deleted = at().edit_comment("team/calc", Thread::Issue(12), 900, "done").await.unwrap_err();
+    assert!(matches!(deleted, ForgeError::Rejected { status: 404, .. }), "{deleted:?}");
+    assert!(matches!(at().standing_of("team/calc", "mallory").await.unwrap(), Standing::MayNot(_)));
+    assert_eq!(server.asked().len(), 4, "{:#?}", server.asked());
+    // What has answered well is the API.
+    let known = at();
+    known.make_comment("team/calc", Thread::Issue(12), "queued").await.unwrap();
+    known.standing_of("team/calc", "mallory").await.unwrap();
+    assert_eq!(server.asked().len(), 6, "{:#?}", server.asked());
+}
+
+#[tokio::test]
+async fn an_api_at_the_very_address_is_found() {
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    server.has_beside(Beside::TheApi);
+    let forge = forge(&server, ForgeKind::Github, TOKEN);
+    let made = forge.make_comment("team/calc", Thread::Issue(12), "queued").await.unwrap();
+    forge.edit_comment("team/calc", Thread::Issue(12), made.id, "done").await.unwrap();
+    let asked = [
+        "POST /api/v3/repos/team/calc/issues/12/comments",
+        "POST /repos/team/calc/issues/12/comments",
+        "PATCH /repos/team/calc/issues/comments/1",
+    ];
+    assert_eq!(server.asked(), asked);
+    assert_eq!(server.comments()[0]["body"], "done");
+}
+
 #[test]
 fn an_apis_address_follows_from_the_hosts() {
     let at = |kind, base: Option<&str>| {
@@ -136,6 +169,8 @@ fn an_apis_address_follows_from_the_hosts() {
         (ForgeKind::Github, Some("https://api.github.com"), "https://api.github.com/"),
         (ForgeKind::Github, Some("https://git.example.org"), "https://git.example.org/api/v3/"),
         (ForgeKind::Github, Some("https://git.example.org/api/v3"), "https://git.example.org/api/v3/"),
+        (ForgeKind::Github, Some("https://octo.ghe.com"), "https://api.octo.ghe.com/"),
+        (ForgeKind::Github, Some("https://api.octo.ghe.com"), "https://api.octo.ghe.com/"),
         (ForgeKind::Gitlab, None, "https://gitlab.com/api/v4/"),
         (ForgeKind::Gitlab, Some("https://example.org/gitlab"), "https://example.org/gitlab/api/v4/"),
         (ForgeKind::Gitea, Some("https://git.example.org/"), "https://git.example.org/api/v1/"),

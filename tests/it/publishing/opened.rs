@@ -6,12 +6,6 @@ use super::{
     ground, publish, request, rested,
 };
 use crate::support::service::{Api, Ground};
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rsa::{KeyPair, KeySize},
-    signature::KeyPair as _,
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use journeyman::{runner::Failpoint, trackers::forge::ForgeKind};
 use serde_json::{Value, json};
 use std::{
@@ -115,24 +109,12 @@ async fn a_crash_at_any_boundary_leaves_one_pull_request() {
     service.stop().await;
 }
 
-/// A private key, and the public one to it; PEM.
-fn keys() -> (String, String) {
-    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    let pem = |kind: &str, der: &[u8]| {
-        let text = STANDARD.encode(der);
-        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
-    };
-    (pem("PRIVATE KEY", private.as_ref()), pem("RSA PUBLIC KEY", pair.public_key().as_ref()))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_github_app_opens_it_by_tokens_that_it_is_given_for_the_one_repository() {
     let ground = grounded().await;
     let server = ForgeServer::start(ForgeKind::Github).await;
-    let (private, public) = keys();
-    server.knows(App { id: "4711".to_owned(), installation: "815".to_owned(), public_key: public });
+    let (app, private) = App::new("4711", "815");
+    server.knows(app);
     let service = ground.start().await;
     let api = service.api();
     let url = format!("file://{}", calc(&ground).display());
@@ -154,10 +136,11 @@ async fn a_github_app_opens_it_by_tokens_that_it_is_given_for_the_one_repository
     }
     assert_eq!(server.pulls().len(), 2);
     assert_eq!(server.given(), [json!({ "repositories": ["calc"] })], "one token lasts for both");
-    for wanted in
-        ["POST /api/v3/repos/team/calc/issues/1/labels", "POST /api/v3/repos/team/calc/pulls/1/requested_reviewers"]
-    {
-        assert!(server.asked().iter().any(|asked| asked == wanted), "{wanted}: {:#?}", server.asked());
+    for pull in server.pulls() {
+        assert_eq!(
+            (&pull["labels"][0]["name"], &pull["requested_reviewers"][0]["login"]),
+            (&json!("agent"), &json!("ada"))
+        );
     }
 
     // Another App's key opens nothing, and says so.

@@ -4,74 +4,24 @@ use super::{
     sent::{sent, sent_with},
     stories::World,
 };
-use crate::support::calculator;
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+use crate::{
+    publishing::forge_server::{ForgeServer, Member, TOKEN},
+    support::calculator,
 };
-use journeyman::domain::linked_account::Provider;
+use journeyman::{domain::linked_account::Provider, trackers::forge::ForgeKind};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 
-const TOKEN: &str = "forge-token-canary-0123456789";
-
-/// A forge's API, as its vendor's documents describe it.
-#[derive(Clone)]
-struct Forge {
-    tracker: Provider,
-    asked: Arc<Mutex<Vec<String>>>,
-    /// What it answers instead.
-    broken: Arc<Mutex<Option<u16>>>,
-}
-
-async fn answer(State(forge): State<Forge>, request: Request) -> Response {
-    let header =
-        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let known = match forge.tracker {
-        Provider::Gitlab => header("private-token") == TOKEN,
-        Provider::Gitea => header("authorization") == format!("token {TOKEN}"),
-        _ => header("authorization") == format!("Bearer {TOKEN}"),
-    };
-    let path = request.uri().path().to_owned();
-    forge.asked.lock().unwrap().push(path.clone());
-    if let Some(status) = *forge.broken.lock().unwrap() {
-        return StatusCode::from_u16(status).unwrap().into_response();
+/// A service with an integration of a forge where Ada may write and Bob may read.
+async fn world(tracker: Provider) -> (World, ForgeServer) {
+    let forge = ForgeServer::start(ForgeKind::parse(tracker.as_str()).unwrap()).await;
+    for (id, login, permission) in [(21, "ada", "write"), (22, "bob", "read")] {
+        forge.has_member(Member { id, login: login.to_owned(), permission });
     }
-    if !known {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let body = match path.as_str() {
-        "/api/v3/repos/acme/calc/collaborators/ada/permission"
-        | "/api/v1/repos/acme/calc/collaborators/ada/permission" => {
-            json!({ "permission": "write", "role_name": "maintain", "user": { "login": "ada" } })
-        }
-        "/api/v3/repos/acme/calc/collaborators/bob/permission"
-        | "/api/v1/repos/acme/calc/collaborators/bob/permission" => {
-            json!({ "permission": "read", "role_name": "read", "user": { "login": "bob" } })
-        }
-        "/api/v4/projects/acme%2Fcalc/members/all/21" => {
-            json!({ "id": 21, "username": "ada", "state": "active", "access_level": 30 })
-        }
-        "/api/v4/projects/acme%2Fcalc/members/all/22" => {
-            json!({ "id": 22, "username": "bob", "state": "active", "access_level": 20 })
-        }
-        _ => return (StatusCode::NOT_FOUND, axum::Json(json!({ "message": "Not Found" }))).into_response(),
-    };
-    axum::Json(body).into_response()
-}
-
-async fn world(tracker: Provider) -> (World, Forge) {
-    let forge = Forge { tracker, asked: Arc::default(), broken: Arc::default() };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(answer).with_state(forge.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
     let script = json!({ "sequence": [{ "text": "Looked.", "repeat": 99 }] });
     let mut ground = calculator::ground(&script).await;
     ground.variables.push(("JOURNEYMAN_PRIVATE_HOSTS".to_owned(), "127.0.0.0/8".to_owned()));
-    let more = json!({ "allowed_users": [], "token": TOKEN, "base_url": base });
+    let more = json!({ "allowed_users": [], "token": TOKEN, "base_url": forge.url, "publish": "off",
+        "answers": { "enabled": false } });
     (World::on(ground, tracker, &more).await, forge)
 }
 
@@ -110,7 +60,7 @@ async fn who_may_write_may_ask_and_who_may_read_may_not() {
                 }
             }))
             .await;
-        assert_eq!(done["state"], "done", "{tracker:?}: {done:#} {:?}", forge.asked.lock().unwrap());
+        assert_eq!(done["state"], "done", "{tracker:?}: {done:#} {:?}", forge.asked());
         let task = world.api.rest(done["task"].as_str().unwrap()).await;
         assert_eq!(
             (&task["source"]["outsider"], &task["source"]["untrusted"]),
@@ -118,8 +68,8 @@ async fn who_may_write_may_ask_and_who_may_read_may_not() {
             "{task:#}"
         );
         // It is asked once a minute about one person.
-        let asked = forge.asked.lock().unwrap().clone();
-        assert_eq!(asked.iter().filter(|path| path.contains("ada") || path.ends_with("/21")).count(), 1, "{asked:?}");
+        let asked = forge.asked();
+        assert_eq!(asked.iter().filter(|path| path.contains("/ada/") || path.ends_with("/21")).count(), 1, "{asked:?}");
         world.service.stop().await;
     }
 }
@@ -127,23 +77,22 @@ async fn who_may_write_may_ask_and_who_may_read_may_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forge_that_refuses_or_knows_nobody_gives_no_leave() {
     let (world, forge) = world(Provider::Github).await;
-    *forge.broken.lock().unwrap() = Some(403);
+    forge.answers_only(Some(403));
     let failed = world.done(&sent(Provider::Github, "issues_labeled")).await;
-    assert_eq!(
-        (&failed["state"], &failed["reason"]),
-        (&json!("failed"), &json!("who may could not be asked: the forge refused the integration's token (403)"))
-    );
+    let reason = "who may could not be asked: the host refused the integration's token (403): it gave no reason";
+    assert_eq!((&failed["state"], &failed["reason"]), (&json!("failed"), &json!(reason)));
     // One that is away is asked again.
-    *forge.broken.lock().unwrap() = Some(502);
+    forge.answers_only(Some(502));
     let later =
         sent_with(Provider::Github, "issues_labeled", |p| p["issue"]["updated_at"] = json!("2026-11-03T10:00:00Z"));
     let (status, answer) = world.send(&later).await;
     assert_eq!(status, 202);
     let path = format!("/v1/integrations/{}/deliveries", world.integration["id"].as_str().unwrap());
-    let told = |page: &Value| page["data"][0]["reason"] == "who may could not be asked: the forge answered 502";
+    let reason = "who may could not be asked: the host cannot be reached: it answered 502: it gave no reason";
+    let told = |page: &Value| page["data"][0]["reason"] == reason;
     let page = world.api.until_at(&path, told).await;
     assert_eq!(page["data"][0]["state"], "waiting", "{page:#}");
-    *forge.broken.lock().unwrap() = None;
+    forge.answers_only(None);
     let came = world.came(&answer).await;
     assert_eq!(came["state"], "done", "{came:#}");
     assert!(came["attempts"].as_u64().unwrap() > 1);

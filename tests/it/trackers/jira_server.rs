@@ -1,5 +1,7 @@
-//! A Jira, as the OpenAPI of its REST API's version 2 says that it answers: comments of issues, in memory.
+//! A Jira, as the OpenAPI of its REST API's version 2 says that it answers: comments of issues, in memory. What it answers are
+//! the objects of its payloads, whole.
 
+use super::sent::fixture;
 use axum::{
     Router,
     body::Bytes,
@@ -8,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use journeyman::domain::linked_account::Provider;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -27,8 +30,20 @@ pub(super) struct JiraServer {
     state: Arc<Mutex<Held>>,
 }
 
+/// A request and its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Passed {
+    /// `GET comments`, `POST comment`, `PUT comment`, `GET issue`.
+    pub(super) what: &'static str,
+    /// Null where it has none.
+    pub(super) request: Value,
+    pub(super) status: u16,
+    pub(super) answer: Value,
+}
+
 #[derive(Default)]
 struct Held {
+    passed: Vec<Passed>,
     comments: Vec<Value>,
     made: u64,
     lose: u32,
@@ -49,6 +64,10 @@ impl JiraServer {
 
     pub(super) fn comments(&self) -> Vec<Value> {
         self.state.lock().unwrap().comments.clone()
+    }
+
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        self.state.lock().unwrap().passed.clone()
     }
 
     pub(super) fn delete(&self, comment: &str) {
@@ -83,11 +102,12 @@ impl JiraServer {
 impl Held {
     fn add(&mut self, body: &Value) -> Value {
         self.made += 1;
-        let comment = json!({
-            "self": format!("https://acme.atlassian.net{PATH}/{}", 10_000 + self.made),
-            "id": (10_000 + self.made).to_string(), "body": body["body"], "jsdPublic": true,
-            "properties": body["properties"].as_array().cloned().unwrap_or_default(),
-        });
+        let id = 10_000 + self.made;
+        let mut comment = fixture(Provider::Jira, "comment_created")["comment"].clone();
+        comment["self"] = json!(format!("https://acme.atlassian.net/rest/api/2/issue/10002/comment/{id}"));
+        comment["id"] = json!(id.to_string());
+        comment["body"] = body["body"].clone();
+        comment["properties"] = body["properties"].as_array().cloned().unwrap_or_default().into();
         self.comments.push(comment.clone());
         comment
     }
@@ -133,9 +153,9 @@ async fn answer(
         url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     if method == Method::GET && Some(uri.path()) == PATH.strip_suffix("/comment") {
-        let fields = json!({ "summary": "add subtracts", "description": "It should add.",
-            "reporter": { "accountId": "557058:ada", "displayName": "Ada" }, "updated": "2026-11-01T10:00:00.000+0000" });
-        return said(200, json!({ "id": "10012", "key": "CALC-12", "fields": fields }));
+        let answer = issue(&query);
+        held.passed.push(Passed { what: "GET issue", request: Value::Null, status: 200, answer: answer.clone() });
+        return said(200, answer);
     }
     let (status, answered) = match (method.as_str(), uri.path().strip_prefix(PATH)) {
         ("GET", Some("")) => held.page(&query),
@@ -159,11 +179,26 @@ async fn answer(
         }
         _ => (404, json!({ "errorMessages": ["Issue does not exist or you do not have permission to see it."] })),
     };
+    let what = match method {
+        Method::GET => "GET comments",
+        Method::POST => "POST comment",
+        _ => "PUT comment",
+    };
+    held.passed.push(Passed { what, request: body, status, answer: answered.clone() });
     if method == Method::POST && status == 201 && held.lose > 0 {
         held.lose -= 1;
         return StatusCode::BAD_GATEWAY.into_response();
     }
     said(status, answered)
+}
+
+/// The issue with the fields that are asked for.
+fn issue(query: &BTreeMap<String, String>) -> Value {
+    let mut issue = fixture(Provider::Jira, "issue_created")["issue"].clone();
+    issue["fields"]["description"] = json!("It should add.");
+    let asked: Vec<&str> = query.get("fields").map_or(Vec::new(), |fields| fields.split(',').collect());
+    issue["fields"].as_object_mut().unwrap().retain(|name, _| asked.contains(&name.as_str()));
+    issue
 }
 
 /// What of a comment the schema does not have.

@@ -1,5 +1,6 @@
 //! Linear's API, as its schema (`packages/sdk/src/schema.graphql` of github.com/linear/linear) has it: comments and reactions, in
-//! memory. A query is held against the part of the schema that is here, and its input against the inputs' fields.
+//! memory. A query is held against the part of the schema that is here, and its input against the inputs' fields; it is answered
+//! what it asks for.
 
 use axum::{
     Json, Router,
@@ -16,9 +17,9 @@ pub(super) const TOKEN: &str = "lin_api_a-key-of-linear";
 pub(super) const OAUTH: &str = "an-oauth-token";
 
 /// The fields of a type, each with its arguments' types and its own.
-type Fields = &'static [(&'static str, &'static [(&'static str, &'static str)], &'static str)];
+pub(super) type Fields = &'static [(&'static str, &'static [(&'static str, &'static str)], &'static str)];
 
-const TYPES: &[(&str, Fields)] = &[
+pub(super) const TYPES: &[(&str, Fields)] = &[
     (
         "query",
         &[("comment", &[("id", "String"), ("hash", "String")], "Comment"), ("issue", &[("id", "String!")], "Issue")],
@@ -50,7 +51,7 @@ const TYPES: &[(&str, Fields)] = &[
     ("Reaction", &[("id", &[], ""), ("emoji", &[], "")]),
 ];
 
-const INPUTS: &[(&str, &[&str])] = &[
+pub(super) const INPUTS: &[(&str, &[&str])] = &[
     (
         "CommentCreateInput!",
         &["body", "createAsUser", "createdAt", "doNotSubscribeToIssue", "id", "issueId", "parentId"],
@@ -65,8 +66,18 @@ pub(super) struct LinearServer {
     state: Arc<Mutex<Held>>,
 }
 
+/// A request and its answer.
+#[derive(Clone, Debug)]
+pub(super) struct Passed {
+    /// The field of the query or mutation.
+    pub(super) root: String,
+    pub(super) variables: Value,
+    pub(super) answer: Value,
+}
+
 #[derive(Default)]
 struct Held {
+    passed: Vec<Passed>,
     comments: Vec<Value>,
     reactions: Vec<Value>,
     /// Of all that there ever was.
@@ -92,6 +103,10 @@ impl LinearServer {
 
     pub(super) fn reactions(&self) -> Vec<Value> {
         self.state.lock().unwrap().reactions.clone()
+    }
+
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        self.state.lock().unwrap().passed.clone()
     }
 
     pub(super) fn delete(&self, comment: &str) {
@@ -127,7 +142,8 @@ async fn answer(State(server): State<LinearServer>, headers: HeaderMap, Json(req
         let said = "Authentication required, not authenticated";
         return refused(401, said, "authentication error", "AUTHENTICATION_ERROR", 401);
     }
-    let (root, variables) = match checked(request["query"].as_str().unwrap(), &request["variables"]) {
+    let query = request["query"].as_str().unwrap();
+    let (root, variables) = match checked(query, &request["variables"]) {
         Ok(root) => (root, &request["variables"]),
         Err(fault) => return refused(400, &fault, "graphql error", "GRAPHQL_VALIDATION_FAILED", 400),
     };
@@ -137,7 +153,11 @@ async fn answer(State(server): State<LinearServer>, headers: HeaderMap, Json(req
         return StatusCode::BAD_GATEWAY.into_response();
     }
     match done {
-        Ok(found) => (StatusCode::OK, Json(json!({ "data": { (root): found } }))).into_response(),
+        Ok(found) => {
+            let found = picked(query, &root, &found);
+            held.passed.push(Passed { root: root.clone(), variables: variables.clone(), answer: found.clone() });
+            (StatusCode::OK, Json(json!({ "data": { (root): found } }))).into_response()
+        }
         Err(fault) => refused(200, &fault, "invalid input", "INPUT_ERROR", 400),
     }
 }
@@ -211,10 +231,35 @@ fn refused(status: u16, message: &str, kind: &str, code: &str, inner: u16) -> Re
     (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
 }
 
+fn words(query: &str) -> Vec<&str> {
+    let words = regex::Regex::new(r"[A-Za-z]+!?|[{}():$,]").unwrap();
+    words.find_iter(query).map(|word| word.as_str()).filter(|word| *word != ",").collect()
+}
+
+/// Of what was found what a query selects.
+fn picked(query: &str, root: &str, found: &Value) -> Value {
+    let words = words(query);
+    let at = words.iter().position(|word| *word == root).unwrap();
+    let open = at + words[at..].iter().position(|word| *word == "{").unwrap();
+    selected(&mut &words[open..], found)
+}
+
+fn selected(rest: &mut &[&str], of: &Value) -> Value {
+    let mut all = serde_json::Map::new();
+    *rest = &rest[1..];
+    while rest[0] != "}" {
+        let name = rest[0];
+        *rest = &rest[1..];
+        let value = if rest[0] == "{" { selected(rest, &of[name]) } else { of[name].clone() };
+        all.insert(name.to_owned(), value);
+    }
+    *rest = &rest[1..];
+    Value::Object(all)
+}
+
 /// The field that a query asks for, where the schema has all that it names.
 fn checked(query: &str, variables: &Value) -> Result<String, String> {
-    let words = regex::Regex::new(r"[A-Za-z]+!?|[{}():$,]").unwrap();
-    let words: Vec<&str> = words.find_iter(query).map(|word| word.as_str()).filter(|word| *word != ",").collect();
+    let words = words(query);
     let mut rest = &words[..];
     let root = word(&mut rest)?;
     word(&mut rest)?;

@@ -3,9 +3,11 @@
 mod forges;
 mod jira_server;
 mod linear_server;
+mod passed;
 mod published;
 mod reading;
 pub(crate) mod sent;
+mod shapes;
 mod signatures;
 mod stories;
 mod texts;

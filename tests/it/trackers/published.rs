@@ -1,15 +1,14 @@
 //! The payloads of `tests/fixtures/trackers` against what is published of them as packages of Node.js: GitHub's schema,
 //! types of the others (`shapes.ts`). A payload without something that is read holds no longer, so that this is known to look.
 
-use super::sent::{fixture, names, place, sent};
+use super::{
+    sent::{fixture, names, sent},
+    shapes::{Line, assert_hold},
+};
 use crate::support::fetched::fetched;
 use journeyman::domain::linked_account::Provider;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    process::{Command, Stdio},
-};
+use std::collections::BTreeMap;
 
 /// What is read of payloads and always there, where the event has it.
 fn always(tracker: Provider) -> &'static [&'static str] {
@@ -165,56 +164,22 @@ fn shape(tracker: Provider, payload: &Value) -> String {
 
 #[test]
 fn payloads_of_the_others_hold_by_types_that_are_published_of_them() {
-    let packages = fetched("trackers/node_modules");
-    let compiler = fetched("trackers/node_modules/typescript/bin/tsc");
-    let dir = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(&packages, dir.path().join("node_modules")).unwrap();
-    std::fs::copy(place().join("shapes.ts"), dir.path().join("shapes.ts")).unwrap();
-
     // A line for each payload, and for each that lacks something.
-    let mut text = "import type * as shapes from \"./shapes.ts\";\n".to_owned();
-    let mut lines: Vec<(String, bool)> = Vec::new();
+    let mut lines = Vec::new();
     for tracker in [Provider::Gitlab, Provider::Gitea, Provider::Jira, Provider::Linear] {
         for (name, payload) in of(tracker) {
             let shape = shape(tracker, &payload);
-            let mut line = |what: String, payload: &Value, holds: bool| {
-                writeln!(text, "export const line{}: shapes.{shape} = {payload};", lines.len()).unwrap();
-                lines.push((format!("{} {name}{what}", tracker.as_str()), holds));
+            let line = |what: &str, value: &Value, holds: bool| Line {
+                what: format!("{} {name}{what}", tracker.as_str()),
+                shape: shape.clone(),
+                value: value.clone(),
+                holds,
             };
-            line(String::new(), &payload, true);
+            lines.push(line("", &payload, true));
             let maimed = maimed(tracker, &payload);
             assert!(maimed.len() > 3, "{name}");
-            for (what, payload) in maimed {
-                line(format!(" without {what}"), &payload, false);
-            }
+            lines.extend(maimed.iter().map(|(what, payload)| line(&format!(" without {what}"), payload, false)));
         }
     }
-    std::fs::write(dir.path().join("payloads.ts"), text).unwrap();
-    let options = json!({
-        "compilerOptions": {
-            "strict": true, "noEmit": true, "skipLibCheck": true, "allowImportingTsExtensions": true, "preserveSymlinks": true,
-            "module": "nodenext", "target": "es2022", "lib": ["es2022", "dom"], "types": [],
-        },
-        "files": ["payloads.ts"],
-    });
-    std::fs::write(dir.path().join("tsconfig.json"), options.to_string()).unwrap();
-    let done = Command::new("node")
-        .arg(&compiler)
-        .args(["--project", ".", "--pretty", "false"])
-        .current_dir(dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("node is there: install it with `make setup-tests`");
-    let said = String::from_utf8(done.stdout).unwrap();
-    let mut faults: BTreeMap<usize, &str> = BTreeMap::new();
-    for fault in said.lines().filter(|line| !line.starts_with(' ')) {
-        // The first line of the file is no payload's.
-        let number = fault.strip_prefix("payloads.ts(").and_then(|rest| rest.split_once(',')?.0.parse::<usize>().ok());
-        let number = number.filter(|number| *number > 1).unwrap_or_else(|| panic!("{fault}"));
-        faults.entry(number - 2).or_insert(fault);
-    }
-    for (number, (what, holds)) in lines.iter().enumerate() {
-        let fault = faults.get(&number);
-        assert_eq!(fault.is_none(), *holds, "{what}: {}", fault.unwrap_or(&"it holds"));
-    }
+    assert_hold(&lines);
 }

@@ -15,7 +15,7 @@ use journeyman::{
         blobs,
         log::{JobChange, NewEvent, TaskChange},
         sessions::{self, NewSession},
-        trackers::deliveries::{self, NewDelivery},
+        trackers::deliveries::{self, Inserted, NewDelivery},
     },
 };
 use reqwest::Method;
@@ -186,7 +186,7 @@ async fn delivery(server: &Server, team: &str, integration: &str) -> String {
         state: DeliveryState::Done,
         reason: MARK,
     };
-    assert!(deliveries::insert(&server.store, new).await.unwrap());
+    assert_eq!(deliveries::insert(&server.store, new).await.unwrap(), Inserted::New);
     id.to_string()
 }
 

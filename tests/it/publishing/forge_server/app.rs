@@ -1,0 +1,65 @@
+//! An App of GitHub, and the tokens that it is given.
+
+use super::{Held, TOKEN};
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair, KeySize},
+    signature::KeyPair as _,
+};
+use axum::http::HeaderMap;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+/// An App of GitHub with its one installation.
+#[derive(Clone)]
+pub(crate) struct App {
+    id: String,
+    installation: String,
+    /// PEM.
+    public_key: String,
+}
+
+impl App {
+    /// One, and the private key that it signs with, as PEM.
+    pub(crate) fn new(id: &str, installation: &str) -> (Self, String) {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let public_key = pem("RSA PUBLIC KEY", pair.public_key().as_ref());
+        let app = Self { id: id.to_owned(), installation: installation.to_owned(), public_key };
+        (app, pem("PRIVATE KEY", private.as_ref()))
+    }
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
+}
+
+/// `POST /app/installations/{installation_id}/access_tokens`: to whom signs as the App with its private key.
+pub(super) fn token(held: &mut Held, headers: &HeaderMap, installation: &str, body: &[u8]) -> (u16, Value) {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let (Some(app), Some(bearer)) = (&held.app, bearer) else { return (401, json!({ "message": "Bad credentials" })) };
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+    rules.set_issuer(&[&app.id]);
+    rules.set_required_spec_claims(&["exp", "iss"]);
+    let key = jsonwebtoken::DecodingKey::from_rsa_pem(app.public_key.as_bytes()).unwrap();
+    let Ok(claims) = jsonwebtoken::decode::<Value>(bearer, &key, &rules) else {
+        return (401, json!({ "message": "A JSON web token could not be decoded" }));
+    };
+    let (begins, ends) = (claims.claims["iat"].as_i64().unwrap(), claims.claims["exp"].as_i64().unwrap());
+    if ends - begins > 660 || installation != app.installation {
+        return (404, json!({ "message": "Not Found" }));
+    }
+    held.given.push(serde_json::from_slice(body).unwrap_or_default());
+    let until = (time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3_600))
+        .replace_nanosecond(0)
+        .unwrap()
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap();
+    (
+        201,
+        json!({ "token": TOKEN, "expires_at": until, "repository_selection": "selected",
+        "permissions": { "contents": "write", "issues": "write", "pull_requests": "write" } }),
+    )
+}
