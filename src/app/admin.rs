@@ -2,8 +2,8 @@
 
 use super::{
     backup::{self, LeftOut, Place},
-    build::{self, RunningDatabase},
-    keeping,
+    build::RunningDatabase,
+    keeping, keys,
     operate::{self, Operation},
 };
 use crate::{
@@ -121,7 +121,7 @@ async fn on(
     database.connections = 2;
     let store = Store::connect(&database, migrate).await.context("the database")?;
     let done = match action {
-        AdminAction::RotateSecrets => match build::keyring_for_rotation(settings, &settings.data_dir) {
+        AdminAction::RotateSecrets => match keys::keyring_for_rotation(settings, &settings.data_dir) {
             Ok(keyring) => rotate(&store, &keyring).await,
             Err(error) => Err(error),
         },

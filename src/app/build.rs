@@ -1,17 +1,11 @@
 //! From settings to rooms.
 
-use super::doors::Doors;
+use super::{doors::Doors, keys};
 use crate::{
     analysis::symbols::Parsers,
-    api::Login,
-    auth::{
-        Groups, Jwks, JwksPlace, JwksTimes, JwtSettings, Sessions,
-        oidc::{Oidc, OidcSettings},
-    },
-    clock,
     config::{
         self, Settings,
-        settings::{JwtKey, PrivateHost, SecretKey, WorkspaceBackend, WorkspaceSettings},
+        settings::{PrivateHost, WorkspaceBackend, WorkspaceSettings},
     },
     egress::{Egress, EgressSettings, Limits},
     llm, mcp, memory,
@@ -32,25 +26,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use uuid::Uuid;
 
-/// What a key set may take to come.
-const KEY_SET_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What a forge may take to say who may.
 const FORGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Containers of each image that are kept ready where nothing is set.
 const READY_CONTAINERS: u32 = 2;
-
-/// In the data directory: the master key that was made there.
-const SECRET_KEY_FILE: &str = "secret-key";
 
 /// The database that this process works on: the operator's, or a private cluster of its own.
 #[derive(Debug)]
@@ -118,8 +104,8 @@ impl Parts {
         let mut database = store::Settings::new(url);
         database.connections = (settings.database.connections / 2).max(2);
         let store = Store::connect(&database, migrate).await.context("the database")?;
-        let keyring = keyring(settings, data_dir)?;
-        look_over_secrets(&store, &keyring).await?;
+        let keyring = keys::keyring(settings, data_dir)?;
+        keys::look_over_secrets(&store, &keyring).await?;
         let policy = policy(settings)?;
         let mut repositories = RepositorySettings::new(data_dir.to_owned());
         repositories.allow_local.clone_from(&settings.network.allow_local_repos);
@@ -132,7 +118,7 @@ impl Parts {
         let client = CheckedClient::new(policy.clone(), &outgoing(settings), timeouts)?;
         let doors = Doors::new(store.clone(), vault.clone(), client);
         repositories.credentials = doors.credentials();
-        let secret = secret(settings, data_dir)?;
+        let secret = keys::secret(settings, data_dir)?;
         let files = data_dir.join("uploads");
         fs::create_dir_all(&files).context("the directory of uploads")?;
         let objects = objects(settings, data_dir).context("[objects]")?;
@@ -150,7 +136,7 @@ impl Parts {
             vault,
             keyring,
             doors,
-            host: host_id(data_dir)?,
+            host: keys::host_id(data_dir)?,
             store,
         })
     }
@@ -268,7 +254,7 @@ fn kubernetes(settings: &Settings, data_dir: &Path) -> anyhow::Result<BackendSet
     if !settings.workspace.toolchains.is_empty() {
         bail!("JOURNEYMAN_TOOLCHAINS are directories of this machine, which Pods do not see: have them in the image");
     }
-    let own = host_id(data_dir)?.simple().to_string();
+    let own = keys::host_id(data_dir)?.simple().to_string();
     let mut kubernetes = KubernetesSettings::new(&set.namespace, image, execd_image, &own[own.len() - 12..]);
     kubernetes.kubeconfig.clone_from(&set.config);
     kubernetes.policy = policy(settings)?;
@@ -378,158 +364,9 @@ pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {
     })?)
 }
 
-/// How JWTs are checked. A key set in a file is read here, so that what is wrong with it is seen at once.
-pub(super) async fn jwt(settings: &Settings) -> anyhow::Result<Option<JwtSettings>> {
-    let Some(jwt) = &settings.auth.jwt else { return Ok(None) };
-    let (issuer, audience) = (jwt.issuer.as_deref(), jwt.audience.as_deref());
-    let place = match &jwt.key {
-        JwtKey::Shared(secret) => {
-            let shared = JwtSettings::hs256(secret.expose().as_bytes(), issuer, audience, jwt.new_teams);
-            return Ok(Some(with_groups(shared, settings)));
-        }
-        JwtKey::JwksFile(path) => JwksPlace::File(path.clone()),
-        JwtKey::JwksUrl(url) => {
-            let timeouts = Timeouts { connect: KEY_SET_TIMEOUT, read: KEY_SET_TIMEOUT, total: Some(KEY_SET_TIMEOUT) };
-            let client = CheckedClient::new(policy(settings)?, &outgoing(settings), timeouts)?;
-            JwksPlace::Url { client, url: url.clone() }
-        }
-    };
-    let in_file = matches!(place, JwksPlace::File(_));
-    let keys = Jwks::new(place, JwksTimes::default());
-    if in_file {
-        keys.load().await.map_err(anyhow::Error::msg).context("JOURNEYMAN_JWKS")?;
-    }
-    Ok(Some(with_groups(JwtSettings::key_set(keys, issuer, audience, jwt.new_teams), settings)))
-}
-
-fn with_groups(jwt: JwtSettings, settings: &Settings) -> JwtSettings {
-    match settings.auth.jwt.as_ref().and_then(|jwt| jwt.groups_claim.as_deref()) {
-        Some(claim) => jwt.with_groups(Groups::new(claim, settings.auth.groups.clone())),
-        None => jwt,
-    }
-}
-
-/// How people sign in with a browser, and the sessions that begin so.
-pub(super) fn login(settings: &Settings, parts: &Parts) -> anyhow::Result<Option<(Login, Sessions)>> {
-    let (Some(oidc), Some(public_url)) = (&settings.auth.oidc, &settings.http.public_url) else { return Ok(None) };
-    let timeouts = Timeouts { connect: KEY_SET_TIMEOUT, read: KEY_SET_TIMEOUT, total: Some(KEY_SET_TIMEOUT) };
-    let provider = OidcSettings {
-        issuer: oidc.issuer.clone(),
-        client_id: oidc.client_id.clone(),
-        client_secret: oidc.client_secret.as_ref().map(|secret| secret.expose().to_owned()),
-        scopes: oidc.scopes.clone(),
-        redirect: public_url.join("/auth/callback").context("JOURNEYMAN_PUBLIC_URL")?,
-        client: CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?,
-    };
-    let groups = Groups::new(&oidc.groups_claim, settings.auth.groups.clone());
-    let oidc_of = Oidc::new(parts.store.clone(), provider, groups, &parts.secret);
-    let sessions = Sessions::new(&parts.secret, oidc.session_lasts, oidc.session_rests);
-    Ok(Some((Login { oidc: oidc_of, public_url: Arc::new(public_url.clone()) }, sessions)))
-}
-
 /// What asks forges who may.
 pub(super) fn standings(settings: &Settings, parts: &Parts) -> anyhow::Result<Standings> {
     let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT) };
     let client = CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?;
     Ok(Standings::new(client, parts.doors.tokens().clone()))
-}
-
-/// The master keys. A key that was made in the data directory before one was set still opens what it has sealed.
-pub(super) fn keyring(settings: &Settings, data_dir: &Path) -> anyhow::Result<Keyring> {
-    let current = secret(settings, data_dir)?;
-    let mut old: Vec<[u8; 32]> = settings.auth.secret_keys_old.iter().map(|key| key.0).collect();
-    let made = fs::read_to_string(data_dir.join(SECRET_KEY_FILE)).ok();
-    old.extend(made.as_deref().and_then(key_of));
-    Ok(Keyring::new(&current, &old))
-}
-
-/// The master keys for a change of them, which makes none: what is wrapped under a key that nobody has is lost.
-pub(super) fn keyring_for_rotation(settings: &Settings, data_dir: &Path) -> anyhow::Result<Keyring> {
-    if settings.auth.secret_key.is_none() && !data_dir.join(SECRET_KEY_FILE).exists() {
-        bail!("there is no master key here: set JOURNEYMAN_SECRET_KEY to the one that the service is to use");
-    }
-    keyring(settings, data_dir)
-}
-
-/// Says in the log which secrets nobody here can open.
-async fn look_over_secrets(store: &Store, keyring: &Keyring) -> anyhow::Result<()> {
-    for (key_id, count) in store::sealed::key_ids(store).await.context("the database")? {
-        if !keyring.knows(&key_id) {
-            tracing::error!(
-                secrets = count,
-                key.id = key_id,
-                "secrets are sealed under a master key that this process does not have: tasks that need them will \
-                 fail; give all replicas one JOURNEYMAN_SECRET_KEY, and earlier ones as JOURNEYMAN_SECRET_KEY_OLD"
-            );
-        } else if key_id != keyring.current_id() {
-            tracing::warn!(
-                secrets = count,
-                key.id = key_id,
-                "secrets are sealed under an earlier master key: journeyman admin secrets rotate"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The key that seals and signs: from the settings, else made once in the data directory.
-pub(super) fn secret(settings: &Settings, data_dir: &Path) -> anyhow::Result<[u8; 32]> {
-    if let Some(SecretKey(key)) = &settings.auth.secret_key {
-        return Ok(*key);
-    }
-    let path = data_dir.join(SECRET_KEY_FILE);
-    let text = once(&path, || STANDARD.encode(clock::random_bytes::<32>()))?;
-    let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        bail!(
-            "{} belongs to another user (uid {}), who can change it: chown it to the service's own",
-            path.display(),
-            metadata.uid()
-        );
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        bail!("{} can be read by others: chmod 600, and change the key if somebody may have read it", path.display());
-    }
-    key_of(&text).with_context(|| format!("{} does not hold 32 bytes in base64", path.display()))
-}
-
-pub(super) fn key_of(text: &str) -> Option<[u8; 32]> {
-    STANDARD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok())
-}
-
-/// Keeps a master key that came from a backup, as if it had been made here.
-pub(super) fn keep_secret(data_dir: &Path, key: &str) -> anyhow::Result<()> {
-    once(&data_dir.join(SECRET_KEY_FILE), || key.trim().to_owned()).map(drop)
-}
-
-/// Names the data directory, so that a restarted process knows its own old leases.
-fn host_id(data_dir: &Path) -> anyhow::Result<Uuid> {
-    let text = once(&data_dir.join("host-id"), || clock::new_id::<Uuid>().to_string())?;
-    text.trim().parse().with_context(|| format!("{} does not hold an id", data_dir.join("host-id").display()))
-}
-
-/// On the disk, whole, and over nothing: written beside its place, then linked to it.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(path);
-    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o600)).tempfile_in(directory)?;
-    writeln!(file, "{text}")?;
-    file.as_file().sync_all()?;
-    fs::hard_link(file.path(), path)?;
-    fs::File::open(directory)?.sync_all()
-}
-
-/// A small file, readable by its owner alone, made once. Its directory is locked by this process.
-pub(super) fn once(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => Ok(text),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| path.display().to_string())
-        }
-        Ok(_) => bail!("{} is empty: bring it back from a backup, or remove it to have another made", path.display()),
-        Err(_) => {
-            let text = make();
-            write_whole(path, &text).with_context(|| path.display().to_string())?;
-            Ok(text)
-        }
-    }
 }

@@ -66,6 +66,6 @@ pub(super) async fn local_key(store: &Store, data_dir: &Path) -> anyhow::Result<
     let user: UserId = accounts::ensure_user(store, clock::new_id(), identity).await?;
     accounts::set_member(store, team, user, MemberRole::Admin).await?;
     let (_, key) = auth::issue(store, team, user, "commands on this machine", None, None).await?;
-    super::build::once(&path, || key.expose().to_owned())?;
+    super::keys::once(&path, || key.expose().to_owned())?;
     Ok(())
 }

@@ -11,9 +11,11 @@ mod doors;
 mod embedded;
 mod hooks;
 mod keeping;
+mod keys;
 mod operate;
 mod publishing;
 mod serve;
+mod signing_in;
 mod webhooks;
 
 pub use admin::{AdminAction, admin};

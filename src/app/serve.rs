@@ -3,7 +3,7 @@
 use super::{
     answers,
     build::{self, Parts, RunningDatabase},
-    embedded, hooks, publishing, webhooks,
+    embedded, hooks, publishing, signing_in, webhooks,
 };
 use crate::{
     api::{self, ApiState},
@@ -92,7 +92,7 @@ impl Server {
         }
         let lock = DataDirLock::take(&settings.data_dir)?;
         // What can be seen to be wrong without a database is seen before one is started.
-        let jwt = build::jwt(settings).await?;
+        let jwt = signing_in::jwt(settings).await?;
         let listener = match role {
             Role::Worker => None,
             _ => Some(bind("JOURNEYMAN_LISTEN", settings.http.listen).await?),
@@ -202,7 +202,7 @@ impl Start<'_> {
                 keys.load_or_say().await;
                 shutdown.spawn(keys.keep_fresh(shutdown.draining()));
             }
-            let (login, sessions) = build::login(settings, &parts)?.unzip();
+            let (login, sessions) = signing_in::login(settings, &parts)?.unzip();
             let authenticator = Authenticator::with_sessions(parts.store.clone(), self.jwt, sessions);
             shutdown.spawn(authenticator.clone().hear_endings(shutdown.draining()));
             let service = Service::new(

@@ -5,7 +5,7 @@ use super::{END, End, FORMAT, MANIFEST, Manifest, Place, SECRET_KEY, VERSION, pa
 use crate::{
     app::{
         build::{self, RunningDatabase},
-        operate,
+        keys, operate,
     },
     config::Settings,
     domain::TeamId,
@@ -92,7 +92,7 @@ async fn into(settings: &Settings, data_dir: &Path, url: &str, place: &Place) ->
         );
     }
     if let Some(key) = key {
-        build::keep_secret(data_dir, &key)?;
+        keys::keep_secret(data_dir, &key)?;
     }
     restoring.commit().await.context("the database")?;
     finish(url, &manifest, &end).await
@@ -123,12 +123,12 @@ fn check_key(
 ) -> anyhow::Result<Option<String>> {
     let id = &manifest.key_id;
     if let Some(key) = &key {
-        let bytes = build::key_of(key).context("the backup's master key is not 32 bytes in base64")?;
+        let bytes = keys::key_of(key).context("the backup's master key is not 32 bytes in base64")?;
         if Keyring::new(&bytes, &[]).current_id() != id {
             bail!("the backup's master key is not the one that it names");
         }
     }
-    let Ok(own) = build::keyring_for_rotation(settings, data_dir) else {
+    let Ok(own) = keys::keyring_for_rotation(settings, data_dir) else {
         if key.is_none() {
             bail!("the backup is without its master key {id}: set JOURNEYMAN_SECRET_KEY to it");
         }

@@ -3,7 +3,7 @@
 
 use super::{END, End, FORMAT, LeftOut, MANIFEST, Manifest, Place, SECRET_KEY, VERSION, pack::Writer};
 use crate::{
-    app::build,
+    app::{build, keys},
     clock,
     config::Settings,
     objects::{ObjectError, Objects, StoredObject},
@@ -35,8 +35,8 @@ pub(in crate::app) async fn backup(
     place: &Place,
     left_out: LeftOut,
 ) -> anyhow::Result<Vec<String>> {
-    let keyring = build::keyring_for_rotation(settings, &settings.data_dir)?;
-    let key = build::secret(settings, &settings.data_dir)?;
+    let keyring = keys::keyring_for_rotation(settings, &settings.data_dir)?;
+    let key = keys::secret(settings, &settings.data_dir)?;
     check_keys(store, &keyring).await?;
     let objects = build::objects(settings, &settings.data_dir).context("[objects]")?;
     let mut out = Writer::start(place)?;

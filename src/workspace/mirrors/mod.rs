@@ -10,6 +10,7 @@ mod publish;
 mod refresh;
 mod refs;
 mod remote;
+mod ssh;
 
 pub use lately::FreshSettings;
 pub(super) use lately::Lately;

@@ -4,7 +4,10 @@
 //! one by finding out where it really is. Nothing is followed from there: no redirect, no proxy of the
 //! environment, no submodule. What the team gave to reach it is asked for and handed over as `credential` says.
 
-use super::refs::{Found, Refs};
+use super::{
+    refs::{Found, Refs},
+    ssh::{SshSettings, ssh_command},
+};
 use crate::{
     domain::{BlobHash, TeamId},
     net::{AddressPolicy, NetError, is_public},
@@ -35,11 +38,6 @@ const KNOWN_HOSTS: &str = "known-hosts";
 /// How git takes a push on this host: whatever that repository's own configuration says, it starts no program.
 const LOCAL_RECEIVE_PACK: &str = "git -c core.hooksPath=/dev/null -c receive.autogc=false \
     -c core.alternateRefsCommand=true -c core.fsmonitor=false receive-pack";
-
-struct SshSettings {
-    known_hosts: PathBuf,
-    connect_seconds: u64,
-}
 
 /// What a remote is reached with.
 enum Given {
@@ -447,39 +445,6 @@ fn refused(error: NetError) -> RepositoryError {
         NetError::Unresolved { .. } => RepositoryError::Unreachable { reason: error.to_string() },
         refused => SourceError::Address(refused).into(),
     }
-}
-
-/// ssh without the user's configuration, keys or agent, connected to the checked address; with a credential, by the one
-/// key that its agent holds, and where the host's keys were given, to no other host.
-fn ssh_command(
-    ssh: &SshUrl,
-    addresses: &[SocketAddr],
-    credential: Option<(&GitCredential, &Handed)>,
-    settings: &SshSettings,
-) -> OsString {
-    let (host, alias) = (ssh.bare_host(), ssh.alias());
-    let address = addresses.first().map_or_else(|| host.to_owned(), |address| address.ip().to_string());
-    let given = credential.filter(|(credential, _)| credential.known_hosts.is_some());
-    let known_hosts = given.map_or_else(|| settings.known_hosts.clone(), |(_, handed)| handed.known_hosts());
-    let strict = if given.is_some() { "yes" } else { "accept-new" };
-    // quoted for the shell, then for ssh's own option parser
-    let known_hosts = format!("\"{}\"", known_hosts.display()).replace('\'', r"'\''");
-    let seconds = settings.connect_seconds;
-    let keys = match credential {
-        None => "-o IdentityAgent=none -o IdentitiesOnly=yes".to_owned(),
-        // The variable is set by the agent that this command runs beside.
-        Some((credential, _)) => {
-            let user = if ssh.user.is_none() { format!(" -o User={}", credential.user()) } else { String::new() };
-            format!("-o IdentityAgent=SSH_AUTH_SOCK -o PreferredAuthentications=publickey{user}")
-        }
-    };
-    format!(
-        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o 'HostKeyAlias={alias}' -o ConnectTimeout={seconds} \
-         -o StrictHostKeyChecking={strict} -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
-         -o IdentityFile=none {keys} -o ProxyCommand=none -o ForwardAgent=no \
-         -o ForwardX11=no -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlMaster=no -o ControlPath=none"
-    )
-    .into()
 }
 
 /// A configuration file of the server's own that has git trust exactly these directories. It is a file because
