@@ -8,11 +8,15 @@ use axum::{
 };
 use bytes::BytesMut;
 use http_body_util::BodyExt;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 /// Bytes of a JSON body, at most.
 pub(crate) const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -56,6 +60,11 @@ where
         Ok(Self { value: parse(&raw)?, raw })
     }
 }
+
+/// A request that says nothing more.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// As [`Body`], but a request without a body is the default.
 #[derive(Debug)]

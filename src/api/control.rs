@@ -2,7 +2,7 @@
 
 use super::{
     ApiState,
-    body::{Body, OptionalBody},
+    body::{Body, Nothing, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::{ApiError, Problem},
     page::{Page, Paging},
@@ -22,11 +22,9 @@ use crate::{
 };
 use axum::{
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -57,11 +55,6 @@ async fn message(
     let key = key.of(&body.canonical());
     Ok(state.service.send_message(&caller, id, body.value, key.as_ref()).await?.into_response())
 }
-
-/// A request that says nothing more.
-#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// Ends a task. One that runs is cut off.
 #[utoipa::path(post, path = "/v1/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
@@ -225,11 +218,12 @@ async fn publish(
 async fn learnings(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Ids((id,)): Ids<(TaskId,)>,
     Query(paging): Query<Paging>,
 ) -> Result<Response, ApiError> {
     let name = format!("learnings {} {id}", caller.team);
     let before = paging.position(&state.cursors, &name)?;
     let rows = state.service.task_learnings(&caller, id, before, paging.rows()).await?;
-    reply::value(StatusCode::OK, &paging.page(&state.cursors, &name, rows, |learning| learning.id))
+    reply::tagged_value(&headers, &paging.page(&state.cursors, &name, rows, |learning| learning.id))
 }

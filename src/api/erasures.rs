@@ -2,6 +2,7 @@
 
 use super::{
     ApiState,
+    body::{Nothing, OptionalBody},
     caller::{Caller, Ids},
     error::ApiError,
     page::{Page, Paging},
@@ -27,11 +28,13 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// sums of what he used and the audit log stay. For operators of the instance; it can be called again.
 #[utoipa::path(post, path = "/v1/users/{id}/erase", tag = "accounts", operation_id = "erase_user",
     params(("id" = UserId, Path, description = "The user")),
+    request_body(content = Option<Nothing>),
     responses((status = 202, description = "How far it is", body = ErasureView)))]
 async fn erase(
     State(state): State<ApiState>,
     caller: Caller,
     Ids((id,)): Ids<(UserId,)>,
+    OptionalBody { value: Nothing {}, .. }: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     reply::value(StatusCode::ACCEPTED, &state.service.erase_user(&caller, id).await?)
 }

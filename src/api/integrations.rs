@@ -2,7 +2,7 @@
 
 use super::{
     ApiState,
-    body::Body,
+    body::{Body, Nothing, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::ApiError,
     page::{Page, Paging},
@@ -163,14 +163,18 @@ async fn deliveries(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("delivery" = DeliveryId, Path, description = "The delivery"),
     ),
+    request_body(content = Option<Nothing>),
     responses((status = 202, description = "The delivery, waiting", body = DeliveryView)))]
 async fn replay(
     State(state): State<ApiState>,
     caller: Caller,
     key: IdempotencyKey,
     Ids((id, delivery)): Ids<(IntegrationId, DeliveryId)>,
+    body: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
-    let answer = state.service.replay_delivery(&caller, id, delivery, key.of(b"").as_ref()).await?;
+    let Nothing {} = body.value;
+    let key = key.of(&body.canonical());
+    let answer = state.service.replay_delivery(&caller, id, delivery, key.as_ref()).await?;
     state.service.deliveries_come().notify_one();
     Ok(answer.into_response())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ApiState,
-    body::Body,
+    body::{Body, Nothing, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
     error::ApiError,
     page::{Page, Paging},
@@ -100,11 +100,13 @@ async fn get(
 /// Confirms a link: what others proposed of oneself, or for admins any. It can be called again.
 #[utoipa::path(post, path = "/v1/linked_accounts/{id}/confirm", tag = "accounts", operation_id = "confirm_linked_account",
     params(("id" = LinkedAccountId, Path, description = "The linked account")),
+    request_body(content = Option<Nothing>),
     responses((status = 200, description = "The linked account", body = LinkedAccountView)))]
 async fn confirm(
     State(state): State<ApiState>,
     caller: Caller,
     Ids((id,)): Ids<(LinkedAccountId,)>,
+    OptionalBody { value: Nothing {}, .. }: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     reply::value(StatusCode::OK, &state.service.confirm_link(&caller, id).await?)
 }

@@ -1,6 +1,13 @@
 //! `/v1/me` and `/v1/models`.
 
-use super::{ApiState, caller::Caller, error::ApiError, page::Page, query::Query, reply};
+use super::{
+    ApiState,
+    caller::Caller,
+    error::ApiError,
+    page::{Page, Paging},
+    query::Query,
+    reply,
+};
 use crate::service::{MeView, ModelView};
 use axum::{extract::State, http::HeaderMap, response::Response};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,12 +30,20 @@ async fn me(
 
 /// The models that tasks may name.
 #[utoipa::path(get, path = "/v1/models", tag = "accounts", operation_id = "list_models",
-    responses((status = 200, description = "All of them", body = Page<ModelView>)))]
+    params(
+        ("limit" = Option<u32>, Query, description = "From 1 to 100, default 20", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = Page<ModelView>)))]
 async fn models(
     State(state): State<ApiState>,
     _: Caller,
     headers: HeaderMap,
-    Query(()): Query<()>,
+    Query(paging): Query<Paging>,
 ) -> Result<Response, ApiError> {
-    reply::tagged_value(&headers, &Page { data: state.service.models().to_vec(), next_cursor: None })
+    let after: Option<String> = paging.position(&state.cursors, "models")?;
+    let all = state.service.models();
+    let first = after.map_or(0, |after| all.iter().take_while(|model| model.name != after).count() + 1);
+    let rows = all.iter().skip(first).take(paging.rows() as usize).cloned().collect();
+    reply::tagged_value(&headers, &paging.page(&state.cursors, "models", rows, |model| model.name.clone()))
 }

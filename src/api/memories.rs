@@ -200,6 +200,7 @@ async fn delete(
 async fn history(
     State(state): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Ids((id,)): Ids<(MemoryId,)>,
     Query(paging): Query<Paging>,
 ) -> Result<Response, ApiError> {
@@ -208,7 +209,7 @@ async fn history(
     let rows = state.service.memory_history(&caller, id, before, paging.rows()).await?;
     let page = paging.page(&state.cursors, &name, rows, |(place, _)| *place);
     let data: Vec<MemoryChange> = page.data.into_iter().map(|(_, change)| change).collect();
-    reply::value(StatusCode::OK, &Page { data, next_cursor: page.next_cursor })
+    reply::tagged_value(&headers, &Page { data, next_cursor: page.next_cursor })
 }
 
 /// All memories that the caller may see, as JSON lines, the newest first. Lines of his own have a seal by which an

@@ -2,6 +2,7 @@
 
 use super::{
     ApiState,
+    body::{Nothing, OptionalBody},
     caller::{Caller, Ids},
     error::ApiError,
     page::{Page, Paging},
@@ -60,11 +61,13 @@ async fn user(
 /// instance. It can be called again.
 #[utoipa::path(post, path = "/v1/users/{id}/deactivate", tag = "accounts", operation_id = "deactivate_user",
     params(("id" = UserId, Path, description = "The user")),
+    request_body(content = Option<Nothing>),
     responses((status = 200, description = "The user", body = UserView)))]
 async fn deactivate(
     State(state): State<ApiState>,
     caller: Caller,
     Ids((id,)): Ids<(UserId,)>,
+    OptionalBody { value: Nothing {}, .. }: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     reply::value(StatusCode::OK, &state.service.deactivate_user(&caller, id).await?)
 }
@@ -72,11 +75,13 @@ async fn deactivate(
 /// Lets a user in again; for operators of the instance. The keys and sessions that he had stay ended.
 #[utoipa::path(post, path = "/v1/users/{id}/reactivate", tag = "accounts", operation_id = "reactivate_user",
     params(("id" = UserId, Path, description = "The user")),
+    request_body(content = Option<Nothing>),
     responses((status = 200, description = "The user", body = UserView)))]
 async fn reactivate(
     State(state): State<ApiState>,
     caller: Caller,
     Ids((id,)): Ids<(UserId,)>,
+    OptionalBody { value: Nothing {}, .. }: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     reply::value(StatusCode::OK, &state.service.reactivate_user(&caller, id).await?)
 }

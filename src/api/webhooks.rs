@@ -2,9 +2,8 @@
 
 use super::{
     ApiState,
-    body::{Body, OptionalBody},
+    body::{Body, Nothing, OptionalBody},
     caller::{Caller, IdempotencyKey, Ids},
-    control::Nothing,
     error::ApiError,
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},

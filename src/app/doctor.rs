@@ -8,6 +8,7 @@ use crate::{
     clock,
     config::{Settings, settings::WorkspaceBackend},
     domain::TaskId,
+    net::Outgoing,
     postgres::{Cluster, DataDirLock},
     store::{self, Store, switches},
     workspace::{self, OpenSandbox, RunCommand, RunOutcome},
@@ -55,8 +56,14 @@ pub async fn doctor(settings: &Settings) -> Vec<Line> {
         let mend = "no model is configured: set JOURNEYMAN_MODEL and JOURNEYMAN_MODEL_URL, OPENAI_API_KEY or ANTHROPIC_API_KEY, or [[models]] in the settings' file";
         lines.push(Line { name: "models".to_owned(), state: State::Bad, detail: mend.to_owned() });
     }
+    let outgoing = build::outgoing(settings);
     for model in &settings.models.all {
-        lines.push(line(&format!("model {}", model.name()), try_model(&model.model).await));
+        let mut told = line(&format!("model {}", model.name()), try_model(&model.model, &outgoing).await);
+        // Tasks that name no model do without the others.
+        if told.state == State::Bad && settings.models.default.as_deref().is_some_and(|usual| usual != model.name()) {
+            told.state = State::Weaker;
+        }
+        lines.push(told);
     }
     lines
 }
@@ -145,13 +152,26 @@ async fn try_sandbox(settings: &Settings, sandboxes: &workspace::Sandboxes) -> a
     Ok(format!("a sandbox opens in {opened} ms and runs {}", String::from_utf8_lossy(&ran.output).trim()))
 }
 
-async fn try_model(model: &crate::llm::Model) -> anyhow::Result<String> {
-    let host = model.url.host_str().unwrap_or_default().to_owned();
-    let port = model.url.port_or_known_default().unwrap_or(443);
+/// Whether something listens where its calls go: at its address, or at the proxy on the way there.
+async fn try_model(model: &crate::llm::Model, outgoing: &Outgoing) -> anyhow::Result<String> {
+    let there = model.url.host_str().unwrap_or_default();
+    let proxy = outgoing.proxy.as_ref().filter(|_| outgoing.uses_proxy(there));
+    let url = proxy.unwrap_or(&model.url);
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default().unwrap_or(443);
+    let (answers, check) = match proxy {
+        None => {
+            (format!("{host}:{port} answers; whether it takes the key shows at the first call"), "the model's address")
+        }
+        Some(_) => (
+            format!("the proxy {host}:{port} answers; whether it lets calls through to {there} shows at the first one"),
+            "HTTPS_PROXY and NO_PROXY",
+        ),
+    };
     let connecting = tokio::net::TcpStream::connect((host.as_str(), port));
     match tokio::time::timeout(Duration::from_secs(5), connecting).await {
-        Ok(Ok(_)) => Ok(format!("{host}:{port} answers; whether it takes the key shows at the first call")),
-        Ok(Err(error)) => bail!("{host}:{port} does not answer ({error}): check JOURNEYMAN_MODEL_URL"),
-        Err(_) => bail!("{host}:{port} does not answer within 5 s: check JOURNEYMAN_MODEL_URL and the network"),
+        Ok(Ok(_)) => Ok(answers),
+        Ok(Err(error)) => bail!("{host}:{port} does not answer ({error}): check {check}"),
+        Err(_) => bail!("{host}:{port} does not answer within 5 s: check {check}, and the network"),
     }
 }

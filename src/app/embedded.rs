@@ -1,7 +1,7 @@
 //! A server inside a command: the same rooms on the same data directory, for as long as the command
 //! runs. And the key by which commands on this machine speak to the server that holds it.
 
-use super::serve::{Role, Server};
+use super::serve::{FirstAdmin, Role, Server};
 use crate::{
     auth, clock,
     config::Settings,
@@ -31,7 +31,8 @@ impl Embedded {
         settings.http.listen = ([127, 0, 0, 1], 0).into();
         // Ended before a second task comes.
         settings.workspace.ready.size.get_or_insert(0);
-        let server = Server::start(&settings, Role::All, true, Shutdown::new(), None).await?;
+        let how = (Role::All, true, FirstAdmin::Awaited);
+        let server = Server::begin(&settings, how, Shutdown::new(), None).await?;
         let address = server.address.context("the server does not listen")?;
         let key = local_key_of(&settings.data_dir).context("the local key was not made")?;
         Ok(Self { base_url: format!("http://{address}"), key, server })

@@ -79,11 +79,20 @@ fn announce(key: &str) {
 }
 
 impl Server {
-    /// Starts everything and returns once requests are answered.
+    /// Starts everything and returns once requests are answered. On a new database the first admin is made.
     pub async fn start(
         settings: &Settings,
         role: Role,
         migrate: bool,
+        shutdown: Shutdown,
+        failpoint: Option<Failpoint>,
+    ) -> anyhow::Result<Self> {
+        Self::begin(settings, (role, migrate, FirstAdmin::Made), shutdown, failpoint).await
+    }
+
+    pub(super) async fn begin(
+        settings: &Settings,
+        (role, migrate, first_admin): (Role, bool, FirstAdmin),
         shutdown: Shutdown,
         failpoint: Option<Failpoint>,
     ) -> anyhow::Result<Self> {
@@ -102,7 +111,7 @@ impl Server {
             None => None,
         };
         let database = RunningDatabase::start(settings, &lock).await?;
-        let start = Start { settings, role, migrate, failpoint, jwt, lock: &lock, shutdown: &shutdown };
+        let start = Start { settings, role, migrate, first_admin, failpoint, jwt, lock: &lock, shutdown: &shutdown };
         match start.rooms(&database.url, listener, metrics).await {
             Ok(Rooms { address, bootstrap_key, parts, serving, feeding }) => {
                 Ok(Self { address, shutdown, bootstrap_key, parts, lock, database, serving, feeding })
@@ -136,11 +145,20 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
     TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
+/// Whether a start on a new database makes the first admin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstAdmin {
+    Made,
+    /// A service to come makes him, where somebody sees his key.
+    Awaited,
+}
+
 /// What a start is made from.
 struct Start<'a> {
     settings: &'a Settings,
     role: Role,
     migrate: bool,
+    first_admin: FirstAdmin,
     failpoint: Option<Failpoint>,
     jwt: Option<JwtSettings>,
     lock: &'a DataDirLock,
@@ -166,7 +184,10 @@ impl Start<'_> {
         let Self { settings, role, migrate, lock, shutdown, .. } = self;
         let parts = Parts::build(settings, lock.dir(), database_url, migrate).await?;
         let chosen = settings.auth.bootstrap_key.as_ref().map(crate::secrets::Secret::expose);
-        let bootstrap_key = auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned());
+        let bootstrap_key = match self.first_admin {
+            FirstAdmin::Made => auth::bootstrap(&parts.store, chosen).await?.map(|key| key.expose().to_owned()),
+            FirstAdmin::Awaited => None,
+        };
         let hub = Hub::new(parts.store.clone());
         let feeding = shutdown.cut().child_token();
         let tail = (hub.clone(), hub.horizon().await?, feeding.clone());

@@ -48,6 +48,7 @@ fn told(out: &mut impl Write, delivery: &Delivery) -> io::Result<()> {
     writeln!(out, "delivery: {}", delivery.id)?;
     if let Some(sender) = &delivery.sender {
         let mut names = vec![sender.login.as_str()];
+        names.extend([sender.id.as_str()].into_iter().filter(|id| !id.is_empty()));
         names.extend(sender.also.iter().map(String::as_str));
         writeln!(out, "sender, as allowed_users can name it: {}", names.join(", "))?;
     }

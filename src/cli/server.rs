@@ -226,15 +226,26 @@ impl Connection {
     }
 }
 
+/// The server that is named, and a key for it: by arguments, else by variables.
+pub(super) fn named(server: &ServerArguments) -> anyhow::Result<(Option<String>, Option<String>)> {
+    let environment = Environment::of_process()?;
+    let or_variable = |given: &Option<String>, variable: &str| match given {
+        Some(given) => Ok(Some(given.clone())),
+        None => environment.get_or_file(variable).map(|found| found.map(|(value, _)| value)),
+    };
+    Ok((or_variable(&server.url, "JOURNEYMAN_URL")?, or_variable(&server.key, "JOURNEYMAN_KEY")?))
+}
+
 /// The server that was named; else the one that holds the data directory; else an embedded one.
 pub(super) async fn connect(arguments: &SettingsArguments, server: &ServerArguments) -> anyhow::Result<Connection> {
-    if let Some(url) = &server.url {
-        return Ok(Connection { api: Api::new(url, server.key.clone())?, embedded: None });
+    let (url, key) = named(server)?;
+    if let Some(url) = url {
+        return Ok(Connection { api: Api::new(&url, key)?, embedded: None });
     }
     let settings = settings(arguments)?;
     telemetry::init(settings.log.format, QUIET)?;
     if let Some(address) = postgres::data_dir::read_listen(&settings.data_dir) {
-        let key = server.key.clone().or_else(|| app::local_key_of(&settings.data_dir));
+        let key = key.or_else(|| app::local_key_of(&settings.data_dir));
         let api = Api::new(&format!("http://{}", reachable(address)), key)?;
         api.healthy().await.context("a process holds the data directory, but does not serve")?;
         return Ok(Connection { api, embedded: None });
@@ -246,7 +257,10 @@ pub(super) async fn connect(arguments: &SettingsArguments, server: &ServerArgume
 
 /// Whether the server that listens on this machine answers `GET /healthz` with 200 within 5 s.
 pub(super) async fn healthcheck(check: Healthcheck) -> anyhow::Result<Exit> {
-    let mut listen = check.listen;
+    let mut listen = match check.listen {
+        Some(listen) => listen,
+        None => settings(&check.settings)?.http.listen,
+    };
     if listen.port() == 0 {
         let dir = settings(&check.settings)?.data_dir;
         listen = postgres::data_dir::read_listen(&dir)

@@ -8,6 +8,7 @@ use super::{
     replay,
     run::read_text,
     screen::{Line, Tone, clean},
+    server::named,
     story::{self, Ending},
     table,
     view::TaskView,
@@ -28,10 +29,10 @@ pub(super) async fn task(task: Task) -> anyhow::Result<Exit> {
     {
         return replay::replay(&mut Output::new(shape.json, shape.color), &file);
     }
-    let Some(url) = &server.url else {
+    let (Some(url), key) = named(&server)? else {
         bail!("which server? Set JOURNEYMAN_URL (and JOURNEYMAN_KEY), or give --url and --key");
     };
-    let api = Api::new(url, server.key)?;
+    let api = Api::new(&url, key)?;
     let mut output = Output::new(shape.json, shape.color);
     match command {
         TaskCommand::List { status, query, limit } => list(&api, &mut output, &status, query, limit).await,

@@ -1,7 +1,10 @@
 //! The environment of a process as a value.
 
-use super::ConfigError;
-use std::collections::BTreeMap;
+use super::{ConfigError, source::read_value};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Environment variables, and whether the process is root, on which defaults depend. A variable
 /// that is set to nothing counts as not set, which is what compose files make of absent ones.
@@ -52,6 +55,17 @@ impl Environment {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// A variable, or what is in the file that `NAME_FILE` names, and then that file.
+    pub fn get_or_file(&self, name: &str) -> Result<Option<(String, Option<PathBuf>)>, ConfigError> {
+        let in_file = format!("{name}_FILE");
+        match (self.get(name), self.get(&in_file)) {
+            (Some(_), Some(_)) => Err(ConfigError::Both { variable: name.to_owned() }),
+            (Some(value), None) => Ok(Some((value.to_owned(), None))),
+            (None, Some(path)) => Ok(Some((read_value(&in_file, Path::new(path))?, Some(PathBuf::from(path))))),
+            (None, None) => Ok(None),
+        }
     }
 
     pub fn is_root(&self) -> bool {

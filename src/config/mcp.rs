@@ -143,8 +143,8 @@ fn is_name(name: &str) -> bool {
 fn resolved(values: BTreeMap<String, String>, environment: &Environment) -> Result<BTreeMap<String, String>, String> {
     let one = |(name, value): (String, String)| match value.strip_prefix(FROM_ENVIRONMENT) {
         None => Ok((name, value)),
-        Some(variable) => match environment.get(variable) {
-            Some(held) => Ok((name, held.to_owned())),
+        Some(variable) => match environment.get_or_file(variable).map_err(|error| error.to_string())? {
+            Some((held, _)) => Ok((name, held)),
             None => Err(format!("`{name}` names the variable {variable}, which is not set")),
         },
     };

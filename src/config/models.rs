@@ -10,10 +10,7 @@ use crate::{
     llm::{ApiKey, Model, Rate, quirks},
     secrets::Secret,
 };
-use std::{
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{path::PathBuf, str::FromStr};
 use toml::{Table, Value};
 use url::Url;
 
@@ -279,15 +276,21 @@ fn from_entry(mut entry: Table, environment: &Environment, origin: &Origin) -> R
     };
     let model_id = take("model")?.unwrap_or_else(|| name.clone());
     let key_file = take("key_file")?;
-    let file = key_file.as_ref().map(PathBuf::from);
-    let key = match (take("key")?, take("key_env")?, key_file) {
-        (Some(key), None, None) => Some(key),
+    let (key, file) = match (take("key")?, take("key_env")?, key_file) {
+        (Some(key), None, None) => (Some(key), None),
         (None, Some(variable), None) => {
-            let key = environment.get(&variable).map(str::to_owned);
-            Some(key.ok_or_else(|| at(format!("`key_env` names {variable}, which is not set")))?)
+            let given = environment.get_or_file(&variable)?;
+            let (key, file) = given.ok_or_else(|| at(format!("`key_env` names {variable}, which is not set")))?;
+            (Some(key), file)
         }
-        (None, None, Some(path)) => Some(read_value(&format!("model \"{name}\": `key_file`"), Path::new(&path))?),
-        (None, None, None) => provider.and_then(|provider| environment.get(provider.key)).map(str::to_owned),
+        (None, None, Some(path)) => {
+            let path = PathBuf::from(path);
+            (Some(read_value(&format!("model \"{name}\": `key_file`"), &path)?), Some(path))
+        }
+        (None, None, None) => {
+            let given = provider.map(|provider| environment.get_or_file(provider.key)).transpose()?.flatten();
+            given.map_or((None, None), |(key, file)| (Some(key), file))
+        }
         _ => return Err(at("give one of `key`, `key_env` and `key_file`".to_owned())),
     };
     let roles = texts(entry.remove("roles")).ok_or_else(|| at("`roles` must be a list".to_owned()))?;

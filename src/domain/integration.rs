@@ -115,6 +115,11 @@ pub enum Spot {
     Issue,
     Comment(String),
     ReviewComment(String),
+    /// An agent session at Linear, which was begun or told something more: `of` is that.
+    Session {
+        session: String,
+        of: String,
+    },
 }
 
 /// What people are to be shown to have been seen.

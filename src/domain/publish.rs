@@ -86,7 +86,7 @@ fn slug(title: &str) -> String {
 /// Whether a change of this path is put to people before it is published: it says what the host runs with the repository's
 /// secrets, or whose review it asks for.
 pub fn is_guarded(path: &str) -> bool {
-    const DIRECTORIES: [&str; 8] = [
+    const DIRECTORIES: &[&str] = &[
         ".github/workflows/",
         ".github/actions/",
         ".gitea/workflows/",
@@ -95,15 +95,35 @@ pub fn is_guarded(path: &str) -> bool {
         ".forgejo/actions/",
         ".circleci/",
         ".woodpecker/",
+        ".gitlab/ci/",
+        ".buildkite/",
+        ".semaphore/",
+        ".tekton/",
+        ".teamcity/",
+        ".builds/",
     ];
-    const FILES: [&str; 9] = [
+    const FILES: &[&str] = &[
         ".gitlab-ci.yml",
         ".gitlab-ci.yaml",
         ".travis.yml",
         ".drone.yml",
+        ".drone.yaml",
+        ".drone.star",
+        ".drone.jsonnet",
         ".woodpecker.yml",
+        ".woodpecker.yaml",
         "azure-pipelines.yml",
+        "azure-pipelines.yaml",
+        ".azure-pipelines.yml",
         "bitbucket-pipelines.yml",
+        "appveyor.yml",
+        ".appveyor.yml",
+        ".cirrus.yml",
+        ".cirrus.star",
+        ".build.yml",
+        "buildspec.yml",
+        "cloudbuild.yaml",
+        "cloudbuild.yml",
         "jenkinsfile",
         ".gitmodules",
     ];

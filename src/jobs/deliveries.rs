@@ -27,16 +27,19 @@ use std::time::Duration;
 /// How often to look for what no one in this process told of.
 const POLL: Duration = Duration::from_millis(500);
 /// Deliveries that are worked on at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
+/// Of those the ones of one integration: a tracker that is slow or away holds up no other.
+const OF_INTEGRATION: u32 = 6;
 /// Far longer than one takes, two questions to a forge included.
 const LEASE: Duration = Duration::from_secs(90);
-/// After so many tries it is given up.
-const TRIES_MAX: u32 = 8;
+/// After so many failures it is given up: more than an hour later, when what forges let one ask in an hour is new.
+const FAILURES_MAX: u32 = 14;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// For what has to be done before it.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// For what has to be done before it, longer at each try, up to twenty times that.
 const TURN: Duration = Duration::from_millis(300);
-/// How long is waited for what has to be done before it; counted in tries.
-const TURNS_MAX: u32 = 40;
+/// Turns are waited for as long as what comes before may be tried.
+const TURNS_MAX: u32 = 3_000;
 
 /// What trackers are asked with.
 #[derive(Clone)]
@@ -70,7 +73,7 @@ pub async fn work_off_deliveries(store: Store, service: Service, asked: Asked, s
         shutdown,
         move |room| {
             let store = claimed.clone();
-            async move { deliveries::claim(&store, LEASE, room as u32).await }
+            async move { deliveries::claim(&store, LEASE, room as u32, OF_INTEGRATION).await }
         },
         move |one: ClaimedDelivery| {
             let (store, service, asked) = (store.clone(), service.clone(), asked.clone());
@@ -89,20 +92,20 @@ async fn work_off(store: &Store, service: &Service, asked: &Asked, one: &Claimed
         Ok(()) => return Ok(()),
         Err(not_done) => not_done,
     };
-    let (reason, tries_max) = match &not_done {
-        NotDone::Never(reason) => (reason.as_str(), 0),
-        NotDone::Later(reason) => (reason.as_str(), TRIES_MAX),
-        NotDone::Turn => ("what came before it about the issue is not done yet", TURNS_MAX),
+    let (reason, given_up) = match &not_done {
+        NotDone::Never(reason) => (reason.as_str(), true),
+        NotDone::Later(reason) => (reason.as_str(), one.failures + 1 >= FAILURES_MAX),
+        NotDone::Turn => ("what has to come before it is not done yet", one.attempts >= TURNS_MAX),
     };
-    if one.attempts >= tries_max {
+    if given_up {
         tracing::warn!(delivery.id = %one.id, integration.id = %one.integration, reason, "a delivery is given up");
         return service.give_delivery_up(one, reason).await;
     }
-    let pause = match not_done {
-        NotDone::Turn => TURN,
-        _ => FIRST_PAUSE * 2_u32.saturating_pow(one.attempts.min(TRIES_MAX).saturating_sub(1)),
+    let (pause, failed) = match not_done {
+        NotDone::Turn => (TURN * one.attempts.clamp(1, 20), false),
+        _ => (FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(one.failures)).min(PAUSE_MAX), true),
     };
-    Ok(deliveries::give_back(store, one, pause + clock::jitter(pause / 4), reason).await?)
+    Ok(deliveries::give_back(store, one, pause + clock::jitter(pause / 4), reason, failed).await?)
 }
 
 async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Result<(), NotDone> {

@@ -5,7 +5,8 @@ use crate::domain::{
     task::TaskResult,
     usage::Usage,
 };
-use std::fmt::Write;
+use regex::Regex;
+use std::{fmt::Write, sync::LazyLock};
 
 /// Checks that are told of, at most.
 pub(super) const CHECKS_MAX: usize = 40;
@@ -80,6 +81,30 @@ pub(super) fn shortened(text: &str, chars_max: usize) -> String {
 pub(super) fn spent(usage: Usage) -> String {
     let cost = usage.cost_usd.map(|cost| format!(", ${cost:.2}")).unwrap_or_default();
     format!("{} turns, {} tokens{cost}", usage.turns, usage.input_tokens + usage.output_tokens)
+}
+
+/// What hosts take for an order in the message of a commit or the text of a pull request: that no check is run
+/// (docs.github.com/actions/how-tos/manage-workflow-runs/skip-workflow-runs, docs.gitlab.com/ci/pipelines), and that an issue is
+/// closed (docs.github.com/issues/tracking-your-work-with-issues, `docs.gitlab.com/user/project/issues/managing_issues`).
+static ORDERS: LazyLock<[Option<(Regex, &str)>; 4]> = LazyLock::new(|| {
+    let rule = |pattern, instead| Some((Regex::new(pattern).ok()?, instead));
+    [
+        rule(r"(?i)\[([^\]\n]{0,40}\b(?:skip|no)\b[^\]\n]{0,40})\]", "($1)"),
+        rule(r"(?i)\*{3}(no_ci)\*{3}", "$1"),
+        rule(r"(?i)\b(skip)-(checks\s*:)", "$1 $2"),
+        rule(
+            r"(?i)\b((?:clos|fix|resolv|implement)(?:e[sd]?|es|ed|ing|s)?\s*:?\s+)((?:issues?\s+)?(?:[\w./-]+)?(?:[#!]|GH-)\d+|https?://\S+)",
+            "$1($2)",
+        ),
+    ]
+});
+
+/// A text in which nobody's words are an order to the host.
+pub(super) fn ordering_nothing(text: &str) -> String {
+    ORDERS
+        .iter()
+        .flatten()
+        .fold(text.to_owned(), |text, (order, instead)| order.replace_all(&text, *instead).into_owned())
 }
 
 /// A text that calls nobody by `@name`, and hides nothing in a comment: models write what they have read.

@@ -15,6 +15,7 @@ use crate::{
     domain::{
         Limits, Mode, Principal, TaskId, TaskSpec, UploadId,
         approval::Decision,
+        check::{Check, CheckSource},
         environment::PinnedEnvironment,
         limits::LimitsPatch,
         schema,
@@ -218,7 +219,8 @@ impl Service {
         if let Some(row) = &environment {
             limits = limits.patched(row.spec.limits);
             if checks.is_empty() {
-                checks.clone_from(&row.spec.checks);
+                let of_environment = |check: &Check| Check { source: CheckSource::Repository, ..check.clone() };
+                checks = row.spec.checks.iter().map(of_environment).collect();
             }
             if own_network.is_none() {
                 network.clone_from(&row.spec.network);

@@ -128,13 +128,16 @@ pub async fn set_member(store: &Store, team: TeamId, user: UserId, role: Role) -
     insert_member(&mut *store.across().acquire().await?, team, user, role).await
 }
 
-/// Makes the first team, its admin, who is an operator of the instance, and his key, if there is no user at all. Of
-/// replicas that start together one does it. Answers whether it was this one.
+/// Makes the first team, its admin, who is an operator of the instance, and his key, if there is no user but whom commands on
+/// this machine are (`app::embedded`). Of replicas that start together one does it. Answers whether it was this one.
 pub async fn bootstrap(store: &Store, first: FirstAdmin<'_>) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     // An arbitrary number that means "bootstrap" to this service alone.
     sqlx::query("SELECT pg_advisory_xact_lock(7264503901)").execute(&mut *tx).await?;
-    let present: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users)").fetch_one(&mut *tx).await?;
+    let present: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE (issuer, subject) <> ('local', 'local'))")
+            .fetch_one(&mut *tx)
+            .await?;
     if present {
         return Ok(false);
     }

@@ -94,6 +94,17 @@ pub async fn enqueue(tx: &mut TeamTx, team: TeamId, id: Uuid, user: UserId) -> R
     jobs::put(tx, &NewJob { id, team, kind: JOB, user, priority: 0, log_version: 0 }).await
 }
 
+/// Whether the service is about to open a pull request for a team: at its host there may be one already.
+pub async fn any_opens(store: &Store, team: TeamId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM publishings
+            WHERE team = $1 AND done_at IS NULL AND state = 'requested' AND pull_request)",
+    )
+    .bind(team.0)
+    .fetch_one(store.across())
+    .await?)
+}
+
 /// The one of a task that is not done.
 pub async fn open_of(tx: &mut TeamTx, task: TaskId) -> Result<Option<PublishingRow>, StoreError> {
     let row = sqlx::query(

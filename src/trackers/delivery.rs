@@ -1,7 +1,7 @@
 //! What a tracker tells, whichever it is.
 
 use super::{gitea, github, gitlab, jira, linear, read::Reader};
-use crate::domain::linked_account::Provider;
+use crate::domain::{linked_account::Provider, publish::BRANCH_PREFIX};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,9 +25,12 @@ pub struct Delivery {
 /// An account at a tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// What the tracker knows him by, and shows: a login; of Jira the account's id.
+    /// What the tracker shows him by: a login; of Jira and Linear the account's id.
     pub login: String,
-    /// What else the tracker calls him: his account's id, his address, at Jira and Linear his name.
+    /// Of his account, which nobody else ever has; empty where the tracker does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// What else the tracker calls him: at Jira and Linear his address and his name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
     /// A program.
@@ -36,12 +39,26 @@ pub struct Person {
 }
 
 impl Person {
-    /// Whether this is a name of his.
+    /// Whether this is an id or a name of his. Names are chosen: one that looks like the id of an account is nobody's.
     pub fn is_called(&self, name: &str) -> bool {
-        let name = name.trim().trim_start_matches('@');
+        let name = name.trim().trim_start_matches('@').to_lowercase();
+        if name.is_empty() || self.id.to_lowercase() == name {
+            return !name.is_empty();
+        }
         let mut names = std::iter::once(&self.login).chain(&self.also);
-        !name.is_empty() && names.any(|own| own.to_lowercase() == name.to_lowercase())
+        !looks_like_id(&name) && names.any(|own| own.to_lowercase() == name)
     }
+}
+
+/// A number (forges), a UUID (Linear), 24 hex digits or a number before a colon (Atlassian).
+fn looks_like_id(name: &str) -> bool {
+    let all = |is: fn(&u8) -> bool| name.bytes().all(|byte| is(&byte));
+    let has_number =
+        || name.split_once(':').is_some_and(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    all(u8::is_ascii_digit)
+        || uuid::Uuid::parse_str(name).is_ok()
+        || (name.len() == 24 && all(u8::is_ascii_hexdigit))
+        || has_number()
 }
 
 /// An issue, or a pull request where comments and reviews of one are meant.
@@ -55,6 +72,9 @@ pub struct Issue {
     pub url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Person>,
+    /// Whose words the author says that they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_the_name_of: Option<Person>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
     /// The key of its Jira project or Linear team.
@@ -69,6 +89,13 @@ pub struct Issue {
     /// When it was last changed, as the tracker writes it: the same in each copy of one event.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub updated_at: String,
+}
+
+impl Issue {
+    /// Whether it may be a pull request that the service has opened.
+    pub fn may_be_own(&self) -> bool {
+        self.is_pull_request && self.branch.as_ref().is_none_or(|branch| branch.starts_with(BRANCH_PREFIX))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +115,9 @@ pub struct Comment {
     /// Of a review: the file and the line that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// Of an agent session: that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// What has happened to the issue.
@@ -112,6 +142,9 @@ pub enum What {
     Delegated {
         session: String,
         text: String,
+        /// The comment that it was said in, of which an event of its own tells as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
     },
     Commented {
         comment: Comment,

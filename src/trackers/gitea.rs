@@ -59,7 +59,7 @@ fn review(reader: &Reader<'_>, full: &str, pull: &Issue) -> What {
         body: text(reader.at("/review/content")),
         url: pull.url.clone(),
         author: account(reader.at("/sender")),
-        at: None,
+        ..Comment::default()
     };
     if comment.body.is_empty() && !changes {
         return ignored("a review without words");

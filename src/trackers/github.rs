@@ -62,7 +62,7 @@ pub(super) fn issue_event(json: &Value, action: &str, event: &str) -> What {
 
 pub(super) fn account(value: &Value) -> Option<Person> {
     let bot = matches!(word(at(value, "/type")).as_str(), "Bot" | "bot");
-    person(value, "/login", &["/id"]).map(|one| Person { bot: bot || one.login.ends_with("[bot]"), ..one })
+    person(value, "/login", "/id", &[]).map(|one| Person { bot: bot || one.login.ends_with("[bot]"), ..one })
 }
 
 /// The issue or pull request at `place`, with the repository beside it.
@@ -77,6 +77,7 @@ pub(super) fn issue(json: &Value, place: &str) -> Issue {
         body: text(at(found, "/body")),
         url: link(at(found, "/html_url")),
         author: account(at(found, "/user")),
+        in_the_name_of: None,
         repository: Some(Repository { name, clone_url: link(at(repository, "/clone_url")) }),
         project: None,
         is_pull_request: is_pull,
@@ -100,6 +101,7 @@ fn comment(json: &Value) -> Comment {
         url: link(at(found, "/html_url")),
         author: account(at(found, "/user")),
         at: place,
+        session: None,
     }
 }
 
@@ -113,7 +115,7 @@ fn review(review: &Value) -> What {
         body: text(at(review, "/body")),
         url: link(at(review, "/html_url")),
         author: account(at(review, "/user")),
-        at: None,
+        ..Comment::default()
     };
     let changes = word(at(review, "/state")).eq_ignore_ascii_case("changes_requested");
     if comment.body.is_empty() && !changes {

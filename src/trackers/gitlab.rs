@@ -6,6 +6,7 @@ use super::{
     mark::{is_hidden_in, own_or},
     read::{Reader, about, at, entries, ignored, link, names, person, text, title, word},
 };
+use crate::domain::publish::BRANCH_PREFIX;
 use serde_json::Value;
 
 /// What a hook is called once for, whatever it is tried: stable over its retries.
@@ -38,7 +39,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
 }
 
 fn user(value: &Value) -> Option<Person> {
-    let found = person(value, "/username", &["/id"])?;
+    let found = person(value, "/username", "/id", &[])?;
     // Of access tokens of projects and groups (docs.gitlab.com/user/project/settings/project_access_tokens).
     let bot = is_token_bot(&found.login);
     Some(Person { bot, ..found })
@@ -91,7 +92,7 @@ fn of(json: &Value, place: &str, mark: char) -> Issue {
     let author = match word(at(sender, "/id")) {
         _ if author_id.is_empty() => None,
         id if id == author_id => user(sender),
-        _ => Some(Person { login: author_id, ..Person::default() }),
+        _ => Some(Person { login: author_id.clone(), id: author_id, ..Person::default() }),
     };
     let is_merge = mark == '!';
     let branch = Some(word(at(found, "/source_branch"))).filter(|branch| is_merge && !branch.is_empty());
@@ -102,6 +103,7 @@ fn of(json: &Value, place: &str, mark: char) -> Issue {
         body: text(at(found, "/description")),
         url: if url.is_empty() { page(project, mark, &number) } else { url },
         author,
+        in_the_name_of: None,
         repository: Some(Repository { name, clone_url: link(at(project, "/git_http_url")) }),
         project: None,
         is_pull_request: is_merge,
@@ -134,6 +136,7 @@ fn note(delivery: Delivery, json: &Value) -> Delivery {
         url: link(at(note, "/url")),
         author: delivery.sender.clone(),
         at: (!path.is_empty()).then(|| if line.is_empty() { path.clone() } else { format!("{path}:{line}") }),
+        session: None,
     };
     let own = is_hidden_in(at(note, "/note"));
     match word(at(note, "/noteable_type")).as_str() {
@@ -154,9 +157,6 @@ fn pipeline(delivery: Delivery, json: &Value) -> Delivery {
     if status != "failed" {
         return Delivery { what: ignored(format!("a pipeline that is {status}")), ..delivery };
     }
-    if !at(json, "/merge_request").is_object() {
-        return Delivery { what: ignored("a pipeline of no merge request"), ..delivery };
-    }
     let failed = entries(at(json, "/builds")).iter().filter(|build| word(at(build, "/status")) == "failed");
     let jobs: Vec<String> = failed.map(|build| word(at(build, "/name"))).collect();
     let what = What::CheckFailed {
@@ -164,5 +164,16 @@ fn pipeline(delivery: Delivery, json: &Value) -> Delivery {
         url: link(at(json, "/object_attributes/url")),
         commit: word(at(json, "/object_attributes/sha")),
     };
-    about(delivery, of(json, "/merge_request", '!'), what)
+    if at(json, "/merge_request").is_object() {
+        return about(delivery, of(json, "/merge_request", '!'), what);
+    }
+    // A branch's own pipeline, which says nothing of the merge request that there is of it.
+    let branch = word(at(json, "/object_attributes/ref"));
+    if !branch.starts_with(BRANCH_PREFIX) || at(json, "/object_attributes/tag") == true {
+        return Delivery { what: ignored("a pipeline of no merge request"), ..delivery };
+    }
+    let project = at(json, "/project");
+    let repository = Repository { name: word(at(project, "/path_with_namespace")), clone_url: String::new() };
+    let issue = Issue { repository: Some(repository), is_pull_request: true, branch: Some(branch), ..Issue::default() };
+    Delivery { issue: Some(issue), what, ..delivery }
 }

@@ -38,7 +38,7 @@ fn user(value: &Value) -> Option<Person> {
     let kind = word(at(value, "/accountType"));
     // A customer of a service desk names himself as he likes.
     let also: &[&str] = if kind == "customer" { &[] } else { &["/emailAddress", "/displayName", "/name", "/key"] };
-    let found = person(value, "/accountId", also).or_else(|| person(value, "/name", also))?;
+    let found = person(value, "/accountId", "/accountId", also).or_else(|| person(value, "/name", "/key", also))?;
     Some(Person { bot: kind == "app", ..found })
 }
 
@@ -46,13 +46,16 @@ pub(super) fn issue(json: &Value) -> Issue {
     let (found, fields) = (at(json, "/issue"), at(json, "/issue/fields"));
     let key = word(at(found, "/key"));
     let project = [word(at(fields, "/project/key")), key.split('-').next().unwrap_or_default().to_owned()];
+    let (creator, reporter) = (user(at(fields, "/creator")), user(at(fields, "/reporter")));
     // The payload has the address of its API alone: `https://x.atlassian.net/rest/api/2/issue/10002`.
     let site = word(at(found, "/self")).split("/rest/").next().map(str::to_owned).unwrap_or_default();
     Issue {
         url: if site.starts_with("http") { format!("{site}/browse/{key}") } else { String::new() },
         title: title(at(fields, "/summary")),
         body: written(at(fields, "/description")),
-        author: [at(fields, "/reporter"), at(fields, "/creator")].into_iter().find_map(user),
+        // A reporter can be changed by others.
+        author: creator.clone().or_else(|| reporter.clone()),
+        in_the_name_of: reporter.filter(|reporter| creator.is_some_and(|creator| creator.login != reporter.login)),
         project: project.into_iter().find(|key| !key.is_empty()),
         updated_at: [at(fields, "/updated"), at(json, "/timestamp")]
             .map(word)
@@ -79,7 +82,8 @@ fn updated(json: &Value) -> What {
         }
     }
     if let Some(item) = of("assignee") {
-        let to = Person { login: word(at(item, "/to")), also: vec![word(at(item, "/toString"))], bot: false };
+        let id = word(at(item, "/to"));
+        let to = Person { login: id.clone(), id, also: vec![word(at(item, "/toString"))], bot: false };
         if !to.login.is_empty() {
             return What::Assigned { to: vec![to] };
         }
@@ -107,7 +111,7 @@ fn commented(json: &Value) -> What {
         id,
         body: written(at(found, "/body")),
         author: user(at(found, "/author")),
-        at: None,
+        ..Comment::default()
     };
     own_or(is_linked_in(at(found, "/body")), || What::Commented { comment })
 }

@@ -33,7 +33,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
 
 fn actor(value: &Value) -> Option<Person> {
     let kind = word(at(value, "/type"));
-    let found = person(value, "/id", &["/email", "/name", "/displayName"])?;
+    let found = person(value, "/id", "/id", &["/email", "/name", "/displayName"])?;
     // Users have the type `user` or none; others are integrations, OAuth clients and bots.
     Some(Person { bot: !matches!(kind.as_str(), "" | "user"), ..found })
 }
@@ -45,9 +45,11 @@ pub(super) fn issue(json: &Value, data: &Value) -> Issue {
     let author = match actor(at(data, "/creator")) {
         Some(one) => Some(one),
         None if creator.is_empty() => None,
-        None => actor(at(json, "/actor"))
-            .filter(|one| one.login == creator)
-            .or(Some(Person { login: creator, ..Person::default() })),
+        None => actor(at(json, "/actor")).filter(|one| one.login == creator).or(Some(Person {
+            login: creator.clone(),
+            id: creator,
+            ..Person::default()
+        })),
     };
     let urls = [at(data, "/url"), at(json, "/url")];
     Issue {
@@ -96,7 +98,7 @@ fn commented(delivery: Delivery, json: &Value) -> Delivery {
         body: text(at(data, "/body")),
         url: link(at(json, "/url")),
         author: actor(at(data, "/user")).or_else(|| delivery.sender.clone()),
-        at: None,
+        ..Comment::default()
     };
     let found = issue(&Value::Null, at(data, "/issue"));
     about(delivery, found, own_or(is_own_id(at(data, "/id")), || What::Commented { comment }))
@@ -115,8 +117,10 @@ fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
     let body = said.map(text).into_iter().find(|text| !text.is_empty()).unwrap_or_default();
     // Comments are told of by events of their own as well, and can be reacted to; activities cannot.
     let ids = [at(json, "/agentActivity/sourceCommentId"), at(json, "/agentActivity/id")];
+    let session_id = word(at(session, "/id"));
+    let comment = Some(word(at(session, "/comment/id"))).filter(|id| !id.is_empty() && !root.is_null());
     let what = match action {
-        "created" => What::Delegated { session: word(at(session, "/id")), text: body },
+        "created" => What::Delegated { session: session_id, text: body, comment },
         "prompted" => What::Commented {
             comment: Comment {
                 id: ids.map(word).into_iter().find(|id| !id.is_empty()).unwrap_or_default(),
@@ -124,6 +128,7 @@ fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
                 url: found.url.clone(),
                 author: delivery.sender.clone(),
                 at: None,
+                session: Some(session_id).filter(|id| !id.is_empty()),
             },
         },
         _ => ignored(unknown(&delivery.event)),

@@ -95,11 +95,11 @@ pub(super) fn entries(list: &Value) -> &[Value] {
     &all[..all.len().min(ENTRIES_MAX)]
 }
 
-/// A person known by these fields; the first is the login.
-pub(super) fn person(value: &Value, login: &str, also: &[&str]) -> Option<Person> {
+/// A person known by these fields.
+pub(super) fn person(value: &Value, login: &str, id: &str, also: &[&str]) -> Option<Person> {
     let name = word(at(value, login));
     let more = also.iter().map(|field| word(at(value, field))).filter(|text| !text.is_empty()).collect();
-    (!name.is_empty()).then_some(Person { login: name, also: more, bot: false })
+    (!name.is_empty()).then(|| Person { login: name, id: word(at(value, id)), also: more, bot: false })
 }
 
 pub(super) fn people(list: &Value, of: impl Fn(&Value) -> Option<Person>) -> Vec<Person> {

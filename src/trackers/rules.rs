@@ -41,8 +41,14 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
     let text = match (&delivery.what, wanted) {
         (_, Wanted::Nothing(_)) | (What::Ping | What::Ignored { .. }, _) => return None,
         (What::Commented { comment } | What::ReviewComment { comment } | What::Review { comment, .. }, _) => {
-            let kind = if matches!(delivery.what, What::Review { .. }) { "review" } else { "comment" };
-            format!("{kind} {key} {}", comment.id)
+            if matches!(delivery.what, What::Review { .. }) {
+                format!("review {key} {}", comment.id)
+            } else {
+                meaning_of_comment(key, &comment.id)
+            }
+        }
+        (What::Delegated { session, comment: Some(comment), .. }, _) => {
+            format!("{}{session}", meaning_of_session(key, comment))
         }
         (What::Delegated { session, .. }, _) => format!("session {session}"),
         (What::CheckFailed { name, commit, .. }, _) => format!("check {key} {commit} {name}"),
@@ -52,6 +58,16 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Closed | What::Merged { .. }, _) => format!("closed {key} {at}"),
     };
     Some(text)
+}
+
+/// What that of an agent session begins with which a comment has begun.
+pub fn meaning_of_session(key: &str, comment: &str) -> String {
+    format!("session {key} {comment} ")
+}
+
+/// What that of a comment is.
+pub fn meaning_of_comment(key: &str, comment: &str) -> String {
+    format!("comment {key} {comment}")
 }
 
 pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
@@ -76,7 +92,7 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
             Some(name) => task(format!("it was assigned to {name}"), Command::default(), None),
             None => Wanted::Nothing("it was assigned to somebody else".to_owned()),
         },
-        What::Delegated { session, text } => Wanted::Task {
+        What::Delegated { session, text, .. } => Wanted::Task {
             command: Command { text: text.clone(), ..Command::default() },
             trigger: "it was given to the agent".to_owned(),
             comment: None,
@@ -92,6 +108,11 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
                 said(&Comment { body, ..comment.clone() }, "a comment on the pull request")
             }
             Some(command) => task("it was asked for in a comment".to_owned(), command, Some(comment.clone())),
+            // Whatever is said in its session is said to it.
+            None if comment.session.is_some() && !comment.body.trim().is_empty() => {
+                let command = Command { text: comment.body.clone(), ..Command::default() };
+                task("it was asked for in its session".to_owned(), command, Some(comment.clone()))
+            }
             None => said(comment, "a comment"),
         },
         What::ReviewComment { comment } => said(comment, "a comment on the code"),

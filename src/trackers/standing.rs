@@ -104,7 +104,7 @@ impl Standings {
 /// What a forge knows somebody by: a login, or his account's id, beside which GitLab says nothing of an issue's author.
 fn identity(tracker: Provider, person: &Person) -> &str {
     match tracker {
-        Provider::Gitlab => person.also.first().unwrap_or(&person.login),
+        Provider::Gitlab if !person.id.is_empty() => &person.id,
         _ => &person.login,
     }
 }

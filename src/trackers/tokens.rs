@@ -13,6 +13,7 @@ use crate::{
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -44,7 +45,17 @@ pub struct InstallationToken {
     pub until: Timestamp,
 }
 
-type Kept = HashMap<(IntegrationId, GithubApp, Option<String>), InstallationToken>;
+/// What a token was given for: where, to whom by which key, for which repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct GivenFor {
+    integration: IntegrationId,
+    base_url: Option<String>,
+    app: GithubApp,
+    key_hash: [u8; 32],
+    repository: Option<String>,
+}
+
+type Kept = HashMap<GivenFor, InstallationToken>;
 
 /// Gives tokens, and keeps those that still hold. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,15 +79,20 @@ impl Tokens {
     /// What an integration's tracker is asked with; for one repository (`owner/name`) alone where the tracker can tell.
     pub async fn of(&self, of: TokenOf<'_>, repository: Option<&str>) -> Result<Secret, ForgeError> {
         let Some(app) = of.app else { return Ok(of.secret.clone()) };
-        let name = repository.and_then(|path| path.rsplit('/').next()).map(str::to_owned);
-        let key = (of.integration, app.clone(), name);
+        let key = GivenFor {
+            integration: of.integration,
+            base_url: of.base_url.map(str::to_owned),
+            app: app.clone(),
+            key_hash: Sha256::digest(of.secret.expose()).into(),
+            repository: repository.and_then(|path| path.rsplit('/').next()).map(str::to_owned),
+        };
         if let Some(token) = self.kept(&key) {
             return Ok(token);
         }
         let signed = signed(app, of.secret)?;
         let access = ForgeAccess::new(ForgeKind::Github, of.base_url, signed)?;
         let forge = Forge::new(access, self.client.clone());
-        let given = forge.installation_token(&app.installation_id, key.2.as_deref()).await?;
+        let given = forge.installation_token(&app.installation_id, key.repository.as_deref()).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_MAX {
             kept.retain(|_, token| holds(token));
@@ -87,7 +103,7 @@ impl Tokens {
         Ok(given.token)
     }
 
-    fn kept(&self, key: &(IntegrationId, GithubApp, Option<String>)) -> Option<Secret> {
+    fn kept(&self, key: &GivenFor) -> Option<Secret> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(key).filter(|token| holds(token)).map(|token| token.token.clone())
     }

@@ -389,6 +389,11 @@ fn the_file_names_many_models_and_a_variable_chooses_among_them() {
     assert_eq!((large.model.wire, large.model.window_tokens), (Wire::Messages, 128_000));
     assert_eq!(large.key.as_ref().unwrap().expose(), "k2");
 
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "k3\n").unwrap();
+    let in_file = load_file(toml, &[("MY_KEY_FILE", file.path().to_str().unwrap())]).unwrap();
+    assert_eq!(in_file.models.get("large").unwrap().key.as_ref().unwrap().expose(), "k3");
+
     let chosen = load_file(toml, &[("MY_KEY", "k2"), ("JOURNEYMAN_MODEL", "large")]).unwrap();
     assert_eq!((chosen.models.default.as_deref(), chosen.models.all.len()), (Some("large"), 2));
 }

@@ -41,6 +41,9 @@ fn journeyman(ground: &Ground, arguments: &[&str]) -> Command {
         .env("JOURNEYMAN_MODEL_API", "responses")
         .env("JOURNEYMAN_MODEL_URL", &ground.model.url)
         .env("JOURNEYMAN_EXECD", execd())
+        // As compose files have them that nobody has set.
+        .env("JOURNEYMAN_CONFIG", "")
+        .env("JOURNEYMAN_URL", "")
         .stdin(Stdio::null());
     command
 }
@@ -86,6 +89,12 @@ async fn a_run_with_its_own_server_is_told_in_json_and_is_only_good_when_verifie
     assert_eq!(lines(&done).last().unwrap()["data"]["applied"], true);
     assert_eq!(std::fs::read_to_string(Path::new(repository).join("hello.txt")).unwrap(), "hello\n");
     assert_eq!(git(Path::new(repository), &["status", "--porcelain"]).trim(), "?? hello.txt");
+
+    // The first admin is still to be made, by a service whose start somebody sees.
+    let service = ground.start().await;
+    let (status, me) = service.api().get("/v1/me").await;
+    assert_eq!((status, &me["role"]), (200, &json!("admin")), "{me}");
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

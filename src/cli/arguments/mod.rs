@@ -22,8 +22,8 @@ pub struct Arguments {
 /// Where the settings come from; environment variables override the file.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SettingsArguments {
-    /// TOML file with the settings; environment variables override it
-    #[arg(long, global = true, env = "JOURNEYMAN_CONFIG", value_name = "FILE")]
+    /// TOML file with the settings (or `JOURNEYMAN_CONFIG`); environment variables override it
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -104,11 +104,11 @@ pub struct Serve {
 /// Which server is spoken to.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerArguments {
-    /// Base URL of the server
-    #[arg(long, global = true, env = "JOURNEYMAN_URL", value_name = "URL")]
+    /// Base URL of the server (or `JOURNEYMAN_URL`)
+    #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// API key or JWT
-    #[arg(long, global = true, env = "JOURNEYMAN_KEY", value_name = "KEY", hide_env_values = true)]
+    /// API key or JWT (or `JOURNEYMAN_KEY`)
+    #[arg(long, global = true, value_name = "KEY")]
     pub key: Option<String>,
 }
 
@@ -343,9 +343,9 @@ pub struct Model {
 
 #[derive(Args, Debug)]
 pub struct Healthcheck {
-    /// The address that the server listens on
-    #[arg(long, env = "JOURNEYMAN_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
+    /// The address that the server listens on; absent: the settings'
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
     #[command(flatten)]
     pub settings: SettingsArguments,
 }

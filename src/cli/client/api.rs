@@ -17,6 +17,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Uploads take as long as the line needs for 256 MiB.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const APPROVALS_PAGE: usize = 100;
+const APPROVALS_PAGES_MAX: usize = 100;
 /// How often a request that may be repeated is sent, in all.
 const ATTEMPTS_MAX: u32 = 4;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -173,11 +175,20 @@ impl Api {
 
     /// What a task waits for somebody to decide.
     pub async fn pending_approvals(&self, task: &str) -> Result<Vec<ApprovalView>, ApiError> {
-        let page = self.get(&format!("/v1/tasks/{}/approvals", segment(task)), &[]).await?;
-        let rows = page.get("data").cloned().unwrap_or_default();
-        let all: Vec<ApprovalView> =
-            serde_json::from_value(rows).map_err(|error| ApiError::Nonsense(error.to_string()))?;
-        Ok(all.into_iter().filter(|approval| approval.decision.is_none()).collect())
+        let path = format!("/v1/tasks/{}/approvals", segment(task));
+        let mut query = vec![("limit", APPROVALS_PAGE.to_string())];
+        let mut pending = Vec::new();
+        for _ in 0..APPROVALS_PAGES_MAX {
+            let page = self.get(&path, &query).await?;
+            let rows = page.get("data").cloned().unwrap_or_default();
+            let all: Vec<ApprovalView> =
+                serde_json::from_value(rows).map_err(|error| ApiError::Nonsense(error.to_string()))?;
+            pending.extend(all.into_iter().filter(|approval| approval.decision.is_none()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            query.truncate(1);
+            query.push(("cursor", next.to_owned()));
+        }
+        Ok(pending)
     }
 
     /// Follows a task's events after this seq.

@@ -44,10 +44,13 @@ use std::{
 use text::Shown;
 
 const POLL: Duration = Duration::from_millis(400);
-/// Tasks that are answered at once.
-const AT_ONCE: usize = 4;
+/// Tasks that are answered at once, and those of one integration: a tracker that is slow or away holds up no other.
+const AT_ONCE: usize = 12;
+const OF_INTEGRATION: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// What an agent session is told in the end, by the parts of the comment.
+const SESSION_TEXT: &str = "{status}\n\n{summary}\n\n{links}";
 /// After so many failures in a row it is tried no more before something is new.
 const FAILURES_MAX: u32 = 12;
 
@@ -134,7 +137,7 @@ impl Answerer {
             shutdown,
             move |room| {
                 let store = store.clone();
-                async move { answers::claim(&store, lease, room as u32).await }
+                async move { answers::claim(&store, lease, room as u32, OF_INTEGRATION).await }
             },
             move |one: ClaimedAnswer| {
                 let own = self.clone();
@@ -147,12 +150,15 @@ impl Answerer {
     /// Works on one, and lets go of it.
     async fn settle(&self, one: &ClaimedAnswer) {
         let way = Way { answerer: self, one, boundaries: AtomicU32::new(0) };
-        let (said, stop) = match way.answer().await {
-            Ok(said) => (said, None),
-            Err(stop) => (None, Some(stop)),
+        // First: a tracker that is away keeps nothing from its host, nor the other way about.
+        let published = way.publish().await;
+        let (said, stop) = match (way.answer().await, published) {
+            (Ok(said), published) => (said, published.err()),
+            (Err(stop), _) => (None, Some(stop)),
         };
+        let said = said.as_deref();
         let finish = |reason: Option<String>| async move {
-            let came = Came { said: said.as_deref(), reason: reason.as_deref() };
+            let came = Came { said, reason: reason.as_deref() };
             answers::finish(&self.store, one, came).await
         };
         let done = match stop {
@@ -167,7 +173,7 @@ impl Answerer {
             Some(Stop::Later(reason)) => {
                 tracing::info!(task.id = %one.task, "not answered yet: {reason}");
                 let pause = FIRST_PAUSE.saturating_mul(3_u32.saturating_pow(one.failures)).min(PAUSE_MAX);
-                answers::give_back(&self.store, one, pause + clock::jitter(pause / 4), &reason).await
+                answers::give_back(&self.store, one, said, pause + clock::jitter(pause / 4), &reason).await
             }
             Some(Stop::Store(error)) => Err(error),
             // Its lease runs out.
@@ -187,15 +193,23 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Does what is due; the hash of what the comment says now, where it says something else.
+    /// Has what the task came to published, and is given back where that met what others had changed.
+    async fn publish(&self) -> Result<(), Stop> {
+        let one = self.one;
+        let published = self.answerer.service.publish_for_tracker(one.team, one.task, one.integration).await;
+        published.map_err(|error| match error {
+            Error::Internal(_)
+            | Error::Unavailable(_)
+            | Error::QueueFull { .. }
+            | Error::TooMany { .. }
+            | Error::InFlight => Stop::Later(error.to_string()),
+            error => Stop::Ends(error.to_string()),
+        })
+    }
+
+    /// Says what is due; the hash of what the comment says now, where it says something else.
     async fn answer(&self) -> Result<Option<String>, Stop> {
         let (answerer, one) = (self.answerer, self.one);
-        // First: a tracker that is away keeps nothing from its host.
-        let published = answerer.service.publish_for_tracker(one.team, one.task, one.integration).await;
-        published.map_err(|error| match error {
-            Error::Internal(_) | Error::Unavailable(_) => Stop::Later(error.to_string()),
-            error => Stop::Ends(error.to_string()),
-        })?;
         for seen in &one.seen {
             self.react(seen).await?;
         }
@@ -203,12 +217,18 @@ impl Way<'_> {
         if !spec.answers.enabled {
             return Ok(None);
         }
-        let text = self.shown().await?.text(spec.answers.template.as_deref());
+        let shown = self.shown().await?;
+        let text = shown.text(spec.answers.template.as_deref());
         let hash = hash(&text);
         if one.said.as_deref() == Some(&hash) {
             return Ok(None);
         }
         self.say(&voice, &text, &hash).await?;
+        if let (Some(session), Some(end)) = (&one.session, shown.session_end()) {
+            // Its id keeps it from being said twice: no crash between it and the comment says it again.
+            let once = format!("{} {} {end:?}", one.task, shown.run);
+            self.timely(voice.conclude(session, &once, end, &shown.text(Some(SESSION_TEXT)))).await?;
+        }
         Ok(Some(hash))
     }
 

@@ -8,7 +8,7 @@ use crate::{
         task::TaskDetail,
     },
     jobs::words::{one_line, quiet, shortened, spent, table, verdict_line},
-    trackers::template,
+    trackers::{template, voice::SessionEnd},
 };
 use std::fmt::Write;
 
@@ -47,6 +47,16 @@ impl Shown {
             _ => String::new(),
         });
         shortened(&filled, TEXT_CHARS_MAX)
+    }
+
+    /// What an agent session that waits for it is told; none while it works.
+    pub(super) fn session_end(&self) -> Option<SessionEnd> {
+        match (self.status, self.waiting_for) {
+            (Status::Waiting, Some(WaitingFor::Input)) => Some(SessionEnd::Asks),
+            (Status::Succeeded | Status::Cancelled, _) => Some(SessionEnd::Done),
+            (Status::Failed, _) => Some(SessionEnd::Failed),
+            _ => None,
+        }
     }
 
     fn status(&self) -> String {

@@ -3,7 +3,9 @@
 
 use crate::{
     domain::{TaskId, Timestamp, check::Verdict, task::TaskResult, usage::Usage},
-    jobs::words::{CHECKS_MAX, clean, one_line, outcome, quiet, shortened, spent, table, verdict_line},
+    jobs::words::{
+        CHECKS_MAX, clean, one_line, ordering_nothing, outcome, quiet, shortened, spent, table, verdict_line,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -50,7 +52,8 @@ pub(super) struct About<'a> {
 
 impl Text {
     pub(super) fn of(about: &About<'_>) -> Self {
-        let title = one_line(about.given.0.unwrap_or(about.title), SUBJECT_CHARS_MAX);
+        let own = ordering_nothing(about.title);
+        let title = one_line(about.given.0.unwrap_or(&own), SUBJECT_CHARS_MAX);
         let title = if title.is_empty() { format!("Task {}", about.task) } else { title };
         let draft = about.result.and_then(|result| result.verdict) != Some(Verdict::Verified);
         Self {
@@ -83,8 +86,8 @@ pub(super) fn person(name: &str, address: &str) -> Option<String> {
 
 fn message(title: &str, about: &About<'_>) -> String {
     let mut text = format!("{title}\n");
-    let request = shortened(about.request.trim(), REQUEST_CHARS_MAX);
-    if request != about.title.trim() {
+    let request = shortened(ordering_nothing(about.request).trim(), REQUEST_CHARS_MAX);
+    if request != ordering_nothing(about.title).trim() {
         // Indented: nobody's words stand as a trailer, nor as git's own comments.
         let _ = write!(text, "\nRequest:\n");
         for line in request.lines() {
@@ -117,10 +120,10 @@ fn body(about: &About<'_>, draft: bool) -> String {
         let _ = writeln!(text, "> **Not verified.** {}\n", unverified(about.result));
     }
     if let Some(summary) = about.result.and_then(|result| result.summary.as_deref().or(result.answer.as_deref())) {
-        let _ = writeln!(text, "## What\n\n{}\n", quiet(&shortened(summary.trim(), 10_000)));
+        let _ = writeln!(text, "## What\n\n{}\n", quiet(&ordering_nothing(&shortened(summary.trim(), 10_000))));
     }
     let _ = writeln!(text, "## Why\n");
-    for line in shortened(about.request.trim(), REQUEST_CHARS_MAX * 4).lines() {
+    for line in shortened(ordering_nothing(about.request).trim(), REQUEST_CHARS_MAX * 4).lines() {
         let _ = writeln!(text, "> {}", quiet(clean(line).trim_end()));
     }
     if let Some(result) = about.result {

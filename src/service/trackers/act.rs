@@ -11,6 +11,7 @@ use crate::{
         IntegrationId, Principal, Status, TaskId, TeamId, UserId,
         integration::{DeliveryState, Place, Seen, Spot, source_kind},
         limits::LimitsPatch,
+        linked_account::Provider,
         task::{NetworkMode, NetworkPolicy, Source},
     },
     secrets::Secret,
@@ -20,7 +21,7 @@ use crate::{
         given::{CheckInput, check_of_command},
     },
     store::{
-        TeamTx, log, sealed,
+        TeamTx, log, publishings, sealed,
         trackers::{
             answers::{self, NewAnswer},
             deliveries::{self, ClaimedDelivery, Outcome},
@@ -134,8 +135,10 @@ impl Service {
         let Some(row) = integrations::get(&mut tx, claimed.integration).await? else { return Ok(None) };
         let delivery: Delivery = serde_json::from_str(&claimed.content).map_err(Error::internal)?;
         let sender = people::known(&mut tx, &row, delivery.sender.as_ref()).await?;
-        let author = delivery.issue.as_ref().and_then(|issue| issue.author.as_ref());
-        let author = people::known(&mut tx, &row, author).await?;
+        let author = match &delivery.issue {
+            Some(issue) => people::known_author(&mut tx, &row, issue).await?,
+            None => people::known(&mut tx, &row, None).await?,
+        };
         tx.commit().await?;
         let token = integrations::token(self.store(), row.team, row.id).await?;
         let owner = sealed::of_integration(row.team, row.id.0, integrations::TOKEN);
@@ -147,11 +150,12 @@ impl Service {
     /// Adds what the tracker says of the issue.
     pub async fn add_issue(&self, work: &mut DeliveryWork, told: Issue) -> Result<(), Error> {
         let mut tx = self.store().team(work.row.team).await?;
-        work.author = people::known(&mut tx, &work.row, told.author.as_ref()).await?;
+        work.author = people::known_author(&mut tx, &work.row, &told).await?;
         tx.commit().await?;
         if let Some(issue) = &mut work.delivery.issue {
             let title = if told.title.is_empty() { std::mem::take(&mut issue.title) } else { told.title };
-            *issue = Issue { title, body: told.body, author: told.author, ..std::mem::take(issue) };
+            let Issue { body, author, in_the_name_of, .. } = told;
+            *issue = Issue { title, body, author, in_the_name_of, ..std::mem::take(issue) };
         }
         Ok(())
     }
@@ -174,6 +178,13 @@ impl Service {
         issues::lock(&mut tx, row.id, &issue.key).await?;
         let task = issues::task(&mut tx, row.id, &issue.key).await?;
         let acting = Acting { service: self, claimed, work, issue };
+        if let Some(task) = task.map(|(task, _)| task)
+            && acting.was_told_otherwise(&mut tx).await?
+        {
+            acting.note_answer(&mut tx, task).await?;
+            let reason = "its task was told by another event about the same comment";
+            return acting.finish(tx, Came { task: Some(task), ..Came::ignored(reason) }).await;
+        }
         match (wanted, task) {
             (Wanted::Task { command, trigger, comment, .. }, None) => {
                 acting.make(tx, command, trigger, comment.as_ref()).await
@@ -194,7 +205,8 @@ impl Service {
                 }
             }
             (_, None) => {
-                if deliveries::earlier_waits(self.store(), row.id, &issue.key, claimed.id).await? {
+                let opens = issue.may_be_own() && publishings::any_opens(self.store(), row.team).await?;
+                if opens || deliveries::earlier_waits(self.store(), row.id, &issue.key, claimed.id).await? {
                     return Ok(Worked::Later);
                 }
                 acting.finish(tx, Came::ignored("no task is about it")).await
@@ -249,6 +261,20 @@ impl Acting<'_> {
         let done = finish(&mut tx, self.claimed, self.work, &came).await?;
         tx.commit().await?;
         Ok(if done { Worked::Done } else { Worked::Lost })
+    }
+
+    /// Whether another event has brought the same words: Linear tells of a comment, and of the agent session that it begins.
+    async fn was_told_otherwise(&self, tx: &mut TeamTx) -> Result<bool, Error> {
+        let (integration, key) = (self.work.row.id, &self.issue.key);
+        Ok(match &self.work.delivery.what {
+            What::Delegated { comment: Some(comment), .. } => {
+                deliveries::was_done(tx, integration, &rules::meaning_of_comment(key, comment), false).await?
+            }
+            What::Commented { comment } if self.work.row.tracker == Provider::Linear => {
+                deliveries::was_done(tx, integration, &rules::meaning_of_session(key, &comment.id), true).await?
+            }
+            _ => false,
+        })
     }
 
     /// Makes the issue's task: the member's who asks for it, else the integration's owner's.
@@ -347,15 +373,28 @@ impl Acting<'_> {
         log::lock(tx, task).await?;
         let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
         let spot = match &self.work.delivery.what {
+            What::Commented { comment: Comment { id, session: Some(session), .. } } => {
+                Some(Spot::Session { session: session.clone(), of: id.clone() })
+            }
             What::Commented { comment } => Some(Spot::Comment(comment.id.clone())),
             What::ReviewComment { comment } => Some(Spot::ReviewComment(comment.id.clone())),
-            What::Opened { .. } | What::Labelled { .. } | What::Assigned { .. } | What::Delegated { .. } => {
-                Some(Spot::Issue)
-            }
+            What::Delegated { session, .. } => Some(Spot::Session { session: session.clone(), of: session.clone() }),
+            What::Opened { .. } | What::Labelled { .. } | What::Assigned { .. } => Some(Spot::Issue),
+            _ => None,
+        };
+        let session = match &spot {
+            Some(Spot::Session { session, .. }) => Some(session.clone()),
             _ => None,
         };
         let seen = spot.map(|spot| Seen { integration: row.id, place: place.clone(), spot });
-        let new = NewAnswer { team: row.team, task, id: clock::new_id(), integration: row.id, place: &place };
+        let new = NewAnswer {
+            team: row.team,
+            task,
+            id: clock::new_id(),
+            integration: row.id,
+            place: &place,
+            session: session.as_deref(),
+        };
         Ok(answers::note(tx, new, seen.as_ref()).await?)
     }
 

@@ -7,7 +7,7 @@ use crate::{
     secrets::Secret,
     service::{Error, Service},
     store::{
-        sealed,
+        publishings, sealed,
         trackers::{
             deliveries::{self, Inserted, NewDelivery},
             integrations::{self, IntegrationRow},
@@ -70,13 +70,31 @@ impl Service {
             tracing::info!(integration.id = %id, tracker = row.tracker.as_str(), %refused, "a delivery is not believed");
             return Ok(None);
         }
-        let delivery = trackers::parse(row.tracker, headers, body);
+        let mut delivery = trackers::parse(row.tracker, headers, body);
+        self.complete(&row, &mut delivery).await?;
         let wanted = rules::wanted(&delivery, &row.spec.rules);
         let nothing = match &wanted {
             Wanted::Nothing(reason) => Some(reason.clone()),
             wanted => self.asks_in_vain(&row, &delivery, wanted).await?,
         };
         self.write_down(&row, &delivery, &wanted, nothing).await.map(Some)
+    }
+
+    /// Finds the pull request of a branch where that is all that is told.
+    async fn complete(&self, row: &IntegrationRow, delivery: &mut Delivery) -> Result<(), Error> {
+        let Some(issue) = delivery.issue.as_mut().filter(|issue| issue.key.is_empty()) else { return Ok(()) };
+        let names = issue.repository.as_ref().map(|repository| repository.name.as_str()).zip(issue.branch.as_deref());
+        let found = match names {
+            Some((repository, branch)) => issues::of_branch(self.store(), row.id, repository, branch).await?,
+            None => None,
+        };
+        if let Some(key) = found {
+            issue.key = key;
+        } else {
+            delivery.issue = None;
+            delivery.what = What::Ignored { reason: "a branch of no pull request of the service's".to_owned() };
+        }
+        Ok(())
     }
 
     /// Why nothing can come of it, as far as that is seen at once.
@@ -87,7 +105,14 @@ impl Service {
         wanted: &Wanted,
     ) -> Result<Option<String>, Error> {
         let Some(issue) = &delivery.issue else { return Ok(None) };
-        if !matches!(wanted, Wanted::Task { .. }) && !issues::has_task(self.store(), row.id, &issue.key).await? {
+        let may_have_task = || async {
+            // A pull request may be one that the service has made and not written down yet.
+            Ok::<_, Error>(
+                issues::has_task(self.store(), row.id, &issue.key).await?
+                    || (issue.may_be_own() && publishings::any_opens(self.store(), row.team).await?),
+            )
+        };
+        if !matches!(wanted, Wanted::Task { .. }) && !may_have_task().await? {
             let what = if issue.is_pull_request { "pull request" } else { "issue" };
             return Ok(Some(format!("no task is about this {what}")));
         }

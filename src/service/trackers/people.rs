@@ -4,7 +4,7 @@ use crate::{
     domain::{Principal, Role, UserId, linked_account::Provider},
     service::Error,
     store::{TeamTx, linked_accounts, members, trackers::integrations::IntegrationRow},
-    trackers::{Person, rules::Wanted},
+    trackers::{Issue, Person, rules::Wanted},
 };
 use url::Url;
 
@@ -79,7 +79,10 @@ pub(super) fn can_be_asked_about(row: &IntegrationRow) -> bool {
 pub(super) async fn known(tx: &mut TeamTx, row: &IntegrationRow, person: Option<&Person>) -> Result<Known, Error> {
     let Some(person) = person else { return Ok(Known::Stranger("the tracker does not say who it was".to_owned())) };
     let host = host(row);
-    let linked = linked_accounts::resolve(tx, row.tracker, host.as_deref(), &person.login).await?;
+    // GitLab gives of an issue's author the id alone, which may be somebody's login.
+    let has_login = row.tracker != Provider::Gitlab || person.login != person.id;
+    let login = if has_login { person.login.as_str() } else { "" };
+    let linked = linked_accounts::resolve(tx, row.tracker, host.as_deref(), login).await?;
     if let [user] = linked.as_slice() {
         let member = members::get(tx, *user).await?;
         if member.is_some_and(|member| member.role >= Role::Member && !member.deactivated) {
@@ -98,6 +101,17 @@ pub(super) async fn known(tx: &mut TeamTx, row: &IntegrationRow, person: Option<
         "allowed_users does not name him, no member has this account, and without a token the forge is not asked"
     };
     Ok(Known::Stranger(why.to_owned()))
+}
+
+/// What is known of who wrote an issue. Where that is said to be somebody else's word, both must be let: what is known of him then
+/// counts who is known less.
+pub(super) async fn known_author(tx: &mut TeamTx, row: &IntegrationRow, issue: &Issue) -> Result<Known, Error> {
+    let author = known(tx, row, issue.author.as_ref()).await?;
+    if issue.in_the_name_of.is_none() || !author.may() {
+        return Ok(author);
+    }
+    let other = known(tx, row, issue.in_the_name_of.as_ref()).await?;
+    Ok(if other.may() { author } else { other })
 }
 
 /// Where accounts are: logins of one host say nothing of another's. Absent where the integration does not say: a login

@@ -111,7 +111,9 @@ macro_rules! write_statement {
             WHERE w.team = $1 AND w.enabled AND w.events && ARRAY['*', e.kind, split_part(e.kind, '.', 1) || '.*']
          ), news AS (
             UPDATE tracker_answers a SET news = a.news + 1,
-                due_at = coalesce(a.due_at, greatest(head.at, a.said_at + interval '3 seconds'))
+                due_at = CASE WHEN a.due_at IS NULL OR 'task.status' = ANY($8::text[])
+                    THEN least(coalesce(a.due_at, 'infinity'), greatest(head.at, a.said_at + interval '3 seconds'))
+                    ELSE a.due_at END
             FROM head WHERE a.team = $1 AND a.task = $2 AND $8::text[] && ARRAY['task.status', 'task.phase', 'task.result',
                 'plan.updated', 'checks.completed', 'approval.requested', 'approval.resolved', 'publish']
          )",

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 /// What is to be shown to have been seen of one task at a time.
 const SEEN_MAX: i32 = 50;
+/// Until one is tried again that could not be said, where something is new.
+const NEWS_PAUSE: Duration = Duration::from_secs(30);
 /// Between two edits of one comment: forges slow those down who say much. The statement of an append says so too.
 const SPACING: Duration = Duration::from_secs(3);
 
@@ -24,6 +26,8 @@ pub struct NewAnswer<'a> {
     pub id: Uuid,
     pub integration: IntegrationId,
     pub place: &'a Place,
+    /// The agent session that waits.
+    pub session: Option<&'a str>,
 }
 
 /// Has a task answered there, unless it is answered somewhere already, and notes what is to be shown to have been seen.
@@ -32,8 +36,10 @@ pub async fn note(tx: &mut TeamTx, new: NewAnswer<'_>, seen: Option<&Seen>) -> R
     let place = serde_json::to_string(new.place).map_err(unwritable)?;
     let seen = serde_json::to_string(&seen.into_iter().collect::<Vec<_>>()).map_err(unwritable)?;
     sqlx::query(
-        "INSERT INTO tracker_answers AS a (team, task, id, integration, place, seen) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
+        "INSERT INTO tracker_answers AS a (team, task, id, integration, place, seen, session)
+         VALUES ($1, $2, $3, $4, $5, $6::jsonb, $8)
          ON CONFLICT (team, task) DO UPDATE SET news = a.news + 1, due_at = coalesce(a.due_at, now()),
+            session = CASE WHEN a.integration = excluded.integration THEN coalesce(excluded.session, a.session) ELSE a.session END,
             seen = CASE WHEN jsonb_array_length(a.seen) < $7 THEN a.seen || excluded.seen ELSE a.seen END",
     )
     .bind(new.team.0)
@@ -43,6 +49,7 @@ pub async fn note(tx: &mut TeamTx, new: NewAnswer<'_>, seen: Option<&Seen>) -> R
     .bind(place)
     .bind(seen)
     .bind(SEEN_MAX)
+    .bind(new.session)
     .execute(tx.connection())
     .await?;
     Ok(())
@@ -58,6 +65,7 @@ pub struct ClaimedAnswer {
     pub place: Place,
     pub seen: Vec<Seen>,
     pub comment: Option<String>,
+    pub session: Option<String>,
     pub said: Option<String>,
     pub news: i64,
     pub failures: u32,
@@ -65,21 +73,38 @@ pub struct ClaimedAnswer {
     attempts: i64,
 }
 
-/// Claims up to `limit` that are due and nobody has, the longest due first.
-pub async fn claim(store: &Store, lease: Duration, limit: u32) -> Result<Vec<ClaimedAnswer>, StoreError> {
+/// Claims up to `limit` that are due and nobody has, the longest due first, of one integration no more than `of_integration` at once
+/// on all replicas together.
+pub async fn claim(
+    store: &Store,
+    lease: Duration,
+    limit: u32,
+    of_integration: u32,
+) -> Result<Vec<ClaimedAnswer>, StoreError> {
     let rows = sqlx::query(
-        "WITH due AS (
-            SELECT team, task FROM tracker_answers
-            WHERE due_at <= now() AND (lease_until IS NULL OR lease_until < now())
-            ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        "WITH held AS (
+            SELECT integration, count(*) AS n FROM tracker_answers WHERE due_at IS NOT NULL AND lease_until > now() GROUP BY integration
+         ), head AS (
+            SELECT team, task, integration, due_at FROM tracker_answers
+            WHERE due_at IS NOT NULL AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+                AND integration NOT IN (SELECT integration FROM held WHERE n >= $3)
+            ORDER BY due_at LIMIT 200
+         ), placed AS (
+            SELECT head.*, row_number() OVER (PARTITION BY integration ORDER BY due_at) + coalesce(held.n, 0) AS place
+            FROM head LEFT JOIN held USING (integration)
+         ), due AS (
+            SELECT d.team, d.task FROM tracker_answers d JOIN placed p ON p.team = d.team AND p.task = d.task
+            WHERE p.place <= $3 AND d.due_at IS NOT NULL AND d.due_at <= now() AND (d.lease_until IS NULL OR d.lease_until < now())
+            ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
          )
          UPDATE tracker_answers a SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
          FROM due WHERE a.team = due.team AND a.task = due.task
-         RETURNING a.team, a.task, a.id, a.integration, a.place, a.seen::text AS seen, a.comment, a.said, a.news, a.failures,
+         RETURNING a.team, a.task, a.id, a.integration, a.place, a.seen::text AS seen, a.comment, a.session, a.said, a.news, a.failures,
             a.attempts",
     )
     .bind(lease.as_millis() as i64)
     .bind(i64::from(limit))
+    .bind(i64::from(of_integration))
     .fetch_all(store.across())
     .await?;
     rows.iter().map(claimed).collect()
@@ -97,6 +122,7 @@ fn claimed(row: &PgRow) -> Result<ClaimedAnswer, StoreError> {
         place: serde_json::from_str(&place).map_err(corrupt("place"))?,
         seen: serde_json::from_str(&seen).map_err(corrupt("seen"))?,
         comment: row.try_get("comment")?,
+        session: row.try_get("session")?,
         said: row.try_get("said")?,
         news: row.try_get("news")?,
         failures: row.try_get::<i32, _>("failures")? as u32,
@@ -170,11 +196,18 @@ pub async fn finish(store: &Store, one: &ClaimedAnswer, came: Came<'_>) -> Resul
     Ok(())
 }
 
-/// Lets go of one that could not be worked off: it is due again after `pause`.
-pub async fn give_back(store: &Store, one: &ClaimedAnswer, pause: Duration, reason: &str) -> Result<(), StoreError> {
+/// Lets go of one that could not be worked off: it is due again after `pause`, and sooner where there is news.
+pub async fn give_back(
+    store: &Store,
+    one: &ClaimedAnswer,
+    said: Option<&str>,
+    pause: Duration,
+    reason: &str,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE tracker_answers SET lease_until = NULL, failures = failures + 1, reason = $4,
-            due_at = now() + $5 * interval '1 millisecond'
+        "UPDATE tracker_answers SET lease_until = NULL, failures = failures + 1, reason = $4, said = coalesce($7, said),
+            said_at = CASE WHEN $7 IS NULL THEN said_at ELSE now() END,
+            due_at = now() + CASE WHEN news > $6 THEN least($5, $8) ELSE $5 END * interval '1 millisecond'
          WHERE team = $1 AND task = $2 AND attempts = $3",
     )
     .bind(one.team.0)
@@ -182,6 +215,9 @@ pub async fn give_back(store: &Store, one: &ClaimedAnswer, pause: Duration, reas
     .bind(one.attempts)
     .bind(reason)
     .bind(pause.as_millis() as i64)
+    .bind(one.news)
+    .bind(said)
+    .bind(NEWS_PAUSE.as_millis() as i64)
     .execute(store.across())
     .await?;
     Ok(())

@@ -123,22 +123,41 @@ pub struct ClaimedDelivery {
     pub content: String,
     /// How often it has been claimed, this time included: it fences who no longer has it.
     pub attempts: u32,
+    /// How often it could not be done so far.
+    pub failures: u32,
 }
 
-/// Claims up to `limit` that are due and nobody has, the oldest first.
-pub async fn claim(store: &Store, lease: Duration, limit: u32) -> Result<Vec<ClaimedDelivery>, StoreError> {
+/// Claims up to `limit` that are due and nobody has, the oldest first, of one integration no more than `of_integration` at once on
+/// all replicas together.
+pub async fn claim(
+    store: &Store,
+    lease: Duration,
+    limit: u32,
+    of_integration: u32,
+) -> Result<Vec<ClaimedDelivery>, StoreError> {
     let rows = sqlx::query(
-        "WITH due AS (
-            SELECT team, id FROM tracker_deliveries
+        "WITH held AS (
+            SELECT integration, count(*) AS n FROM tracker_deliveries WHERE state = 'waiting' AND lease_until > now() GROUP BY integration
+         ), head AS (
+            SELECT team, id, integration, ready_at FROM tracker_deliveries
             WHERE state = 'waiting' AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
-            ORDER BY ready_at LIMIT $2 FOR UPDATE SKIP LOCKED
+                AND integration NOT IN (SELECT integration FROM held WHERE n >= $3)
+            ORDER BY ready_at LIMIT 200
+         ), placed AS (
+            SELECT head.*, row_number() OVER (PARTITION BY integration ORDER BY ready_at) + coalesce(held.n, 0) AS place
+            FROM head LEFT JOIN held USING (integration)
+         ), due AS (
+            SELECT d.team, d.id FROM tracker_deliveries d JOIN placed p ON p.team = d.team AND p.id = d.id
+            WHERE p.place <= $3 AND d.state = 'waiting' AND d.ready_at <= now() AND (d.lease_until IS NULL OR d.lease_until < now())
+            ORDER BY d.ready_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
          )
          UPDATE tracker_deliveries d SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
          FROM due WHERE d.team = due.team AND d.id = due.id
-         RETURNING d.team, d.id, d.integration, coalesce(d.content, '') AS content, d.attempts",
+         RETURNING d.team, d.id, d.integration, coalesce(d.content, '') AS content, d.attempts, d.failures",
     )
     .bind(lease.as_millis() as i64)
     .bind(i64::from(limit))
+    .bind(i64::from(of_integration))
     .fetch_all(store.across())
     .await?;
     rows.iter()
@@ -149,15 +168,22 @@ pub async fn claim(store: &Store, lease: Duration, limit: u32) -> Result<Vec<Cla
                 integration: IntegrationId(row.try_get("integration")?),
                 content: row.try_get("content")?,
                 attempts: row.try_get::<i32, _>("attempts")? as u32,
+                failures: row.try_get::<i32, _>("failures")? as u32,
             })
         })
         .collect()
 }
 
-/// Gives one back, due after `delay`; why stands in it meanwhile.
-pub async fn give_back(store: &Store, one: &ClaimedDelivery, delay: Duration, reason: &str) -> Result<(), StoreError> {
+/// Gives one back, due after `delay`; why stands in it meanwhile, and whether that was a failure.
+pub async fn give_back(
+    store: &Store,
+    one: &ClaimedDelivery,
+    delay: Duration,
+    reason: &str,
+    failed: bool,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE tracker_deliveries SET lease_until = NULL, reason = $4, ready_at = now() + $5 * interval '1 millisecond'
+        "UPDATE tracker_deliveries SET lease_until = NULL, reason = $4, failures = failures + $6, ready_at = now() + $5 * interval '1 millisecond'
          WHERE team = $1 AND id = $2 AND attempts = $3 AND state = 'waiting'",
     )
     .bind(one.team.0)
@@ -165,6 +191,7 @@ pub async fn give_back(store: &Store, one: &ClaimedDelivery, delay: Duration, re
     .bind(one.attempts as i32)
     .bind(reason)
     .bind(delay.as_millis() as i64)
+    .bind(i32::from(failed))
     .execute(store.across())
     .await?;
     Ok(())
@@ -213,6 +240,25 @@ pub async fn earlier_waits(
     .bind(issue)
     .bind(before.0)
     .fetch_one(store.across())
+    .await?)
+}
+
+/// Whether something was done that means this, or, with `prefix`, whose meaning begins so.
+pub async fn was_done(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    meaning: &str,
+    prefix: bool,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tracker_deliveries
+            WHERE team = current_team() AND integration = $1 AND state = 'done'
+                AND CASE WHEN $3 THEN starts_with(meaning, $2) ELSE meaning = $2 END)",
+    )
+    .bind(integration.0)
+    .bind(meaning)
+    .bind(prefix)
+    .fetch_one(tx.connection())
     .await?)
 }
 
@@ -273,7 +319,7 @@ pub async fn lock(
 /// Has one worked off again, at once.
 pub async fn replay(tx: &mut TeamTx, id: DeliveryId) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE tracker_deliveries SET state = 'waiting', reason = '', attempts = 0, ready_at = now(), lease_until = NULL,
+        "UPDATE tracker_deliveries SET state = 'waiting', reason = '', attempts = 0, failures = 0, ready_at = now(), lease_until = NULL,
             done_at = NULL WHERE team = current_team() AND id = $1",
     )
     .bind(id.0)

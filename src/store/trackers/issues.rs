@@ -99,3 +99,22 @@ pub async fn has_task(store: &Store, integration: IntegrationId, issue: &str) ->
     .fetch_one(store.across())
     .await?)
 }
+
+/// The key of the pull request that the service has opened for a branch of a repository, where it has.
+pub async fn of_branch(
+    store: &Store,
+    integration: IntegrationId,
+    repository: &str,
+    branch: &str,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT i.issue FROM tracker_issues i JOIN publishings p ON p.team = i.team AND p.task = i.task
+         WHERE i.integration = $1 AND starts_with(i.issue, $2) AND p.branch = $3 AND p.pull_request_url IS NOT NULL
+         ORDER BY p.id DESC LIMIT 1",
+    )
+    .bind(integration.0)
+    .bind(format!("{}!", repository.to_lowercase()))
+    .bind(branch)
+    .fetch_optional(store.across())
+    .await?)
+}

@@ -10,7 +10,7 @@ pub enum ForgeError {
     Unavailable(String),
     /// Its address is not one that may be reached.
     #[error("the host's address: {0}")]
-    Address(#[from] NetError),
+    Address(#[source] NetError),
     /// The token does not let the service do this.
     #[error("the host refused the integration's token ({status}): {reason}")]
     Refused { status: u16, reason: String },
@@ -29,10 +29,20 @@ impl ForgeError {
     }
 }
 
+impl From<NetError> for ForgeError {
+    /// A name that nothing is found for now may be one later.
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Unresolved { .. } => Self::Unavailable(error.to_string()),
+            error => Self::Address(error),
+        }
+    }
+}
+
 impl From<FetchError> for ForgeError {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::Address(error) => Self::Address(error),
+            FetchError::Address(error) => error.into(),
             FetchError::Failed(reason) => Self::Unavailable(reason),
             FetchError::TooLarge { .. } => Self::Unreadable(error.to_string()),
         }

@@ -52,6 +52,7 @@ impl AtForge {
             Spot::Issue => Target::Opening,
             Spot::Comment(comment) => Target::Comment(id(comment)?),
             Spot::ReviewComment(comment) => Target::ReviewComment(id(comment)?),
+            Spot::Session { .. } => return Ok(()),
         };
         self.forge.react(repository, thread, target).await
     }

@@ -1,7 +1,7 @@
 //! Answers at Linear, by its GraphQL API (`packages/sdk/src/schema.graphql` of github.com/linear/linear). A comment's mark is in
 //! its id, so that one is found without going through others, and none is made twice.
 
-use super::{Place, Spot, unfolded::unfolded};
+use super::{Place, SessionEnd, Spot, unfolded::unfolded};
 use crate::{
     net::{CheckedClient, Fetched, NetError},
     secrets::Secret,
@@ -29,6 +29,8 @@ const SAY: &str =
 const EDIT: &str = "mutation Edit($id: String!, $input: CommentUpdateInput!) \
                     { commentUpdate(id: $id, input: $input) { success } }";
 const REACT: &str = "mutation React($input: ReactionCreateInput!) { reactionCreate(input: $input) { success } }";
+
+const ACT: &str = "mutation Act($input: AgentActivityCreateInput!) { agentActivityCreate(input: $input) { success } }";
 
 #[derive(Clone, Debug)]
 pub(super) struct Linear {
@@ -86,9 +88,40 @@ impl Linear {
         let (field, thing) = match spot {
             Spot::Issue => ("issueId", &place.issue),
             Spot::Comment(comment) | Spot::ReviewComment(comment) => ("commentId", comment),
+            // A session that hears nothing for ten seconds is shown as one whose agent does not answer
+            // (linear.app/developers/agent-interaction).
+            Spot::Session { session, of } => {
+                let thought = json!({ "type": "thought", "body": "Seen: it is in the queue." });
+                return self.act(session, of, &thought, true).await;
+            }
         };
         let input = json!({ "id": mark::id_of("reaction", thing), "emoji": "eyes", field: thing });
         match self.done(REACT, "reactionCreate", &json!({ "input": input })).await {
+            Err(ForgeError::Rejected { status: 409, .. }) => Ok(()),
+            done => done,
+        }
+    }
+
+    pub(super) async fn conclude(
+        &self,
+        session: &str,
+        once: &str,
+        end: SessionEnd,
+        text: &str,
+    ) -> Result<(), ForgeError> {
+        let kind = match end {
+            SessionEnd::Done => "response",
+            SessionEnd::Failed => "error",
+            SessionEnd::Asks => "elicitation",
+        };
+        self.act(session, once, &json!({ "type": kind, "body": unfolded(text) }), false).await
+    }
+
+    /// An activity of a session; its id follows from `once`.
+    async fn act(&self, session: &str, once: &str, content: &Value, ephemeral: bool) -> Result<(), ForgeError> {
+        let id = mark::id_of("activity", once);
+        let input = json!({ "id": id, "agentSessionId": session, "content": content, "ephemeral": ephemeral });
+        match self.done(ACT, "agentActivityCreate", &json!({ "input": input })).await {
             Err(ForgeError::Rejected { status: 409, .. }) => Ok(()),
             done => done,
         }

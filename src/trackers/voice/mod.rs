@@ -32,6 +32,15 @@ enum Tracker {
     Linear(Linear),
 }
 
+/// What an agent session comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    Done,
+    Failed,
+    /// People are asked something.
+    Asks,
+}
+
 impl Voice {
     /// `base_url` is where the tracker is for people, or its API; Gitea and Jira have no usual one. Of Jira `token` is
     /// `address:api-token` (Cloud) or a personal access token (Data Center), of Linear an API key or an OAuth token.
@@ -85,6 +94,14 @@ impl Voice {
             Tracker::Forge(forge) => forge.edit(place, comment, mark, text).await,
             Tracker::Jira(jira) => jira.edit(place, comment, mark, text).await,
             Tracker::Linear(linear) => linear.edit(comment, text).await,
+        }
+    }
+
+    /// Tells an agent session what it came to, once by `once`; nothing where the tracker knows none (all but Linear).
+    pub async fn conclude(&self, session: &str, once: &str, end: SessionEnd, text: &str) -> Result<(), ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(_) | Tracker::Jira(_) => Ok(()),
+            Tracker::Linear(linear) => linear.conclude(session, once, end, text).await,
         }
     }
 

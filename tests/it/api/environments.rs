@@ -324,8 +324,10 @@ async fn a_task_keeps_what_its_environment_said_when_it_was_created() {
     assert_eq!((&kept["pinned"]["setup"], &kept["pinned"]["variables"]), (&json!("npm ci"), &json!({ "A": "1" })));
     assert_eq!((&kept["limits"]["turns"], &kept["limits"]["refinements"]), (&json!(9), &json!(1)));
     assert_eq!((&kept["checks"][0]["command"], &kept["network"]["mode"]), (&json!("make test"), &json!("allowlist")));
+    assert_eq!(kept["checks"][0]["source"], "repository", "the task has named none");
     let kept = spec(&own).await;
     assert_eq!((&kept["checks"][0]["command"], &kept["network"]["mode"]), (&json!("true"), &json!("off")));
+    assert_eq!(kept["checks"][0]["source"], "task");
     assert_eq!(server.get(&format!("/v1/tasks/{task}"), ADMIN).await.expect(200).json()["environment"], "backend");
 }
 

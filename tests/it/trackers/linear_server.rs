@@ -43,9 +43,11 @@ pub(super) const TYPES: &[(&str, Fields)] = &[
             ("commentCreate", &[("input", "CommentCreateInput!")], "CommentPayload"),
             ("commentUpdate", &[("id", "String!"), ("input", "CommentUpdateInput!")], "CommentPayload"),
             ("reactionCreate", &[("input", "ReactionCreateInput!")], "ReactionPayload"),
+            ("agentActivityCreate", &[("input", "AgentActivityCreateInput!")], "AgentActivityPayload"),
         ],
     ),
     ("CommentPayload", &[("comment", &[], "Comment"), ("lastSyncId", &[], ""), ("success", &[], "")]),
+    ("AgentActivityPayload", &[("lastSyncId", &[], ""), ("success", &[], "")]),
     ("ReactionPayload", &[("reaction", &[], "Reaction"), ("lastSyncId", &[], ""), ("success", &[], "")]),
     ("Comment", &[("id", &[], ""), ("body", &[], ""), ("issueId", &[], ""), ("url", &[], "")]),
     ("Reaction", &[("id", &[], ""), ("emoji", &[], "")]),
@@ -57,6 +59,7 @@ pub(super) const INPUTS: &[(&str, &[&str])] = &[
         &["body", "createAsUser", "createdAt", "doNotSubscribeToIssue", "id", "issueId", "parentId"],
     ),
     ("CommentUpdateInput!", &["body", "quotedText"]),
+    ("AgentActivityCreateInput!", &["agentSessionId", "content", "ephemeral", "id", "signal", "signalMetadata"]),
     ("ReactionCreateInput!", &["commentId", "emoji", "id", "issueId", "projectUpdateId"]),
 ];
 
@@ -80,6 +83,8 @@ struct Held {
     passed: Vec<Passed>,
     comments: Vec<Value>,
     reactions: Vec<Value>,
+    /// Of agent sessions.
+    activities: Vec<Value>,
     /// Of all that there ever was.
     ids: Vec<String>,
     lose: u32,
@@ -103,6 +108,10 @@ impl LinearServer {
 
     pub(super) fn reactions(&self) -> Vec<Value> {
         self.state.lock().unwrap().reactions.clone()
+    }
+
+    pub(super) fn activities(&self) -> Vec<Value> {
+        self.state.lock().unwrap().activities.clone()
     }
 
     pub(super) fn passed(&self) -> Vec<Passed> {
@@ -186,6 +195,16 @@ impl Held {
                 let comment = self.comment(&variables["id"])?;
                 comment["body"] = input["body"].clone();
                 Ok(json!({ "success": true, "lastSyncId": 1, "comment": comment }))
+            }
+            "agentActivityCreate" => {
+                self.new_id(&input["id"], "AgentActivity")?;
+                let kinds = ["thought", "elicitation", "action", "response", "error"];
+                if !kinds.iter().any(|kind| input["content"]["type"] == *kind) || !input["content"]["body"].is_string()
+                {
+                    return Err("Argument Validation Error: content".to_owned());
+                }
+                self.activities.push(input.clone());
+                Ok(json!({ "success": true, "lastSyncId": 1 }))
             }
             _ => {
                 let of = |reaction: &Value| {

@@ -2,6 +2,7 @@
 
 mod forges;
 mod jira_server;
+mod kept;
 mod linear_server;
 mod passed;
 mod published;

@@ -19,7 +19,7 @@ use journeyman::{
     trackers::{
         forge::{Forge, ForgeAccess, ForgeKind, NewPullRequest, Standing, Target, Thread},
         tokens::{TokenOf, Tokens},
-        voice::{Place, Spot, Voice},
+        voice::{Place, SessionEnd, Spot, Voice},
     },
 };
 use serde_json::{Value, json};
@@ -343,6 +343,8 @@ async fn said(tracker: Provider, url: &str, token: &str, place: &Place) {
     voice.edit(place, &comment, mark, "done").await.unwrap();
     voice.react(place, &Spot::Issue).await.unwrap();
     voice.react(place, &Spot::Comment(comment)).await.unwrap();
+    voice.react(place, &Spot::Session { session: "as-1".to_owned(), of: "as-1".to_owned() }).await.unwrap();
+    voice.conclude("as-1", "the first run", SessionEnd::Done, "Done.").await.unwrap();
 }
 
 fn calc_12() -> Place {
@@ -377,7 +379,7 @@ async fn at_linear() -> Vec<Line> {
         all.extend(lines(&format!("Linear {}", one.root), Some((&asked, &one.variables)), (&answer, &one.answer), &[]));
         roots.insert(one.root);
     }
-    assert_eq!(roots.len(), 5, "{roots:?}");
+    assert_eq!(roots.len(), 6, "{roots:?}");
     // The played schema names what the published one does.
     let fields = TYPES.iter().flat_map(|(name, fields)| fields.iter().map(move |(field, ..)| (*name, *field)));
     let inputs =

@@ -294,7 +294,7 @@ async fn a_comment_of_linear_is_its_marks_and_what_is_asked_too_often_can_be_ask
         payload["agentSession"]["comment"] = json!({ "id": id, "body": "Done." });
     });
     let delivery = parse(Provider::Linear, &sent.map(), &sent.body);
-    assert_eq!(delivery.what, What::Delegated { session: "as-1".to_owned(), text: String::new() });
+    assert_eq!(delivery.what, What::Delegated { session: "as-1".to_owned(), text: String::new(), comment: None });
 }
 
 #[tokio::test]

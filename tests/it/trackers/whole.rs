@@ -33,25 +33,25 @@ fn writes(body: &str) -> Value {
 }
 
 /// Mends it, and does it otherwise when it is told to; calls somebody by name.
-fn mends() -> Value {
+pub(super) fn mends() -> Value {
     json!([plan(), writes("a + b"), say("Mended, @everybody."), writes("b + a"), say("As you want it."), say("Well.")])
 }
 
-async fn reachable(mut ground: Ground) -> Ground {
+pub(super) async fn reachable(mut ground: Ground) -> Ground {
     for (name, value) in [("JOURNEYMAN_PRIVATE_HOSTS", "127.0.0.1"), ("JOURNEYMAN_LEASE_TTL_SECONDS", "2")] {
         ground.variables.push((name.to_owned(), value.to_owned()));
     }
     ground
 }
 
-fn at(server: &ForgeServer, more: &Value) -> Value {
+pub(super) fn at(server: &ForgeServer, more: &Value) -> Value {
     let mut body = json!({ "base_url": server.url, "token": TOKEN });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body
 }
 
 /// The issue is labelled by somebody who may, and who wrote it.
-fn labelled(tracker: Provider) -> Sent {
+pub(super) fn labelled(tracker: Provider) -> Sent {
     match tracker {
         Provider::Gitlab => {
             sent_with(tracker, "issue_labelled", |p| p["object_attributes"]["author_id"] = p["user"]["id"].clone())
@@ -89,12 +89,12 @@ fn merged(tracker: Provider, number: &Value, commit: &str) -> Sent {
     }
 }
 
-fn calc(ground: &Ground) -> PathBuf {
+pub(super) fn calc(ground: &Ground) -> PathBuf {
     ground.repositories.path().join("calc")
 }
 
 /// Waits until something holds.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
             if let Some(found) = look().await {
@@ -128,7 +128,7 @@ async fn said(server: &ForgeServer, parts: &[&str]) -> String {
 }
 
 /// The number of the one pull request, once it is open.
-async fn opened(server: &ForgeServer) -> Value {
+pub(super) async fn opened(server: &ForgeServer) -> Value {
     let number = |pull: &Value| if pull["iid"].is_null() { pull["number"].clone() } else { pull["iid"].clone() };
     until("opened", async || server.pulls().first().map(number)).await
 }

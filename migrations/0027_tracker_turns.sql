@@ -1,0 +1,5 @@
+-- How often a delivery could not be worked off: waiting for its turn is no failure.
+ALTER TABLE tracker_deliveries ADD COLUMN failures integer NOT NULL DEFAULT 0;
+
+-- The agent session at Linear that waits for what becomes of the task.
+ALTER TABLE tracker_answers ADD COLUMN session text;
