@@ -14,6 +14,7 @@ use std::{
 
 /// What a conversation comes to, without what only tells of the recovery.
 fn transcript(events: &[Value]) -> Vec<(String, String, String)> {
+    let duration = regex::Regex::new(r" in (under 1|\d+) s\b").unwrap();
     let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     events
         .iter()
@@ -28,6 +29,7 @@ fn transcript(events: &[Value]) -> Vec<(String, String, String)> {
         })
         .map(|(what, how, text)| {
             // Durations differ from run to run.
+            let text = duration.replace_all(&text, " in SECONDS");
             let text = text
                 .lines()
                 .filter(|line| !line.to_lowercase().contains("duration") && !line.contains(" ms"))
