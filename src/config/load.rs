@@ -28,7 +28,8 @@ use std::{
 use url::Url;
 
 /// Variables with our prefix that commands read and that are no settings of the service.
-pub const CLIENT_VARIABLES: [&str; 3] = ["JOURNEYMAN_CONFIG", "JOURNEYMAN_URL", "JOURNEYMAN_KEY"];
+pub const CLIENT_VARIABLES: [&str; 5] =
+    ["JOURNEYMAN_CONFIG", "JOURNEYMAN_URL", "JOURNEYMAN_URL_FILE", "JOURNEYMAN_KEY", "JOURNEYMAN_KEY_FILE"];
 
 /// The database's notices are of no use to an operator.
 const LOG_FILTER: &str = "info,sqlx::postgres::notice=warn";

@@ -89,11 +89,14 @@ pub(super) fn spent(usage: Usage) -> String {
 static ORDERS: LazyLock<[Option<(Regex, &str)>; 4]> = LazyLock::new(|| {
     let rule = |pattern, instead| Some((Regex::new(pattern).ok()?, instead));
     [
-        rule(r"(?i)\[([^\]\n]{0,40}\b(?:skip|no)\b[^\]\n]{0,40})\]", "($1)"),
+        rule(
+            r"(?i)\[\s*((?:skip|no)[ _-]*(?:ci|cd|actions?|checks?|builds?|tests?|deploy|netlify|vercel|circle ?ci|travis|appveyor|azp|drone|render)|(?:ci|cd|actions?|checks?|builds?|tests?|deploy|netlify|vercel|circle ?ci|travis|appveyor|azp|drone|render|wip)[ _-]*skip)\s*\]",
+            "($1)",
+        ),
         rule(r"(?i)\*{3}(no_ci)\*{3}", "$1"),
         rule(r"(?i)\b(skip)-(checks\s*:)", "$1 $2"),
         rule(
-            r"(?i)\b((?:clos|fix|resolv|implement)(?:e[sd]?|es|ed|ing|s)?\s*:?\s+)((?:issues?\s+)?(?:[\w./-]+)?(?:[#!]|GH-)\d+|https?://\S+)",
+            r"(?i)\b((?:clos|fix|resolv|implement)(?:e[sd]?|es|ed|ing|s)?\s*:?\s+)((?:issues?\s+)?(?:[\w./-]+)?(?:[#!]|GH-)\d+|https?://\S+/(?:issues|pull|pulls|merge_requests|work_items)/\d+)",
             "$1($2)",
         ),
     ]
@@ -101,10 +104,8 @@ static ORDERS: LazyLock<[Option<(Regex, &str)>; 4]> = LazyLock::new(|| {
 
 /// A text in which nobody's words are an order to the host.
 pub(super) fn ordering_nothing(text: &str) -> String {
-    ORDERS
-        .iter()
-        .flatten()
-        .fold(text.to_owned(), |text, (order, instead)| order.replace_all(&text, *instead).into_owned())
+    let shown: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    ORDERS.iter().flatten().fold(shown, |text, (order, instead)| order.replace_all(&text, *instead).into_owned())
 }
 
 /// A text that calls nobody by `@name`, and hides nothing in a comment: models write what they have read.

@@ -18,11 +18,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 /// The kinds of events that show in a conversation.
-const CONVERSATION_KINDS: [&str; 7] = [
+const CONVERSATION_KINDS: [&str; 8] = [
     "task.created",
     "message.user",
     "message.assistant",
     "message.developer",
+    "output.requested",
     "reasoning",
     "tool.started",
     "tool.completed",
@@ -132,7 +133,7 @@ fn item(event: &RawEvent) -> Result<ConversationItem, Error> {
         }
         "message.user" => ("user", json!({ "text": take("text"), "author": take("author") })),
         "message.assistant" => ("assistant", json!({ "text": take("text") })),
-        "message.developer" => ("developer", json!({ "text": take("text") })),
+        "message.developer" | "output.requested" => ("developer", json!({ "text": take("text") })),
         "reasoning" => ("reasoning", json!({ "summary": take("summary") })),
         "tool.started" => {
             ("tool_call", json!({ "call": take("call"), "tool": take("tool"), "arguments": take("arguments") }))

@@ -94,11 +94,11 @@ pub async fn enqueue(tx: &mut TeamTx, team: TeamId, id: Uuid, user: UserId) -> R
     jobs::put(tx, &NewJob { id, team, kind: JOB, user, priority: 0, log_version: 0 }).await
 }
 
-/// Whether the service is about to open a pull request for a team: at its host there may be one already.
+/// Whether the service is about to open a pull request for a team, its commit made: at its host there may be one already.
 pub async fn any_opens(store: &Store, team: TeamId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM publishings
-            WHERE team = $1 AND done_at IS NULL AND state = 'requested' AND pull_request)",
+            WHERE team = $1 AND done_at IS NULL AND state = 'requested' AND pull_request AND commit_id IS NOT NULL)",
     )
     .bind(team.0)
     .fetch_one(store.across())

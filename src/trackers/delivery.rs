@@ -30,7 +30,8 @@ pub struct Person {
     /// Of his account, which nobody else ever has; empty where the tracker does not say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// What else the tracker calls him: at Jira and Linear his address and his name.
+    /// What else the tracker calls him: at Jira and Linear his address and his name; at forges the id once more, for services of
+    /// the version before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
     /// A program.
@@ -38,7 +39,34 @@ pub struct Person {
     pub bot: bool,
 }
 
+impl Delivery {
+    /// Gives people their ids in a delivery that was written down before these stood apart from their names.
+    pub fn complete(&mut self, tracker: Provider) {
+        let author = match &mut self.what {
+            What::Commented { comment } | What::ReviewComment { comment } | What::Review { comment, .. } => {
+                comment.author.as_mut()
+            }
+            _ => None,
+        };
+        let of_issue = self.issue.as_mut().and_then(|issue| issue.author.as_mut());
+        for person in [self.sender.as_mut(), of_issue, author].into_iter().flatten() {
+            person.complete(tracker);
+        }
+    }
+}
+
 impl Person {
+    fn complete(&mut self, tracker: Provider) {
+        if !self.id.is_empty() {
+            return;
+        }
+        self.id = match tracker {
+            Provider::Jira | Provider::Linear => self.login.clone(),
+            // Of an issue's author GitLab gives the id alone.
+            _ => self.also.first().unwrap_or(&self.login).clone(),
+        };
+    }
+
     /// Whether this is an id or a name of his. Names are chosen: one that looks like the id of an account is nobody's.
     pub fn is_called(&self, name: &str) -> bool {
         let name = name.trim().trim_start_matches('@').to_lowercase();

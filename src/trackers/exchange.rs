@@ -91,8 +91,12 @@ impl Exchange {
             }
             return Ok(answer);
         }
-        match self.ask(other, method, path, query, body).await {
-            Ok(second) if second.status != 404 && is_json(&second) => {
+        let second = self.ask(other, method, path, query, body).await?;
+        match second.status {
+            // What is wrong for now says nothing of where the API is.
+            408 | 429 | 500..=599 => Ok(second),
+            404 => Ok(answer),
+            _ if is_json(&second) => {
                 let _ = self.settled.set(other.clone());
                 Ok(second)
             }

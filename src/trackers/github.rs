@@ -62,7 +62,7 @@ pub(super) fn issue_event(json: &Value, action: &str, event: &str) -> What {
 
 pub(super) fn account(value: &Value) -> Option<Person> {
     let bot = matches!(word(at(value, "/type")).as_str(), "Bot" | "bot");
-    person(value, "/login", "/id", &[]).map(|one| Person { bot: bot || one.login.ends_with("[bot]"), ..one })
+    person(value, "/login", "/id", &["/id"]).map(|one| Person { bot: bot || one.login.ends_with("[bot]"), ..one })
 }
 
 /// The issue or pull request at `place`, with the repository beside it.

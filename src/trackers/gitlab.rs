@@ -39,7 +39,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
 }
 
 fn user(value: &Value) -> Option<Person> {
-    let found = person(value, "/username", "/id", &[])?;
+    let found = person(value, "/username", "/id", &["/id"])?;
     // Of access tokens of projects and groups (docs.gitlab.com/user/project/settings/project_access_tokens).
     let bot = is_token_bot(&found.login);
     Some(Person { bot, ..found })

@@ -38,7 +38,7 @@ fn user(value: &Value) -> Option<Person> {
     let kind = word(at(value, "/accountType"));
     // A customer of a service desk names himself as he likes.
     let also: &[&str] = if kind == "customer" { &[] } else { &["/emailAddress", "/displayName", "/name", "/key"] };
-    let found = person(value, "/accountId", "/accountId", also).or_else(|| person(value, "/name", "/key", also))?;
+    let found = person(value, "/accountId", "/accountId", also).or_else(|| person(value, "/name", "/name", also))?;
     Some(Person { bot: kind == "app", ..found })
 }
 

@@ -43,6 +43,8 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Commented { comment } | What::ReviewComment { comment } | What::Review { comment, .. }, _) => {
             if matches!(delivery.what, What::Review { .. }) {
                 format!("review {key} {}", comment.id)
+            } else if let Some(session) = &comment.session {
+                format!("{}{session} more", meaning_of_session(key, &comment.id))
             } else {
                 meaning_of_comment(key, &comment.id)
             }
@@ -92,12 +94,17 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
             Some(name) => task(format!("it was assigned to {name}"), Command::default(), None),
             None => Wanted::Nothing("it was assigned to somebody else".to_owned()),
         },
-        What::Delegated { session, text, .. } => Wanted::Task {
-            command: Command { text: text.clone(), ..Command::default() },
-            trigger: "it was given to the agent".to_owned(),
-            comment: None,
-            session: Some(session.clone()),
-            once: false,
+        What::Delegated { session, text, .. } => match spoken_to(text, rules) {
+            Some(Command { cancel: true, .. }) => {
+                Wanted::Cancel { trigger: "a comment asked for it".to_owned(), ended: false }
+            }
+            command => Wanted::Task {
+                command: command.unwrap_or_else(|| Command { text: text.clone(), ..Command::default() }),
+                trigger: "it was given to the agent".to_owned(),
+                comment: None,
+                session: Some(session.clone()),
+                once: false,
+            },
         },
         What::Commented { comment } => match spoken_to(&comment.body, rules) {
             Some(Command { cancel: true, .. }) => {

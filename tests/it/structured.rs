@@ -80,6 +80,11 @@ async fn a_result_is_asked_for_checked_and_mended_and_a_follow_up_has_its_own() 
     assert!(wrong[0].as_str().unwrap().starts_with("/cause: ") && wrong[1].as_str().unwrap().starts_with("/files: "));
     assert_eq!(events.iter().filter(|event| event["kind"] == "checks.completed").count(), 1);
     assert_prefixes(&ground.model.requests().await, "input");
+    // What it was asked with stands in the conversation.
+    let page = api.get(&format!("/v1/tasks/{id}/conversation?limit=100")).await.1;
+    let developer = page["data"].as_array().unwrap().iter().filter(|item| item["type"] == "developer");
+    let texts: Vec<&Value> = developer.map(|item| &item["text"]).collect();
+    assert!(asked(&events).iter().all(|asked| texts.contains(&&asked["text"])), "{texts:#?}");
 
     let said = api.post(&format!("/v1/tasks/{id}/messages"), &json!({ "text": "And why?" })).await;
     assert_eq!(said.0, 202, "{}", said.1);

@@ -154,6 +154,7 @@ impl Answerer {
         let published = way.publish().await;
         let (said, stop) = match (way.answer().await, published) {
             (Ok(said), published) => (said, published.err()),
+            (Err(Stop::Ends(_)), Err(Stop::Later(reason))) => (None, Some(Stop::Later(reason))),
             (Err(stop), _) => (None, Some(stop)),
         };
         let said = said.as_deref();
@@ -220,16 +221,22 @@ impl Way<'_> {
         let shown = self.shown().await?;
         let text = shown.text(spec.answers.template.as_deref());
         let hash = hash(&text);
-        if one.said.as_deref() == Some(&hash) {
-            return Ok(None);
-        }
-        self.say(&voice, &text, &hash).await?;
-        if let (Some(session), Some(end)) = (&one.session, shown.session_end()) {
-            // Its id keeps it from being said twice: no crash between it and the comment says it again.
-            let once = format!("{} {} {end:?}", one.task, shown.run);
-            self.timely(voice.conclude(session, &once, end, &shown.text(Some(SESSION_TEXT)))).await?;
-        }
-        Ok(Some(hash))
+        let said = if one.said.as_deref() == Some(&hash) {
+            Ok(None)
+        } else {
+            self.say(&voice, &text, &hash).await.map(|()| Some(hash))
+        };
+        // A comment that is gone keeps nothing from its session.
+        let concluded = self.conclude(&voice, &shown).await;
+        let said = said?;
+        concluded.map(|()| said)
+    }
+
+    /// Tells the agent session that waits what became of it. The activity's id follows from what it says, so that it is said once.
+    async fn conclude(&self, voice: &Voice, shown: &Shown) -> Result<(), Stop> {
+        let (Some(session), Some(end)) = (&self.one.session, shown.session_end()) else { return Ok(()) };
+        let once = format!("{session} {} {} {end:?} {}", self.one.task, shown.run, shown.questions.join("\n"));
+        self.timely(voice.conclude(session, &once, end, &shown.text(Some(SESSION_TEXT)))).await
     }
 
     /// Shows that something was seen. What the tracker does not take is left out.

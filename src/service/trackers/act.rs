@@ -37,6 +37,8 @@ use crate::{
     },
 };
 
+/// How long a pull request may take to be written down that the service has opened, in turns: some minutes.
+const OPENING_TURNS_MAX: u32 = 60;
 /// Of how many failed checks of a pull request its task is told: one that cannot mend them is not woken for ever.
 const FAILURES_TOLD_MAX: u32 = 5;
 
@@ -133,7 +135,8 @@ impl Service {
     pub async fn delivery_work(&self, claimed: &ClaimedDelivery) -> Result<Option<DeliveryWork>, Error> {
         let mut tx = self.store().team(claimed.team).await?;
         let Some(row) = integrations::get(&mut tx, claimed.integration).await? else { return Ok(None) };
-        let delivery: Delivery = serde_json::from_str(&claimed.content).map_err(Error::internal)?;
+        let mut delivery: Delivery = serde_json::from_str(&claimed.content).map_err(Error::internal)?;
+        delivery.complete(row.tracker);
         let sender = people::known(&mut tx, &row, delivery.sender.as_ref()).await?;
         let author = match &delivery.issue {
             Some(issue) => people::known_author(&mut tx, &row, issue).await?,
@@ -198,6 +201,9 @@ impl Service {
                     }
                     None if status.is_end() && !once => acting.make(tx, command, trigger, None).await,
                     None => {
+                        if session.is_some() {
+                            acting.note_answer(&mut tx, task).await?;
+                        }
                         let why = if *once { "the issue has a task" } else { "a task works on this issue already" };
                         let came = Came { task: Some(task), ..Came::ignored(why) };
                         acting.finish(tx, came).await
@@ -205,7 +211,9 @@ impl Service {
                 }
             }
             (_, None) => {
-                let opens = issue.may_be_own() && publishings::any_opens(self.store(), row.team).await?;
+                let opens = issue.may_be_own()
+                    && claimed.attempts <= OPENING_TURNS_MAX
+                    && publishings::any_opens(self.store(), row.team).await?;
                 if opens || deliveries::earlier_waits(self.store(), row.id, &issue.key, claimed.id).await? {
                     return Ok(Worked::Later);
                 }
@@ -266,12 +274,16 @@ impl Acting<'_> {
     /// Whether another event has brought the same words: Linear tells of a comment, and of the agent session that it begins.
     async fn was_told_otherwise(&self, tx: &mut TeamTx) -> Result<bool, Error> {
         let (integration, key) = (self.work.row.id, &self.issue.key);
+        if matches!(self.work.wanted, Wanted::Cancel { .. }) {
+            return Ok(false);
+        }
         Ok(match &self.work.delivery.what {
-            What::Delegated { comment: Some(comment), .. } => {
-                deliveries::was_done(tx, integration, &rules::meaning_of_comment(key, comment), false).await?
+            What::Delegated { comment: Some(comment), .. }
+            | What::Commented { comment: Comment { id: comment, session: Some(_), .. } } => {
+                deliveries::was_done(tx, integration, &rules::meaning_of_comment(key, comment)).await?
             }
             What::Commented { comment } if self.work.row.tracker == Provider::Linear => {
-                deliveries::was_done(tx, integration, &rules::meaning_of_session(key, &comment.id), true).await?
+                deliveries::session_was_done(tx, integration, key, &rules::meaning_of_session(key, &comment.id)).await?
             }
             _ => false,
         })

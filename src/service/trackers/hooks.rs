@@ -88,8 +88,9 @@ impl Service {
             Some((repository, branch)) => issues::of_branch(self.store(), row.id, repository, branch).await?,
             None => None,
         };
-        if let Some(key) = found {
-            issue.key = key;
+        let number = found.as_deref().and_then(|key| key.rsplit_once('!')).map(|(_, number)| number);
+        if let (Some(number), Some(repository)) = (number, &issue.repository) {
+            issue.key = format!("{}!{number}", repository.name);
         } else {
             delivery.issue = None;
             delivery.what = What::Ignored { reason: "a branch of no pull request of the service's".to_owned() };

@@ -243,21 +243,33 @@ pub async fn earlier_waits(
     .await?)
 }
 
-/// Whether something was done that means this, or, with `prefix`, whose meaning begins so.
-pub async fn was_done(
-    tx: &mut TeamTx,
-    integration: IntegrationId,
-    meaning: &str,
-    prefix: bool,
-) -> Result<bool, StoreError> {
+/// Whether something was done that means this.
+pub async fn was_done(tx: &mut TeamTx, integration: IntegrationId, meaning: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM tracker_deliveries
-            WHERE team = current_team() AND integration = $1 AND state = 'done'
-                AND CASE WHEN $3 THEN starts_with(meaning, $2) ELSE meaning = $2 END)",
+            WHERE team = current_team() AND integration = $1 AND state = 'done' AND meaning = $2)",
     )
     .bind(integration.0)
     .bind(meaning)
-    .bind(prefix)
+    .fetch_one(tx.connection())
+    .await?)
+}
+
+/// Whether something of an agent session was done whose meaning begins so.
+pub async fn session_was_done(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    issue: &str,
+    meaning: &str,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tracker_deliveries
+            WHERE team = current_team() AND integration = $1 AND issue = $2 AND meaning LIKE 'session %'
+                AND state = 'done' AND starts_with(meaning, $3))",
+    )
+    .bind(integration.0)
+    .bind(issue)
+    .bind(meaning)
     .fetch_one(tx.connection())
     .await?)
 }

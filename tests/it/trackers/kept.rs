@@ -21,6 +21,7 @@ use journeyman::{
         Person, What,
         forge::ForgeKind,
         parse,
+        rules::{Wanted, wanted},
         tokens::{TokenOf, Tokens},
     },
 };
@@ -244,10 +245,30 @@ async fn an_agent_session_hears_at_once_that_it_was_seen_and_in_the_end_what_it_
     let come = world.done(&comment).await;
     assert_eq!((&come["state"], &come["task"]), (&json!("ignored"), &json!(id)), "{come:#}");
     assert_eq!(world.api.rest(&id).await["run"], 1);
-    // What it is told more is seen, too.
+    // What it is told more is seen, too, though its comment was ignored: that speaks to nobody.
+    let aside = sent_with(Provider::Linear, "comment_created", |p| {
+        (p["data"]["id"], p["data"]["body"]) = (json!("c-3"), json!("And the tests."));
+    });
+    assert_eq!(world.done(&aside).await["state"], "ignored");
     world.done(&sent(Provider::Linear, "agent_session_prompted")).await;
     until("concluded again", async || (kinds() == ["thought", "response", "thought", "response"]).then_some(())).await;
     world.service.stop().await;
+}
+
+#[test]
+fn an_agent_session_is_commanded_as_a_comment_is() {
+    let rules = serde_json::from_value(json!({ "mention": "@journeyman" })).unwrap();
+    let wants = |text: &str| {
+        let begun = sent_with(Provider::Linear, "agent_session_created", |p| {
+            p["agentSession"]["comment"]["body"] = json!(text);
+        });
+        wanted(&parse(Provider::Linear, &begun.map(), &begun.body), &rules)
+    };
+    assert!(matches!(wants("@journeyman cancel"), Wanted::Cancel { .. }));
+    let Wanted::Task { command, .. } = wants("@journeyman mend this model=large") else { panic!("no task") };
+    assert_eq!((command.text.as_str(), command.model.as_deref()), ("mend this", Some("large")));
+    let Wanted::Task { command, .. } = wants("Please mend this") else { panic!("no task") };
+    assert_eq!(command.text, "Please mend this");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +280,8 @@ async fn what_strangers_write_orders_nothing_of_the_host() {
         p["issue"]["user"] = p["sender"].clone();
         p["issue"]["title"] = json!("Mend it [skip ci]");
         p["issue"]["body"] = json!(
-            "Fixes #3, closes: acme/calc#4 [ci skip]\n\nskip-checks: true\n\nResolved https://github.com/acme/calc/issues/5"
+            "Fixes #3, closes: acme/calc#4 [ci skip]\n\nskip-checks: true\n\nResolved https://github.com/acme/calc/issues/5\n\n\
+             See [why there is no cache](https://a.example/b), a[no] and [--no-default-features]."
         );
     });
     world.done(&labelled).await;
@@ -276,6 +298,7 @@ async fn what_strangers_write_orders_nothing_of_the_host() {
             "(ci skip)",
             "skip checks: true",
             "Resolved (https://github.com/acme/calc/issues/5)",
+            "[why there is no cache](https://a.example/b), a[no] and [--no-default-features]",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
