@@ -57,13 +57,13 @@ where
     let beating = beat(store.clone(), kind, settings, Arc::clone(&held), shutdown.draining());
     shutdown.spawn(beating);
     let turns = Turns { what: kind, at_once: settings.at_once, poll: settings.poll, woken: Arc::default() };
-    let claimed = store.clone();
     work_in_turn(
         turns,
+        store.clone(),
         shutdown,
-        move |room| {
-            let store = claimed.clone();
-            async move { claim(&store, kind, settings, room).await }
+        move |store, room| async move {
+            let JobLoop { replica, host, lease_ttl, .. } = settings;
+            jobs::claim(&store, kind, (replica, host), lease_ttl, room).await
         },
         move |job: ClaimedJob| {
             let lost = CancellationToken::new();
@@ -93,9 +93,9 @@ pub(super) struct Turns {
 
 /// Claims what is due as far as there is room and has each worked on, until the shutdown drains. Where something was claimed and
 /// there is room left, there may be more: it looks again at once.
-pub(super) async fn work_in_turn<T, C, CF, W, WF>(turns: Turns, shutdown: Shutdown, claim: C, work: W)
+pub(super) async fn work_in_turn<T, C, CF, W, WF>(turns: Turns, store: Store, shutdown: Shutdown, claim: C, work: W)
 where
-    C: Fn(usize) -> CF,
+    C: Fn(Store, u32) -> CF,
     CF: Future<Output = Result<Vec<T>, StoreError>>,
     W: Fn(T) -> WF,
     WF: Future<Output = ()> + Send + 'static,
@@ -104,7 +104,7 @@ where
     let (draining, places) = (shutdown.draining(), Arc::new(Semaphore::new(at_once)));
     while !draining.is_cancelled() {
         let room = places.available_permits();
-        let claimed = if room == 0 { Ok(Vec::new()) } else { claim(room).await };
+        let claimed = if room == 0 { Ok(Vec::new()) } else { claim(store.clone(), room as u32).await };
         let claimed = claimed.unwrap_or_else(|error| {
             tracing::warn!(%error, "nothing of {what} can be claimed now");
             Vec::new()
@@ -129,16 +129,6 @@ where
             () = tokio::time::sleep(poll + clock::jitter(poll / 4)) => {}
         }
     }
-}
-
-async fn claim(
-    store: &Store,
-    kind: &'static str,
-    settings: JobLoop,
-    room: usize,
-) -> Result<Vec<ClaimedJob>, StoreError> {
-    let JobLoop { replica, host, lease_ttl, .. } = settings;
-    jobs::claim(store, kind, (replica, host), lease_ttl, room as u32).await
 }
 
 /// A task of its own, so that a panic ends the work and not its bookkeeping.

@@ -67,14 +67,11 @@ enum NotDone {
 /// Works until the shutdown drains.
 pub async fn work_off_deliveries(store: Store, service: Service, asked: Asked, shutdown: Shutdown) {
     let turns = Turns { what: "deliveries", at_once: AT_ONCE, poll: POLL, woken: service.deliveries_come() };
-    let claimed = store.clone();
     work_in_turn(
         turns,
+        store.clone(),
         shutdown,
-        move |room| {
-            let store = claimed.clone();
-            async move { deliveries::claim(&store, LEASE, room as u32, OF_INTEGRATION).await }
-        },
+        |store, room| async move { deliveries::claim(&store, LEASE, room, OF_INTEGRATION).await },
         move |one: ClaimedDelivery| {
             let (store, service, asked) = (store.clone(), service.clone(), asked.clone());
             async move {

@@ -131,14 +131,12 @@ impl Answerer {
     /// Answers until the shutdown drains.
     pub async fn run(self, shutdown: Shutdown) {
         let turns = Turns { what: "answers", at_once: AT_ONCE, poll: POLL, woken: Arc::default() };
-        let (store, lease) = (self.store.clone(), self.settings.lease);
+        let lease = self.settings.lease;
         work_in_turn(
             turns,
+            self.store.clone(),
             shutdown,
-            move |room| {
-                let store = store.clone();
-                async move { answers::claim(&store, lease, room as u32, OF_INTEGRATION).await }
-            },
+            move |store, room| async move { answers::claim(&store, lease, room, OF_INTEGRATION).await },
             move |one: ClaimedAnswer| {
                 let own = self.clone();
                 async move { own.settle(&one).await }

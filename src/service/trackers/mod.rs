@@ -1,6 +1,6 @@
 //! Issue trackers as use cases: integrations are managed ([`integrations`]), their hooks take in what trackers tell
-//! ([`hooks`]), and that is worked off later ([`act`]); what comes of it goes
-//! out ([`publish`]). What only a forge can say comes in as [`Known`].
+//! ([`hooks`]), and that is read ([`work`]) and worked off later ([`act`]); what comes of it goes out ([`publish`]). What only
+//! a forge can say comes in as [`Known`].
 
 mod act;
 mod checked;
@@ -10,9 +10,11 @@ mod integrations;
 mod people;
 mod publish;
 mod request;
+mod work;
 
-pub use act::{DeliveryWork, Worked};
+pub use act::Worked;
 pub use deliveries::DeliveryView;
 pub use hooks::DeliveryAnswer;
 pub use integrations::{IntegrationEdit, IntegrationView, NewIntegration};
 pub use people::Known;
+pub use work::DeliveryWork;

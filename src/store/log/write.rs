@@ -5,7 +5,7 @@ use crate::{
     domain::{
         EventData, Phase, Private, Seq, Status, Timestamp, WaitingFor, event::Record, usage::UsageAdded, webhook::Facts,
     },
-    store::{StoreError, approvals},
+    store::{StoreError, approvals, trackers::answer_spacing},
 };
 use sqlx::{PgExecutor, Row};
 use time::OffsetDateTime;
@@ -112,7 +112,9 @@ macro_rules! write_statement {
          ), news AS (
             UPDATE tracker_answers a SET news = a.news + 1,
                 due_at = CASE WHEN a.due_at IS NULL OR 'task.status' = ANY($8::text[])
-                    THEN least(coalesce(a.due_at, 'infinity'), greatest(head.at, a.said_at + interval '3 seconds'))
+                    THEN least(coalesce(a.due_at, 'infinity'), greatest(head.at, a.said_at + ",
+            answer_spacing!(),
+            "))
                     ELSE a.due_at END
             FROM head WHERE a.team = $1 AND a.task = $2 AND $8::text[] && ARRAY['task.status', 'task.phase', 'task.result',
                 'plan.updated', 'checks.completed', 'approval.requested', 'approval.resolved', 'publish']

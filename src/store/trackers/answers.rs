@@ -15,8 +15,6 @@ use uuid::Uuid;
 const SEEN_MAX: i32 = 50;
 /// Until one is tried again that could not be said, where something is new.
 const NEWS_PAUSE: Duration = Duration::from_secs(30);
-/// Between two edits of one comment: forges slow those down who say much. The statement of an append says so too.
-const SPACING: Duration = Duration::from_secs(3);
 
 /// Where a task is answered.
 #[derive(Clone, Copy, Debug)]
@@ -81,27 +79,13 @@ pub async fn claim(
     limit: u32,
     of_integration: u32,
 ) -> Result<Vec<ClaimedAnswer>, StoreError> {
-    let rows = sqlx::query(
-        "WITH held AS (
-            SELECT integration, count(*) AS n FROM tracker_answers WHERE due_at IS NOT NULL AND lease_until > now() GROUP BY integration
-         ), head AS (
-            SELECT team, task, integration, due_at FROM tracker_answers
-            WHERE due_at IS NOT NULL AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
-                AND integration NOT IN (SELECT integration FROM held WHERE n >= $3)
-            ORDER BY due_at LIMIT 200
-         ), placed AS (
-            SELECT head.*, row_number() OVER (PARTITION BY integration ORDER BY due_at) + coalesce(held.n, 0) AS place
-            FROM head LEFT JOIN held USING (integration)
-         ), due AS (
-            SELECT d.team, d.task FROM tracker_answers d JOIN placed p ON p.team = d.team AND p.task = d.task
-            WHERE p.place <= $3 AND d.due_at IS NOT NULL AND d.due_at <= now() AND (d.lease_until IS NULL OR d.lease_until < now())
-            ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
-         )
-         UPDATE tracker_answers a SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
-         FROM due WHERE a.team = due.team AND a.task = due.task
-         RETURNING a.team, a.task, a.id, a.integration, a.place, a.seen::text AS seen, a.comment, a.session, a.said, a.news, a.failures,
-            a.attempts",
-    )
+    let rows = sqlx::query(claim_in_turn!(
+        "tracker_answers",
+        "task",
+        "due_at",
+        "due_at IS NOT NULL",
+        "c.team, c.task, c.id, c.integration, c.place, c.seen::text AS seen, c.comment, c.session, c.said, c.news, c.failures, c.attempts"
+    ))
     .bind(lease.as_millis() as i64)
     .bind(i64::from(limit))
     .bind(i64::from(of_integration))
@@ -178,19 +162,20 @@ pub struct Came<'a> {
 
 /// Lets go of one that was worked off. What has come meanwhile is due after a while.
 pub async fn finish(store: &Store, one: &ClaimedAnswer, came: Came<'_>) -> Result<(), StoreError> {
-    sqlx::query(
+    sqlx::query(concat!(
         "UPDATE tracker_answers SET lease_until = NULL, failures = 0, reason = $5, said = coalesce($4, said),
-            said_at = CASE WHEN $4 IS NULL THEN said_at ELSE now() END,
-            due_at = CASE WHEN news > $6 THEN now() + $7 * interval '1 millisecond' END
-         WHERE team = $1 AND task = $2 AND attempts = $3",
-    )
+                said_at = CASE WHEN $4 IS NULL THEN said_at ELSE now() END,
+                due_at = CASE WHEN news > $6 THEN now() + ",
+        answer_spacing!(),
+        " END
+             WHERE team = $1 AND task = $2 AND attempts = $3"
+    ))
     .bind(one.team.0)
     .bind(one.task.0)
     .bind(one.attempts)
     .bind(came.said)
     .bind(came.reason)
     .bind(one.news)
-    .bind(SPACING.as_millis() as i64)
     .execute(store.across())
     .await?;
     Ok(())

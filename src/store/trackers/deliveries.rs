@@ -135,26 +135,13 @@ pub async fn claim(
     limit: u32,
     of_integration: u32,
 ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let rows = sqlx::query(
-        "WITH held AS (
-            SELECT integration, count(*) AS n FROM tracker_deliveries WHERE state = 'waiting' AND lease_until > now() GROUP BY integration
-         ), head AS (
-            SELECT team, id, integration, ready_at FROM tracker_deliveries
-            WHERE state = 'waiting' AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
-                AND integration NOT IN (SELECT integration FROM held WHERE n >= $3)
-            ORDER BY ready_at LIMIT 200
-         ), placed AS (
-            SELECT head.*, row_number() OVER (PARTITION BY integration ORDER BY ready_at) + coalesce(held.n, 0) AS place
-            FROM head LEFT JOIN held USING (integration)
-         ), due AS (
-            SELECT d.team, d.id FROM tracker_deliveries d JOIN placed p ON p.team = d.team AND p.id = d.id
-            WHERE p.place <= $3 AND d.state = 'waiting' AND d.ready_at <= now() AND (d.lease_until IS NULL OR d.lease_until < now())
-            ORDER BY d.ready_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
-         )
-         UPDATE tracker_deliveries d SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
-         FROM due WHERE d.team = due.team AND d.id = due.id
-         RETURNING d.team, d.id, d.integration, coalesce(d.content, '') AS content, d.attempts, d.failures",
-    )
+    let rows = sqlx::query(claim_in_turn!(
+        "tracker_deliveries",
+        "id",
+        "ready_at",
+        "state = 'waiting'",
+        "c.team, c.id, c.integration, coalesce(c.content, '') AS content, c.attempts, c.failures"
+    ))
     .bind(lease.as_millis() as i64)
     .bind(i64::from(limit))
     .bind(i64::from(of_integration))
