@@ -7,6 +7,7 @@ use super::{
     error::ApiError,
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
+    reply,
     wait::{self, Changes},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -72,17 +73,11 @@ enum Form {
 impl Form {
     /// By the first type of `Accept` that is known here.
     fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut types =
-            accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
-        types
-            .find_map(|one| match one.to_ascii_lowercase().as_str() {
-                "text/csv" => Some(Self::Csv),
-                "application/jsonl" | "application/x-ndjson" => Some(Self::JsonLines),
-                "application/json" => Some(Self::Page),
-                _ => None,
-            })
-            .unwrap_or(Self::Page)
+        match reply::accepted(headers, &["text/csv", "application/jsonl", "application/x-ndjson", "application/json"]) {
+            Some("text/csv") => Self::Csv,
+            Some("application/jsonl" | "application/x-ndjson") => Self::JsonLines,
+            _ => Self::Page,
+        }
     }
 }
 
@@ -162,18 +157,9 @@ fn export(service: Service, principal: Arc<Principal>, filter: EntryFilter, form
         let more = rows.len() == limit as usize && rest.left > 0;
         Ok::<_, crate::service::Error>(Some((Bytes::from(text), more.then_some(rest))))
     });
-    let mut response = Response::new(Body::from_stream(pages));
-    let (kind, name) = if form == Form::Csv {
-        ("text/csv; charset=utf-8", "attachment; filename=\"audit_log.csv\"")
-    } else {
-        ("application/jsonl", "attachment; filename=\"audit_log.jsonl\"")
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    let (kind, name) =
+        if form == Form::Csv { (csv::TYPE, "audit_log.csv") } else { ("application/jsonl", "audit_log.jsonl") };
+    reply::file(kind, name, Body::from_stream(pages))
 }
 
 const COLUMNS: [&str; 15] = [

@@ -1,15 +1,7 @@
 //! Rows as CSV (RFC 4180), for spreadsheets.
 
-use axum::http::{HeaderMap, header};
-
-/// Whether the first type of `Accept` that is known here is CSV.
-pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
-    types
-        .find(|one| ["text/csv", "application/json"].iter().any(|known| one.eq_ignore_ascii_case(known)))
-        .is_some_and(|one| one.eq_ignore_ascii_case("text/csv"))
-}
+/// With its parameter (RFC 7111).
+pub(super) const TYPE: &str = "text/csv; charset=utf-8";
 
 /// One line of these fields, its line break included. A field that a spreadsheet would take for a formula begins with an
 /// apostrophe.

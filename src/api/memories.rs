@@ -22,7 +22,7 @@ use crate::{
 use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use futures::{FutureExt, StreamExt, stream};
@@ -231,13 +231,7 @@ async fn export(State(state): State<ApiState>, caller: Caller, Query(()): Query<
         }
     });
     let body = axum::body::Body::from_stream(stream::once(async { Ok(first) }).chain(rest));
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let name = HeaderValue::from_static("attachment; filename=\"memories.jsonl\"");
-    headers.insert(header::CONTENT_DISPOSITION, name);
-    Ok(response)
+    Ok(reply::file("application/x-ndjson", "memories.jsonl", body))
 }
 
 /// Takes memories in, at most 5,000 lines of together 8 MiB, all or none. Lines with a sound seal come in as they were;

@@ -1,12 +1,7 @@
 //! `/v1/me/export`: what is kept of oneself.
 
-use super::{ApiState, caller::Caller, error::ApiError, query::Query};
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderValue, header},
-    response::Response,
-};
+use super::{ApiState, caller::Caller, error::ApiError, query::Query, reply};
+use axum::{body::Body, extract::State, response::Response};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -20,14 +15,5 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, description = "The archive", body = Vec<u8>, content_type = "application/gzip")))]
 async fn export(State(state): State<ApiState>, caller: Caller, Query(()): Query<()>) -> Result<Response, ApiError> {
     let pieces = state.service.export_own_data(&caller.principal).await?;
-    let mut response = Response::new(Body::from_stream(pieces));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
-    headers.insert(
-        header::CONTENT_DISPOSITION,
-        HeaderValue::from_static("attachment; filename=\"journeyman-export.tar.gz\""),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    Ok(reply::file("application/gzip", "journeyman-export.tar.gz", Body::from_stream(pieces)))
 }

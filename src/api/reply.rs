@@ -19,6 +19,26 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
+/// A file to be kept, that no browser shows: of this type, under this name (of letters, digits, `.`, `-`, `_`).
+pub(crate) fn file(kind: &'static str, name: &str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Ok(attached) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, attached);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The first type of `Accept` that is one of these.
+pub(crate) fn accepted<'a>(headers: &HeaderMap, known: &[&'a str]) -> Option<&'a str> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|value| value.split(',')).map(|one| one.split(';').next().unwrap_or("").trim());
+    types.find_map(|one| known.iter().find(|known| one.eq_ignore_ascii_case(known)).copied())
+}
+
 /// A value as JSON.
 pub(crate) fn value<T: Serialize>(status: StatusCode, value: &T) -> Result<Response, ApiError> {
     match serde_json::to_vec(value) {

@@ -7,6 +7,7 @@ use super::{
     error::ApiError,
     page::{Page, Paging},
     query::{FromQuery, Pairs, Query},
+    reply,
     wait::{self, Changes},
 };
 use crate::{
@@ -14,11 +15,7 @@ use crate::{
     domain::{Principal, UserId},
     service::{UsageFilter, UsageGroup, UsageQuestion, UsageRow, access::Right},
 };
-use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderValue, header},
-    response::Response,
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use futures::FutureExt;
 use std::str::FromStr;
 use time::{Date, Duration, macros::format_description};
@@ -147,7 +144,7 @@ async fn get(
 ) -> Result<Response, ApiError> {
     caller.require(Right::ReadOwnUsage)?;
     let GetQuery { question, reach, paging } = query;
-    if csv::is_wanted(&headers) {
+    if reply::accepted(&headers, &["text/csv", "application/json"]) == Some("text/csv") {
         let rows = usage(&state, &caller, reach, &question, None, CSV_ROWS_MAX).await?;
         return Ok(table(&rows));
     }
@@ -208,10 +205,5 @@ fn table(rows: &[UsageRow]) -> Response {
             row.unpriced_calls.to_string(),
         ]));
     }
-    let mut response = Response::new(text.into());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"usage.csv\""));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    reply::file(csv::TYPE, "usage.csv", text)
 }
