@@ -2,9 +2,7 @@
 //!
 //! Starts the release programs beside this one (`journeyman serve` on a Postgres of its own, `journeyman model` over
 //! HTTP), works through the scenarios, prints a table, and writes `target/bench.json`. With `--write` the table also
-//! goes into `docs/BENCHMARKS.md`; with `--only SCENARIO…` just those run: first, turns, tasks, reads, watched, workspaces,
-//! webhooks, hooks, recall (with `--missed` it tells which requests were not served), data (`--scale PART`, 1 at most, says how full the
-//! full database is; 0.1 unless told).
+//! goes into `docs/BENCHMARKS.md`; `--help` tells of the scenarios.
 //! Figures are medians unless they say otherwise.
 #![expect(clippy::disallowed_methods, reason = "a benchmark starts processes and reads clocks")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
@@ -26,68 +24,93 @@ mod stand;
 mod webhooks;
 mod workspaces;
 
+use clap::{Parser, ValueEnum};
 use report::Report;
 use stand::Stand;
 
+#[derive(Parser)]
+#[command(about = "Measures, each figure against a floor of the same run")]
+struct Arguments {
+    /// Just these run.
+    #[arg(long, num_args = 1..)]
+    only: Vec<Scenario>,
+    /// The table goes into docs/BENCHMARKS.md.
+    #[arg(long)]
+    write: bool,
+    /// Tells which requests recall did not serve.
+    #[arg(long)]
+    missed: bool,
+    /// How full the database of `data` is: a part of 10,000 users, 200,000 tasks and 5 million events.
+    #[arg(long, default_value_t = 0.1, value_parser = part)]
+    scale: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    First,
+    Turns,
+    Tasks,
+    Reads,
+    Watched,
+    Workspaces,
+    Webhooks,
+    Hooks,
+    Recall,
+    Data,
+}
+
 #[tokio::main]
 async fn main() {
+    let arguments = Arguments::parse();
+    let wanted = |scenario| arguments.only.is_empty() || arguments.only.contains(&scenario);
     let mut report = Report::default();
     let floor = floor::Floor::start().await;
     floor.measure(&mut report).await;
     let stand = Stand::start(&floor.database_url);
     scenarios::at_rest(&stand, &mut report);
-    if wanted("first") {
+    if wanted(Scenario::First) {
         scenarios::first_request(&stand, &mut report).await;
         scenarios::first_request_of_a_new_base(&stand, &mut report).await;
     }
-    if wanted("turns") {
+    if wanted(Scenario::Turns) {
         scenarios::turns_of_a_long_task(&stand, &mut report).await;
         scenarios::turns_of_a_large_task(&stand, &mut report).await;
     }
-    if wanted("tasks") {
+    if wanted(Scenario::Tasks) {
         for tasks in [1, 32, 100, 200] {
             scenarios::tasks_at_once(&stand, tasks, &mut report).await;
         }
     }
-    if wanted("reads") {
+    if wanted(Scenario::Reads) {
         scenarios::reads(&stand, &floor, &mut report).await;
     }
-    if wanted("watched") {
+    if wanted(Scenario::Watched) {
         for watchers in [1, 50, 1_000] {
             scenarios::watched(&stand, &floor, watchers, &mut report).await;
         }
     }
-    if wanted("workspaces") {
+    if wanted(Scenario::Workspaces) {
         workspaces::workspaces(&mut report).await;
     }
-    if wanted("webhooks") {
+    if wanted(Scenario::Webhooks) {
         webhooks::webhooks(&floor, &mut report).await;
     }
-    if wanted("hooks") {
+    if wanted(Scenario::Hooks) {
         hooks::hooks(&floor, &mut report).await;
     }
-    if wanted("recall") {
-        recall::recall(&floor, &mut report).await;
+    if wanted(Scenario::Recall) {
+        recall::recall(&floor, arguments.missed, &mut report).await;
     }
     drop(stand);
-    if wanted("data") {
-        data::data(&floor, scale(), &mut report).await;
+    if wanted(Scenario::Data) {
+        data::data(&floor, arguments.scale, &mut report).await;
     }
     floor.stop().await;
     report.print();
-    report.write(std::env::args().any(|argument| argument == "--write"));
+    report.write(arguments.write);
 }
 
-/// The part of 10,000 users, 200,000 tasks and 5 million events that `data` makes.
-fn scale() -> f64 {
-    let told = std::env::args().skip_while(|argument| argument != "--scale").nth(1);
-    let scale = told.map_or(0.1, |part| part.parse().expect("--scale takes a number"));
-    assert!(scale > 0.0 && scale <= 1.0, "--scale takes a number above 0 and not above 1");
-    scale
-}
-
-/// Whether a scenario is to run: all do, unless some are named.
-fn wanted(scenario: &str) -> bool {
-    let mut named = std::env::args().skip_while(|argument| argument != "--only").skip(1).peekable();
-    named.peek().is_none() || named.any(|name| name == scenario)
+fn part(text: &str) -> Result<f64, String> {
+    let part: f64 = text.parse().map_err(|_| "it takes a number".to_owned())?;
+    if part > 0.0 && part <= 1.0 { Ok(part) } else { Err("it takes a number above 0 and not above 1".to_owned()) }
 }

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 const MEMORIES: i32 = 10_000;
 const ROUNDS: usize = 100;
 
-pub(crate) async fn recall(floor: &Floor, report: &mut Report) {
+pub(crate) async fn recall(floor: &Floor, missed: bool, report: &mut Report) {
     for (name, of) in [("set", "the set by which the weights were chosen"), ("held_out", "the held-out set")] {
-        quality(floor, name, of, report).await;
+        quality(floor, (name, of), missed, report).await;
     }
     speed(floor, report).await;
 }
@@ -35,7 +35,7 @@ async fn database(floor: &Floor, name: &str) -> (Store, String) {
     (store, url)
 }
 
-async fn quality(floor: &Floor, name: &str, of: &str, report: &mut Report) {
+async fn quality(floor: &Floor, (name, of): (&str, &str), missed: bool, report: &mut Report) {
     let (set, stop) = (Set::read(name), CancellationToken::new());
     let (store, url) = database(floor, &format!("recall_{name}")).await;
     let filled = set::fill(store, &url, &set).await;
@@ -48,7 +48,7 @@ async fn quality(floor: &Floor, name: &str, of: &str, report: &mut Report) {
         report.at_least(format!("recall at 5 {how}, {of}"), scores.all, "", goal);
         let paraphrases = scores.by_wording["paraphrase"];
         report.add(format!("recall at 5 {how}, {of}: paraphrases alone"), paraphrases, "");
-        if std::env::args().any(|argument| argument == "--missed") {
+        if missed {
             scores.missed.iter().for_each(|missed| println!("{missed}"));
         }
     }
