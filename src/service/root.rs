@@ -7,7 +7,7 @@ use crate::{
     memory::Recall,
     objects::Objects,
     secrets::Keyring,
-    store::Store,
+    store::{Store, trackers::intake::Intake},
 };
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
@@ -73,6 +73,7 @@ pub(super) struct Inner {
     standings: Standings,
     names: Names,
     pub(super) refusals: Refusals,
+    pub(super) intake: Intake,
     deliveries: Arc<Notify>,
 }
 
@@ -80,6 +81,7 @@ impl Service {
     pub fn new(store: Store, authenticator: Authenticator, settings: Settings, hooks: Hooks) -> Self {
         Self {
             inner: Arc::new(Inner {
+                intake: Intake::new(store.clone()),
                 store,
                 authenticator,
                 settings,

@@ -53,6 +53,7 @@ pub mod task_edits;
 pub mod task_views;
 pub mod tasks;
 pub mod teams;
+mod together;
 pub mod trackers;
 pub mod uploads;
 pub mod usage;

@@ -9,8 +9,8 @@ use crate::{
     store::{
         publishings, sealed,
         trackers::{
-            deliveries::{self, Inserted, NewDelivery},
-            integrations::{self, IntegrationRow},
+            intake::{Inserted, NewDelivery},
+            integrations::IntegrationRow,
             issues,
         },
     },
@@ -56,13 +56,14 @@ impl Service {
         body: &[u8],
     ) -> Result<Option<DeliveryAnswer>, Error> {
         let now_ms = (clock::now().0.unix_timestamp_nanos() / 1_000_000) as i64;
-        let Some((row, sealed)) = integrations::of_hook(self.store(), id).await? else {
+        let Some(hook) = self.inner.intake.hook(id).await? else {
             let nobodys = [Secret::new(NOBODYS_SECRET)];
             let _ = trackers::verify(crate::domain::linked_account::Provider::Jira, headers, body, &nobodys, now_ms);
             return Ok(None);
         };
-        let mut secrets = Vec::with_capacity(sealed.len());
-        for (name, value) in &sealed {
+        let row = &hook.row;
+        let mut secrets = Vec::with_capacity(hook.secrets.len());
+        for (name, value) in &hook.secrets {
             let owner = sealed::of_integration(row.team, row.id.0, name);
             secrets.push(self.keyring().open(&owner, value).map_err(Error::internal)?);
         }
@@ -71,13 +72,13 @@ impl Service {
             return Ok(None);
         }
         let mut delivery = trackers::parse(row.tracker, headers, body);
-        self.complete(&row, &mut delivery).await?;
+        self.complete(row, &mut delivery).await?;
         let wanted = rules::wanted(&delivery, &row.spec.rules);
         let nothing = match &wanted {
             Wanted::Nothing(reason) => Some(reason.clone()),
-            wanted => self.asks_in_vain(&row, &delivery, wanted).await?,
+            wanted => self.asks_in_vain(row, &delivery, wanted).await?,
         };
-        self.write_down(&row, &delivery, &wanted, nothing).await.map(Some)
+        self.write_down(row, delivery, &wanted, nothing).await.map(Some)
     }
 
     /// Finds the pull request of a branch where that is all that is told.
@@ -130,30 +131,30 @@ impl Service {
     async fn write_down(
         &self,
         row: &IntegrationRow,
-        delivery: &Delivery,
+        delivery: Delivery,
         wanted: &Wanted,
         nothing: Option<String>,
     ) -> Result<DeliveryAnswer, Error> {
-        let meaning = rules::meaning(delivery, wanted).filter(|_| nothing.is_none());
+        let meaning = rules::meaning(&delivery, wanted).filter(|_| nothing.is_none());
         // Of what is not known nothing is kept.
         let kept = !matches!(delivery.what, What::Ignored { .. } | What::Ping);
-        let content = kept.then(|| serde_json::to_string(delivery)).transpose().map_err(Error::internal)?;
+        let content = kept.then(|| serde_json::to_string(&delivery)).transpose().map_err(Error::internal)?;
         let state = if nothing.is_some() { DeliveryState::Ignored } else { DeliveryState::Waiting };
         let id: DeliveryId = clock::new_id();
         let new = NewDelivery {
             team: row.team,
             id,
             integration: row.id,
-            delivery: &delivery.id,
-            meaning: meaning.as_deref(),
-            event: &delivery.event,
-            sender: delivery.sender.as_ref().map_or("", |sender| sender.login.as_str()),
-            issue: delivery.issue.as_ref().map(|issue| issue.key.as_str()),
-            content: content.as_deref(),
+            delivery: delivery.id.clone(),
+            meaning,
+            event: delivery.event,
+            sender: delivery.sender.map(|sender| sender.login).unwrap_or_default(),
+            issue: delivery.issue.map(|issue| issue.key),
+            content,
             state,
-            reason: nothing.as_deref().unwrap_or_default(),
+            reason: nothing.clone().unwrap_or_default(),
         };
-        let known = match deliveries::insert(self.store(), new).await? {
+        let known = match self.inner.intake.write_down(new).await? {
             Inserted::New => {
                 if state == DeliveryState::Waiting {
                     self.deliveries_come().notify_one();

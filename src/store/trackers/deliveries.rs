@@ -26,94 +26,6 @@ pub struct DeliveryRow {
     pub done_at: Option<Timestamp>,
 }
 
-/// Something that a tracker tells.
-#[derive(Clone, Copy, Debug)]
-pub struct NewDelivery<'a> {
-    pub team: TeamId,
-    pub id: DeliveryId,
-    pub integration: IntegrationId,
-    pub delivery: &'a str,
-    pub meaning: Option<&'a str>,
-    pub event: &'a str,
-    pub sender: &'a str,
-    pub issue: Option<&'a str>,
-    /// JSON text.
-    pub content: Option<&'a str>,
-    pub state: DeliveryState,
-    pub reason: &'a str,
-}
-
-/// What came of writing one down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    New,
-    /// This one is known by its id, or means the same.
-    Known(DeliveryRow),
-    /// One was known, and was removed while it was looked at.
-    Gone,
-}
-
-/// Writes it down once, by its id and by what it means.
-pub async fn insert(store: &Store, new: NewDelivery<'_>) -> Result<Inserted, StoreError> {
-    let row = sqlx::query(
-        "WITH new AS (
-            INSERT INTO tracker_deliveries (team, id, integration, delivery, meaning, event, sender, issue, content, state, reason, done_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $10 = 'waiting' THEN NULL ELSE now() END)
-            ON CONFLICT DO NOTHING RETURNING id
-         ), known AS (
-            SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
-                received_at, done_at
-            FROM tracker_deliveries
-            WHERE NOT EXISTS (SELECT 1 FROM new) AND integration = $3 AND (delivery = $4 OR meaning = $5)
-            ORDER BY delivery = $4 DESC LIMIT 1
-         )
-         SELECT EXISTS (SELECT 1 FROM new) AS is_new, known.* FROM (VALUES (1)) one LEFT JOIN known ON true",
-    )
-    .bind(new.team.0)
-    .bind(new.id.0)
-    .bind(new.integration.0)
-    .bind(new.delivery)
-    .bind(new.meaning)
-    .bind(new.event)
-    .bind(new.sender)
-    .bind(new.issue)
-    .bind(new.content)
-    .bind(new.state.as_str())
-    .bind(new.reason)
-    .fetch_one(store.across())
-    .await?;
-    if row.try_get("is_new")? {
-        return Ok(Inserted::New);
-    }
-    if row.try_get::<Option<Uuid>, _>("id")?.is_some() {
-        return delivery_row(&row).map(Inserted::Known);
-    }
-    // It came at the same time, so that this statement has not seen it.
-    let known = known(store, new.integration, new.delivery, new.meaning).await?;
-    Ok(known.map_or(Inserted::Gone, Inserted::Known))
-}
-
-/// The one that is known by this id or means the same.
-async fn known(
-    store: &Store,
-    integration: IntegrationId,
-    delivery: &str,
-    meaning: Option<&str>,
-) -> Result<Option<DeliveryRow>, StoreError> {
-    let row = sqlx::query(
-        "SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
-            received_at, done_at
-         FROM tracker_deliveries WHERE integration = $1 AND (delivery = $2 OR meaning = $3)
-         ORDER BY delivery = $2 DESC LIMIT 1",
-    )
-    .bind(integration.0)
-    .bind(delivery)
-    .bind(meaning)
-    .fetch_optional(store.across())
-    .await?;
-    row.as_ref().map(delivery_row).transpose()
-}
-
 /// One that is being worked off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedDelivery {
@@ -345,7 +257,7 @@ pub async fn trim(store: &Store, kept: Duration, ignored_kept: Duration, limit: 
     Ok(done.rows_affected())
 }
 
-fn delivery_row(row: &PgRow) -> Result<DeliveryRow, StoreError> {
+pub(super) fn delivery_row(row: &PgRow) -> Result<DeliveryRow, StoreError> {
     let id = DeliveryId(row.try_get("id")?);
     let state: String = row.try_get("state")?;
     Ok(DeliveryRow {

@@ -8,7 +8,11 @@ use crate::{
     store::{Store, StoreError, TeamTx, sealed},
 };
 use sqlx::{Row, postgres::PgRow};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// The name of what the tracker is asked with.
@@ -195,26 +199,42 @@ pub async fn outdate(tx: &mut TeamTx, id: IntegrationId, span: Duration) -> Resu
     Ok(())
 }
 
-/// The integration whose hook has this id, whatever its team, with the secrets that sign, the present one first.
-pub async fn of_hook(
-    store: &Store,
-    id: IntegrationId,
-) -> Result<Option<(IntegrationRow, Vec<(String, Sealed)>)>, StoreError> {
+/// An integration whose hook is called, with the secrets that sign, the present one first.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    pub row: IntegrationRow,
+    pub secrets: Vec<(String, Sealed)>,
+}
+
+/// The integrations whose hooks have these ids, whatever their teams, in their order.
+pub(super) async fn of_hooks(store: &Store, ids: Vec<IntegrationId>) -> Result<Vec<Option<Arc<Hook>>>, StoreError> {
+    let mut distinct: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    // The array's length is hidden, so that Postgres plans it once.
     let rows = sqlx::query(
         "SELECT i.team, i.id, i.name, i.tracker, i.owner, i.spec, i.created_at, i.updated_at,
-            EXISTS (SELECT 1 FROM integration_secrets t WHERE t.integration = i.id AND t.name = 'token') AS has_token,
+            EXISTS (SELECT 1 FROM integration_secrets t WHERE t.team = i.team AND t.integration = i.id AND t.name = 'token') AS has_token,
             s.until AS previous_until, s.name AS secret, s.key_id, s.wrapped_key, s.sealed
          FROM integrations i JOIN integration_secrets s ON s.team = i.team AND s.integration = i.id
             AND s.name <> 'token' AND (s.until IS NULL OR s.until > now())
-         WHERE i.id = $1 ORDER BY s.until NULLS FIRST LIMIT 3",
+         WHERE i.id = ANY((SELECT $1::uuid[])::uuid[]) ORDER BY i.id, s.until NULLS FIRST",
     )
-    .bind(id.0)
+    .bind(distinct)
     .fetch_all(store.across())
     .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let secrets: Result<Vec<_>, StoreError> =
-        rows.iter().map(|row| Ok((row.try_get("secret")?, sealed::of_row(row)?))).collect();
-    Ok(Some((integration_row(first)?, secrets?)))
+    let mut found: HashMap<IntegrationId, Hook> = HashMap::new();
+    for row in &rows {
+        let secret = (row.try_get("secret")?, sealed::of_row(row)?);
+        match found.entry(IntegrationId(row.try_get("id")?)) {
+            Entry::Occupied(mut hook) => hook.get_mut().secrets.push(secret),
+            Entry::Vacant(place) => {
+                place.insert(Hook { row: integration_row(row)?, secrets: vec![secret] });
+            }
+        }
+    }
+    let found: HashMap<_, _> = found.into_iter().map(|(id, hook)| (id, Arc::new(hook))).collect();
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
 }
 
 /// What a tracker is asked with.

@@ -1,5 +1,5 @@
-//! Integrations with issue trackers: what they say ([`integrations`]), what has come by them ([`deliveries`]), and whose
-//! task an issue has ([`issues`]), what is said of it there ([`answers`]); what lets the service into a forge ([`forge_tokens`]).
+//! Integrations with issue trackers: what they say ([`integrations`]), what comes by them ([`intake`]) and what became of it
+//! ([`deliveries`]), and whose task an issue has ([`issues`]), what is said of it there ([`answers`]); what lets the service into a forge ([`forge_tokens`]).
 
 /// Claims rows of a table in turn: up to `$2` that wait, are due and have no lease that holds, the longest due first, of one
 /// integration no more than `$3` at once on all replicas together; leased for `$1` milliseconds.
@@ -40,5 +40,6 @@ pub(in crate::store) use answer_spacing;
 pub mod answers;
 pub mod deliveries;
 pub mod forge_tokens;
+pub mod intake;
 pub mod integrations;
 pub mod issues;

@@ -5,22 +5,13 @@ use super::harness::{ADMIN, Reply, Server, server};
 use crate::trackers::sent::{SECRET, Sent, sent, sent_with};
 use journeyman::{
     clock,
-    domain::{DeliveryId, IntegrationId, Role, TeamId, integration::DeliveryState, linked_account::Provider},
+    domain::{Role, TeamId, linked_account::Provider},
     secrets::Keyring,
-    store::{
-        sealed,
-        trackers::{
-            deliveries::{self, Inserted, NewDelivery},
-            integrations,
-        },
-    },
+    store::{sealed, trackers::integrations},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const TOKEN: &str = "canary-token-5f2c9b1e77aa";
@@ -249,43 +240,4 @@ async fn a_thousand_deliveries_are_answered_fast_and_none_is_lost() {
     assert!(most < Duration::from_millis(500), "median {median:?}, 99th percentile {most:?}");
     let waiting = server.get(&format!("/v1/integrations/{id}/deliveries?state=waiting&limit=100"), ADMIN).await;
     assert_eq!(waiting.expect(200).json()["data"].as_array().unwrap().len(), 100);
-}
-
-#[tokio::test]
-async fn one_integrations_deliveries_leave_room_for_those_of_others() {
-    let server = server().await;
-    let me = server.get("/v1/me", ADMIN).await.expect(200).json();
-    let team = TeamId(me["team"]["id"].as_str().unwrap().parse().unwrap());
-    let mut ids = Vec::new();
-    for name in ["busy", "quiet"] {
-        let body = json!({ "name": name, "tracker": "github", "secret": "a-secret-of-the-hooks" });
-        let made = server.post("/v1/integrations", ADMIN, &body).await.expect(201).json();
-        ids.push(made["id"].as_str().unwrap().parse::<IntegrationId>().unwrap());
-    }
-    for number in 0..40 {
-        let integration = if number < 37 { ids[0] } else { ids[1] };
-        let id: DeliveryId = clock::new_id();
-        let delivery = number.to_string();
-        let new = NewDelivery {
-            team,
-            id,
-            integration,
-            delivery: &delivery,
-            meaning: None,
-            event: "issues.labeled",
-            sender: "ada",
-            issue: Some("acme/calc#12"),
-            content: Some("{}"),
-            state: DeliveryState::Waiting,
-            reason: "",
-        };
-        assert_eq!(deliveries::insert(&server.store, new).await.unwrap(), Inserted::New);
-    }
-    let mut of: HashMap<IntegrationId, usize> = HashMap::new();
-    for _ in 0..3 {
-        for one in deliveries::claim(&server.store, Duration::from_secs(90), 16, 6).await.unwrap() {
-            *of.entry(one.integration).or_default() += 1;
-        }
-    }
-    assert_eq!((of.get(&ids[0]), of.get(&ids[1])), (Some(&6), Some(&3)));
 }

@@ -9,6 +9,7 @@ mod environments;
 mod harness;
 mod idempotency;
 mod instructions;
+mod intake;
 mod integrations;
 mod isolation;
 mod key_sets;

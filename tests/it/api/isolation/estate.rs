@@ -15,7 +15,7 @@ use journeyman::{
         blobs,
         log::{JobChange, NewEvent, TaskChange},
         sessions::{self, NewSession},
-        trackers::deliveries::{self, Inserted, NewDelivery},
+        trackers::intake::{Inserted, Intake, NewDelivery},
     },
 };
 use reqwest::Method;
@@ -177,16 +177,16 @@ async fn delivery(server: &Server, team: &str, integration: &str) -> String {
         team: server.team(team).await,
         id,
         integration: integration.parse().unwrap(),
-        delivery: "1",
+        delivery: "1".to_owned(),
         meaning: None,
-        event: "issues.labeled",
-        sender: MARK,
-        issue: Some("zebra/zebra#1"),
-        content: Some("{}"),
+        event: "issues.labeled".to_owned(),
+        sender: MARK.to_owned(),
+        issue: Some("zebra/zebra#1".to_owned()),
+        content: Some("{}".to_owned()),
         state: DeliveryState::Done,
-        reason: MARK,
+        reason: MARK.to_owned(),
     };
-    assert_eq!(deliveries::insert(&server.store, new).await.unwrap(), Inserted::New);
+    assert_eq!(Intake::new(server.store.clone()).write_down(new).await.unwrap(), Inserted::New);
     id.to_string()
 }
 
