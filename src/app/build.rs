@@ -15,7 +15,7 @@ use crate::{
     runner::{Blobs, DetectedSetups, Vault},
     secrets::{Keyring, Redactor, Secret},
     store::{self, Store},
-    trackers::standing::Standings,
+    trackers::{client::TrackerClient, standing::Standings},
     workspace::{
         self, BackendSettings, PoolSettings, Prepared, SandboxLimits, SandboxSettings, Sandboxes,
         repository::{Repositories, RepositorySettings},
@@ -116,7 +116,7 @@ impl Parts {
         let vault = Vault::new(store.clone(), keyring.clone());
         let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT * 2) };
         let client = CheckedClient::new(policy.clone(), &outgoing(settings), timeouts)?;
-        let doors = Doors::new(store.clone(), vault.clone(), client);
+        let doors = Doors::new(store.clone(), vault.clone(), TrackerClient::new(client));
         repositories.credentials = doors.credentials();
         let secret = keys::secret(settings, data_dir)?;
         let files = data_dir.join("uploads");
@@ -368,5 +368,5 @@ pub(super) fn client(settings: &Settings) -> anyhow::Result<llm::Client> {
 pub(super) fn standings(settings: &Settings, parts: &Parts) -> anyhow::Result<Standings> {
     let timeouts = Timeouts { connect: FORGE_TIMEOUT, read: FORGE_TIMEOUT, total: Some(FORGE_TIMEOUT) };
     let client = CheckedClient::new(parts.policy.clone(), &outgoing(settings), timeouts)?;
-    Ok(Standings::new(client, parts.doors.tokens().clone()))
+    Ok(Standings::new(parts.doors.client().with(client), parts.doors.tokens().clone()))
 }

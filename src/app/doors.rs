@@ -3,7 +3,6 @@
 use crate::{
     domain::{IntegrationId, TeamId, git_credential::GitCredentialKind, integration::IntegrationSpec, secret::Sealed},
     jobs::{ForgeOf, KnownForge, Shut, VoiceOf},
-    net::CheckedClient,
     runner::{Vault, VaultError},
     secrets::Secret,
     store::{
@@ -14,6 +13,7 @@ use crate::{
         },
     },
     trackers::{
+        client::TrackerClient,
         forge::{Forge, ForgeAccess, ForgeKind},
         tokens::{TokenOf, Tokens},
         voice::Voice,
@@ -32,7 +32,7 @@ const CREDENTIAL_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Doors {
     store: Store,
     vault: Vault,
-    client: CheckedClient,
+    client: TrackerClient,
     tokens: Tokens,
 }
 
@@ -46,8 +46,12 @@ struct Chosen<'a> {
 }
 
 impl Doors {
-    pub(super) fn new(store: Store, vault: Vault, client: CheckedClient) -> Self {
+    pub(super) fn new(store: Store, vault: Vault, client: TrackerClient) -> Self {
         Self { store, vault, tokens: Tokens::new(client.clone()), client }
+    }
+
+    pub(super) fn client(&self) -> &TrackerClient {
+        &self.client
     }
 
     pub(super) fn tokens(&self) -> &Tokens {

@@ -4,6 +4,8 @@ use super::{ConfigError, parse, source::Source};
 
 /// Characters of a name or an address, at most.
 const IDENTITY_CHARS_MAX: usize = 200;
+/// More than three hours in all: forges' limits are by the hour.
+const ATTEMPTS: u32 = 12;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishSettings {
@@ -21,7 +23,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<PublishSettings, ConfigError> 
         name: source.parsed("git_name", identity)?.unwrap_or_else(|| "Journeyman".to_owned()),
         email: source.parsed("git_email", identity)?.unwrap_or_else(|| "journeyman@localhost".to_owned()),
         sign_off: source.parsed("git_sign_off", parse::truth)?.unwrap_or(false),
-        attempts: source.parsed("publish_attempts", parse::number(1, 100))?.unwrap_or(8) as u32,
+        attempts: source.parsed("publish_attempts", parse::number(1, 100))?.map_or(ATTEMPTS, |n| n as u32),
     })
 }
 

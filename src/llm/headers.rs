@@ -1,24 +1,17 @@
 //! What a provider's answer says beside its body: how long to wait, and what is left of its limits.
 
-use http::{HeaderMap, header};
+use crate::net;
+use http::HeaderMap;
 use std::time::Duration;
-use time::{
-    OffsetDateTime,
-    format_description::well_known::{Rfc2822, Rfc3339},
-};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// The delay that a server asks for: `retry-after-ms`, or `Retry-After` in seconds or as a date
-/// (RFC 9110, 10.2.3), which is compared with the server's own `Date`.
+/// The delay that a server asks for: `retry-after-ms`, else `Retry-After`.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
         return Duration::try_from_secs_f64(ms / 1_000.0).ok();
     }
-    let asked = text(header::RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = asked.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    until(headers, OffsetDateTime::parse(&asked.replace("GMT", "+0000"), &Rfc2822).ok()?)
+    net::retry_after(headers)
 }
 
 /// How long nothing should be asked because a limit is used up, by the counts that come with every
@@ -35,16 +28,9 @@ pub(super) fn used_up(headers: &HeaderMap) -> Option<Duration> {
     let anthropic = ["requests", "tokens", "input-tokens", "output-tokens"].into_iter().filter_map(|what| {
         let left = text(&format!("anthropic-ratelimit-{what}-remaining"))?;
         let reset = OffsetDateTime::parse(text(&format!("anthropic-ratelimit-{what}-reset"))?, &Rfc3339).ok()?;
-        (left == "0").then(|| until(headers, reset)).flatten()
+        (left == "0").then(|| net::until(headers, reset))
     });
     openai.chain(anthropic).max()
-}
-
-/// From the answer's own `Date`, because clocks differ.
-fn until(headers: &HeaderMap, moment: OffsetDateTime) -> Option<Duration> {
-    let now = headers.get(header::DATE)?.to_str().ok()?.replace("GMT", "+0000");
-    let left = moment - OffsetDateTime::parse(now.trim(), &Rfc2822).ok()?;
-    Some(left.try_into().unwrap_or(Duration::ZERO))
 }
 
 /// A span such as `1s`, `6m0s`, `1h2m3.5s` or `120ms`.

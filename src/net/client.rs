@@ -3,7 +3,11 @@
 //! It connects to checked addresses only, follows no redirect (a redirect's target was checked by
 //! nobody) and takes a proxy and certificates from settings, never from the environment.
 
-use super::address::{AddressPolicy, NetError};
+use super::{
+    address::{AddressPolicy, NetError},
+    waits::retry_after,
+};
+use http::HeaderMap;
 use reqwest::{
     Certificate, Method, NoProxy, Proxy, RequestBuilder,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -122,6 +126,7 @@ pub enum FetchError {
 #[derive(Clone, Debug)]
 pub struct Fetched {
     pub status: u16,
+    pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
@@ -129,7 +134,7 @@ pub struct Fetched {
 pub async fn fetch(request: RequestBuilder, limit_bytes: usize) -> Result<Fetched, FetchError> {
     let failed = |error: reqwest::Error| FetchError::Failed(chain(&error.without_url()));
     let mut answer = request.send().await.map_err(failed)?;
-    let status = answer.status().as_u16();
+    let (status, headers) = (answer.status().as_u16(), std::mem::take(answer.headers_mut()));
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(failed)? {
         if body.len() + piece.len() > limit_bytes {
@@ -137,15 +142,15 @@ pub async fn fetch(request: RequestBuilder, limit_bytes: usize) -> Result<Fetche
         }
         body.extend_from_slice(&piece);
     }
-    Ok(Fetched { status, body })
+    Ok(Fetched { status, headers, body })
 }
 
 /// What an answer begins with.
 #[derive(Clone, Debug)]
 pub struct Beginning {
     pub status: u16,
-    /// `Retry-After` as it stands.
-    pub retry_after: Option<String>,
+    /// What `Retry-After` asks for.
+    pub retry_after: Option<Duration>,
     pub body: Vec<u8>,
 }
 
@@ -154,7 +159,7 @@ pub struct Beginning {
 pub async fn fetch_beginning(request: RequestBuilder, limit_bytes: usize) -> Result<Beginning, FetchError> {
     let sent = request.send().await;
     let mut answer = sent.map_err(|error| FetchError::Failed(chain(&error.without_url())))?;
-    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let retry_after = retry_after(answer.headers());
     let (status, mut body) = (answer.status().as_u16(), Vec::new());
     while body.len() < limit_bytes
         && let Ok(Some(piece)) = answer.chunk().await

@@ -7,6 +7,8 @@
 
 pub mod address;
 pub mod client;
+mod waits;
 
 pub use address::{AddressPolicy, NetError, is_public};
 pub use client::{Beginning, CheckedClient, FetchError, Fetched, Outgoing, Timeouts, fetch, fetch_beginning};
+pub use waits::{retry_after, until};

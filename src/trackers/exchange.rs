@@ -1,8 +1,11 @@
 //! One request to a tracker's API and its answer, whichever tracker it is.
 
-use super::forge::ForgeError;
+use super::{
+    client::{Limited, TrackerClient},
+    forge::ForgeError,
+};
 use crate::{
-    net::{CheckedClient, Fetched, fetch},
+    net::{Fetched, fetch},
     secrets::Secret,
 };
 use http::HeaderValue;
@@ -31,13 +34,13 @@ pub(super) struct Entrance {
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     entrance: Entrance,
-    client: CheckedClient,
+    client: TrackerClient,
     /// Where the API has turned out to be.
     settled: Arc<OnceLock<Url>>,
 }
 
 impl Exchange {
-    pub(super) fn new(entrance: Entrance, client: CheckedClient) -> Self {
+    pub(super) fn new(entrance: Entrance, client: TrackerClient) -> Self {
         Self { entrance, client, settled: Arc::default() }
     }
 
@@ -125,8 +128,12 @@ impl Exchange {
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.client.refuse_plain(api).await?;
-        Ok(fetch(request, ANSWER_LIMIT_BYTES).await?)
+        let limited = Limited::new(api, &self.entrance.credential.1);
+        self.client.may_ask(&limited)?;
+        self.client.client.refuse_plain(api).await?;
+        let answer = fetch(request, ANSWER_LIMIT_BYTES).await?;
+        self.client.heard(limited, &answer, || reason(&answer));
+        Ok(answer)
     }
 
     fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, ForgeError> {
@@ -134,7 +141,7 @@ impl Exchange {
         let unusable = || ForgeError::Refused { status: 401, reason: "no header can hold it".to_owned() };
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable())?;
         value.set_sensitive(true);
-        let request = self.client.request(method, url)?.header("user-agent", "journeyman").header(*name, value);
+        let request = self.client.client.request(method, url)?.header("user-agent", "journeyman").header(*name, value);
         Ok(self.entrance.headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)))
     }
 }

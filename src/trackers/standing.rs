@@ -2,13 +2,13 @@
 //! minute; what cannot be found out is no leave.
 
 use super::{
+    client::TrackerClient,
     delivery::{Issue, Person},
     forge::{self, ForgeAccess, ForgeError, ForgeKind, Standing},
     tokens::{TokenOf, Tokens},
 };
 use crate::{
     domain::{IntegrationId, integration::GithubApp, linked_account::Provider},
-    net::CheckedClient,
     secrets::Secret,
 };
 use std::{
@@ -55,13 +55,13 @@ type Known = HashMap<(IntegrationId, String, String), (Instant, Standing)>;
 /// Asks forges, and remembers for a while what they said. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Standings {
-    client: CheckedClient,
+    client: TrackerClient,
     tokens: Tokens,
     known: Arc<Mutex<Known>>,
 }
 
 impl Standings {
-    pub fn new(client: CheckedClient, tokens: Tokens) -> Self {
+    pub fn new(client: TrackerClient, tokens: Tokens) -> Self {
         Self { client, tokens, known: Arc::default() }
     }
 

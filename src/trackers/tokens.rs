@@ -4,11 +4,13 @@
 //! An App signs for itself with its private key, and is given tokens of one installation, of one repository where that is known
 //! (docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app).
 
-use super::forge::{Forge, ForgeAccess, ForgeError, ForgeKind};
+use super::{
+    client::TrackerClient,
+    forge::{Forge, ForgeAccess, ForgeError, ForgeKind},
+};
 use crate::{
     clock,
     domain::{IntegrationId, Timestamp, integration::GithubApp},
-    net::CheckedClient,
     secrets::Secret,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -60,7 +62,7 @@ type Kept = HashMap<GivenFor, InstallationToken>;
 /// Gives tokens, and keeps those that still hold. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    client: CheckedClient,
+    client: TrackerClient,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -72,7 +74,7 @@ struct Claims<'a> {
 }
 
 impl Tokens {
-    pub fn new(client: CheckedClient) -> Self {
+    pub fn new(client: TrackerClient) -> Self {
         Self { client, kept: Arc::default() }
     }
 

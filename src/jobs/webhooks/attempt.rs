@@ -82,7 +82,7 @@ impl Attempts {
             }
             Err(error) => (None, None, None, Some(self.shown(&error.to_string(), ERROR_CHARS_MAX))),
         };
-        let decision = decide(&self.pauses, one.round, status, retry_after.as_deref(), clock::now());
+        let decision = decide(&self.pauses, one.round, status, retry_after);
         let outcome = Outcome {
             team: one.team,
             id: one.id,

@@ -1,8 +1,7 @@
 //! What becomes of a delivery after an attempt.
 
-use crate::domain::{Timestamp, webhook::DeliveryState};
+use crate::domain::webhook::DeliveryState;
 use std::time::Duration;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// What a receiver may have us wait for at most.
 const ASKED_MAX: Duration = Duration::from_secs(6 * 3_600);
@@ -19,13 +18,7 @@ pub struct Decision {
 }
 
 /// `pauses` are those between attempts; `round` counts the attempts before this one; `status` is absent where there was no answer.
-pub fn decide(
-    pauses: &[Duration],
-    round: u32,
-    status: Option<u16>,
-    retry_after: Option<&str>,
-    now: Timestamp,
-) -> Decision {
+pub fn decide(pauses: &[Duration], round: u32, status: Option<u16>, retry_after: Option<Duration>) -> Decision {
     let ended = |state, gone| Decision { state, pause: Duration::ZERO, at_least: Duration::ZERO, gone };
     match status {
         Some(200..=299) => return ended(DeliveryState::Delivered, false),
@@ -34,17 +27,8 @@ pub fn decide(
     }
     let Some(pause) = pauses.get(round as usize) else { return ended(DeliveryState::Dead, false) };
     let at_least = match status {
-        Some(429 | 503) => retry_after.and_then(|text| asked(text, now)).unwrap_or_default().min(ASKED_MAX),
+        Some(429 | 503) => retry_after.unwrap_or_default().min(ASKED_MAX),
         _ => Duration::ZERO,
     };
     Decision { state: DeliveryState::Pending, pause: *pause, at_least, gone: false }
-}
-
-/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-fn asked(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let at = OffsetDateTime::parse(&text.trim().replace("GMT", "+0000"), &Rfc2822).ok()?;
-    Some(Timestamp(at).since(now))
 }

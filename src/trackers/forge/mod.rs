@@ -13,7 +13,7 @@ pub use error::ForgeError;
 pub use place::{ForgeAccess, ForgeKind};
 
 use super::exchange::Exchange;
-use crate::{net::CheckedClient, trackers::tokens::InstallationToken};
+use crate::trackers::{client::TrackerClient, tokens::InstallationToken};
 
 /// Pages of a list that are read, of 100 each.
 pub(super) const PAGES_MAX: u32 = 10;
@@ -81,7 +81,7 @@ pub struct Forge {
 }
 
 impl Forge {
-    pub fn new(access: ForgeAccess, client: CheckedClient) -> Self {
+    pub fn new(access: ForgeAccess, client: TrackerClient) -> Self {
         let kind = access.kind;
         Self { kind, exchange: Exchange::new(access.into(), client) }
     }

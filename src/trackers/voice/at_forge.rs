@@ -3,9 +3,9 @@
 use super::{Place, Spot};
 use crate::{
     domain::linked_account::Provider,
-    net::CheckedClient,
     secrets::Secret,
     trackers::{
+        client::TrackerClient,
         forge::{Forge, ForgeAccess, ForgeError, ForgeKind, Target, Thread},
         mark,
     },
@@ -22,7 +22,7 @@ impl AtForge {
         tracker: Provider,
         base_url: Option<&str>,
         token: Secret,
-        client: CheckedClient,
+        client: TrackerClient,
     ) -> Result<Self, ForgeError> {
         let none = || ForgeError::Unreadable(format!("{} is no forge", tracker.as_str()));
         let kind = ForgeKind::parse(tracker.as_str()).ok_or_else(none)?;

@@ -4,9 +4,10 @@
 
 use super::{Place, wiki};
 use crate::{
-    net::{CheckedClient, NetError},
+    net::NetError,
     secrets::Secret,
     trackers::{
+        client::TrackerClient,
         delivery::Issue,
         exchange::{Entrance, Exchange},
         forge::{ForgeError, PAGES_MAX},
@@ -64,7 +65,7 @@ impl Comment {
 }
 
 impl Jira {
-    pub(super) fn new(base_url: Option<&str>, token: &Secret, client: CheckedClient) -> Result<Self, ForgeError> {
+    pub(super) fn new(base_url: Option<&str>, token: &Secret, client: TrackerClient) -> Result<Self, ForgeError> {
         let without = ForgeError::Address(NetError::InvalidUrl { reason: "it needs the base_url of the Jira" });
         let unreadable = |_| ForgeError::Address(NetError::InvalidUrl { reason: "it cannot be parsed" });
         let mut api = Url::parse(base_url.ok_or(without)?).map_err(unreadable)?;

@@ -3,9 +3,10 @@
 
 use super::{Place, SessionEnd, Spot, unfolded::unfolded};
 use crate::{
-    net::{CheckedClient, Fetched, NetError},
+    net::{Fetched, NetError},
     secrets::Secret,
     trackers::{
+        client::TrackerClient,
         delivery::Issue,
         exchange::{Entrance, Exchange, in_one_line, judged, read},
         forge::ForgeError,
@@ -38,7 +39,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub(super) fn new(base_url: Option<&str>, token: &Secret, client: CheckedClient) -> Result<Self, ForgeError> {
+    pub(super) fn new(base_url: Option<&str>, token: &Secret, client: TrackerClient) -> Result<Self, ForgeError> {
         let unreadable = |_| ForgeError::Address(NetError::InvalidUrl { reason: "it cannot be parsed" });
         let mut api = Url::parse(base_url.unwrap_or(USUAL)).map_err(unreadable)?;
         let path = api.path().trim_end_matches('/').trim_end_matches("/graphql").to_owned();

@@ -10,8 +10,8 @@ mod linear;
 mod unfolded;
 pub mod wiki;
 
-use super::{delivery::Issue, forge::ForgeError};
-use crate::{domain::linked_account::Provider, net::CheckedClient, secrets::Secret};
+use super::{client::TrackerClient, delivery::Issue, forge::ForgeError};
+use crate::{domain::linked_account::Provider, secrets::Secret};
 use at_forge::AtForge;
 use jira::Jira;
 use linear::Linear;
@@ -48,7 +48,7 @@ impl Voice {
         tracker: Provider,
         base_url: Option<&str>,
         token: Secret,
-        client: CheckedClient,
+        client: TrackerClient,
     ) -> Result<Self, ForgeError> {
         let tracker = match tracker {
             Provider::Github | Provider::Gitlab | Provider::Gitea => {

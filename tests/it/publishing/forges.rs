@@ -1,21 +1,17 @@
 //! Forges' own APIs: a pull request is found by its branch or made, a comment by its mark.
 
 use super::forge_server::{Beside, ForgeServer, TOKEN};
+use crate::trackers::client;
 use journeyman::{
-    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     secrets::Secret,
     trackers::forge::{Forge, ForgeAccess, ForgeError, ForgeKind, NewPullRequest, Standing, Target, Thread},
 };
-use std::time::Duration;
 
 const KINDS: [ForgeKind; 3] = [ForgeKind::Github, ForgeKind::Gitlab, ForgeKind::Gitea];
 
 fn forge(server: &ForgeServer, kind: ForgeKind, token: &str) -> Forge {
-    let second = Duration::from_secs(1);
-    let timeouts = Timeouts { connect: second, read: second, total: Some(second * 5) };
-    let policy = AddressPolicy::new(&["127.0.0.1"]).unwrap();
-    let client = CheckedClient::new(policy, &Outgoing::default(), timeouts).unwrap();
-    Forge::new(ForgeAccess::new(kind, Some(&server.url), Secret::new(token)).unwrap(), client)
+    let access = ForgeAccess::new(kind, Some(&server.url), Secret::new(token)).unwrap();
+    Forge::new(access, client(&["127.0.0.1"]))
 }
 
 fn new() -> NewPullRequest {

@@ -1,6 +1,7 @@
 //! What is not lost, not given away and not held up, whatever trackers and strangers do.
 
 use super::{
+    client,
     jira_server::{self, JiraServer},
     linear_server::{self, LinearServer},
     sent::{SECRET, sent, sent_with},
@@ -15,7 +16,6 @@ use crate::{
 use journeyman::{
     clock,
     domain::{IntegrationId, integration::GithubApp, linked_account::Provider},
-    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     secrets::Secret,
     trackers::{
         Person, What,
@@ -49,12 +49,6 @@ fn nobody_takes_the_id_of_another_for_his_name() {
     assert!(!ada.is_called("") && !person("", "", &[]).is_called(""));
 }
 
-fn client() -> CheckedClient {
-    let second = Duration::from_secs(1);
-    let timeouts = Timeouts { connect: second, read: second, total: Some(second * 5) };
-    CheckedClient::new(AddressPolicy::new(&["127.0.0.1"]).unwrap(), &Outgoing::default(), timeouts).unwrap()
-}
-
 #[tokio::test]
 async fn a_token_of_an_app_goes_to_no_other_host_and_lasts_no_longer_than_its_key() {
     let (server, elsewhere) =
@@ -62,7 +56,7 @@ async fn a_token_of_an_app_goes_to_no_other_host_and_lasts_no_longer_than_its_ke
     let (known, private) = App::new("4711", "815");
     server.knows(known);
     let app = GithubApp { app_id: "4711".to_owned(), installation_id: "815".to_owned() };
-    let tokens = Tokens::new(client());
+    let tokens = Tokens::new(client(&["127.0.0.1"]));
     let integration: IntegrationId = clock::new_id();
     let of = |url, key: &str| {
         let (secret, app, tokens) = (Secret::new(key), app.clone(), tokens.clone());

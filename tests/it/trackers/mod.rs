@@ -3,6 +3,7 @@
 mod forges;
 mod jira_server;
 mod kept;
+mod limits;
 mod linear_server;
 mod passed;
 mod published;
@@ -17,3 +18,21 @@ mod understood;
 mod voices;
 mod whole;
 mod wiki;
+
+use journeyman::{
+    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
+    trackers::client::TrackerClient,
+};
+use std::time::Duration;
+
+/// A client that reaches these private addresses.
+pub(crate) fn client(private: &[&str]) -> TrackerClient {
+    TrackerClient::new(checked(private))
+}
+
+fn checked(private: &[&str]) -> CheckedClient {
+    let second = Duration::from_secs(1);
+    let timeouts = Timeouts { connect: second, read: second * 5, total: Some(second * 10) };
+    let policy = AddressPolicy::new(private).unwrap();
+    CheckedClient::new(policy, &Outgoing::default(), timeouts).unwrap()
+}

@@ -3,6 +3,7 @@
 //! the APIs answer. An answer without something that is read holds no longer.
 
 use super::{
+    client,
     jira_server::{self, JiraServer},
     linear_server::{self, INPUTS, LinearServer, TYPES},
     shapes::{Line, assert_hold},
@@ -14,7 +15,6 @@ use crate::{
 use journeyman::{
     clock,
     domain::{integration::GithubApp, linked_account::Provider},
-    net::{AddressPolicy, CheckedClient, Outgoing, Timeouts},
     secrets::Secret,
     trackers::{
         forge::{Forge, ForgeAccess, ForgeKind, NewPullRequest, Standing, Target, Thread},
@@ -23,16 +23,7 @@ use journeyman::{
     },
 };
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    time::Duration,
-};
-
-fn client() -> CheckedClient {
-    let second = Duration::from_secs(1);
-    let timeouts = Timeouts { connect: second, read: second * 5, total: Some(second * 10) };
-    CheckedClient::new(AddressPolicy::new(&["127.0.0.1"]).unwrap(), &Outgoing::default(), timeouts).unwrap()
-}
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// All that is ever asked of a forge, and all of it well answered.
 async fn passed(kind: ForgeKind) -> Vec<Passed> {
@@ -42,7 +33,7 @@ async fn passed(kind: ForgeKind) -> Vec<Passed> {
     server.has_label("bug");
     server.has_label("agent");
     let access = ForgeAccess::new(kind, Some(&server.url), Secret::new(TOKEN)).unwrap();
-    let forge = Forge::new(access, client());
+    let forge = Forge::new(access, client(&["127.0.0.1"]));
     let (calc, ada, bob) = match kind {
         ForgeKind::Gitlab => ("tools/team/calc", "21", "22"),
         _ => ("team/calc", "ada", "bob"),
@@ -85,7 +76,7 @@ async fn passed(kind: ForgeKind) -> Vec<Passed> {
         let secret = Secret::new(private);
         let of =
             TokenOf { integration: clock::new_id(), base_url: Some(&server.url), app: Some(&app), secret: &secret };
-        let tokens = Tokens::new(client());
+        let tokens = Tokens::new(client(&["127.0.0.1"]));
         assert_eq!(tokens.of(of, Some(calc)).await.unwrap().expose(), TOKEN);
     }
     let passed = server.passed();
@@ -334,7 +325,7 @@ async fn what_passes_at_the_others_holds_by_types_that_are_published_of_them() {
 
 /// All that is ever said at Jira or Linear, by what answers there.
 async fn said(tracker: Provider, url: &str, token: &str, place: &Place) {
-    let voice = Voice::new(tracker, Some(url), Secret::new(token), client()).unwrap();
+    let voice = Voice::new(tracker, Some(url), Secret::new(token), client(&["127.0.0.1"])).unwrap();
     assert!(voice.issue(place).await.unwrap().is_some());
     let mark = clock::new_id();
     assert_eq!(voice.find(place, mark).await.unwrap(), None);

@@ -1,6 +1,7 @@
 //! Answers at each tracker: a comment is made once and known again, whatever becomes of the answer.
 
 use super::{
+    client,
     jira_server::{self, JiraServer},
     linear_server::{self, LinearServer},
     sent::sent_with,
@@ -9,7 +10,7 @@ use crate::publishing::forge_server::{self, ForgeServer};
 use journeyman::{
     clock,
     domain::linked_account::Provider,
-    net::{AddressPolicy, CheckedClient, NetError, Outgoing, Timeouts},
+    net::NetError,
     secrets::Secret,
     trackers::{
         What,
@@ -19,7 +20,6 @@ use journeyman::{
     },
 };
 use serde_json::{Value, json};
-use std::time::Duration;
 use uuid::Uuid;
 
 const TEXT: &str = "**Working on it.**\n\n<details><summary>Plan</summary>\n\n- look\n- mend `add`\n</details>";
@@ -87,12 +87,6 @@ impl Server {
             Self::Linear(server) => server.reactions().len(),
         }
     }
-}
-
-fn client(private: &[&str]) -> CheckedClient {
-    let second = Duration::from_secs(1);
-    let timeouts = Timeouts { connect: second, read: second, total: Some(second * 5) };
-    CheckedClient::new(AddressPolicy::new(private).unwrap(), &Outgoing::default(), timeouts).unwrap()
 }
 
 fn voice_with(server: &Server, tracker: Provider, token: &str) -> Voice {

@@ -2,13 +2,10 @@
 
 use super::{endpoint, receiver::Receiver, served, sql};
 use axum::{
-    http::StatusCode,
+    http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Redirect},
 };
-use journeyman::{
-    domain::{Timestamp, webhook::DeliveryState},
-    jobs::decide,
-};
+use journeyman::{domain::webhook::DeliveryState, jobs::decide, net};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -22,9 +19,11 @@ const PAUSES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), 
 
 #[test]
 fn what_follows_an_attempt_is_decided_by_answer_round_and_what_is_asked() {
-    let now = Timestamp(time::macros::datetime!(2026-05-04 12:00 UTC));
-    let decided = |round, status, asked| {
-        let decision = decide(&PAUSES, round, status, asked, now);
+    let decided = |round, status, asked: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        headers.insert("date", HeaderValue::from_static("Mon, 04 May 2026 12:00:00 GMT"));
+        headers.extend(asked.map(|asked| (RETRY_AFTER, HeaderValue::from_str(asked).unwrap())));
+        let decision = decide(&PAUSES, round, status, net::retry_after(&headers));
         (decision.state, decision.pause.as_secs(), decision.at_least.as_secs(), decision.gone)
     };
     let again = |pause, at_least| (DeliveryState::Pending, pause, at_least, false);
