@@ -25,7 +25,7 @@ demo: setup ## Play the main job from a request to a verified patch
 
 test: setup-tests ## Run every test, on real components
 	$(CARGO) build --workspace --bins --features kubernetes
-	$(CARGO) test --workspace --features kubernetes
+	$(CARGO) test --workspace --tests --features kubernetes
 
 ci: setup-tests format-check lint openapi-check test ## What continuous integration runs
 

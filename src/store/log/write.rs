@@ -5,7 +5,7 @@ use crate::{
     domain::{
         EventData, Phase, Private, Seq, Status, Timestamp, WaitingFor, event::Record, usage::UsageAdded, webhook::Facts,
     },
-    store::{StoreError, approvals, trackers::answer_spacing},
+    store::{StoreError, approvals, trackers::turns::answer_spacing},
 };
 use sqlx::{PgExecutor, Row};
 use time::OffsetDateTime;

@@ -1,5 +1,6 @@
 //! What is said of tasks at their trackers: how far it has come, and what is new. `log::append` counts the news.
 
+use super::turns::{answer_spacing, claim_in_turn};
 use crate::{
     domain::{
         IntegrationId, TaskId, TeamId,

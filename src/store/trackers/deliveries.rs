@@ -1,5 +1,6 @@
 //! What trackers have told, and what became of it.
 
+use super::turns::claim_in_turn;
 use crate::{
     domain::{DeliveryId, IntegrationId, TaskId, TeamId, Timestamp, UserId, integration::DeliveryState},
     store::{Store, StoreError, TeamTx},

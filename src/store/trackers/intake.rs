@@ -89,9 +89,14 @@ async fn insert(store: &Store, all: Vec<Arc<NewDelivery>>) -> Result<Vec<Inserte
             known.reason, known.task, known.attempts, known.content IS NOT NULL AS has_content, known.received_at, known.done_at
          FROM given LEFT JOIN new ON new.id = given.id
             LEFT JOIN LATERAL (
-                SELECT 0 AS place, d.* FROM tracker_deliveries d
+                SELECT 0 AS place, d.id, d.delivery, d.event, d.sender, d.issue, d.state, d.reason, d.task, d.attempts, d.content,
+                    d.received_at, d.done_at
+                FROM tracker_deliveries d
                 WHERE new.id IS NULL AND d.integration = given.integration AND d.delivery = given.delivery
-                UNION ALL SELECT 1, d.* FROM tracker_deliveries d
+                UNION ALL
+                SELECT 1, d.id, d.delivery, d.event, d.sender, d.issue, d.state, d.reason, d.task, d.attempts, d.content,
+                    d.received_at, d.done_at
+                FROM tracker_deliveries d
                 WHERE new.id IS NULL AND d.integration = given.integration AND d.meaning = given.meaning
                 ORDER BY place LIMIT 1
             ) known ON true
@@ -127,15 +132,17 @@ async fn insert(store: &Store, all: Vec<Arc<NewDelivery>>) -> Result<Vec<Inserte
 /// The one that is known by this id or means the same.
 async fn known(store: &Store, new: &NewDelivery) -> Result<Option<DeliveryRow>, StoreError> {
     let row = sqlx::query(
-        "SELECT id, delivery, event, sender, issue, state, reason, task, attempts, content IS NOT NULL AS has_content,
-            received_at, done_at
-         FROM (SELECT 0 AS place, d.* FROM tracker_deliveries d WHERE d.integration = $1 AND d.delivery = $2
-            UNION ALL SELECT 1, d.* FROM tracker_deliveries d WHERE d.integration = $1 AND d.meaning = $3) known
-         ORDER BY place LIMIT 1",
+        "SELECT d.id, d.delivery, d.event, d.sender, d.issue, d.state, d.reason, d.task, d.attempts,
+            d.content IS NOT NULL AS has_content, d.received_at, d.done_at
+         FROM (SELECT 0 AS place, id FROM tracker_deliveries WHERE integration = $1 AND delivery = $2
+            UNION ALL SELECT 1, id FROM tracker_deliveries WHERE integration = $1 AND meaning = $3) known
+            JOIN tracker_deliveries d ON d.team = $4 AND d.id = known.id
+         ORDER BY known.place LIMIT 1",
     )
     .bind(new.integration.0)
     .bind(&new.delivery)
     .bind(&new.meaning)
+    .bind(new.team.0)
     .fetch_optional(store.across())
     .await?;
     row.as_ref().map(delivery_row).transpose()

@@ -1,41 +1,6 @@
 //! Integrations with issue trackers: what they say ([`integrations`]), what comes by them ([`intake`]) and what became of it
-//! ([`deliveries`]), and whose task an issue has ([`issues`]), what is said of it there ([`answers`]); what lets the service into a forge ([`forge_tokens`]).
-
-/// Claims rows of a table in turn: up to `$2` that wait, are due and have no lease that holds, the longest due first, of one
-/// integration no more than `$3` at once on all replicas together; leased for `$1` milliseconds.
-macro_rules! claim_in_turn {
-    ($table:literal, $key:literal, $due_at:literal, $waits:literal, $returned:literal) => {
-        concat!(
-            "WITH held AS (
-                SELECT integration, count(*) AS n FROM ", $table, " WHERE ", $waits, " AND lease_until > now() GROUP BY integration
-             ), head AS (
-                SELECT team, ", $key, ", integration, ", $due_at, " AS at FROM ", $table, "
-                WHERE ", $waits, " AND ", $due_at, " <= now() AND (lease_until IS NULL OR lease_until < now())
-                    AND integration NOT IN (SELECT integration FROM held WHERE n >= $3)
-                ORDER BY ", $due_at, " LIMIT 200
-             ), placed AS (
-                SELECT head.*, row_number() OVER (PARTITION BY integration ORDER BY at) + coalesce(held.n, 0) AS place
-                FROM head LEFT JOIN held USING (integration)
-             ), due AS (
-                SELECT c.team, c.", $key, " FROM ", $table, " c JOIN placed p ON p.team = c.team AND p.", $key, " = c.", $key, "
-                WHERE p.place <= $3 AND ", $waits, " AND ", $due_at, " <= now() AND (lease_until IS NULL OR lease_until < now())
-                ORDER BY ", $due_at, " LIMIT $2 FOR UPDATE OF c SKIP LOCKED
-             )
-             UPDATE ", $table, " c SET attempts = attempts + 1, lease_until = now() + $1 * interval '1 millisecond'
-             FROM due WHERE c.team = due.team AND c.", $key, " = due.", $key, "
-             RETURNING ", $returned
-        )
-    };
-}
-
-/// Between two edits of a task's comment, as an interval: forges slow those down who say much.
-macro_rules! answer_spacing {
-    () => {
-        "interval '3 seconds'"
-    };
-}
-
-pub(in crate::store) use answer_spacing;
+//! ([`deliveries`]), whose task an issue has ([`issues`]) and what is said of it there ([`answers`]); what lets the service into
+//! a forge ([`forge_tokens`]). Deliveries and answers are worked off in turn ([`turns`]).
 
 pub mod answers;
 pub mod deliveries;
@@ -43,3 +8,4 @@ pub mod forge_tokens;
 pub mod intake;
 pub mod integrations;
 pub mod issues;
+pub(in crate::store) mod turns;
