@@ -169,7 +169,7 @@ impl Jwks {
                 Ok(bytes)
             }
             JwksPlace::Url { client, url } => {
-                client.refuse_plain(url).await.map_err(|error| error.to_string())?;
+                client.vet(url).await.map_err(|error| error.to_string())?;
                 let request = client.request(Method::GET, url).map_err(|error| error.to_string())?;
                 let request = request.header(http::header::ACCEPT, "application/jwk-set+json, application/json");
                 let answer = net::fetch(request, SET_BYTES_MAX).await.map_err(|error| error.to_string())?;

@@ -60,6 +60,7 @@ pub struct Timeouts {
 pub struct CheckedClient {
     client: reqwest::Client,
     policy: AddressPolicy,
+    outgoing: Arc<Outgoing>,
 }
 
 impl CheckedClient {
@@ -88,7 +89,7 @@ impl CheckedClient {
             builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { client, policy })
+        Ok(Self { client, policy, outgoing: Arc::new(outgoing.clone()) })
     }
 
     /// Starts a request to `url` (http or https, no credentials in it), whose host is checked now where it is an address
@@ -104,9 +105,19 @@ impl CheckedClient {
         Ok(self.client.request(method, url.clone()))
     }
 
-    /// Refuses plain http to a host that has a public address: anybody on the way could answer in its stead.
-    pub async fn refuse_plain(&self, url: &Url) -> Result<(), NetError> {
-        self.policy.refuse_plain(url).await
+    /// Refuses what [`Self::request`] cannot see: plain http to a host that has a public address, where anybody on the way could
+    /// answer in its stead; and a host that goes through the proxy and means, as far as this machine can tell, an address that
+    /// may not be reached: the proxy resolves it for itself.
+    pub async fn vet(&self, url: &Url) -> Result<(), NetError> {
+        self.policy.refuse_plain(url).await?;
+        let host = url.host_str().ok_or(NetError::InvalidUrl { reason: "it has no host" })?;
+        if !self.outgoing.uses_proxy(host) {
+            return Ok(());
+        }
+        match self.policy.resolve(host, url.port_or_known_default().unwrap_or(443)).await {
+            Ok(_) | Err(NetError::Unresolved { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -107,6 +107,21 @@ impl Exchange {
         }
     }
 
+    /// Asks GitHub's GraphQL, which stands beside its REST API: `/graphql`, or `/api/graphql` where that is `/api/v3`. What it
+    /// says is wrong comes with status 200.
+    pub(super) async fn graphql(&self, body: &Value) -> Result<Value, ForgeError> {
+        let mut api = self.settled.get().unwrap_or(&self.entrance.api).clone();
+        let path = api.path().trim_end_matches('/').trim_end_matches("/v3").to_owned();
+        api.set_path(&format!("{path}/graphql"));
+        let answer: Value = read(&judged(self.ask(&api, Method::POST, &[], &[], Some(body)).await?)?)?;
+        match answer.pointer("/errors/0/message").and_then(Value::as_str) {
+            Some(said) => {
+                Err(ForgeError::Rejected { status: 200, reason: said.chars().take(REASON_CHARS_MAX).collect() })
+            }
+            None => Ok(answer),
+        }
+    }
+
     /// Sends JSON to the API's own address; the answer as it is, whatever its status.
     pub(super) async fn post_raw(&self, body: &Value) -> Result<Fetched, ForgeError> {
         self.ask(&self.entrance.api, Method::POST, &[], &[], Some(body)).await
@@ -130,7 +145,7 @@ impl Exchange {
         }
         let limited = Limited::new(api, &self.entrance.credential.1);
         self.client.may_ask(&limited)?;
-        self.client.client.refuse_plain(api).await?;
+        self.client.client.vet(api).await?;
         let answer = fetch(request, ANSWER_LIMIT_BYTES).await?;
         self.client.heard(limited, &answer, || reason(&answer));
         Ok(answer)

@@ -178,6 +178,28 @@ fn the_proxy_is_bypassed_where_no_proxy_says_so() {
     assert!(matches!(CheckedClient::new(AddressPolicy::default(), &missing, TIMEOUTS), Err(NetError::Client { .. })));
 }
 
+/// A proxy resolves names for itself: what it would be asked for is looked at here first.
+#[tokio::test]
+async fn a_name_of_the_inside_is_not_asked_of_the_proxy() {
+    let outgoing = Outgoing {
+        proxy: Some(Url::parse("http://127.0.0.1:9").unwrap()),
+        no_proxy: "around.example".into(),
+        ca_file: None,
+    };
+    let at = |address: &str| vec![address.parse().unwrap()];
+    let names =
+        [("hook.example", at("10.0.0.5")), ("around.example", at("10.0.0.6")), ("well.example", at("93.184.215.14"))];
+    let names = names.map(|(name, addresses)| (name.to_owned(), addresses)).into();
+    let client = CheckedClient::new(AddressPolicy::default().with_names(names), &outgoing, TIMEOUTS).unwrap();
+    let vet = async |url: &str| client.vet(&Url::parse(url).unwrap()).await;
+    assert!(matches!(vet("https://hook.example/x").await, Err(NetError::Private { .. })));
+    assert!(vet("https://well.example/x").await.is_ok());
+    // The proxy may know names that this machine does not.
+    assert!(vet("https://of-the-proxy.invalid/x").await.is_ok());
+    // Those that go around it are judged as they are connected to.
+    assert!(vet("https://around.example/x").await.is_ok());
+}
+
 #[test]
 fn repository_urls_are_brought_to_one_form_or_refused() {
     let policy = AddressPolicy::new(&["10.0.0.0/8"]).unwrap();

@@ -136,7 +136,7 @@ impl Provider {
             ("redirect_uri", self.settings.redirect.as_str()),
             ("code_verifier", verifier),
         ];
-        self.settings.client.refuse_plain(&known.token).await.map_err(|error| failed(error.to_string()))?;
+        self.settings.client.vet(&known.token).await.map_err(|error| failed(error.to_string()))?;
         let mut request =
             self.settings.client.request(Method::POST, &known.token).map_err(|e| failed(e.to_string()))?;
         match &self.settings.client_secret {
@@ -202,7 +202,7 @@ impl Provider {
         let issuer = self.settings.issuer.trim_end_matches('/');
         let url = Url::parse(&format!("{issuer}/.well-known/openid-configuration")).map_err(|e| e.to_string())?;
         let client = &self.settings.client;
-        client.refuse_plain(&url).await.map_err(|error| error.to_string())?;
+        client.vet(&url).await.map_err(|error| error.to_string())?;
         let request = client.request(Method::GET, &url).map_err(|error| error.to_string())?;
         let answer = net::fetch(request, METADATA_BYTES_MAX).await.map_err(|error| error.to_string())?;
         if answer.status != 200 {

@@ -60,7 +60,7 @@ impl Attempts {
 
     async fn send(&self, one: &Claimed, signatures: &str, timestamp: i64) -> Result<Beginning, FetchError> {
         let url = Url::parse(&one.url).map_err(|_| NetError::InvalidUrl { reason: "it cannot be read" })?;
-        self.client.refuse_plain(&url).await?;
+        self.client.vet(&url).await?;
         let request = self
             .client
             .request(Method::POST, &url)?

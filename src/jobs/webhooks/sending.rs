@@ -3,7 +3,7 @@
 use super::{
     attempt::{Attempted, Attempts},
     loading::Loaded,
-    places::{OF_ENDPOINT, Places},
+    places::{OF_UNKNOWN, Places},
     settling,
 };
 use crate::{
@@ -97,14 +97,17 @@ impl Webhooks {
         shutdown: &Shutdown,
         settled: &mpsc::Sender<(Attempted, Standing)>,
     ) -> Result<usize, StoreError> {
-        let all = self.settings.at_once.saturating_sub(self.places.under_way()).min(CLAIM_MAX);
+        let told = self.places.told();
+        let all = self.settings.at_once.saturating_sub(told.under_way).min(CLAIM_MAX);
         if all == 0 {
             return Ok(0);
         }
-        let room = Room { all, failing: all.div_ceil(2), of_endpoint: OF_ENDPOINT };
+        let at_once = self.settings.at_once;
+        let doubtful = at_once.div_ceil(2).saturating_sub(told.doubtful);
+        let room = Room { all, doubtful, of_unknown: OF_UNKNOWN, of_team: at_once - at_once / 4 };
         // Twice what an attempt may take: who claimed it is then gone.
         let lease = self.settings.timeout * 2 + Duration::from_secs(1);
-        let claimed = webhooks::claim(&self.store, room, &self.places.told(), lease).await?;
+        let claimed = webhooks::claim(&self.store, room, &told.places, lease).await?;
         if claimed.is_empty() {
             return Ok(0);
         }
@@ -113,7 +116,7 @@ impl Webhooks {
         for one in claimed {
             let timestamp = clock::now().0.unix_timestamp();
             let signatures = loaded.sign(&one, timestamp);
-            let taken = self.places.take(one.endpoint);
+            let taken = self.places.take(&one);
             let (own, settled, draining) = (self.clone(), settled.clone(), shutdown.draining());
             shutdown.spawn(async move {
                 own.send(one, signatures, timestamp, settled, draining).await;

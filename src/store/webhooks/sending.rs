@@ -23,30 +23,35 @@ pub struct Claimed {
     pub claim: i32,
     /// Attempts on this schedule before this one.
     pub round: u32,
+    /// Its endpoint fails.
+    pub failing: bool,
 }
 
 /// How many may be claimed.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     pub all: u32,
-    /// Of endpoints that fail, all together.
-    pub failing: u32,
+    /// Of endpoints that fail or are slow, all together.
+    pub doubtful: u32,
     /// Of an endpoint of which nothing else is known.
-    pub of_endpoint: u32,
+    pub of_unknown: u32,
+    /// Of a team, with what is under way of it.
+    pub of_team: u32,
 }
 
 /// What this process knows of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    pub team: TeamId,
     pub endpoint: WebhookEndpointId,
-    /// How many more may be sent to it.
+    /// How many are on their way to it, and how many more may be.
+    pub under_way: u32,
     pub room: u32,
-    /// Something is on its way to it.
-    pub busy: bool,
+    pub slow: bool,
 }
 
 /// Claims what is due: of each endpoint at most as many as `room` says, or as `places` has for it, and one at a time of an
-/// endpoint that fails. Endpoints that do not fail come first, then what has waited longest.
+/// endpoint that fails. Endpoints that neither fail nor are slow come first, then what has waited longest.
 pub async fn claim(store: &Store, room: Room, places: &[Place], lease: Duration) -> Result<Vec<Claimed>, StoreError> {
     let rows = sqlx::query(
         "WITH RECURSIVE waiting AS (
@@ -57,31 +62,41 @@ pub async fn claim(store: &Store, room: Room, places: &[Place], lease: Duration)
                 WHERE state = 'pending' AND (team, endpoint) > (w.team, w.endpoint) ORDER BY team, endpoint LIMIT 1) n
          ), wanted AS (
             SELECT e.team, e.id, e.url, e.failing_since IS NOT NULL AS failing,
-                CASE WHEN e.failing_since IS NULL THEN coalesce(p.places, $4) WHEN p.busy THEN 0 ELSE 1 END AS places
+                e.failing_since IS NOT NULL OR coalesce(p.slow, false) AS doubtful,
+                CASE WHEN e.failing_since IS NULL THEN coalesce(p.places, $4) WHEN p.under_way > 0 THEN 0 ELSE 1 END AS places
             FROM waiting w JOIN webhook_endpoints e ON e.team = w.team AND e.id = w.endpoint AND e.enabled
-            LEFT JOIN unnest($5::uuid[], $6::int[], $7::bool[]) AS p (endpoint, places, busy) ON p.endpoint = w.endpoint
+            LEFT JOIN unnest($5::uuid[], $6::int[], $7::int[], $8::bool[]) AS p (endpoint, places, under_way, slow)
+                ON p.endpoint = w.endpoint
+         ), teams AS (
+            SELECT team, sum(under_way) AS under_way FROM unnest($9::uuid[], $7::int[]) AS t (team, under_way) GROUP BY team
          ), due AS (
-            SELECT w.team, w.url, w.failing, d.id, d.due_at,
-                row_number() OVER (PARTITION BY w.failing ORDER BY d.due_at) AS place
+            SELECT w.team, w.url, w.failing, w.doubtful, d.id, d.due_at,
+                row_number() OVER (PARTITION BY w.doubtful ORDER BY d.due_at) AS place,
+                row_number() OVER (PARTITION BY w.team ORDER BY w.doubtful, d.due_at) AS of_team
             FROM wanted w, LATERAL (
                 SELECT id, due_at FROM webhook_deliveries
                 WHERE team = w.team AND endpoint = w.id AND state = 'pending' AND due_at <= now()
                 ORDER BY due_at LIMIT w.places FOR UPDATE SKIP LOCKED) d
             WHERE w.places > 0
          ), chosen AS (
-            SELECT team, id, url FROM due WHERE NOT failing OR place <= $2 ORDER BY failing, due_at LIMIT $1
+            SELECT due.team, id, url, failing FROM due LEFT JOIN teams USING (team)
+            WHERE (NOT doubtful OR place <= $2) AND of_team + coalesce(teams.under_way, 0) <= $10
+            ORDER BY doubtful, due_at LIMIT $1
          )
          UPDATE webhook_deliveries d SET claim = d.claim + 1, due_at = now() + $3 * interval '1 second'
          FROM chosen c WHERE d.team = c.team AND d.id = c.id
-         RETURNING d.team, d.id, d.endpoint, c.url, d.body, d.claim, d.round",
+         RETURNING d.team, d.id, d.endpoint, c.url, d.body, d.claim, d.round, c.failing",
     )
     .bind(i64::from(room.all))
-    .bind(i64::from(room.failing))
+    .bind(i64::from(room.doubtful))
     .bind(lease.as_secs_f64())
-    .bind(room.of_endpoint as i32)
+    .bind(room.of_unknown as i32)
     .bind(places.iter().map(|place| place.endpoint.0).collect::<Vec<Uuid>>())
     .bind(places.iter().map(|place| place.room as i32).collect::<Vec<i32>>())
-    .bind(places.iter().map(|place| place.busy).collect::<Vec<bool>>())
+    .bind(places.iter().map(|place| place.under_way as i32).collect::<Vec<i32>>())
+    .bind(places.iter().map(|place| place.slow).collect::<Vec<bool>>())
+    .bind(places.iter().map(|place| place.team.0).collect::<Vec<Uuid>>())
+    .bind(i64::from(room.of_team))
     .fetch_all(store.across())
     .await?;
     rows.iter()
@@ -94,6 +109,7 @@ pub async fn claim(store: &Store, room: Room, places: &[Place], lease: Duration)
                 body: row.try_get("body")?,
                 claim: row.try_get("claim")?,
                 round: row.try_get::<i32, _>("round")? as u32,
+                failing: row.try_get("failing")?,
             })
         })
         .collect()
