@@ -67,6 +67,11 @@ impl Person {
         };
     }
 
+    /// Whether both are one account.
+    pub fn is(&self, other: &Self) -> bool {
+        if self.id.is_empty() || other.id.is_empty() { self.login == other.login } else { self.id == other.id }
+    }
+
     /// Whether this is an id or a name of his. Names are chosen: one that looks like the id of an account is nobody's.
     pub fn is_called(&self, name: &str) -> bool {
         let name = name.trim().trim_start_matches('@').to_lowercase();
@@ -162,6 +167,9 @@ pub enum What {
         labels: Vec<String>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         whole: bool,
+        /// To whom it was assigned by the same act.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        to: Vec<Person>,
     },
     Assigned {
         to: Vec<Person>,
@@ -191,6 +199,11 @@ pub enum What {
         url: String,
         commit: String,
     },
+    /// Whoever is spoken to in an agent session is told to stop; the id of that act.
+    Stopped {
+        session: String,
+        id: String,
+    },
     Closed,
     Merged {
         commit: String,
@@ -201,6 +214,23 @@ pub enum What {
     Ignored {
         reason: String,
     },
+}
+
+impl What {
+    /// What has come about and asks nobody for anything: it counts whoever tells of it, a program or the service's own account,
+    /// under which checks of what it has pushed run.
+    pub fn is_a_fact(&self) -> bool {
+        matches!(self, Self::CheckFailed { .. } | Self::Closed | Self::Merged { .. })
+    }
+
+    /// An assignment and new labels, whichever there are of them; none where there are neither.
+    pub(super) fn changed(labels: Vec<String>, to: Vec<Person>) -> Option<Self> {
+        match (labels.is_empty(), to.is_empty()) {
+            (true, true) => None,
+            (true, false) => Some(Self::Assigned { to }),
+            (false, _) => Some(Self::Labelled { labels, whole: false, to }),
+        }
+    }
 }
 
 /// Reads a request that [`super::verify`] has let through. What cannot be read or is not known is [`What::Ignored`].
@@ -221,8 +251,7 @@ pub fn parse(tracker: Provider, headers: &HeaderMap, body: &[u8]) -> Delivery {
         delivery.what = What::Ignored { reason: "its body is no JSON object".to_owned() };
     }
     let is_bot = delivery.sender.as_ref().is_some_and(|sender| sender.bot);
-    // What a check came to is told by a program.
-    if is_bot && !matches!(delivery.what, What::Ignored { .. } | What::Ping | What::CheckFailed { .. }) {
+    if is_bot && !delivery.what.is_a_fact() && !matches!(delivery.what, What::Ignored { .. } | What::Ping) {
         delivery.what = What::Ignored { reason: "its sender is a program".to_owned() };
     }
     delivery

@@ -5,6 +5,7 @@ use super::{
     mark::{is_hidden_in, own_or},
     read::{Reader, about, at, entries, ignored, link, names, people, person, text, title, word},
 };
+use crate::domain::publish::BRANCH_PREFIX;
 use serde_json::Value;
 
 pub(super) fn read(reader: &Reader<'_>) -> Delivery {
@@ -37,6 +38,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             about(delivery, issue(reader.json, "/pull_request"), what)
         }
         ("check_run", "completed") => check_run(delivery, reader.json),
+        ("status", _) => status(delivery, reader.json),
         _ => Delivery { what: ignored(unknown(&delivery.event)), ..delivery },
     }
 }
@@ -49,7 +51,7 @@ pub(super) fn unknown(event: &str) -> String {
 pub(super) fn issue_event(json: &Value, action: &str, event: &str) -> What {
     match action {
         "opened" => What::Opened { labels: Vec::new(), assignees: people(at(json, "/issue/assignees"), account) },
-        "labeled" => What::Labelled { labels: vec![word(at(json, "/label/name"))], whole: false },
+        "labeled" => What::Labelled { labels: vec![word(at(json, "/label/name"))], whole: false, to: Vec::new() },
         "assigned" => {
             let one = account(at(json, "/assignee"));
             let to = one.map_or_else(|| people(at(json, "/issue/assignees"), account), |one| vec![one]);
@@ -65,6 +67,13 @@ pub(super) fn account(value: &Value) -> Option<Person> {
     person(value, "/login", "/id", &["/id"]).map(|one| Person { bot: bot || one.login.ends_with("[bot]"), ..one })
 }
 
+/// Who wrote an issue. One that Gitea or Forgejo has brought from elsewhere is shown as the words of who brought it
+/// (`services/migrations/gitea_uploader.go`): of whom it is says a name alone, which anybody could bear.
+fn author(issue: &Value) -> Option<Person> {
+    let is_brought = !word(at(issue, "/original_author")).is_empty();
+    account(at(issue, "/user")).filter(|_| !is_brought)
+}
+
 /// The issue or pull request at `place`, with the repository beside it.
 pub(super) fn issue(json: &Value, place: &str) -> Issue {
     let (found, repository) = (at(json, place), at(json, "/repository"));
@@ -76,7 +85,7 @@ pub(super) fn issue(json: &Value, place: &str) -> Issue {
         title: title(at(found, "/title")),
         body: text(at(found, "/body")),
         url: link(at(found, "/html_url")),
-        author: account(at(found, "/user")),
+        author: author(found),
         in_the_name_of: None,
         repository: Some(Repository { name, clone_url: link(at(repository, "/clone_url")) }),
         project: None,
@@ -138,13 +147,14 @@ fn check_run(delivery: Delivery, json: &Value) -> Delivery {
     if !matches!(conclusion.as_str(), "failure" | "timed_out") {
         return Delivery { what: ignored(format!("a check that came to {conclusion}")), ..delivery };
     }
-    let Some(request) = entries(at(run, "/pull_requests")).first() else {
-        return Delivery { what: ignored("a check of no pull request"), ..delivery };
-    };
     let what = What::CheckFailed {
         name: word(at(run, "/name")),
         url: link(at(run, "/html_url")),
         commit: word(at(run, "/head_sha")),
+    };
+    // One that was begun by the push has none where the pull request came after it.
+    let Some(request) = entries(at(run, "/pull_requests")).first() else {
+        return failed(delivery, json, &[word(at(run, "/check_suite/head_branch"))], what);
     };
     let (repository, number) = (at(json, "/repository"), word(at(request, "/number")));
     let name = word(at(repository, "/full_name"));
@@ -156,6 +166,36 @@ fn check_run(delivery: Delivery, json: &Value) -> Delivery {
         ..Issue::default()
     };
     about(delivery, issue, what)
+}
+
+/// The status of a commit; Gitea tells it likewise, without the branches.
+pub(super) fn status(delivery: Delivery, json: &Value) -> Delivery {
+    let state = word(at(json, "/state"));
+    if !matches!(state.as_str(), "failure" | "error") {
+        return Delivery { what: ignored(format!("a check that came to {state}")), ..delivery };
+    }
+    let what = What::CheckFailed {
+        name: word(at(json, "/context")),
+        url: link(at(json, "/target_url")),
+        commit: word(at(json, "/sha")),
+    };
+    failed(delivery, json, &names(at(json, "/branches"), "/name"), what)
+}
+
+/// A check that failed at one of these branches, or at a commit whose branches are not told. Which pull request it is about is
+/// known to who has opened it.
+pub(super) fn failed(delivery: Delivery, json: &Value, branches: &[String], what: What) -> Delivery {
+    let mut branches = branches.iter().filter(|branch| !branch.is_empty()).peekable();
+    let is_told = branches.peek().is_some();
+    let branch = branches.find(|branch| branch.starts_with(BRANCH_PREFIX)).cloned();
+    if is_told && branch.is_none() {
+        return Delivery { what: ignored("a check of no pull request"), ..delivery };
+    }
+    let repository = at(json, "/repository");
+    let (name, clone_url) = (word(at(repository, "/full_name")), link(at(repository, "/clone_url")));
+    let repository = Some(Repository { name, clone_url });
+    let issue = Issue { repository, is_pull_request: true, branch, ..Issue::default() };
+    Delivery { issue: Some(issue), what, ..delivery }
 }
 
 /// Labels of an issue by name.

@@ -27,7 +27,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
         "note" => note(delivery, json),
         "merge_request" => {
             let what = match action.as_str() {
-                "merge" => What::Merged { commit: word(at(json, "/object_attributes/merge_commit_sha")) },
+                "merge" => What::Merged { commit: merged_as(at(json, "/object_attributes")) },
                 "close" => What::Closed,
                 _ => ignored(unknown(&delivery.event)),
             };
@@ -68,18 +68,18 @@ fn updated(json: &Value, event: &str) -> What {
     let list = |list: &str, side: &str| at(json, &format!("/changes/{list}/{side}")).clone();
     let (before, now) = (names(&list("labels", "previous"), "/title"), names(&list("labels", "current"), "/title"));
     let labels: Vec<String> = now.into_iter().filter(|label| !before.contains(label)).collect();
-    if !labels.is_empty() {
-        return What::Labelled { labels, whole: false };
-    }
     let before = list("assignees", "previous");
     let before: Vec<Person> = entries(&before).iter().filter_map(user).collect();
     let now = list("assignees", "current");
     let to: Vec<Person> = entries(&now).iter().filter_map(user).filter(|one| !before.contains(one)).collect();
-    if to.is_empty() {
-        ignored(format!("nothing is done about {event} without a new label or assignee"))
-    } else {
-        What::Assigned { to }
-    }
+    What::changed(labels, to)
+        .unwrap_or_else(|| ignored(format!("nothing is done about {event} without a new label or assignee")))
+}
+
+/// What went into the target: without a merge commit (fast-forward) the last one of the branch.
+fn merged_as(request: &Value) -> String {
+    let commits = ["/merge_commit_sha", "/squash_commit_sha", "/last_commit/id"];
+    commits.map(|place| word(at(request, place))).into_iter().find(|commit| !commit.is_empty()).unwrap_or_default()
 }
 
 /// The issue or merge request at `place`, with the project beside it. Of its author there is the id alone, which is the

@@ -73,26 +73,21 @@ fn updated(json: &Value) -> What {
         word(at(item, side)).split_whitespace().map(str::to_owned).collect()
     };
     let of = |field: &str| items.iter().find(|item| word(at(item, "/field")) == field);
-    if let Some(item) = of("labels") {
-        let before = words(item, "/fromString");
-        let labels: Vec<String> =
-            words(item, "/toString").into_iter().filter(|label| !before.contains(label)).collect();
-        if !labels.is_empty() {
-            return What::Labelled { labels, whole: false };
-        }
-    }
-    if let Some(item) = of("assignee") {
-        let id = word(at(item, "/to"));
-        let to = Person { login: id.clone(), id, also: vec![word(at(item, "/toString"))], bot: false };
-        if !to.login.is_empty() {
-            return What::Assigned { to: vec![to] };
-        }
-    }
+    // Whoever ends it may set other fields by the same act.
     let done = word(at(json, "/issue/fields/status/statusCategory/key")) == "done";
     if of("status").is_some() && done {
         return What::Closed;
     }
-    ignored("nothing is done about an update without a new label, assignee or end")
+    let labels = of("labels").map_or_else(Vec::new, |item| {
+        let before = words(item, "/fromString");
+        words(item, "/toString").into_iter().filter(|label| !before.contains(label)).collect()
+    });
+    let to = of("assignee").map(|item| {
+        let id = word(at(item, "/to"));
+        Person { login: id.clone(), id, also: vec![word(at(item, "/toString"))], bot: false }
+    });
+    What::changed(labels, to.into_iter().filter(|to| !to.login.is_empty()).collect())
+        .unwrap_or_else(|| ignored("nothing is done about an update without a new label, assignee or end"))
 }
 
 fn commented(json: &Value) -> What {

@@ -66,25 +66,20 @@ pub(super) fn issue(json: &Value, data: &Value) -> Issue {
 
 fn updated(json: &Value) -> What {
     let (data, before) = (at(json, "/data"), at(json, "/updatedFrom"));
-    if at(before, "/labelIds").is_array() {
-        let had: Vec<String> = entries(at(before, "/labelIds")).iter().map(word).collect();
-        let is_new = |label: &&Value| !had.contains(&word(at(label, "/id")));
-        let labels: Vec<String> =
-            entries(at(data, "/labels")).iter().filter(is_new).map(|label| word(at(label, "/name"))).collect();
-        if !labels.is_empty() {
-            return What::Labelled { labels, whole: false };
-        }
-    }
-    if before.get("assigneeId").is_some()
-        && let Some(to) = actor(at(data, "/assignee"))
-    {
-        return What::Assigned { to: vec![to] };
-    }
+    // Whoever ends it may set other fields by the same act.
     let ended = matches!(word(at(data, "/state/type")).as_str(), "completed" | "canceled");
     if before.get("stateId").is_some() && ended {
         return What::Closed;
     }
-    ignored("nothing is done about an update without a new label, assignee or end")
+    let had = at(before, "/labelIds");
+    let had: Option<Vec<String>> = had.is_array().then(|| entries(had).iter().map(word).collect());
+    let labels = had.map_or_else(Vec::new, |had| {
+        let is_new = |label: &&Value| !had.contains(&word(at(label, "/id")));
+        entries(at(data, "/labels")).iter().filter(is_new).map(|label| word(at(label, "/name"))).collect()
+    });
+    let to = before.get("assigneeId").and_then(|_| actor(at(data, "/assignee")));
+    What::changed(labels, to.into_iter().collect())
+        .unwrap_or_else(|| ignored("nothing is done about an update without a new label, assignee or end"))
 }
 
 fn commented(delivery: Delivery, json: &Value) -> Delivery {
@@ -120,6 +115,10 @@ fn session(delivery: Delivery, json: &Value, action: &str) -> Delivery {
     let session_id = word(at(session, "/id"));
     let comment = Some(word(at(session, "/comment/id"))).filter(|id| !id.is_empty() && !root.is_null());
     let what = match action {
+        // linear.app/developers/agent-signals
+        "prompted" if word(at(json, "/agentActivity/signal")) == "stop" => {
+            What::Stopped { session: session_id, id: word(at(json, "/agentActivity/id")) }
+        }
         "created" => What::Delegated { session: session_id, text: body, comment },
         "prompted" => What::Commented {
             comment: Comment {

@@ -57,6 +57,7 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Opened { .. }, _) => format!("opened {key}"),
         (What::Labelled { labels, .. }, _) => format!("labelled {key} {at} {}", labels.join(" ").to_lowercase()),
         (What::Assigned { .. }, _) => format!("assigned {key} {at}"),
+        (What::Stopped { session, id }, _) => format!("stopped {session} {id}"),
         (What::Closed | What::Merged { .. }, _) => format!("closed {key} {at}"),
     };
     Some(text)
@@ -77,18 +78,19 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
     // Own doings come back under the account that tokens belong to; what they are named by is in the rules.
     let own = [&rules.mention, &rules.assignee].into_iter().flatten();
     let from_self = |person: &Person| own.clone().any(|name| person.is_called(name));
-    if delivery.sender.as_ref().is_some_and(from_self) {
+    if delivery.sender.as_ref().is_some_and(from_self) && !delivery.what.is_a_fact() {
         return Wanted::Nothing("its sender is the service's own account".to_owned());
     }
     match &delivery.what {
         What::Ignored { .. } | What::Ping => Wanted::Nothing(reason(&delivery.what)),
-        What::Opened { labels, assignees } => opened(issue, labels, assignees, rules),
-        What::Labelled { labels, whole } => match labelled(labels, rules) {
-            Some(label) => {
+        What::Opened { labels, assignees } => opened(issue, labels, assignees, delivery.sender.as_ref(), rules),
+        What::Labelled { labels, whole, to } => match (labelled(labels, rules), assigned(to, rules)) {
+            (Some(label), _) => {
                 let trigger = format!("the label {label} was set");
                 Wanted::Task { command: Command::default(), trigger, comment: None, session: None, once: *whole }
             }
-            None => Wanted::Nothing(format!("no rule names the label {}", shown(labels))),
+            (None, Some(name)) => task(format!("it was assigned to {name}"), Command::default(), None),
+            (None, None) => Wanted::Nothing(format!("no rule names the label {}", shown(labels))),
         },
         What::Assigned { to } => match assigned(to, rules) {
             Some(name) => task(format!("it was assigned to {name}"), Command::default(), None),
@@ -131,19 +133,23 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
                 text: format!("On the pull request, at {commit}, a check of the forge failed: {name} ({url})"),
             }
         }
+        // Whoever the tracker lets stop it may.
+        What::Stopped { .. } => Wanted::Cancel { trigger: "its session was stopped".to_owned(), ended: true },
         What::Closed => Wanted::Cancel { trigger: "it was closed".to_owned(), ended: true },
         What::Merged { commit } => Wanted::Merged { commit: commit.clone() },
     }
 }
 
-fn opened(issue: &Issue, labels: &[String], assignees: &[Person], rules: &Rules) -> Wanted {
+fn opened(issue: &Issue, labels: &[String], assignees: &[Person], sender: Option<&Person>, rules: &Rules) -> Wanted {
     if let Some(label) = labelled(labels, rules) {
         return task(format!("it was made with the label {label}"), Command::default(), None);
     }
     if let Some(name) = assigned(assignees, rules) {
         return task(format!("it was made and assigned to {name}"), Command::default(), None);
     }
-    match spoken_to(&issue.body, rules) {
+    // An issue that came from another repository is told of by who moved it, who has not said what it says.
+    let is_senders = issue.author.as_ref().zip(sender).is_none_or(|(author, sender)| author.is(sender));
+    match spoken_to(&issue.body, rules).filter(|_| is_senders) {
         // What it says is quoted whole; its settings hold.
         Some(command) => task("it speaks to the agent".to_owned(), Command { text: String::new(), ..command }, None),
         None => Wanted::Nothing("a new issue that no rule names".to_owned()),

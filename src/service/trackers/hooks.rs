@@ -81,20 +81,23 @@ impl Service {
         self.write_down(row, delivery, &wanted, nothing).await.map(Some)
     }
 
-    /// Finds the pull request of a branch where that is all that is told.
+    /// Finds the pull request of a branch or a commit where that is all that is told.
     async fn complete(&self, row: &IntegrationRow, delivery: &mut Delivery) -> Result<(), Error> {
         let Some(issue) = delivery.issue.as_mut().filter(|issue| issue.key.is_empty()) else { return Ok(()) };
-        let names = issue.repository.as_ref().map(|repository| repository.name.as_str()).zip(issue.branch.as_deref());
-        let found = match names {
-            Some((repository, branch)) => issues::of_branch(self.store(), row.id, repository, branch).await?,
-            None => None,
+        let commit = match &delivery.what {
+            What::CheckFailed { commit, .. } => commit.as_str(),
+            _ => "",
         };
-        let number = found.as_deref().and_then(|key| key.rsplit_once('!')).map(|(_, number)| number);
-        if let (Some(number), Some(repository)) = (number, &issue.repository) {
-            issue.key = format!("{}!{number}", repository.name);
-        } else {
-            delivery.issue = None;
-            delivery.what = What::Ignored { reason: "a branch of no pull request of the service's".to_owned() };
+        let Some(repository) = issue.repository.as_ref().filter(|_| issue.branch.is_some() || !commit.is_empty())
+        else {
+            return Ok(of_no_request(delivery));
+        };
+        let (name, branch) = (repository.name.as_str(), issue.branch.as_deref());
+        let found = issues::of_publishing(self.store(), row.id, name, branch, commit).await?;
+        // As the tracker writes the repository's name.
+        match found.as_deref().and_then(|key| key.get(name.len()..)) {
+            Some(number) => issue.key = format!("{name}{number}"),
+            None => of_no_request(delivery),
         }
         Ok(())
     }
@@ -173,4 +176,9 @@ impl Service {
         let (delivery, state) = (known.id, known.state);
         Ok(DeliveryAnswer { delivery, state, duplicate: true, reason: Some(reason) })
     }
+}
+
+fn of_no_request(delivery: &mut Delivery) {
+    delivery.issue = None;
+    delivery.what = What::Ignored { reason: "a check of no pull request of the service's".to_owned() };
 }

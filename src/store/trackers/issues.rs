@@ -6,6 +6,7 @@ use crate::{
     store::{Store, StoreError, TeamTx},
 };
 use sqlx::Row;
+use uuid::Uuid;
 
 /// Makes the row of an issue, where there is none: it is what [`lock()`] locks.
 pub async fn ensure(tx: &mut TeamTx, team: TeamId, integration: IntegrationId, issue: &str) -> Result<(), StoreError> {
@@ -100,21 +101,40 @@ pub async fn has_task(store: &Store, integration: IntegrationId, issue: &str) ->
     .await?)
 }
 
-/// The key of the pull request that the service has opened for a branch of a repository, where it has.
-pub async fn of_branch(
+/// The key of the pull request that the service has opened in a repository for a branch, or for a commit where the branch is not
+/// known; none where it has not.
+pub async fn of_publishing(
     store: &Store,
     integration: IntegrationId,
     repository: &str,
-    branch: &str,
+    branch: Option<&str>,
+    commit: &str,
 ) -> Result<Option<String>, StoreError> {
+    // The task's issue may be of the same repository, and bear the same mark.
     Ok(sqlx::query_scalar(
-        "SELECT i.issue FROM tracker_issues i JOIN publishings p ON p.team = i.team AND p.task = i.task
-         WHERE i.integration = $1 AND starts_with(i.issue, $2) AND p.branch = $3 AND p.pull_request_url IS NOT NULL
+        "SELECT i.issue FROM publishings p JOIN tracker_issues i ON i.team = p.team AND i.task = p.task
+         WHERE i.integration = $1 AND (starts_with(i.issue, $2 || '!') OR starts_with(i.issue, $2 || '#'))
+            AND ($3::text IS NOT NULL AND p.branch = $3 OR $3::text IS NULL AND p.commit_id = $4)
+            AND p.pull_request_url LIKE '%/' || substr(i.issue, length($2) + 2)
          ORDER BY p.id DESC LIMIT 1",
     )
     .bind(integration.0)
-    .bind(format!("{}!", repository.to_lowercase()))
+    .bind(repository.to_lowercase())
     .bind(branch)
+    .bind(commit)
     .fetch_optional(store.across())
+    .await?)
+}
+
+/// The integrations of a team that have heard of issues or pull requests of a repository.
+pub async fn heard_of(store: &Store, team: TeamId, repository: &str) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT i.id FROM integrations i WHERE i.team = $1 AND EXISTS (
+            SELECT 1 FROM tracker_issues t WHERE t.team = i.team AND t.integration = i.id
+                AND (starts_with(t.issue, $2 || '#') OR starts_with(t.issue, $2 || '!')))",
+    )
+    .bind(team.0)
+    .bind(repository.to_lowercase())
+    .fetch_all(store.across())
     .await?)
 }

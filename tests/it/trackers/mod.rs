@@ -1,5 +1,6 @@
 //! Issue trackers: what they send, whether it is believed, what is understood of it and what becomes of it.
 
+mod changes;
 mod forges;
 mod jira_server;
 mod kept;

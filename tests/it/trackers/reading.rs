@@ -92,7 +92,7 @@ fn programs_own_comments_unknown_events_and_broken_bodies_ask_for_nothing() {
     let delivery = parse(github, &broken.map(), &broken.body);
     assert_eq!(delivery.what, What::Ignored { reason: "its body is no JSON object".to_owned() });
     // What comes from the account that the rules name is the service's own.
-    let self_made = sent_with(github, "issues_closed", |p| p["sender"]["login"] = json!("Journeyman"));
+    let self_made = sent_with(github, "issues_assigned", |p| p["sender"]["login"] = json!("Journeyman"));
     let delivery = parse(github, &self_made.map(), &self_made.body);
     assert_eq!(wanted(&delivery, &rules()), Wanted::Nothing("its sender is the service's own account".to_owned()));
 }

@@ -76,6 +76,7 @@ fn headers(tracker: Provider, name: &str, payload: &Value) -> Vec<(String, Strin
                 "issue_comment",
                 "issues",
                 "check_run",
+                "status",
                 "ping",
             ];
             let event = events.into_iter().find(|event| name.starts_with(event)).unwrap_or("star");
@@ -98,6 +99,9 @@ fn headers(tracker: Provider, name: &str, payload: &Value) -> Vec<(String, Strin
                 "pull_request_rejected" => ("pull_request_rejected", "pull_request_review_rejected"),
                 "pull_request_comment" => ("pull_request_comment", "pull_request_review_comment"),
                 "pull_request_merged" | "pull_request_closed" => ("pull_request", "pull_request"),
+                "status_failed" => ("status", "status"),
+                "workflow_run_failed" => ("workflow_run", "workflow_run"),
+                "action_run_failure" => ("", "action_run_failure"),
                 _ if name.contains("label") => ("issues", "issue_label"),
                 _ => ("issues", "issues"),
             };
