@@ -4,18 +4,18 @@ use crate::{
     domain::{IntegrationId, TeamId, git_credential::GitCredentialKind, integration::IntegrationSpec, secret::Sealed},
     jobs::{ForgeOf, KnownForge, Shut, VoiceOf},
     runner::{Vault, VaultError},
-    secrets::Secret,
+    secrets::{SealError, Secret},
     store::{
         Store, StoreError, sealed,
         trackers::{
             forge_tokens::{self, ForgeTokenRow},
-            integrations,
+            integrations, issues,
         },
     },
     trackers::{
         client::TrackerClient,
-        forge::{Forge, ForgeAccess, ForgeKind},
-        tokens::{TokenOf, Tokens},
+        forge::{Forge, ForgeAccess, ForgeError, ForgeKind},
+        tokens::{Purpose, TokenOf, Tokens},
         voice::Voice,
     },
     workspace::repository::{Credentials, GitCredential, RepositoryUrl},
@@ -36,8 +36,15 @@ pub(super) struct Doors {
     tokens: Tokens,
 }
 
-/// An integration that speaks for a repository.
-struct Chosen<'a> {
+/// Why an integration has no token for a repository.
+enum NoToken {
+    Shut(Shut),
+    /// Its App is not let into it; for people.
+    NotLet(String),
+}
+
+/// An integration that may speak for a repository.
+struct Candidate<'a> {
     row: &'a ForgeTokenRow,
     kind: ForgeKind,
     spec: IntegrationSpec,
@@ -58,7 +65,8 @@ impl Doors {
         &self.tokens
     }
 
-    /// The forge of a repository by the team's integrations: one that maps it, else one for its host.
+    /// The forge of a repository by the team's integrations: one that maps it, else one for its host, at which those come first
+    /// that have heard of it.
     pub(super) fn forges(&self) -> ForgeOf {
         let own = self.clone();
         Arc::new(move |team, url| {
@@ -68,32 +76,62 @@ impl Doors {
     }
 
     async fn forge(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<KnownForge>, Shut> {
-        let rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
-        let Some(Chosen { row, kind, spec, repository }) = chosen(&rows, url) else { return Ok(None) };
-        let integration = IntegrationId(row.integration);
-        let token = self.token(team, integration, (&spec, &row.sealed), Some(&repository)).await?;
-        let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token)?;
-        let forge = Forge::new(access, self.client.clone());
-        let wishes = spec.pull_requests;
-        Ok(Some(KnownForge { forge, repository, integration, labels: wishes.labels, reviewers: wishes.reviewers }))
+        let rows = self.rows(team, url).await?;
+        let mut not_let = None;
+        for Candidate { row, kind, spec, repository } in candidates(&rows, url) {
+            let integration = IntegrationId(row.integration);
+            let of = (integration, &spec, &row.sealed);
+            let token = match self.token(team, of, Purpose::PullRequests, Some(&repository)).await {
+                Ok(token) => token,
+                Err(NoToken::Shut(shut)) => return Err(shut),
+                Err(NoToken::NotLet(reason)) => {
+                    not_let.get_or_insert(reason);
+                    continue;
+                }
+            };
+            let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token)?;
+            let forge = Forge::new(access, self.client.clone());
+            let (labels, reviewers) = (spec.pull_requests.labels, spec.pull_requests.reviewers);
+            return Ok(Some(KnownForge { forge, repository, integration, labels, reviewers }));
+        }
+        not_let.map_or(Ok(None), |reason| Err(Shut::ForGood(reason)))
+    }
+
+    /// The team's integrations, those first that have heard of the repository where several are for its host.
+    async fn rows(&self, team: TeamId, url: &RepositoryUrl) -> Result<Vec<ForgeTokenRow>, Shut> {
+        let mut rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
+        if candidates(&rows, url).len() > 1 {
+            let heard = issues::heard_of(&self.store, team, &url.path()).await.map_err(|error| unread(&error))?;
+            rows.sort_by_key(|row| !heard.contains(&row.integration));
+        }
+        Ok(rows)
     }
 
     /// With what an integration is spoken at its tracker.
     pub(super) fn voices(&self) -> VoiceOf {
         let own = self.clone();
-        Arc::new(move |team, id| {
-            let own = own.clone();
-            Box::pin(async move { own.voice(team, id).await })
+        Arc::new(move |team, id, place| {
+            let (own, repository) = (own.clone(), place.repository().map(str::to_owned));
+            Box::pin(async move { own.voice(team, id, repository.as_deref()).await })
         })
     }
 
-    async fn voice(&self, team: TeamId, id: IntegrationId) -> Result<Option<(IntegrationSpec, Voice)>, Shut> {
+    async fn voice(
+        &self,
+        team: TeamId,
+        id: IntegrationId,
+        repository: Option<&str>,
+    ) -> Result<Option<(IntegrationSpec, Voice)>, Shut> {
         let mut tx = self.store.team(team).await.map_err(|error| unread(&error))?;
         let row = integrations::get(&mut tx, id).await.map_err(|error| unread(&error))?;
         tx.commit().await.map_err(|error| unread(&error))?;
         let sealed = integrations::token(&self.store, team, id).await.map_err(|error| unread(&error))?;
         let Some((row, sealed)) = row.zip(sealed) else { return Ok(None) };
-        let token = self.token(team, id, (&row.spec, &sealed), None).await?;
+        let token = self.token(team, (id, &row.spec, &sealed), Purpose::Comments, repository).await;
+        let token = token.map_err(|error| match error {
+            NoToken::Shut(shut) => shut,
+            NoToken::NotLet(reason) => Shut::ForGood(reason),
+        })?;
         let voice = Voice::new(row.tracker, row.spec.base_url.as_deref(), token, self.client.clone())?;
         Ok(Some((row.spec, voice)))
     }
@@ -124,43 +162,57 @@ impl Doors {
         })))
     }
 
-    /// The token of an integration for git, which goes to its own forge alone.
+    /// The token of an integration for git, which goes to its own forge alone. Where the Apps there are not let into the repository
+    /// it is reached as by anybody.
     async fn git_credential(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<GitCredential>, Shut> {
         if url.credential_kind() != Some(GitCredentialKind::Token) {
             return Ok(None);
         }
-        let rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
-        let Some(Chosen { row, kind, spec, repository }) = chosen(&rows, url).filter(|found| is_of(found, url)) else {
-            return Ok(None);
-        };
-        let integration = IntegrationId(row.integration);
-        let secret = self.token(team, integration, (&spec, &row.sealed), Some(&repository)).await?;
-        let username = match kind {
-            ForgeKind::Github => "x-access-token",
-            ForgeKind::Gitlab => "oauth2",
-            ForgeKind::Gitea => "x-oauth-basic",
-        };
-        Ok(Some(GitCredential {
-            id: integration.to_string(),
-            kind: GitCredentialKind::Token,
-            username: Some(username.to_owned()),
-            secret,
-            names_port: true,
-            known_hosts: None,
-        }))
+        let rows = self.rows(team, url).await?;
+        for Candidate { row, kind, spec, repository } in
+            candidates(&rows, url).into_iter().filter(|one| is_of(one, url))
+        {
+            let integration = IntegrationId(row.integration);
+            let of = (integration, &spec, &row.sealed);
+            let secret = match self.token(team, of, Purpose::Git, Some(&repository)).await {
+                Ok(secret) => secret,
+                Err(NoToken::Shut(shut)) => return Err(shut),
+                Err(NoToken::NotLet(_)) => continue,
+            };
+            let username = match kind {
+                ForgeKind::Github => "x-access-token",
+                ForgeKind::Gitlab => "oauth2",
+                ForgeKind::Gitea => "x-oauth-basic",
+            };
+            return Ok(Some(GitCredential {
+                id: integration.to_string(),
+                kind: GitCredentialKind::Token,
+                username: Some(username.to_owned()),
+                secret,
+                names_port: true,
+                known_hosts: None,
+            }));
+        }
+        Ok(None)
     }
 
     async fn token(
         &self,
         team: TeamId,
-        integration: IntegrationId,
-        (spec, sealed): (&IntegrationSpec, &Sealed),
+        (integration, spec, sealed): (IntegrationId, &IntegrationSpec, &Sealed),
+        purpose: Purpose,
         repository: Option<&str>,
-    ) -> Result<Secret, Shut> {
+    ) -> Result<Secret, NoToken> {
         let owner = sealed::of_integration(team, integration.0, integrations::TOKEN);
-        let secret = self.vault.keyring().open(&owner, sealed).map_err(|error| Shut::ForGood(error.to_string()))?;
+        let unopened = |error: SealError| NoToken::Shut(Shut::ForGood(error.to_string()));
+        let secret = self.vault.keyring().open(&owner, sealed).map_err(unopened)?;
         let of = TokenOf { integration, base_url: spec.base_url.as_deref(), app: spec.app.as_ref(), secret: &secret };
-        Ok(self.tokens.of(of, repository).await?)
+        self.tokens.of(of, purpose, repository).await.map_err(|error| match error {
+            ForgeError::Rejected { status: 404 | 422, .. } => {
+                NoToken::NotLet(format!("the App of the integration {integration} is not let into it: {error}"))
+            }
+            error => NoToken::Shut(error.into()),
+        })
     }
 }
 
@@ -169,33 +221,28 @@ fn unread(error: &StoreError) -> Shut {
     Shut::ForNow("the team's integrations cannot be read now".to_owned())
 }
 
-fn chosen<'a>(rows: &'a [ForgeTokenRow], url: &RepositoryUrl) -> Option<Chosen<'a>> {
-    let known = || {
-        rows.iter().filter_map(|row| {
-            let kind = ForgeKind::parse(&row.tracker)?;
-            Some((row, kind, serde_json::from_str::<IntegrationSpec>(&row.spec).ok()?))
-        })
-    };
+/// Those that map a repository, and after them those for its host, each in their order.
+fn candidates<'a>(rows: &'a [ForgeTokenRow], url: &RepositoryUrl) -> Vec<Candidate<'a>> {
     let text = url.to_string();
-    let mapped = known().find_map(|(row, kind, spec)| {
-        let same = |mapped: &str| mapped.trim_end_matches(".git") == text.trim_end_matches(".git");
-        let repository =
-            spec.repositories.iter().find(|(_, mapped)| same(&mapped.url)).map(|(name, _)| name.clone())?;
-        Some(Chosen { row, kind, spec, repository })
-    });
     let host = url.host_and_port().map(|(host, _)| host.to_ascii_lowercase());
-    mapped.or_else(|| {
-        let host = host?;
-        let of_host = |spec: &IntegrationSpec, kind: ForgeKind| {
-            kind.host(spec.base_url.as_deref()).is_some_and(|theirs| theirs == host)
-        };
-        let (row, kind, spec) = known().find(|(_, kind, spec)| of_host(spec, *kind))?;
-        Some(Chosen { row, kind, spec, repository: url.path() })
-    })
+    let same = |mapped: &str| mapped.trim_end_matches(".git") == text.trim_end_matches(".git");
+    let (mut mapped, mut of_host) = (Vec::new(), Vec::new());
+    for row in rows {
+        let Some(kind) = ForgeKind::parse(&row.tracker) else { continue };
+        let Ok(spec) = serde_json::from_str::<IntegrationSpec>(&row.spec) else { continue };
+        let named = spec.repositories.iter().find(|(_, mapped)| same(&mapped.url)).map(|(name, _)| name.clone());
+        if let Some(repository) = named {
+            mapped.push(Candidate { row, kind, spec, repository });
+        } else if host.is_some() && kind.host(spec.base_url.as_deref()).map(|host| host.to_ascii_lowercase()) == host {
+            of_host.push(Candidate { row, kind, spec, repository: url.path() });
+        }
+    }
+    mapped.extend(of_host);
+    mapped
 }
 
 /// Whether a repository is at the very host and port of the integration's forge, and is reached as safely as its API.
-fn is_of(found: &Chosen<'_>, url: &RepositoryUrl) -> bool {
+fn is_of(found: &Candidate<'_>, url: &RepositoryUrl) -> bool {
     let at = match found.spec.base_url.as_deref() {
         Some(base) => Url::parse(base).ok(),
         None => found.kind.host(None).and_then(|host| Url::parse(&format!("https://{host}")).ok()),

@@ -11,9 +11,11 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How often a worker looks for something to publish, and how much it publishes at once.
+/// How often a worker looks for something to publish, and how much it publishes at once; one whose hosts are slow leaves room
+/// for others.
 const POLL: Duration = Duration::from_millis(300);
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
+const OF_USER: usize = 4;
 
 /// What people have asked to be published is done by every worker.
 pub(super) fn start(
@@ -24,7 +26,8 @@ pub(super) fn start(
     failpoint: Option<Failpoint>,
 ) {
     let (replica, host) = queue.holder();
-    let own = JobLoop { replica, host, at_once: AT_ONCE, lease_ttl: settings.worker.lease_ttl, poll: POLL };
+    let own =
+        JobLoop { replica, host, at_once: AT_ONCE, of_user: OF_USER, lease_ttl: settings.worker.lease_ttl, poll: POLL };
     let set = &settings.publish;
     let publisher = Publisher::new(
         parts.store.clone(),

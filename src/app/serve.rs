@@ -334,6 +334,7 @@ fn start_worker(
             replica,
             host,
             at_once: settings.learning.at_once as usize,
+            of_user: usize::MAX,
             lease_ttl: settings.worker.lease_ttl,
             poll: LEARNING_POLL,
         };

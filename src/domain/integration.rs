@@ -108,6 +108,13 @@ pub struct Place {
     pub is_pull_request: bool,
 }
 
+impl Place {
+    /// The repository's path at its forge; none at a tracker that has no repositories.
+    pub fn repository(&self) -> Option<&str> {
+        self.issue.rsplit_once(['#', '!']).map(|(repository, _)| repository)
+    }
+}
+
 /// What a reaction is to; comments by the tracker's ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -29,6 +29,8 @@ pub struct JobLoop {
     pub host: Uuid,
     /// Jobs that are worked on at once.
     pub at_once: usize,
+    /// Of one person, on all replicas together.
+    pub of_user: usize,
     pub lease_ttl: Duration,
     /// How often to look for work.
     pub poll: Duration,
@@ -62,8 +64,8 @@ where
         store.clone(),
         shutdown,
         move |store, room| async move {
-            let JobLoop { replica, host, lease_ttl, .. } = settings;
-            jobs::claim(&store, kind, (replica, host), lease_ttl, room).await
+            let JobLoop { replica, host, lease_ttl, of_user, .. } = settings;
+            jobs::claim(&store, kind, (replica, host), lease_ttl, (room, of_user as u32)).await
         },
         move |job: ClaimedJob| {
             let lost = CancellationToken::new();

@@ -119,7 +119,7 @@ async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Res
 /// Asks the tracker what its delivery does not say. What the integration's token may not read is done without.
 async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
     let Some((team, integration, place)) = work.unread() else { return Ok(()) };
-    let voice = match voices(team, integration).await {
+    let voice = match voices(team, integration, &place).await {
         Ok(Some((_, voice))) => voice,
         Ok(None) | Err(Shut::ForGood(_)) => return Ok(()),
         Err(Shut::ForNow(reason)) => return Err(NotDone::Later(reason)),

@@ -222,32 +222,33 @@ pub struct ClaimedJob {
     pub attempts: u32,
 }
 
-/// Claims up to `limit` jobs of a kind that are due or whose lease has run out; fair between users, the older first. Nothing
-/// is claimed of what an operator has paused or drained.
+/// Claims up to `limit` jobs of a kind that are due or whose lease has run out; fair between users, the older first, of one user no
+/// more than `of_user` at once on all replicas together. Nothing is claimed of what an operator has paused or drained.
 pub async fn claim(
     store: &Store,
     kind: &str,
     (replica, host): (ReplicaId, Uuid),
     ttl: Duration,
-    limit: u32,
+    (limit, of_user): (u32, u32),
 ) -> Result<Vec<ClaimedJob>, StoreError> {
     let rows = sqlx::query(
-        "WITH due AS (
+        "WITH running AS (
+            SELECT team, user_id, count(*) AS jobs FROM jobs
+            WHERE kind = $1 AND lease_replica IS NOT NULL AND lease_until >= now() GROUP BY team, user_id
+         ), due AS (
             SELECT id, team, user_id, ready_at FROM jobs
             WHERE kind = $1 AND ready_at <= now() AND (lease_replica IS NULL OR lease_until < now())
+                AND NOT EXISTS (SELECT 1 FROM running r WHERE r.team = jobs.team AND r.user_id = jobs.user_id AND r.jobs >= $7)
                 AND NOT EXISTS (SELECT 1 FROM switches s WHERE s.kind IN ('pause', 'drain')
                     AND s.team IN (jobs.team, '00000000-0000-0000-0000-000000000000'))
             ORDER BY priority DESC, ready_at LIMIT $6
-         ), running AS (
-            SELECT team, user_id, count(*) AS jobs FROM jobs
-            WHERE kind = $1 AND lease_replica IS NOT NULL AND lease_until >= now() GROUP BY team, user_id
          ), candidates AS (
             SELECT d.id, d.ready_at,
                 coalesce(r.jobs, 0) + row_number() OVER (PARTITION BY d.team, d.user_id ORDER BY d.ready_at) AS place
             FROM due d LEFT JOIN running r USING (team, user_id)
          ), chosen AS (
             SELECT j.id FROM jobs j JOIN candidates c ON c.id = j.id
-            WHERE j.lease_replica IS NULL OR j.lease_until < now()
+            WHERE (j.lease_replica IS NULL OR j.lease_until < now()) AND c.place <= $7
             ORDER BY c.place, c.ready_at LIMIT $5 FOR UPDATE OF j SKIP LOCKED
          )
          UPDATE jobs SET lease_replica = $2, lease_host = $3, attempts = attempts + 1,
@@ -260,6 +261,7 @@ pub async fn claim(
     .bind(ttl.as_millis() as i64)
     .bind(i64::from(limit))
     .bind(i64::from(limit) * LOOKED_AT)
+    .bind(i64::from(of_user))
     .fetch_all(store.across())
     .await?;
     rows.iter()

@@ -5,7 +5,7 @@ use super::{
     client::TrackerClient,
     delivery::{Issue, Person},
     forge::{self, ForgeAccess, ForgeError, ForgeKind, Standing},
-    tokens::{TokenOf, Tokens},
+    tokens::{Purpose, TokenOf, Tokens},
 };
 use crate::{
     domain::{IntegrationId, integration::GithubApp, linked_account::Provider},
@@ -95,7 +95,7 @@ impl Standings {
         let never = || AskError::Never("this tracker is not asked who may: see allowed_users".to_owned());
         let kind = ForgeKind::parse(tracker.as_str()).ok_or_else(never)?;
         let of = TokenOf { integration, base_url, app, secret: token };
-        let token = self.tokens.of(of, None).await?;
+        let token = self.tokens.of(of, Purpose::Permissions, Some(repository)).await?;
         let forge = forge::Forge::new(ForgeAccess::new(kind, base_url, token)?, self.client.clone());
         Ok(forge.standing_of(repository, identity(tracker, person)).await?)
     }

@@ -51,8 +51,15 @@ impl RepositoryError {
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Unreachable { reason } => {
-                let mends = ["POST /v1/git_credentials", "PATCH /v1/git_credentials", "known_hosts"];
-                let said = ["not found", "does not appear to be a git repository", "no such directory", "read-only"];
+                let mends =
+                    ["POST /v1/git_credentials", "PATCH /v1/git_credentials", "known_hosts", "use its new address"];
+                let said = [
+                    "not found",
+                    "does not appear to be a git repository",
+                    "no such directory",
+                    "read-only",
+                    "marked as read only",
+                ];
                 mends.iter().chain(&said).any(|word| reason.contains(word))
             }
             Self::Content(_) | Self::Io { .. } | Self::Git { .. } => false,

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         IntegrationId, Status, TaskId, TeamId,
         approval::ApprovalKind,
-        integration::{IntegrationSpec, Seen},
+        integration::{IntegrationSpec, Place, Seen},
         task::TaskDetail,
     },
     runner::Failpoint,
@@ -54,9 +54,11 @@ const SESSION_TEXT: &str = "{status}\n\n{summary}\n\n{links}";
 /// After so many failures in a row it is tried no more before something is new.
 const FAILURES_MAX: u32 = 12;
 
-/// What an integration says, and with what it is spoken at its tracker; none where it is gone or has no token.
+/// What an integration says, and with what it is spoken at its tracker of an issue there; none where it is gone or has no token.
 pub type VoiceOf = Arc<
-    dyn Fn(TeamId, IntegrationId) -> BoxFuture<'static, Result<Option<(IntegrationSpec, Voice)>, Shut>> + Send + Sync,
+    dyn Fn(TeamId, IntegrationId, &Place) -> BoxFuture<'static, Result<Option<(IntegrationSpec, Voice)>, Shut>>
+        + Send
+        + Sync,
 >;
 
 #[derive(Clone, Debug)]
@@ -212,7 +214,9 @@ impl Way<'_> {
         for seen in &one.seen {
             self.react(seen).await?;
         }
-        let Some((spec, voice)) = (answerer.voices)(one.team, one.integration).await? else { return Ok(None) };
+        let Some((spec, voice)) = (answerer.voices)(one.team, one.integration, &one.place).await? else {
+            return Ok(None);
+        };
         if !spec.answers.enabled {
             return Ok(None);
         }
@@ -240,7 +244,7 @@ impl Way<'_> {
     /// Shows that something was seen. What the tracker does not take is left out.
     async fn react(&self, seen: &Seen) -> Result<(), Stop> {
         let (answerer, one) = (self.answerer, self.one);
-        let found = (answerer.voices)(one.team, seen.integration).await?;
+        let found = (answerer.voices)(one.team, seen.integration, &seen.place).await?;
         if let Some((_, voice)) = found.filter(|(spec, _)| spec.answers.enabled) {
             match self.timely(voice.react(&seen.place, &seen.spot)).await {
                 Err(Stop::Ends(reason)) => {

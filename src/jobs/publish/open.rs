@@ -8,7 +8,10 @@ use crate::{
     trackers::forge::{Forge, ForgeError, NewPullRequest, PullRequest},
     workspace::repository::{Origin, RepositoryError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// How often labels, reviewers and a new text are tried where the forge cannot take them now.
+const BESIDE_TRIES: u32 = 4;
 
 /// Where hosts look for a repository's own template.
 const TEMPLATES: [&str; 9] = [
@@ -52,21 +55,32 @@ impl Way<'_> {
             return Ok(Opened::Not("the task began from no branch that a pull request could be for".to_owned()));
         };
         let act = Act { team: self.job.team, task: row.task, kind: ActKind::PullRequest, key: &row.branch };
-        if let Some(there) = self.look(forge, repository).await? {
-            outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
-            outward::came(&publisher.store, act, &json!({ "number": there.number, "url": there.url, "found": true }))
-                .await?;
-            return Ok(Opened::At(there, Box::new(known)));
-        }
-        let new = NewPullRequest {
+        let mut new = NewPullRequest {
             head: row.branch.clone(),
             base,
             title: gathered.text.title.clone(),
-            body: gathered.text.body_with(self.template().await?.as_deref()),
+            body: String::new(),
             draft: gathered.text.draft,
             labels: known.labels.clone(),
             reviewers: known.reviewers.clone(),
         };
+        if let Some(there) = self.look(forge, repository).await? {
+            let recorded = outward::get(&publisher.store, act).await?.and_then(|act| act.outcome);
+            let recorded = recorded.and_then(|outcome| serde_json::from_str::<Value>(&outcome).ok());
+            outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
+            // It was made, and that was not written down.
+            if recorded.is_none_or(|outcome| outcome["number"] != there.number) {
+                self.beside(forge.dress(repository, there.number, &new).await)?;
+            }
+            if let Some(edit) = gathered.text.renewed(&there.body) {
+                self.boundary()?;
+                self.beside(forge.edit_pull_request(repository, &there, &edit).await)?;
+            }
+            outward::came(&publisher.store, act, &json!({ "number": there.number, "url": there.url, "found": true }))
+                .await?;
+            return Ok(Opened::At(there, Box::new(known)));
+        }
+        new.body = gathered.text.body_with(self.template().await?.as_deref());
         let intent = json!({ "head": new.head, "base": new.base, "draft": new.draft });
         outward::intend(&publisher.store, act, clock::new_id(), repository, &intent).await?;
         self.boundary()?;
@@ -81,9 +95,23 @@ impl Way<'_> {
             Err(error) => return Err(Stop::Later(error.to_string())),
         };
         self.boundary()?;
+        self.beside(forge.dress(repository, made.number, &new).await)?;
+        self.boundary()?;
         outward::came(&publisher.store, act, &json!({ "number": made.number, "url": made.url })).await?;
         self.boundary()?;
         Ok(Opened::At(made, Box::new(known)))
+    }
+
+    /// What came of something beside the pull request itself: tried again for a while, and then gone without.
+    fn beside(&self, came: Result<(), ForgeError>) -> Result<(), Stop> {
+        match came {
+            Err(ForgeError::Unavailable(reason)) if self.row.failures < BESIDE_TRIES => Err(Stop::Later(reason)),
+            Err(error) => {
+                tracing::warn!(task.id = %self.row.task, %error, "a pull request does not say all that it should");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn look(&self, forge: &Forge, repository: &str) -> Result<Option<PullRequest>, Stop> {

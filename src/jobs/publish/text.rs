@@ -6,6 +6,7 @@ use crate::{
     jobs::words::{
         CHECKS_MAX, clean, one_line, ordering_nothing, outcome, quiet, shortened, spent, table, verdict_line,
     },
+    trackers::forge::PullRequestEdit,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -16,6 +17,11 @@ const FINDINGS_MAX: usize = 20;
 const TEMPLATE_CHARS_MAX: usize = 20_000;
 /// What every host takes (GitHub: 65,536 characters).
 const BODY_CHARS_MAX: usize = 60_000;
+
+/// Around what a pull request's body has of the service, and what state it was left in.
+const DRAFT_MARK: &str = "<!-- journeyman pull request: draft -->";
+const READY_MARK: &str = "<!-- journeyman pull request: ready -->";
+const END_MARK: &str = "<!-- journeyman pull request: end -->";
 
 /// What a publishing says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +75,33 @@ impl Text {
     pub(super) fn body_with(&self, template: Option<&str>) -> String {
         let template = template.map(|text| shortened(text.trim(), TEMPLATE_CHARS_MAX)).filter(|text| !text.is_empty());
         let room = BODY_CHARS_MAX - template.as_ref().map_or(0, |text| text.chars().count() + 10);
-        let body = shortened(&self.body, room);
-        template.map_or(body.clone(), |template| format!("{body}\n\n---\n\n{template}"))
+        let own = self.own_part(room);
+        template.map_or(own.clone(), |template| format!("{own}\n\n---\n\n{template}"))
+    }
+
+    /// What an open pull request that says `there` is to say now; none where that is the same, or where nobody can tell what of it
+    /// is the service's. What people wrote around that stays, and so does what they decided of a draft.
+    pub(super) fn renewed(&self, there: &str) -> Option<PullRequestEdit> {
+        let there = there.replace("\r\n", "\n");
+        let was_draft = match (there.find(DRAFT_MARK), there.find(READY_MARK)) {
+            (Some(draft), ready) => ready.is_none_or(|ready| draft < ready),
+            (None, Some(_)) => false,
+            (None, None) => return None,
+        };
+        let begin = there.find(if was_draft { DRAFT_MARK } else { READY_MARK })?;
+        let end = begin + there[begin..].find(END_MARK)? + END_MARK.len();
+        let around = there[..begin].chars().count() + there[end..].chars().count();
+        let own = self.own_part(BODY_CHARS_MAX.saturating_sub(around));
+        let body = format!("{}{own}{}", &there[..begin], &there[end..]);
+        let draft = (was_draft != self.draft).then_some(self.draft);
+        (body != there || draft.is_some()).then_some(PullRequestEdit { body, draft })
+    }
+
+    /// Between marks that a reader does not see.
+    fn own_part(&self, chars_max: usize) -> String {
+        let mark = if self.draft { DRAFT_MARK } else { READY_MARK };
+        let room = chars_max.saturating_sub(mark.len() + END_MARK.len() + 4);
+        format!("{mark}\n\n{}\n\n{END_MARK}", shortened(self.body.trim_end(), room))
     }
 }
 
@@ -96,9 +127,14 @@ fn message(title: &str, about: &About<'_>) -> String {
         }
     }
     if let Some(result) = about.result {
-        let _ = writeln!(text, "\n{}", verdict_line(result));
+        let _ = writeln!(text, "\n{}", ordering_nothing(&verdict_line(result)));
         for check in result.checks.iter().take(CHECKS_MAX) {
-            let _ = writeln!(text, "- {}: {}", one_line(&check.name, 100), outcome(check.final_run.as_ref()));
+            let _ = writeln!(
+                text,
+                "- {}: {}",
+                one_line(&ordering_nothing(&check.name), 100),
+                outcome(check.final_run.as_ref())
+            );
         }
     }
     let _ = writeln!(text, "\nTask: {}", about.link.clone().unwrap_or_else(|| about.task.to_string()));
@@ -117,28 +153,33 @@ fn body(about: &About<'_>, draft: bool) -> String {
         let _ = writeln!(text, "{given}\n");
     }
     if draft {
-        let _ = writeln!(text, "> **Not verified.** {}\n", unverified(about.result));
+        let _ = writeln!(text, "> **Not verified.** {}\n", harmless(&unverified(about.result)));
     }
     if let Some(summary) = about.result.and_then(|result| result.summary.as_deref().or(result.answer.as_deref())) {
-        let _ = writeln!(text, "## What\n\n{}\n", quiet(&ordering_nothing(&shortened(summary.trim(), 10_000))));
+        let _ = writeln!(text, "## What\n\n{}\n", harmless(&shortened(summary.trim(), 10_000)));
     }
     let _ = writeln!(text, "## Why\n");
     for line in shortened(ordering_nothing(about.request).trim(), REQUEST_CHARS_MAX * 4).lines() {
         let _ = writeln!(text, "> {}", quiet(clean(line).trim_end()));
     }
     if let Some(result) = about.result {
-        let _ = writeln!(text, "\n## Evidence\n\n{}\n", verdict_line(result));
-        text.push_str(&table(&result.checks));
+        let _ = writeln!(text, "\n## Evidence\n\n{}\n", harmless(&verdict_line(result)));
+        text.push_str(&harmless(&table(&result.checks)));
         if let Some(patch) = result.patch {
             let _ = writeln!(text, "{} files changed, +{} −{}\n", patch.files, patch.additions, patch.deletions);
         }
         for finding in result.findings.iter().take(FINDINGS_MAX) {
-            let _ = writeln!(text, "- {}", one_line(&finding.message, 300));
+            let _ = writeln!(text, "- {}", harmless(&one_line(&finding.message, 300)));
         }
     }
     let task = about.link.clone().unwrap_or_else(|| about.task.to_string());
     let _ = writeln!(text, "\n---\n\nTask {task} · {} · {}", one_line(about.model, 100), spent(about.usage));
     text
+}
+
+/// What a model, a reviewer or a file has said: it calls nobody, and closes nothing.
+fn harmless(text: &str) -> String {
+    quiet(&ordering_nothing(text))
 }
 
 fn unverified(result: Option<&TaskResult>) -> String {

@@ -1,8 +1,9 @@
 //! Gitea's and Forgejo's API, version 1 (`/api/swagger` of each instance): pull requests, reactions. Its comments are as GitHub's.
 
 use super::{
-    Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Target, Thread,
-    github::{Pull, leave_out, parts, put_eyes},
+    Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, Target, Thread,
+    github::{Pull, ask_for_review, parts, put_eyes},
+    left_out, titled,
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -20,9 +21,9 @@ struct Listed {
 struct Branch {
     #[serde(rename = "ref")]
     name: String,
-    /// A fork may have a branch of the same name.
+    /// A fork may have a branch of the same name. Negative where its repository is gone.
     #[serde(default)]
-    repo_id: Option<u64>,
+    repo_id: Option<i64>,
 }
 
 impl Listed {
@@ -68,25 +69,59 @@ pub(super) async fn make_pull_request(
     new: &NewPullRequest,
 ) -> Result<PullRequest, ForgeError> {
     let (owner, name) = parts(repository)?;
-    let title = if new.draft { format!("{DRAFT}{}", new.title) } else { new.title.clone() };
+    let title = titled(&new.title, DRAFT, new.draft);
     let mut labels = Vec::new();
     if !new.labels.is_empty() {
-        match exchange.get::<Vec<Label>>(&["repos", owner, name, "labels"], &[("limit", "50")]).await {
-            Ok(known) => {
-                labels.extend(known.into_iter().filter(|label| new.labels.contains(&label.name)).map(|label| label.id));
-            }
-            Err(error) => leave_out("labels", Some(error)),
-        }
+        labels_of(exchange, &["repos", owner, name, "labels"], &new.labels, &mut labels).await?;
+        // A person has none.
+        labels_of(exchange, &["orgs", owner, "labels"], &new.labels, &mut labels).await?;
     }
     let body = json!({ "head": new.head, "base": new.base, "title": title, "body": new.body, "labels": labels });
     let made: Pull = exchange.send_json(Method::POST, &["repos", owner, name, "pulls"], &body).await?;
-    if !new.reviewers.is_empty() {
-        let path = ["repos", owner, name, "pulls", &made.number.to_string(), "requested_reviewers"];
-        let asked: Result<Value, _> =
-            exchange.send_json(Method::POST, &path, &json!({ "reviewers": new.reviewers })).await;
-        leave_out("reviewers", asked.err());
-    }
     Ok(made.into())
+}
+
+/// Adds the ids of labels with these names.
+async fn labels_of(exchange: &Exchange, path: &[&str], names: &[String], ids: &mut Vec<u64>) -> Result<(), ForgeError> {
+    for page in 1..=PAGES_MAX {
+        let page = page.to_string();
+        let known: Vec<Label> = match exchange.get(path, &[("limit", "50"), ("page", page.as_str())]).await {
+            Ok(known) => known,
+            Err(ForgeError::Rejected { status: 404, .. }) => return Ok(()),
+            Err(error) => return left_out::<()>("labels", Err(error)),
+        };
+        let last = known.is_empty();
+        ids.extend(known.into_iter().filter(|label| names.contains(&label.name)).map(|label| label.id));
+        if last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// It was made with its labels.
+pub(super) async fn dress(
+    exchange: &Exchange,
+    repository: &str,
+    number: u64,
+    new: &NewPullRequest,
+) -> Result<(), ForgeError> {
+    ask_for_review(exchange, parts(repository)?, number, &new.reviewers).await
+}
+
+pub(super) async fn edit_pull_request(
+    exchange: &Exchange,
+    repository: &str,
+    there: &PullRequest,
+    edit: &PullRequestEdit,
+) -> Result<(), ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let mut change = json!({ "body": edit.body });
+    if let Some(draft) = edit.draft {
+        change["title"] = titled(&there.title, DRAFT, draft).into();
+    }
+    let path = ["repos", owner, name, "pulls", &there.number.to_string()];
+    exchange.send_json::<Value>(Method::PATCH, &path, &change).await.map(drop)
 }
 
 /// Comments on code are comments like others to it.

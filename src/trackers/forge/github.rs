@@ -1,20 +1,29 @@
 //! GitHub's REST API, version 2022-11-28 (docs.github.com/rest). Its comments are Gitea's, too.
 
-use super::{Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Standing, Target, Thread};
+use super::{
+    Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, Standing, Target, Thread,
+    left_out,
+};
 use crate::{domain::Timestamp, secrets::Secret, trackers::tokens::InstallationToken};
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[derive(Deserialize)]
 pub(super) struct Pull {
     pub(super) number: u64,
-    pub(super) html_url: String,
+    html_url: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    node_id: String,
 }
 
 impl From<Pull> for PullRequest {
-    fn from(pull: Pull) -> Self {
-        Self { number: pull.number, url: pull.html_url }
+    fn from(Pull { number, html_url, title, body, node_id }: Pull) -> Self {
+        Self { number, url: html_url, title, body: body.unwrap_or_default(), node: node_id }
     }
 }
 
@@ -36,8 +45,16 @@ pub(super) async fn installation_token(
     exchange: &Exchange,
     installation: &str,
     repository: Option<&str>,
+    permissions: &[(&str, &str)],
 ) -> Result<InstallationToken, ForgeError> {
-    let body = repository.map_or_else(|| json!({}), |name| json!({ "repositories": [name] }));
+    let mut body = json!({});
+    if let Some(name) = repository {
+        body["repositories"] = json!([name]);
+    }
+    if !permissions.is_empty() {
+        let all = permissions.iter().map(|(name, level)| ((*name).to_owned(), Value::from(*level)));
+        body["permissions"] = Value::Object(all.collect::<Map<_, _>>());
+    }
     let path = ["app", "installations", installation, "access_tokens"];
     let Given { token, expires_at } = exchange.send_json(Method::POST, &path, &body).await?;
     Ok(InstallationToken { token: Secret::new(token), until: Timestamp(expires_at) })
@@ -91,20 +108,54 @@ pub(super) async fn make_pull_request(
         }
         made => made?,
     };
-    let number = made.number.to_string();
-    if !new.labels.is_empty() {
-        let path = ["repos", owner, name, "issues", &number, "labels"];
-        let labelled: Result<Value, _> =
-            exchange.send_json(Method::POST, &path, &json!({ "labels": new.labels })).await;
-        leave_out("labels", labelled.err());
-    }
-    if !new.reviewers.is_empty() {
-        let path = ["repos", owner, name, "pulls", &number, "requested_reviewers"];
-        let body = json!({ "reviewers": new.reviewers });
-        let asked: Result<Value, _> = exchange.send_json(Method::POST, &path, &body).await;
-        leave_out("reviewers", asked.err());
-    }
     Ok(made.into())
+}
+
+pub(super) async fn dress(
+    exchange: &Exchange,
+    repository: &str,
+    number: u64,
+    new: &NewPullRequest,
+) -> Result<(), ForgeError> {
+    let (owner, name) = parts(repository)?;
+    if !new.labels.is_empty() {
+        let path = ["repos", owner, name, "issues", &number.to_string(), "labels"];
+        let labels = json!({ "labels": new.labels });
+        left_out("labels", exchange.send_json::<Value>(Method::POST, &path, &labels).await)?;
+    }
+    ask_for_review(exchange, (owner, name), number, &new.reviewers).await
+}
+
+/// Gitea asks likewise.
+pub(super) async fn ask_for_review(
+    exchange: &Exchange,
+    (owner, name): (&str, &str),
+    number: u64,
+    reviewers: &[String],
+) -> Result<(), ForgeError> {
+    if reviewers.is_empty() {
+        return Ok(());
+    }
+    let path = ["repos", owner, name, "pulls", &number.to_string(), "requested_reviewers"];
+    left_out("reviewers", exchange.send_json::<Value>(Method::POST, &path, &json!({ "reviewers": reviewers })).await)
+}
+
+pub(super) async fn edit_pull_request(
+    exchange: &Exchange,
+    repository: &str,
+    there: &PullRequest,
+    edit: &PullRequestEdit,
+) -> Result<(), ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let path = ["repos", owner, name, "pulls", &there.number.to_string()];
+    exchange.send_json::<Value>(Method::PATCH, &path, &json!({ "body": edit.body })).await?;
+    let Some(draft) = edit.draft else { return Ok(()) };
+    // REST cannot (docs.github.com/graphql/reference/mutations).
+    let mutation = if draft { "convertPullRequestToDraft" } else { "markPullRequestReadyForReview" };
+    let query =
+        format!("mutation($id: ID!) {{ {mutation}(input: {{ pullRequestId: $id }}) {{ pullRequest {{ isDraft }} }} }}");
+    let asked = exchange.graphql(&json!({ "query": query, "variables": { "id": there.node } })).await;
+    left_out("draft state", asked)
 }
 
 pub(super) async fn comment_with(
@@ -192,13 +243,6 @@ pub(super) async fn put_eyes(
 fn number(thread: Thread) -> String {
     let (Thread::Issue(number) | Thread::PullRequest(number)) = thread;
     number.to_string()
-}
-
-/// What goes with a pull request and is not taken does not undo it.
-pub(super) fn leave_out(what: &str, error: Option<ForgeError>) {
-    if let Some(error) = error {
-        tracing::warn!(%error, "a pull request is without its {what}");
-    }
 }
 
 /// `owner/name`.

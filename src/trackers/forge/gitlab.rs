@@ -1,7 +1,8 @@
 //! GitLab's REST API, version 4 (docs.gitlab.com/api): merge requests and notes.
 
 use super::{
-    Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, Standing, Target, Thread, github::leave_out,
+    Comment, Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, Standing, Target, Thread,
+    left_out, titled,
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -11,6 +12,10 @@ use serde_json::{Value, json};
 struct MergeRequest {
     iid: u64,
     web_url: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    description: Option<String>,
     /// A fork may have a branch of the same name.
     #[serde(default)]
     source_project_id: Option<u64>,
@@ -20,7 +25,8 @@ struct MergeRequest {
 
 impl From<MergeRequest> for PullRequest {
     fn from(merge: MergeRequest) -> Self {
-        Self { number: merge.iid, url: merge.web_url }
+        let body = merge.description.unwrap_or_default();
+        Self { number: merge.iid, url: merge.web_url, title: merge.title, body, node: String::new() }
     }
 }
 
@@ -77,31 +83,47 @@ pub(super) async fn make_pull_request(
     project: &str,
     new: &NewPullRequest,
 ) -> Result<PullRequest, ForgeError> {
-    let title = if new.draft { format!("{DRAFT}{}", new.title) } else { new.title.clone() };
+    let title = titled(&new.title, DRAFT, new.draft);
     let body = json!({ "source_branch": new.head, "target_branch": new.base, "title": title, "description": new.body,
         "labels": new.labels.join(","), "remove_source_branch": true });
     let path = ["projects", project, "merge_requests"];
     let made: MergeRequest = exchange.send_json(Method::POST, &path, &body).await?;
-    let reviewers = ids(exchange, &new.reviewers).await;
-    if !reviewers.is_empty() {
-        let path = ["projects", project, "merge_requests", &made.iid.to_string()];
-        let asked: Result<Value, _> =
-            exchange.send_json(Method::PUT, &path, &json!({ "reviewer_ids": reviewers })).await;
-        leave_out("reviewers", asked.err());
-    }
     Ok(made.into())
 }
 
-/// Users by their logins; those that are not there are left out.
-async fn ids(exchange: &Exchange, logins: &[String]) -> Vec<u64> {
-    let mut ids = Vec::new();
-    for login in logins.iter().take(20) {
+/// It was made with its labels. Reviewers are named by the ids of their accounts; those that are not there are left out.
+pub(super) async fn dress(
+    exchange: &Exchange,
+    project: &str,
+    number: u64,
+    new: &NewPullRequest,
+) -> Result<(), ForgeError> {
+    let mut reviewers = Vec::new();
+    for login in new.reviewers.iter().take(20) {
         match exchange.get::<Vec<User>>(&["users"], &[("username", login)]).await {
-            Ok(users) => ids.extend(users.first().map(|user| user.id)),
-            Err(error) => leave_out("reviewers", Some(error)),
+            Ok(users) => reviewers.extend(users.first().map(|user| user.id)),
+            Err(error) => left_out::<()>("reviewers", Err(error))?,
         }
     }
-    ids
+    if reviewers.is_empty() {
+        return Ok(());
+    }
+    let path = ["projects", project, "merge_requests", &number.to_string()];
+    left_out("reviewers", exchange.send_json::<Value>(Method::PUT, &path, &json!({ "reviewer_ids": reviewers })).await)
+}
+
+pub(super) async fn edit_pull_request(
+    exchange: &Exchange,
+    project: &str,
+    there: &PullRequest,
+    edit: &PullRequestEdit,
+) -> Result<(), ForgeError> {
+    let mut change = json!({ "description": edit.body });
+    if let Some(draft) = edit.draft {
+        change["title"] = titled(&there.title, DRAFT, draft).into();
+    }
+    let path = ["projects", project, "merge_requests", &there.number.to_string()];
+    exchange.send_json::<Value>(Method::PUT, &path, &change).await.map(drop)
 }
 
 pub(super) async fn comment_with(

@@ -25,6 +25,18 @@ pub struct PullRequest {
     pub number: u64,
     /// For people.
     pub url: String,
+    pub title: String,
+    pub body: String,
+    /// By which GitHub's GraphQL knows it; empty elsewhere.
+    pub node: String,
+}
+
+/// What a pull request is to say from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequestEdit {
+    pub body: String,
+    /// Whether it becomes a draft, or one that is ready; absent: it stays as it is.
+    pub draft: Option<bool>,
 }
 
 /// A pull request to be made.
@@ -94,14 +106,15 @@ impl Forge {
         }
     }
 
-    /// A token of an installation of the App that this forge is asked as, for one of its repositories (`name`) where it is given.
-    /// GitHub's alone.
+    /// A token of an installation of the App that this forge is asked as, for one of its repositories (`name`) where it is given,
+    /// and with these permissions alone where there are any. GitHub's alone.
     pub async fn installation_token(
         &self,
         installation: &str,
         repository: Option<&str>,
+        permissions: &[(&str, &str)],
     ) -> Result<InstallationToken, ForgeError> {
-        github::installation_token(&self.exchange, installation, repository).await
+        github::installation_token(&self.exchange, installation, repository, permissions).await
     }
 
     /// Whether somebody may write to a repository: by his login, at GitLab by his account's id. Whom the forge does not know as
@@ -128,12 +141,35 @@ impl Forge {
         }
     }
 
-    /// Makes a pull request. Labels and reviewers that the forge does not take are left out.
+    /// Makes a pull request, without what [`Self::dress`] gives it.
     pub async fn make_pull_request(&self, repository: &str, new: &NewPullRequest) -> Result<PullRequest, ForgeError> {
         match self.kind {
             ForgeKind::Github => github::make_pull_request(&self.exchange, repository, new).await,
             ForgeKind::Gitlab => gitlab::make_pull_request(&self.exchange, repository, new).await,
             ForgeKind::Gitea => gitea::make_pull_request(&self.exchange, repository, new).await,
+        }
+    }
+
+    /// Gives a pull request its labels and reviewers; twice is as once. Those that the forge does not take are left out.
+    pub async fn dress(&self, repository: &str, number: u64, new: &NewPullRequest) -> Result<(), ForgeError> {
+        match self.kind {
+            ForgeKind::Github => github::dress(&self.exchange, repository, number, new).await,
+            ForgeKind::Gitlab => gitlab::dress(&self.exchange, repository, number, new).await,
+            ForgeKind::Gitea => gitea::dress(&self.exchange, repository, number, new).await,
+        }
+    }
+
+    /// Has a pull request say something else.
+    pub async fn edit_pull_request(
+        &self,
+        repository: &str,
+        there: &PullRequest,
+        edit: &PullRequestEdit,
+    ) -> Result<(), ForgeError> {
+        match self.kind {
+            ForgeKind::Github => github::edit_pull_request(&self.exchange, repository, there, edit).await,
+            ForgeKind::Gitlab => gitlab::edit_pull_request(&self.exchange, repository, there, edit).await,
+            ForgeKind::Gitea => gitea::edit_pull_request(&self.exchange, repository, there, edit).await,
         }
     }
 
@@ -184,4 +220,22 @@ impl Forge {
             ForgeKind::Gitea => gitea::react(&self.exchange, repository, thread, to).await,
         }
     }
+}
+
+/// What goes with a pull request and is not taken does not undo it; what fails for now is for the caller to try again.
+fn left_out<T>(what: &str, came: Result<T, ForgeError>) -> Result<(), ForgeError> {
+    match came {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_lasting() => {
+            tracing::warn!(%error, "a pull request is without its {what}");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A title that says by `mark` whether it is a draft.
+fn titled(title: &str, mark: &str, draft: bool) -> String {
+    let bare = title.strip_prefix(mark).unwrap_or(title);
+    if draft { format!("{mark}{bare}") } else { bare.to_owned() }
 }

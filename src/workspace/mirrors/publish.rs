@@ -14,7 +14,7 @@ use crate::{
         repository::{Origin, Repositories, RepositoryError},
     },
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
@@ -76,7 +76,7 @@ pub struct Committed {
     pub commit: Oid,
     /// The base, or what its branch has come to since.
     pub parent: Oid,
-    /// What the patch changes.
+    /// What the patch changes, by its base and by what it was brought onto: a directory may have another name there.
     pub paths: Vec<String>,
     /// The branch that it is meant for.
     pub target: Option<String>,
@@ -105,27 +105,32 @@ impl Repositories {
         if paths.is_empty() {
             return Ok(Built::Nothing);
         }
-        let committed = |commit: ObjectId, parent: ObjectId| {
+        let committed = |commit: ObjectId, parent: ObjectId, paths: Vec<String>| {
             let (commit, parent) = (commit.to_oid(), parent.to_oid());
             Built::Commit(Committed { commit, parent, paths, target, scratch })
         };
-        let Some(head) = head.filter(|head| *head != base) else { return Ok(committed(commit, base)) };
+        let Some(head) = head.filter(|head| *head != base) else { return Ok(committed(commit, base, paths)) };
         mirror.commit(&head.to_string()).await?;
         // What was rewritten since has no place for the patch but its own base.
         if own.fork_point(base, head).await? != Some(base) {
-            return Ok(committed(commit, base));
+            return Ok(committed(commit, base, paths));
         }
-        match own.merged(head, commit).await? {
-            Merged::Conflict { tree, paths } => match own.resolved(&mirror, (head, commit), &tree, &paths).await? {
-                Some(tree) => Ok(committed(own.commit(&tree, head).await?, head)),
-                None => Ok(Built::Conflict { onto: head.to_oid(), paths }),
-            },
-            Merged::Tree(tree) if tree == own.tree_of(head).await? => Ok(Built::Nothing),
-            Merged::Tree(tree) => {
-                let commit = own.commit(&tree, head).await?;
-                Ok(committed(commit, head))
+        let tree = match own.merged(head, commit).await? {
+            Merged::Tree(tree) => tree,
+            Merged::Conflict { tree, paths: conflicting } => {
+                let resolved = own.resolved(&mirror, (head, commit), &tree, (&conflicting, &paths)).await?;
+                let Some(tree) = resolved else {
+                    return Ok(Built::Conflict { onto: head.to_oid(), paths: conflicting });
+                };
+                tree
             }
+        };
+        if tree == own.tree_of(head).await? {
+            return Ok(Built::Nothing);
         }
+        let commit = own.commit(&tree, head).await?;
+        let all: BTreeSet<String> = own.paths(head, commit).await?.into_iter().chain(paths).collect();
+        Ok(committed(commit, head, all.into_iter().collect()))
     }
 
     /// Pushes a commit to a branch of the remote, if that is still what was `seen` there.
@@ -255,24 +260,24 @@ impl Own<'_> {
     }
 
     /// The merged tree with the patch's own files where they are in conflict; none where one of them was not made for what
-    /// `head` has there.
+    /// `head` has there, or is none of the patch's: a file that others have moved is in conflict where it is now.
     async fn resolved(
         &self,
         mirror: &Arc<Mirror>,
         (head, ours): (ObjectId, ObjectId),
         tree: &str,
-        paths: &[String],
+        (conflicting, own): (&[String], &[String]),
     ) -> Result<Option<String>, RepositoryError> {
         let failed = own_failure("merging");
+        if conflicting.len() > CONFLICTS_MAX || conflicting.iter().any(|path| !own.contains(path)) {
+            return Ok(None);
+        }
         let mut chosen = Vec::new();
-        for path in paths.iter().take(CONFLICTS_MAX) {
+        for path in conflicting {
             if !self.is_resolved(mirror, head, path).await? {
                 return Ok(None);
             }
             chosen.push((path, self.entry(ours, path).await?));
-        }
-        if paths.len() > CONFLICTS_MAX {
-            return Ok(None);
         }
         self.git(["read-tree", tree]).output().await.map_err(&failed)?;
         for (path, entry) in chosen {
@@ -310,8 +315,11 @@ impl Own<'_> {
     /// Both commits' changes since their histories part.
     async fn merged(&self, head: ObjectId, ours: ObjectId) -> Result<Merged, RepositoryError> {
         let (head, ours) = (head.to_string(), ours.to_string());
-        let git =
-            self.git(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", &head, &ours]).also_good(1);
+        // What is new in a directory that others have renamed goes along.
+        let git = self
+            .git(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", &head, &ours])
+            .config("merge.directoryRenames", "true")
+            .also_good(1);
         let output = git.output_limit(PATHS_LIMIT_BYTES).output().await.map_err(own_failure("merging"))?;
         let mut parts = output.split(|byte| *byte == 0).filter(|part| !part.is_empty());
         let parts: Vec<String> =

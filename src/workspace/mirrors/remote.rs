@@ -39,6 +39,22 @@ const KNOWN_HOSTS: &str = "known-hosts";
 const LOCAL_RECEIVE_PACK: &str = "git -c core.hooksPath=/dev/null -c receive.autogc=false \
     -c core.alternateRefsCommand=true -c core.fsmonitor=false receive-pack";
 
+/// What git and hosts say to who may not: over HTTP, and over SSH in the words of GitHub, GitLab and Gitea.
+const REFUSED: [&str; 10] = [
+    "Authentication failed",
+    "could not read Username",
+    "error: 401",
+    "error: 403",
+    "Permission denied",
+    " denied to ",
+    "does not have write access",
+    "not allowed to push",
+    "not authorized to write",
+    "have no permission",
+];
+/// What a repository answers that has another address now; nothing is followed there.
+const MOVED: [&str; 4] = ["error: 301", "error: 302", "error: 307", "error: 308"];
+
 /// What a remote is reached with.
 enum Given {
     Nothing,
@@ -289,7 +305,9 @@ impl Remote {
         arguments.push(format!("{commit}:refs/heads/{branch}").into());
         let git = self.prepare(repository, arguments.into_iter())?.timeout(self.fetch_timeout);
         git.output().await.map(drop).map_err(|failure| match failure {
-            GitFailure::Failed { reason } if reason.contains("! [") => RepositoryError::Rejected { reason },
+            GitFailure::Failed { reason } if reason.contains("! [") && !is_passing(&reason) => {
+                RepositoryError::Rejected { reason }
+            }
             failure => self.failed("pushing", failure, self.fetch_timeout),
         })
     }
@@ -389,14 +407,14 @@ impl Remote {
 
     /// What git said, with what to do about it where a credential is what is wrong.
     fn unreachable(&self, reason: String) -> RepositoryError {
-        let refused =
-            ["Authentication failed", "could not read Username", "error: 401", "error: 403", "Permission denied"];
+        let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
         let mend = match &self.given {
             _ if reason.contains("Host key verification failed") => {
                 "the host's key is not the one that is known: compare it, and set the credential's known_hosts"
                     .to_owned()
             }
-            _ if !refused.iter().any(|said| reason.contains(said)) => return RepositoryError::Unreachable { reason },
+            _ if says(&MOVED) => "the repository has moved: use its new address".to_owned(),
+            _ if !says(&REFUSED) => return RepositoryError::Unreachable { reason },
             Given::Token(credential, _) | Given::Key(credential, ..) => format!(
                 "the host refused the git credential {}: renew its secret (PATCH /v1/git_credentials/{}), or give it \
                  access to this repository",
@@ -466,4 +484,11 @@ async fn trust(places: &[PathBuf], settings: &RepositorySettings) -> Result<Path
     std::fs::write(partial.path(), &text).map_err(&doing)?;
     partial.persist(&file).map_err(|error| doing(error.error))?;
     Ok(file)
+}
+
+/// Whether what a host says of a ref that it did not take is its own trouble, and not that of who pushes.
+fn is_passing(reason: &str) -> bool {
+    let lock = reason.contains("cannot lock ref") && !reason.contains("exists");
+    let own = ["nternal Server Error", "nternal server error", "failed to update ref", "unable to migrate objects"];
+    lock || own.iter().any(|said| reason.contains(said))
 }

@@ -153,7 +153,7 @@ async fn nothing_is_learnt_while_an_operator_has_paused_the_team_or_switched_the
     sql(&ground, "UPDATE jobs SET ready_at = now() WHERE kind = 'learn'").await;
     let store = Store::connect(&Settings { connections: 2, ..Settings::new(&ground.database) }, false).await.unwrap();
     let other = (clock::new_id(), clock::new_id());
-    assert_eq!(jobs::claim(&store, "learn", other, Duration::from_millis(1), 9).await.unwrap(), []);
+    assert_eq!(jobs::claim(&store, "learn", other, Duration::from_millis(1), (9, 9)).await.unwrap(), []);
     store.close().await;
     assert_eq!(number(&ground, "SELECT attempts::bigint FROM jobs WHERE kind = 'learn'").await, 1, "nobody claims it");
     // Who claims it before he knows that the model is on again gives it back for a while.

@@ -237,3 +237,50 @@ async fn many_who_ask_at_once_get_one_branch() {
     came(&api, &id, &first, &["done"]).await;
     service.stop().await;
 }
+
+/// Others rename a directory while the task puts a file into it: it goes along, and nothing of it is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_in_a_directory_that_was_renamed_goes_along() {
+    let script = super::script(&[("add", super::shell("printf 'new\\n' > src/new.py"))]);
+    let ground = crate::support::service::Ground::new(&script).await;
+    let files: Vec<(String, String)> = (0..6).map(|n| (format!("src/{n}.py"), format!("print({n})\n"))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    ground.repositories.make("calc", &files);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = rested(&api, &request(&ground, "add")).await;
+    let repository = calc(&ground);
+    git(&repository, &["mv", "src", "lib"]);
+    commit(&repository, "README.md", "src is lib now\n");
+    let accepted = publish(&api, &id, &json!({ "branch": "journeyman/along" })).await;
+    let done = came(&api, &id, &accepted, &["done", "failed", "conflict"]).await;
+    assert_eq!(done["state"], "done", "{done:#}");
+    assert_eq!(git(&repository, &["show", "journeyman/along:lib/new.py"]), "new\n");
+    assert_eq!(git(&repository, &["ls-tree", "--name-only", "journeyman/along"]), "README.md\nlib\n");
+    service.stop().await;
+}
+
+/// A file that others have moved and changed is in conflict where it is now. A task that mends it where it was has resolved
+/// nothing, however often it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_in_a_file_that_was_moved_is_not_resolved_by_the_old_one() {
+    let text = |last: &str| (0..20).map(|n| format!("line {n}\n")).collect::<String>() + last + "\n";
+    let change = format!("sed -i 's/^the end$/{}/' old.py", "the task");
+    let script = json!({ "sequence": [super::plan(), super::call("shell", json!({ "command": change })), say("Done."), say("Still so."), say("And so.")] });
+    let ground = crate::support::service::Ground::new(&script).await;
+    ground.repositories.make("calc", &[("old.py", text("the end").as_str())]);
+    let service = ground.start().await;
+    let api = service.api();
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let repository = calc(&ground);
+    git(&repository, &["mv", "old.py", "new.py"]);
+    commit(&repository, "new.py", &text("somebody else"));
+    for _ in 0..2 {
+        let accepted = publish(&api, &id, &json!({ "branch": "journeyman/moved" })).await;
+        let conflict = came(&api, &id, &accepted, &["done", "failed", "conflict"]).await;
+        assert_eq!(conflict["state"], "conflict", "{conflict:#}");
+        assert!(conflict["reason"].as_str().unwrap().contains("new.py"), "{conflict:#}");
+    }
+    assert_eq!(branches(&repository), [] as [String; 0]);
+    service.stop().await;
+}

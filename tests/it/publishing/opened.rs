@@ -2,7 +2,7 @@
 
 use super::{
     branches, calc, came,
-    forge_server::{App, ForgeServer, TOKEN},
+    forge_server::{App, ForgeServer, Member, TOKEN},
     ground, publish, request, rested,
 };
 use crate::support::service::{Api, Ground};
@@ -31,9 +31,18 @@ async fn grounded() -> Ground {
 async fn integrate(api: &Api, ground: &Ground, server: &ForgeServer, tracker: &str) {
     let url = format!("file://{}", calc(ground).display());
     let body = json!({ "name": tracker, "tracker": tracker, "secret": "a-secret-of-the-hooks", "base_url": server.url,
-        "token": TOKEN, "repositories": { "team/calc": { "url": url } } });
+        "token": TOKEN, "repositories": { "team/calc": { "url": url } },
+        "pull_requests": { "labels": ["agent"], "reviewers": ["ada"] } });
     let (status, made) = api.post("/v1/integrations", &body).await;
     assert_eq!(status, 201, "{made:#}");
+    // The label is not among those that come first.
+    (0..60).for_each(|number| server.has_label(&format!("area {number}")));
+    server.has_label("agent");
+    server.has_member(Member { id: 21, login: "ada".to_owned(), permission: "write" });
+}
+
+fn body_of(pull: &Value) -> &str {
+    pull["body"].as_str().or(pull["description"].as_str()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +68,14 @@ async fn a_pull_request_is_opened_once_at_each_forge() {
         assert_eq!(task["result"]["pull_request_url"], json!(url));
         let pulls = server.pulls();
         assert_eq!(pulls.len(), 1, "{tracker}: {pulls:#?}");
-        let body = pulls[0]["body"].as_str().or(pulls[0]["description"].as_str()).unwrap();
+        let body = body_of(&pulls[0]);
+        let label = &pulls[0]["labels"][0];
+        assert_eq!(label["name"].as_str().or(label.as_str()), Some("agent"), "{tracker}: {:#}", pulls[0]);
+        let asked = server.asked().iter().any(|asked| match kind {
+            ForgeKind::Gitlab => asked.starts_with("PUT ") && asked.contains("/merge_requests/1"),
+            _ => asked.ends_with("/pulls/1/requested_reviewers"),
+        });
+        assert!(asked, "{tracker}: {:#?}", server.asked());
         for part in
             ["Not verified", "## What\n\nDone as asked.", "> mend the sum", "Verdict: unverified", "## Our own list"]
         {
@@ -71,6 +87,83 @@ async fn a_pull_request_is_opened_once_at_each_forge() {
         assert_eq!(server.pulls().len(), 1, "{tracker}");
         service.stop().await;
     }
+}
+
+/// What an earlier run has come to is not what the branch holds now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_pull_request_says_what_holds_now_and_keeps_what_people_wrote() {
+    for (kind, tracker) in KINDS {
+        let ground = grounded().await;
+        let server = ForgeServer::start(kind).await;
+        let service = ground.start().await;
+        let api = service.api();
+        integrate(&api, &ground, &server, tracker).await;
+        let id = rested(&api, &request(&ground, "mend")).await;
+        let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+        assert_eq!(came(&api, &id, &accepted, &["done", "failed"]).await["state"], "done");
+        let first = server.pulls()[0].clone();
+        assert_eq!((first["draft"].clone(), body_of(&first).contains("Verdict: unverified")), (json!(true), true));
+        // As a run that was verified would have left it, with words of people around.
+        server.change(1, |pull| {
+            let field = if kind == ForgeKind::Gitlab { "description" } else { "body" };
+            let said = body_of(pull).replace("request: draft -->", "request: ready -->");
+            let said = said.replace("Verdict: unverified", "Verdict: verified").replace('\n', "\r\n");
+            pull[field] = json!(format!("Please read this first.\r\n\r\n{said}\r\n\r\n- [x] read"));
+            pull["draft"] = json!(false);
+            let title = pull["title"].as_str().unwrap();
+            pull["title"] = json!(title.trim_start_matches("Draft: ").trim_start_matches("WIP: "));
+        });
+        let again = publish(&api, &id, &json!({ "pull_request": true })).await;
+        assert_eq!(came(&api, &id, &again, &["done", "failed"]).await["state"], "done");
+        let now = server.pulls()[0].clone();
+        let own = body_of(&first);
+        assert_eq!(body_of(&now), format!("Please read this first.\n\n{own}\n\n- [x] read"), "{tracker}");
+        assert_eq!((&now["draft"], &now["title"]), (&json!(true), &first["title"]), "{tracker}");
+        // Where nobody can tell what is the service's, and where nothing is new, it is left alone.
+        let edits = || {
+            let asked = server.asked();
+            let of_bodies = asked.iter().filter(|asked| asked.starts_with("PATCH ") || asked.starts_with("PUT "));
+            of_bodies.count()
+        };
+        let before = edits();
+        let same = publish(&api, &id, &json!({ "pull_request": true })).await;
+        came(&api, &id, &same, &["done"]).await;
+        server.change(1, |pull| {
+            let field = if kind == ForgeKind::Gitlab { "description" } else { "body" };
+            pull[field] = json!("All my own words.");
+        });
+        let other = publish(&api, &id, &json!({ "pull_request": true })).await;
+        came(&api, &id, &other, &["done"]).await;
+        assert_eq!((edits(), body_of(&server.pulls()[0])), (before, "All my own words."), "{tracker}");
+        service.stop().await;
+    }
+}
+
+/// One App for some repositories of a host leaves the others to whoever else may speak for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_not_let_into_a_repository_leaves_it_to_the_next_integration() {
+    let ground = grounded().await;
+    let (apps, server) = (ForgeServer::start(ForgeKind::Github).await, ForgeServer::start(ForgeKind::Gitea).await);
+    let (app, private) = App::new("4711", "815");
+    apps.knows(app.for_repositories(&["elsewhere"]));
+    let service = ground.start().await;
+    let api = service.api();
+    let url = format!("file://{}", calc(&ground).display());
+    let body = json!({ "name": "app", "tracker": "github", "secret": "a-secret-of-the-hooks", "base_url": apps.url,
+        "app": { "app_id": "4711", "installation_id": "815" }, "token": private,
+        "repositories": { "team/calc": { "url": url } } });
+    assert_eq!(api.post("/v1/integrations", &body).await.0, 201);
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+    let alone = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert_eq!((&alone["state"], &alone["pull_request_url"]), (&json!("done"), &Value::Null), "{alone:#}");
+    assert!(alone["reason"].as_str().unwrap().contains("is not let into it"), "{alone:#}");
+    integrate(&api, &ground, &server, "gitea").await;
+    let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+    let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert!(done["pull_request_url"].is_string(), "{done:#}");
+    assert_eq!((apps.pulls().len(), server.pulls().len()), (0, 1));
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +191,12 @@ async fn a_crash_at_any_boundary_leaves_one_pull_request() {
         assert_eq!(done["state"], "done", "crashed at {boundary}: {done:#}");
         assert!(done["pull_request_url"].is_string(), "crashed at {boundary}: {done:#}");
         let of = |pull: &&Value| pull["head"]["ref"] == wish["branch"];
-        assert_eq!(server.pulls().iter().filter(of).count(), 1, "crashed at {boundary}");
+        let pulls = server.pulls();
+        let made: Vec<&Value> = pulls.iter().filter(of).collect();
+        assert_eq!(made.len(), 1, "crashed at {boundary}");
+        assert_eq!(made[0]["labels"][0]["name"], "agent", "crashed at {boundary}");
+        let path = format!("/pulls/{}/requested_reviewers", made[0]["number"]);
+        assert!(server.asked().iter().any(|asked| asked.ends_with(&path)), "crashed at {boundary}: no reviewer");
         if armed.swap(0, Ordering::SeqCst) != 0 {
             break;
         }
@@ -135,7 +233,9 @@ async fn a_github_app_opens_it_by_tokens_that_it_is_given_for_the_one_repository
         assert!(done["pull_request_url"].is_string(), "{done:#}");
     }
     assert_eq!(server.pulls().len(), 2);
-    assert_eq!(server.given(), [json!({ "repositories": ["calc"] })], "one token lasts for both");
+    let permissions = json!({ "contents": "write", "issues": "write", "pull_requests": "write" });
+    let asked = json!({ "repositories": ["calc"], "permissions": permissions });
+    assert_eq!(server.given(), [asked], "one token lasts for both");
     for pull in server.pulls() {
         assert_eq!(
             (&pull["labels"][0]["name"], &pull["requested_reviewers"][0]["login"]),

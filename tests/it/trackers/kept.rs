@@ -19,10 +19,10 @@ use journeyman::{
     secrets::Secret,
     trackers::{
         Person, What,
-        forge::ForgeKind,
+        forge::{ForgeError, ForgeKind},
         parse,
         rules::{Wanted, wanted},
-        tokens::{TokenOf, Tokens},
+        tokens::{Purpose, TokenOf, Tokens},
     },
 };
 use serde_json::{Value, json};
@@ -62,17 +62,35 @@ async fn a_token_of_an_app_goes_to_no_other_host_and_lasts_no_longer_than_its_ke
         let (secret, app, tokens) = (Secret::new(key), app.clone(), tokens.clone());
         async move {
             let of = TokenOf { integration, base_url: Some(url), app: Some(&app), secret: &secret };
-            tokens.of(of, Some("team/calc")).await
+            tokens.of(of, Purpose::Git, Some("team/calc")).await
         }
     };
     for _ in 0..2 {
         assert_eq!(of(&server.url, &private).await.unwrap().expose(), TOKEN);
     }
-    assert_eq!(server.given().len(), 1, "it is kept");
+    let narrow = json!({ "repositories": ["calc"], "permissions": { "contents": "write" } });
+    assert_eq!(server.given(), [narrow], "it is kept, and has no more of the App than that");
     assert!(of(&elsewhere.url, &private).await.is_err());
     assert_eq!(elsewhere.asked(), ["POST /api/v3/app/installations/815/access_tokens"; 2][..elsewhere.asked().len()]);
     let (_, other) = App::new("4711", "815");
     assert!(of(&server.url, &other).await.is_err(), "another key");
+}
+
+#[tokio::test]
+async fn an_app_that_is_not_let_into_a_repository_is_not_asked_about_it_all_the_time() {
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    let (known, private) = App::new("4711", "815");
+    server.knows(known.for_repositories(&["calc"]));
+    let app = GithubApp { app_id: "4711".to_owned(), installation_id: "815".to_owned() };
+    let tokens = Tokens::new(client(&["127.0.0.1"]));
+    let secret = Secret::new(private);
+    let of = TokenOf { integration: clock::new_id(), base_url: Some(&server.url), app: Some(&app), secret: &secret };
+    for _ in 0..3 {
+        let refused = tokens.of(of, Purpose::Comments, Some("team/other")).await.unwrap_err();
+        assert!(matches!(refused, ForgeError::Rejected { status: 422, .. }), "{refused:?}");
+    }
+    assert_eq!(server.asked().len(), 2, "{:?}", server.asked());
+    assert_eq!(tokens.of(of, Purpose::Comments, Some("team/calc")).await.unwrap().expose(), TOKEN);
 }
 
 #[test]
@@ -180,7 +198,7 @@ async fn what_is_said_of_a_pull_request_before_it_is_written_down_is_not_lost() 
         })
     };
     let (_, answer) = world.send(&failed(&json!("journeyman/of-nobody"))).await;
-    assert_eq!(answer["reason"], "a branch of no pull request of the service's", "{answer}");
+    assert_eq!(answer["reason"], "a check of no pull request of the service's", "{answer}");
     let come = world.done(&failed(&server.pulls()[0]["source_branch"])).await;
     assert_eq!((&come["state"], &come["task"]), (&json!("done"), &json!(id)), "{come:#}");
     world.service.stop().await;

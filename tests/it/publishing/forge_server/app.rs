@@ -17,7 +17,12 @@ pub(crate) struct App {
     installation: String,
     /// PEM.
     public_key: String,
+    /// It is let into these alone; none: into all.
+    repositories: Vec<String>,
 }
+
+/// What the App may do itself.
+const PERMISSIONS: [&str; 4] = ["contents", "issues", "metadata", "pull_requests"];
 
 impl App {
     /// One, and the private key that it signs with, as PEM.
@@ -25,8 +30,22 @@ impl App {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let public_key = pem("RSA PUBLIC KEY", pair.public_key().as_ref());
-        let app = Self { id: id.to_owned(), installation: installation.to_owned(), public_key };
+        let app =
+            Self { id: id.to_owned(), installation: installation.to_owned(), public_key, repositories: Vec::new() };
         (app, pem("PRIVATE KEY", private.as_ref()))
+    }
+
+    pub(crate) fn for_repositories(mut self, names: &[&str]) -> Self {
+        self.repositories = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Whether it can give what a token is asked for.
+    fn lets(&self, asked: &Value) -> bool {
+        let mut names = asked["repositories"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut permissions = asked["permissions"].as_object().into_iter().flatten().map(|(name, _)| name);
+        names.all(|name| self.repositories.is_empty() || self.repositories.iter().any(|own| own == name))
+            && permissions.all(|name| PERMISSIONS.contains(&name.as_str()))
     }
 }
 
@@ -51,7 +70,13 @@ pub(super) fn token(held: &mut Held, headers: &HeaderMap, installation: &str, bo
     if ends - begins > 660 || installation != app.installation {
         return (404, json!({ "message": "Not Found" }));
     }
-    held.given.push(serde_json::from_slice(body).unwrap_or_default());
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    if !app.lets(&asked) {
+        let why =
+            "There is at least one repository that does not exist or is not accessible to the parent installation.";
+        return (422, json!({ "message": why }));
+    }
+    held.given.push(asked);
     let until = (time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3_600))
         .replace_nanosecond(0)
         .unwrap()

@@ -51,9 +51,15 @@ pub(super) fn answer(
             (200, Value::Array(found.skip((page - 1) * 50).take(50).cloned().collect()))
         }
         ("POST", ["repos", owner, name, "pulls"]) => make(held, kind, (owner, name), body),
+        ("PATCH", ["repos", _, _, "pulls", number]) => change(held, kind, number, body),
         ("GET", ["repos", _, _, "labels"]) if !github => {
-            let labels = held.labels.iter().zip(1..).map(|(name, id)| objects::label(kind, id, name));
-            (200, labels.collect())
+            let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+            let labels = held.labels.iter().zip(1..).skip((page - 1) * 50).take(50);
+            (200, labels.map(|(name, id)| objects::label(kind, id, name)).collect())
+        }
+        ("GET", ["orgs", _, "labels"]) if !github => {
+            let own = objects::label(kind, 901, "of the organisation");
+            (200, if query["page"] == "1" { json!([own]) } else { json!([]) })
         }
         ("POST", ["repos", _, _, "issues", number, "labels"]) if github => {
             if let Some(fault) = faults(body, &["labels"], &[]) {
@@ -89,6 +95,39 @@ pub(super) fn answer(
 
 fn pull<'a>(held: &'a mut Held, number: &str) -> Option<&'a mut Value> {
     held.pulls.iter_mut().find(|pull| pull["number"].as_u64() == number.parse().ok())
+}
+
+fn change(held: &mut Held, kind: ForgeKind, number: &str, body: &Value) -> (u16, Value) {
+    let github = kind == ForgeKind::Github;
+    if let Some(fault) = faults(body, &["title", "body", "state", "base"], &[]) {
+        return (422, json!({ "message": fault }));
+    }
+    let Some(pull) = pull(held, number) else { return (404, json!({ "message": "Not Found" })) };
+    for (name, value) in body.as_object().unwrap() {
+        pull[name] = value.clone();
+    }
+    if !github {
+        pull["draft"] = json!(pull["title"].as_str().unwrap().starts_with("WIP: "));
+    }
+    // Gitea answers so (`routers/api/v1/repo/pull.go`).
+    (if github { 200 } else { 201 }, pull.clone())
+}
+
+/// `convertPullRequestToDraft` and `markPullRequestReadyForReview` of GitHub's GraphQL.
+pub(super) fn graphql(held: &mut Held, body: &[u8]) -> (u16, Value) {
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    let query = asked["query"].as_str().unwrap();
+    let draft = query.contains("convertPullRequestToDraft(");
+    if !draft && !query.contains("markPullRequestReadyForReview(") {
+        return (200, json!({ "errors": [{ "message": "the field is not known" }] }));
+    }
+    match held.pulls.iter_mut().find(|pull| pull["node_id"] == asked["variables"]["id"]) {
+        Some(pull) => {
+            pull["draft"] = json!(draft);
+            (200, json!({ "data": {} }))
+        }
+        None => (200, json!({ "data": null, "errors": [{ "message": "Could not resolve to a node" }] })),
+    }
 }
 
 fn make(held: &mut Held, kind: ForgeKind, (owner, name): (&str, &str), body: &Value) -> (u16, Value) {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 const OF_MERGE_REQUEST: &[&str] =
     &["source_branch", "target_branch", "title", "description", "labels", "remove_source_branch", "reviewer_ids"];
+const OF_CHANGE: &[&str] = &["title", "description", "reviewer_ids"];
 
 pub(super) fn answer(
     held: &mut Held,
@@ -38,14 +39,22 @@ pub(super) fn answer(
         }
         ("POST", ["projects", project, "merge_requests"]) => make(held, project, body),
         ("PUT", ["projects", _, "merge_requests", iid]) => {
-            if let Some(fault) = faults(body, OF_MERGE_REQUEST, &[]) {
+            if let Some(fault) = faults(body, OF_CHANGE, &[]) {
                 return (400, json!({ "error": fault }));
             }
             let Some(merge) = held.pulls.iter_mut().find(|merge| merge["iid"].as_u64() == iid.parse().ok()) else {
                 return (404, json!({ "message": "404 Not found" }));
             };
-            let reviewers = body["reviewer_ids"].as_array().into_iter().flatten();
-            merge["reviewers"] = reviewers.map(|_| objects::gitlab_user("ada")).collect();
+            if let Some(reviewers) = body["reviewer_ids"].as_array() {
+                merge["reviewers"] = reviewers.iter().map(|_| objects::gitlab_user("ada")).collect();
+            }
+            for field in ["title", "description"] {
+                if let Some(text) = body.get(field) {
+                    merge[field] = text.clone();
+                }
+            }
+            let draft = json!(merge["title"].as_str().unwrap().starts_with("Draft: "));
+            (merge["draft"], merge["work_in_progress"]) = (draft.clone(), draft);
             (200, merge.clone())
         }
         ("GET", ["projects", _, "issues" | "merge_requests", number, "notes"]) => pages::page(held, query, number),

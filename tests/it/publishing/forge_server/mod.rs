@@ -109,6 +109,11 @@ impl ForgeServer {
         self.state.lock().unwrap().pulls.clone()
     }
 
+    /// Somebody changes a pull request.
+    pub(crate) fn change(&self, number: usize, change: impl FnOnce(&mut Value)) {
+        change(&mut self.state.lock().unwrap().pulls[number - 1]);
+    }
+
     pub(crate) fn comments(&self) -> Vec<Value> {
         self.state.lock().unwrap().comments.iter().map(|(_, comment)| comment.clone()).collect()
     }
@@ -198,6 +203,12 @@ async fn answer(
         ForgeKind::Gitlab => ("private-token", TOKEN.to_owned(), "/api/v4/"),
         ForgeKind::Gitea => ("authorization", format!("token {TOKEN}"), "/api/v1/"),
     };
+    if server.kind == ForgeKind::Github && uri.path() == "/api/graphql" {
+        let known = headers.get(name).is_some_and(|given| given == value.as_str());
+        let (status, answered) =
+            if known { github_like::graphql(&mut held, &body) } else { (401, json!({ "message": "Bad credentials" })) };
+        return said(status, answered);
+    }
     let path = match (uri.path().strip_prefix(prefix), held.beside) {
         (None, Beside::Pages) => return Html("<!doctype html><title>Sign in</title>").into_response(),
         (None, Beside::TheApi) => uri.path().trim_start_matches('/'),
