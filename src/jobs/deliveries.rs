@@ -118,6 +118,7 @@ async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Res
 
 /// Asks the tracker what its delivery does not say. What the integration's token may not read is done without.
 async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
+    read_review(voices, work).await?;
     let Some((team, integration, place)) = work.unread() else { return Ok(()) };
     let voice = match voices(team, integration, &place).await {
         Ok(Some((_, voice))) => voice,
@@ -133,6 +134,25 @@ async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> R
         }
         Err(error) => Err(NotDone::Later(format!("the issue could not be read: {error}"))),
     }
+}
+
+/// Asks the forge what a review says of the code. Without that it says what its delivery does.
+async fn read_review(voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
+    let Some((team, integration, place, login, at)) = work.unread_review() else { return Ok(()) };
+    let told = match voices(team, integration, &place).await {
+        Ok(Some((_, voice))) => match voice.review(&place, login, at).await {
+            Ok(told) => told,
+            Err(error) if error.is_lasting() => {
+                tracing::warn!(integration.id = %integration, %error, "a review could not be read");
+                Vec::new()
+            }
+            Err(error) => return Err(NotDone::Later(format!("the review could not be read: {error}"))),
+        },
+        Ok(None) | Err(Shut::ForGood(_)) => Vec::new(),
+        Err(Shut::ForNow(reason)) => return Err(NotDone::Later(reason)),
+    };
+    work.add_review(&told);
+    Ok(())
 }
 
 /// Asks the forge who may. Of an issue's author the worst is held where it does not say.

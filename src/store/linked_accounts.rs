@@ -141,6 +141,49 @@ pub async fn resolve(
     Ok(users.into_iter().map(UserId).collect())
 }
 
+/// Whose an account is that has come by: as [`resolve`], but for an account that was met before by its id there, whatever its login
+/// is now, and not by its login if that is another's now. One that is met for the first time is known by its id from then on,
+/// where the host is given. Without an id (empty) those alone are found that were never met.
+pub async fn meet(
+    tx: &mut TeamTx,
+    provider: Provider,
+    host: Option<&str>,
+    login: &str,
+    account: &str,
+) -> Result<Vec<UserId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT l.id, l.user_id, l.account FROM linked_accounts l JOIN users u ON u.id = l.user_id AND u.deactivated_at IS NULL
+         WHERE l.team = current_team() AND l.provider = $1 AND ($2::text IS NULL OR l.host = $2) AND l.state = 'confirmed'
+            AND ($2::text IS NOT NULL AND $4 <> '' AND l.account = $4
+                OR $3 <> '' AND lower(l.login) = lower($3) AND (l.account IS NULL OR l.account = $4))
+         LIMIT 10",
+    )
+    .bind(provider.as_str())
+    .bind(host)
+    .bind(login)
+    .bind(account)
+    .fetch_all(tx.connection())
+    .await?;
+    let mut users = Vec::new();
+    for row in &rows {
+        let user = UserId(row.try_get("user_id")?);
+        if !users.contains(&user) {
+            users.push(user);
+        }
+    }
+    if let ([row], Some(_), false) = (rows.as_slice(), host, account.is_empty()) {
+        let known: Option<String> = row.try_get("account")?;
+        if known.is_none() {
+            sqlx::query("UPDATE linked_accounts SET account = $2 WHERE team = current_team() AND id = $1")
+                .bind(row.try_get::<Uuid, _>("id")?)
+                .bind(account)
+                .execute(tx.connection())
+                .await?;
+        }
+    }
+    Ok(users)
+}
+
 fn link_row(row: &PgRow) -> Result<LinkRow, StoreError> {
     let id = LinkedAccountId(row.try_get("id")?);
     let (provider, state): (String, String) = (row.try_get("provider")?, row.try_get("state")?);

@@ -188,10 +188,12 @@ pub enum What {
     ReviewComment {
         comment: Comment,
     },
-    /// A whole review; `changes` where it asks for some.
+    /// A whole review; `changes` where it asks for some, `unread` where its comments on the code have to be asked for.
     Review {
         comment: Comment,
         changes: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unread: bool,
     },
     /// A check of a forge on a pull request's branch did not hold.
     CheckFailed {
@@ -205,6 +207,8 @@ pub enum What {
         id: String,
     },
     Closed,
+    /// A pull request that was closed is open again.
+    Reopened,
     Merged {
         commit: String,
     },
@@ -220,7 +224,7 @@ impl What {
     /// What has come about and asks nobody for anything: it counts whoever tells of it, a program or the service's own account,
     /// under which checks of what it has pushed run.
     pub fn is_a_fact(&self) -> bool {
-        matches!(self, Self::CheckFailed { .. } | Self::Closed | Self::Merged { .. })
+        matches!(self, Self::CheckFailed { .. } | Self::Closed | Self::Reopened | Self::Merged { .. })
     }
 
     /// An assignment and new labels, whichever there are of them; none where there are neither.

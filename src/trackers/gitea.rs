@@ -40,7 +40,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             about(delivery, issue(json, "/issue"), what)
         }
         ("issue_comment", "created") => about(delivery, issue(json, "/issue"), commented(json)),
-        // A review as a whole: no id of its own, its text in `review`. Its comments on the code are told by no event.
+        // A review as a whole: no id of its own, its text in `review`. No event tells of its comments on the code.
         (_, "reviewed") => {
             let pull = issue(json, "/pull_request");
             let what = review(reader, &full, &pull);
@@ -50,6 +50,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             let what = closed_request(at(json, "/pull_request"));
             about(delivery, issue(json, "/pull_request"), what)
         }
+        ("pull_request", "reopened") => about(delivery, issue(json, "/pull_request"), What::Reopened),
         ("status", _) => status(delivery, json),
         ("workflow_run", "completed") => workflow_run(delivery, json),
         ("action_run_failure", _) => action_run(delivery, json),
@@ -103,12 +104,10 @@ fn review(reader: &Reader<'_>, full: &str, pull: &Issue) -> What {
         author: account(reader.at("/sender")),
         ..Comment::default()
     };
-    if comment.body.is_empty() && !changes {
-        return ignored("a review without words");
-    }
     let own = word(reader.at("/sender/login"));
     own_or(is_hidden_in(reader.at("/review/content")), || What::Review {
         comment: Comment { id: format!("{} {own}", comment.id), ..comment },
         changes,
+        unread: true,
     })
 }

@@ -37,6 +37,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             let what = closed_request(reader.at("/pull_request"));
             about(delivery, issue(reader.json, "/pull_request"), what)
         }
+        ("pull_request", "reopened") => about(delivery, issue(reader.json, "/pull_request"), What::Reopened),
         ("check_run", "completed") => check_run(delivery, reader.json),
         ("status", _) => status(delivery, reader.json),
         _ => Delivery { what: ignored(unknown(&delivery.event)), ..delivery },
@@ -130,7 +131,7 @@ fn review(review: &Value) -> What {
     if comment.body.is_empty() && !changes {
         return ignored("a review without words; its comments come by themselves");
     }
-    own_or(is_hidden_in(at(review, "/body")), || What::Review { comment, changes })
+    own_or(is_hidden_in(at(review, "/body")), || What::Review { comment, changes, unread: false })
 }
 
 pub(super) fn closed_request(request: &Value) -> What {

@@ -29,6 +29,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             let what = match action.as_str() {
                 "merge" => What::Merged { commit: merged_as(at(json, "/object_attributes")) },
                 "close" => What::Closed,
+                "reopen" => What::Reopened,
                 _ => ignored(unknown(&delivery.event)),
             };
             about(delivery, of(json, "/object_attributes", '!'), what)

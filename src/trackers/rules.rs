@@ -21,8 +21,8 @@ pub enum Wanted {
         /// Where the issue has had a task there is none more: what is new is not told.
         once: bool,
     },
-    /// The task of the issue, or of the pull request, is told this.
-    Message { comment: Comment, trigger: String },
+    /// The task of the issue, or of the pull request, is told this, which may be `addressed` to it.
+    Message { comment: Comment, trigger: String, addressed: bool },
     /// The task of the pull request is told that a check has failed.
     Failure { text: String },
     /// The task of the issue is no longer wanted: the issue has `ended`, which is for whom the tracker lets, or somebody asks
@@ -30,6 +30,8 @@ pub enum Wanted {
     Cancel { trigger: String, ended: bool },
     /// The pull request was merged, as this commit.
     Merged { commit: String },
+    /// The pull request is open again.
+    Reopened,
     /// Nothing; why.
     Nothing(String),
 }
@@ -59,6 +61,7 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Assigned { .. }, _) => format!("assigned {key} {at}"),
         (What::Stopped { session, id }, _) => format!("stopped {session} {id}"),
         (What::Closed | What::Merged { .. }, _) => format!("closed {key} {at}"),
+        (What::Reopened, _) => format!("reopened {key} {at}"),
     };
     Some(text)
 }
@@ -114,7 +117,7 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
             }
             Some(command) if issue.is_pull_request => {
                 let body = if command.text.is_empty() { comment.body.clone() } else { command.text };
-                said(&Comment { body, ..comment.clone() }, "a comment on the pull request")
+                said(&Comment { body, ..comment.clone() }, "a comment on the pull request", true)
             }
             Some(command) => task("it was asked for in a comment".to_owned(), command, Some(comment.clone())),
             // Whatever is said in its session is said to it.
@@ -122,11 +125,19 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
                 let command = Command { text: comment.body.clone(), ..Command::default() };
                 task("it was asked for in its session".to_owned(), command, Some(comment.clone()))
             }
-            None => said(comment, "a comment"),
+            None => said(comment, "a comment", false),
         },
-        What::ReviewComment { comment } => said(comment, "a comment on the code"),
-        What::Review { comment, changes: true } => said(comment, "a review that asks for changes"),
-        What::Review { comment, changes: false } => said(comment, "a review"),
+        What::ReviewComment { comment } => said(comment, "a comment on the code", is_addressed(comment, rules)),
+        What::Review { comment, changes, unread } => {
+            let trigger = if *changes { "a review that asks for changes" } else { "a review" };
+            match said(comment, trigger, is_addressed(comment, rules)) {
+                // There may be some on the code.
+                Wanted::Nothing(_) if *unread => {
+                    Wanted::Message { comment: comment.clone(), trigger: trigger.to_owned(), addressed: false }
+                }
+                wanted => wanted,
+            }
+        }
         What::CheckFailed { name, url, commit } => {
             let commit = &commit[..commit.len().min(12)];
             Wanted::Failure {
@@ -137,6 +148,8 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
         What::Stopped { .. } => Wanted::Cancel { trigger: "its session was stopped".to_owned(), ended: true },
         What::Closed => Wanted::Cancel { trigger: "it was closed".to_owned(), ended: true },
         What::Merged { commit } => Wanted::Merged { commit: commit.clone() },
+        What::Reopened if issue.is_pull_request => Wanted::Reopened,
+        What::Reopened => Wanted::Nothing("nothing is done about an issue that is open again".to_owned()),
     }
 }
 
@@ -160,11 +173,15 @@ fn task(trigger: String, command: Command, comment: Option<Comment>) -> Wanted {
     Wanted::Task { command, trigger, comment, session: None, once: false }
 }
 
-fn said(comment: &Comment, trigger: &str) -> Wanted {
+fn is_addressed(comment: &Comment, rules: &Rules) -> bool {
+    spoken_to(&comment.body, rules).is_some()
+}
+
+fn said(comment: &Comment, trigger: &str, addressed: bool) -> Wanted {
     if comment.body.trim().is_empty() && comment.at.is_none() && !trigger.ends_with("changes") {
         return Wanted::Nothing("a comment without words".to_owned());
     }
-    Wanted::Message { comment: comment.clone(), trigger: trigger.to_owned() }
+    Wanted::Message { comment: comment.clone(), trigger: trigger.to_owned(), addressed }
 }
 
 fn labelled<'a>(labels: &'a [String], rules: &Rules) -> Option<&'a String> {

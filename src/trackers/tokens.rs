@@ -166,7 +166,7 @@ impl Tokens {
         let mut not_let = self.not_let.lock().unwrap_or_else(PoisonError::into_inner);
         not_let.retain(|_, (at, ..)| at.elapsed() < REFUSED_FRESH);
         if not_let.len() < KEPT_MAX {
-            not_let.insert(key, (Instant::now(), status, reason.to_owned()));
+            not_let.insert(key, (clock::monotonic(), status, reason.to_owned()));
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         trackers::{
             answers::{self, NewAnswer},
             deliveries::{self, ClaimedDelivery, Outcome},
-            issues,
+            issues::{self, TaskOf},
         },
     },
     trackers::{
@@ -86,7 +86,7 @@ impl Service {
         issues::lock(&mut tx, row.id, &issue.key).await?;
         let task = issues::task(&mut tx, row.id, &issue.key).await?;
         let acting = Acting { service: self, claimed, work, issue };
-        if let Some(task) = task.map(|(task, _)| task)
+        if let Some(TaskOf { task, .. }) = task
             && acting.was_told_otherwise(&mut tx).await?
         {
             acting.note_answer(&mut tx, task).await?;
@@ -97,7 +97,7 @@ impl Service {
             (Wanted::Task { command, trigger, comment, .. }, None) => {
                 acting.make(tx, command, trigger, comment.as_ref()).await
             }
-            (Wanted::Task { command, trigger, comment, session, once }, Some((task, status))) => {
+            (Wanted::Task { command, trigger, comment, session, once }, Some(TaskOf { task, status, .. })) => {
                 let said = comment.clone().or_else(|| session.as_ref().map(|_| Comment::default()));
                 match said.filter(|_| comment.is_some() || !command.text.is_empty()) {
                     Some(comment) => {
@@ -124,17 +124,40 @@ impl Service {
                 }
                 acting.finish(tx, Came::ignored("no task is about it")).await
             }
-            (Wanted::Message { comment, trigger }, Some((task, status))) => {
+            (Wanted::Message { comment, trigger, addressed }, Some(TaskOf { task, status, ended })) => {
                 // What people say to each other once it is over is not said to the task.
-                if status.is_end() && !issue.is_pull_request {
-                    let reason = "the issue's task has ended, and the comment does not speak to it";
-                    return acting.finish(tx, Came { task: Some(task), ..Came::ignored(reason) }).await;
+                let over = match ended {
+                    Some(ended) => Some(format!("the pull request was {ended}")),
+                    None if status.is_end() && !issue.is_pull_request => Some("the issue's task has ended".to_owned()),
+                    None => None,
+                };
+                match over.filter(|_| !addressed) {
+                    Some(over) => {
+                        let reason = format!("{over}, and the comment does not speak to the agent");
+                        acting.finish(tx, Came { task: Some(task), ..Came::ignored(reason) }).await
+                    }
+                    None => acting.tell(tx, task, &capital(trigger), comment).await,
                 }
-                acting.tell(tx, task, &capital(trigger), comment).await
             }
-            (Wanted::Failure { text }, Some((task, _))) => acting.warn(tx, task, text).await,
-            (Wanted::Cancel { trigger, .. }, Some((task, status))) => acting.cancel(tx, (task, status), trigger).await,
-            (Wanted::Merged { commit }, Some((task, _))) => acting.merged(tx, task, commit).await,
+            (Wanted::Failure { .. }, Some(TaskOf { task, ended: Some(ended), .. })) => {
+                let reason = format!("the pull request was {ended}");
+                acting.finish(tx, Came { task: Some(task), ..Came::ignored(reason) }).await
+            }
+            (Wanted::Failure { text }, Some(TaskOf { task, .. })) => acting.warn(tx, task, text).await,
+            (Wanted::Cancel { trigger, ended }, Some(TaskOf { task, status, .. })) => {
+                if *ended && issue.is_pull_request {
+                    issues::end(&mut tx, row.id, &issue.key, Some("closed")).await?;
+                }
+                acting.cancel(tx, (task, status), trigger).await
+            }
+            (Wanted::Merged { commit }, Some(TaskOf { task, .. })) => {
+                issues::end(&mut tx, row.id, &issue.key, Some("merged")).await?;
+                acting.merged(tx, task, commit).await
+            }
+            (Wanted::Reopened, Some(TaskOf { task, .. })) => {
+                issues::end(&mut tx, row.id, &issue.key, None).await?;
+                acting.finish(tx, Came::done("the pull request is open again", task)).await
+            }
             (Wanted::Nothing(reason), _) => acting.finish(tx, Came::ignored(reason)).await,
         }
     }

@@ -90,7 +90,8 @@ impl Service {
         };
         let Some(repository) = issue.repository.as_ref().filter(|_| issue.branch.is_some() || !commit.is_empty())
         else {
-            return Ok(of_no_request(delivery));
+            of_no_request(delivery);
+            return Ok(());
         };
         let (name, branch) = (repository.name.as_str(), issue.branch.as_deref());
         let found = issues::of_publishing(self.store(), row.id, name, branch, commit).await?;

@@ -61,7 +61,7 @@ pub(super) fn needs_leave(wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Task { .. } | Wanted::Message { .. } => true,
         Wanted::Cancel { ended, .. } => !ended,
-        Wanted::Failure { .. } | Wanted::Merged { .. } | Wanted::Nothing(_) => false,
+        Wanted::Failure { .. } | Wanted::Merged { .. } | Wanted::Reopened | Wanted::Nothing(_) => false,
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn known(tx: &mut TeamTx, row: &IntegrationRow, person: Option<
     // GitLab gives of an issue's author the id alone, which may be somebody's login.
     let has_login = row.tracker != Provider::Gitlab || person.login != person.id;
     let login = if has_login { person.login.as_str() } else { "" };
-    let linked = linked_accounts::resolve(tx, row.tracker, host.as_deref(), login).await?;
+    let linked = linked_accounts::meet(tx, row.tracker, host.as_deref(), login, &person.id).await?;
     if let [user] = linked.as_slice() {
         let member = members::get(tx, *user).await?;
         if member.is_some_and(|member| member.role >= Role::Member && !member.deactivated) {

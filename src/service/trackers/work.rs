@@ -13,11 +13,15 @@ use crate::{
         },
     },
     trackers::{
-        Delivery, Issue, Person,
+        Delivery, Issue, Person, What, clean,
+        forge::ReviewComment,
         rules::{self, Wanted},
         standing::Forge,
     },
 };
+
+/// What is told of one review.
+const REVIEW_CHARS_MAX: usize = 60_000;
 
 /// A delivery with all that is known of it: what only a forge can say is asked for between.
 #[derive(Debug)]
@@ -66,6 +70,30 @@ impl DeliveryWork {
         let lacks = issue.body.is_empty() && issue.author.is_none() && matches!(self.wanted, Wanted::Task { .. });
         let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
         lacks.then_some((self.row.team, self.row.id, place))
+    }
+
+    /// The review whose comments on the code its delivery does not have: of which integration, of which pull request, whose, and
+    /// when.
+    pub fn unread_review(&self) -> Option<(TeamId, IntegrationId, Place, &str, &str)> {
+        let (issue, sender) = (self.delivery.issue.as_ref()?, self.delivery.sender.as_ref()?);
+        let unread = matches!(self.delivery.what, What::Review { unread: true, .. });
+        let place = Place { issue: issue.key.clone(), is_pull_request: issue.is_pull_request };
+        unread.then_some((self.row.team, self.row.id, place, &sender.login, &issue.updated_at))
+    }
+
+    /// Adds what the review says of the code.
+    pub fn add_review(&mut self, told: &[ReviewComment]) {
+        if let What::Review { comment, unread, .. } = &mut self.delivery.what {
+            *unread = false;
+            for ReviewComment { at, body } in told {
+                let (at, body) = (clean::cleaned(at), clean::cleaned(body));
+                let room = REVIEW_CHARS_MAX.saturating_sub(comment.body.chars().count());
+                let more = format!("\n\n{at}: {}", body.trim());
+                comment.body.extend(more.chars().take(room));
+            }
+            comment.body = comment.body.trim().to_owned();
+        }
+        self.wanted = rules::wanted(&self.delivery, &self.row.spec.rules);
     }
 
     pub fn issue(&self) -> Option<&Issue> {

@@ -32,14 +32,19 @@ pub async fn lock(tx: &mut TeamTx, integration: IntegrationId, issue: &str) -> R
     Ok(())
 }
 
+/// The task of an issue or a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskOf {
+    pub task: TaskId,
+    pub status: Status,
+    /// How the pull request has ended: `closed` or `merged`.
+    pub ended: Option<String>,
+}
+
 /// The task of an issue and where it stands, if it has one.
-pub async fn task(
-    tx: &mut TeamTx,
-    integration: IntegrationId,
-    issue: &str,
-) -> Result<Option<(TaskId, Status)>, StoreError> {
+pub async fn task(tx: &mut TeamTx, integration: IntegrationId, issue: &str) -> Result<Option<TaskOf>, StoreError> {
     let row = sqlx::query(
-        "SELECT t.id, t.status FROM tracker_issues i JOIN tasks t ON t.team = i.team AND t.id = i.task
+        "SELECT t.id, t.status, i.ended FROM tracker_issues i JOIN tasks t ON t.team = i.team AND t.id = i.task
          WHERE i.team = current_team() AND i.integration = $1 AND i.issue = $2",
     )
     .bind(integration.0)
@@ -49,7 +54,24 @@ pub async fn task(
     let Some(row) = row else { return Ok(None) };
     let task = TaskId(row.try_get("id")?);
     let status: String = row.try_get("status")?;
-    Ok(Some((task, status.parse().map_err(|_| StoreError::corrupt("tasks", "status", task))?)))
+    let status = status.parse().map_err(|_| StoreError::corrupt("tasks", "status", task))?;
+    Ok(Some(TaskOf { task, status, ended: row.try_get("ended")? }))
+}
+
+/// Writes how a pull request has ended; none: it is open again.
+pub async fn end(
+    tx: &mut TeamTx,
+    integration: IntegrationId,
+    pull_request: &str,
+    ended: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tracker_issues SET ended = $3 WHERE team = current_team() AND integration = $1 AND issue = $2")
+        .bind(integration.0)
+        .bind(pull_request.to_lowercase())
+        .bind(ended)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 /// Gives an issue its task.
@@ -78,7 +100,7 @@ pub async fn link(
     sqlx::query(
         "INSERT INTO tracker_issues (team, integration, issue, task)
          SELECT team, id, $2, $3 FROM integrations WHERE team = current_team() AND id = $1 FOR KEY SHARE
-         ON CONFLICT (team, integration, issue) DO UPDATE SET task = excluded.task",
+         ON CONFLICT (team, integration, issue) DO UPDATE SET task = excluded.task, ended = NULL",
     )
     .bind(integration.0)
     .bind(pull_request.to_lowercase())

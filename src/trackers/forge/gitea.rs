@@ -1,13 +1,14 @@
 //! Gitea's and Forgejo's API, version 1 (`/api/swagger` of each instance): pull requests, reactions. Its comments are as GitHub's.
 
 use super::{
-    Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, Target, Thread,
+    Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, ReviewComment, Target, Thread,
     github::{Pull, ask_for_review, parts, put_eyes},
     left_out, titled,
 };
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 #[derive(Deserialize)]
 struct Listed {
@@ -40,6 +41,8 @@ struct Label {
 
 /// What Gitea and Forgejo call a draft by (`WORK_IN_PROGRESS_PREFIXES` of their settings).
 const DRAFT: &str = "WIP: ";
+/// Comments of one review that are told.
+const COMMENTS_MAX: usize = 100;
 
 /// It does not look for a branch: the open ones are gone through.
 pub(super) async fn pull_request_of(
@@ -127,4 +130,68 @@ pub(super) async fn edit_pull_request(
 /// Comments on code are comments like others to it.
 pub(super) async fn react(exchange: &Exchange, repository: &str, thread: Thread, to: Target) -> Result<(), ForgeError> {
     put_eyes(exchange, repository, "issues", thread, to).await
+}
+
+#[derive(Deserialize)]
+struct Review {
+    id: u64,
+    #[serde(default)]
+    user: Option<Login>,
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    submitted_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    comments_count: u64,
+}
+
+#[derive(Deserialize)]
+struct Login {
+    login: String,
+}
+
+#[derive(Deserialize)]
+struct OnCode {
+    path: String,
+    body: String,
+    /// The line, of a line that is gone 0.
+    #[serde(default)]
+    position: u64,
+    #[serde(default)]
+    original_position: u64,
+}
+
+pub(super) async fn review_comments(
+    exchange: &Exchange,
+    repository: &str,
+    number: u64,
+    (login, at): (&str, &str),
+) -> Result<Vec<ReviewComment>, ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let number = number.to_string();
+    let at = OffsetDateTime::parse(at, &Rfc3339).ok();
+    let far = |review: &Review| at.zip(review.submitted_at).map(|(at, then)| (then - at).abs());
+    let mut nearest: Option<Review> = None;
+    for page in 1..=PAGES_MAX {
+        let page = page.to_string();
+        let query = [("limit", "50"), ("page", page.as_str())];
+        let found: Vec<Review> = exchange.get(&["repos", owner, name, "pulls", &number, "reviews"], &query).await?;
+        let last = found.is_empty();
+        let his = found.into_iter().filter(|one| one.user.as_ref().is_some_and(|user| user.login == login));
+        for review in his {
+            // Of two that are as near, or of unknown times, the later.
+            if nearest.as_ref().is_none_or(|nearest| far(&review) <= far(nearest)) {
+                nearest = Some(review);
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    let Some(review) = nearest.filter(|review| review.comments_count > 0) else { return Ok(Vec::new()) };
+    let path = ["repos", owner, name, "pulls", &number, "reviews", &review.id.to_string(), "comments"];
+    let comments: Vec<OnCode> = exchange.get(&path, &[]).await?;
+    let place = |one: &OnCode| match (one.position, one.original_position) {
+        (0, 0) => one.path.clone(),
+        (0, line) | (line, _) => format!("{}:{line}", one.path),
+    };
+    Ok(comments.into_iter().take(COMMENTS_MAX).map(|one| ReviewComment { at: place(&one), body: one.body }).collect())
 }

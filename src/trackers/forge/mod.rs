@@ -77,6 +77,15 @@ pub struct Comment {
     pub body: String,
 }
 
+/// What a review says of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewComment {
+    /// The file and the line: `calc.py:2`.
+    pub at: String,
+    /// As it was written.
+    pub body: String,
+}
+
 /// Whether a forge lets somebody write to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -170,6 +179,21 @@ impl Forge {
             ForgeKind::Github => github::edit_pull_request(&self.exchange, repository, there, edit).await,
             ForgeKind::Gitlab => gitlab::edit_pull_request(&self.exchange, repository, there, edit).await,
             ForgeKind::Gitea => gitea::edit_pull_request(&self.exchange, repository, there, edit).await,
+        }
+    }
+
+    /// What somebody's review says of the code, of which its delivery does not tell: of his reviews the one that was written
+    /// nearest to `at` (RFC 3339). Gitea's and Forgejo's alone.
+    pub async fn review_comments(
+        &self,
+        repository: &str,
+        number: u64,
+        login: &str,
+        at: &str,
+    ) -> Result<Vec<ReviewComment>, ForgeError> {
+        match self.kind {
+            ForgeKind::Gitea => gitea::review_comments(&self.exchange, repository, number, (login, at)).await,
+            ForgeKind::Github | ForgeKind::Gitlab => Ok(Vec::new()),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     secrets::Secret,
     trackers::{
         client::TrackerClient,
-        forge::{Forge, ForgeAccess, ForgeError, ForgeKind, Target, Thread},
+        forge::{Forge, ForgeAccess, ForgeError, ForgeKind, ReviewComment, Target, Thread},
         mark,
     },
 };
@@ -27,6 +27,15 @@ impl AtForge {
         let none = || ForgeError::Unreadable(format!("{} is no forge", tracker.as_str()));
         let kind = ForgeKind::parse(tracker.as_str()).ok_or_else(none)?;
         Ok(Self { forge: Forge::new(ForgeAccess::new(kind, base_url, token)?, client) })
+    }
+
+    pub(super) async fn review(&self, place: &Place, login: &str, at: &str) -> Result<Vec<ReviewComment>, ForgeError> {
+        match thread(place)? {
+            (repository, Thread::PullRequest(number)) => {
+                self.forge.review_comments(repository, number, login, at).await
+            }
+            (_, Thread::Issue(_)) => Ok(Vec::new()),
+        }
     }
 
     pub(super) async fn find(&self, place: &Place, mark: Uuid) -> Result<Option<String>, ForgeError> {

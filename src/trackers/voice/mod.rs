@@ -10,7 +10,11 @@ mod linear;
 mod unfolded;
 pub mod wiki;
 
-use super::{client::TrackerClient, delivery::Issue, forge::ForgeError};
+use super::{
+    client::TrackerClient,
+    delivery::Issue,
+    forge::{ForgeError, ReviewComment},
+};
 use crate::{domain::linked_account::Provider, secrets::Secret};
 use at_forge::AtForge;
 use jira::Jira;
@@ -66,6 +70,14 @@ impl Voice {
             Tracker::Forge(_) => Ok(None),
             Tracker::Jira(jira) => jira.issue(place).await.map(Some),
             Tracker::Linear(linear) => linear.issue(place).await.map(Some),
+        }
+    }
+
+    /// What somebody's review says of the code, where its delivery is without that (Gitea); see [`super::forge::Forge::review_comments`].
+    pub async fn review(&self, place: &Place, login: &str, at: &str) -> Result<Vec<ReviewComment>, ForgeError> {
+        match &self.tracker {
+            Tracker::Forge(forge) => forge.review(place, login, at).await,
+            Tracker::Jira(_) | Tracker::Linear(_) => Ok(Vec::new()),
         }
     }
 

@@ -11,6 +11,41 @@ async fn resolved(server: &Server, provider: Provider, host: Option<&str>, login
     found.into_iter().map(|user| json!(user)).collect()
 }
 
+/// Who comes by with this login and this account's id.
+async fn met(server: &Server, host: Option<&str>, login: &str, account: &str) -> Vec<Value> {
+    let mut tx = server.store.team(server.team("default").await).await.unwrap();
+    let found = linked_accounts::meet(&mut tx, Provider::Github, host, login, account).await.unwrap();
+    tx.commit().await.unwrap();
+    found.into_iter().map(|user| json!(user)).collect()
+}
+
+/// Logins can be given up and taken by others; the id of an account is nobody else's.
+#[tokio::test]
+async fn an_account_is_known_by_its_id_once_it_was_met() {
+    let server = server().await;
+    let (bob, _) = server.user("default", "bob", Role::Member, None).await;
+    let link = json!({ "provider": "github", "login": "octobob", "user": bob });
+    let id = server.post("/v1/linked_accounts", ADMIN, &link).await.expect(201).id();
+    let (host, nobody) = (Some("github.com"), [] as [Value; 0]);
+    assert_eq!(met(&server, host, "octobob", "17").await, nobody, "it is not confirmed");
+    server.post(&format!("/v1/linked_accounts/{id}/confirm"), ADMIN, &json!({})).await.expect(200);
+    // Of a host that is not known an id says nothing.
+    assert_eq!(met(&server, None, "octobob", "99").await, [json!(bob)]);
+    assert_eq!(met(&server, host, "OctoBob", "17").await, [json!(bob)]);
+    assert_eq!(met(&server, host, "octobob", "18").await, nobody, "somebody else has taken the name");
+    assert_eq!(met(&server, host, "bob-the-builder", "17").await, [json!(bob)], "he has another name now");
+    assert_eq!(met(&server, host, "", "17").await, [json!(bob)]);
+    assert_eq!(met(&server, Some("git.example.org"), "octobob", "17").await, nobody);
+    assert_eq!(met(&server, host, "octobob", "").await, nobody);
+    // Whom a tool names has no id.
+    assert_eq!(resolved(&server, Provider::Github, None, "octobob").await, [json!(bob)]);
+    // A link that is made anew is met anew.
+    server.delete(&format!("/v1/linked_accounts/{id}"), ADMIN).await.expect(204);
+    let id = server.post("/v1/linked_accounts", ADMIN, &link).await.expect(201).id();
+    server.post(&format!("/v1/linked_accounts/{id}/confirm"), ADMIN, &json!({})).await.expect(200);
+    assert_eq!(met(&server, host, "octobob", "18").await, [json!(bob)]);
+}
+
 #[tokio::test]
 async fn a_link_means_its_user_once_somebody_else_than_who_proposed_it_confirms() {
     let server = server().await;

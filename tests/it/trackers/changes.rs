@@ -22,6 +22,7 @@ fn told(tracker: Provider, name: &str, change: &dyn Fn(&mut Value)) -> String {
         Wanted::Merged { commit } => format!("merged as {}", &commit[..4]),
         Wanted::Failure { .. } => "a check failed".to_owned(),
         Wanted::Message { .. } => "a message".to_owned(),
+        Wanted::Reopened => "it is open again".to_owned(),
         Wanted::Nothing(why) => why,
     }
 }

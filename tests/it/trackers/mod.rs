@@ -9,6 +9,7 @@ mod linear_server;
 mod passed;
 mod published;
 mod reading;
+mod requests;
 pub(crate) mod sent;
 mod shapes;
 mod signatures;

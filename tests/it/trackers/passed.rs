@@ -9,7 +9,7 @@ use super::{
     shapes::{Line, assert_hold},
 };
 use crate::{
-    publishing::forge_server::{App, ForgeServer, Member, Passed, TOKEN},
+    publishing::forge_server::{App, ForgeServer, Member, Passed, Review, TOKEN},
     support::fetched::fetched,
 };
 use journeyman::{
@@ -70,6 +70,10 @@ async fn passed(kind: ForgeKind) -> Vec<Passed> {
         let asked = [&pull["requested_reviewers"][0], &pull["reviewers"][0]].into_iter().find_map(reviewer);
         assert_eq!(asked.as_deref(), Some("ada"), "{kind:?}: {pull:#}");
     }
+    let (login, at, lines) = (text("ada"), text("2026-11-01T12:00:00Z"), vec![(text("calc.py"), 2, text("Name it."))]);
+    server.has_review(Review { login: login.clone(), at: at.clone(), lines });
+    let found = forge.review_comments(calc, 1, &login, &at).await.unwrap();
+    assert_eq!(found.len(), usize::from(kind == ForgeKind::Gitea), "{kind:?}");
     for thread in [Thread::Issue(12), Thread::PullRequest(1)] {
         let comment = forge.make_comment(calc, thread, "queued <!-- mark -->").await.unwrap();
         assert_eq!(forge.comment_with(calc, thread, "<!-- mark -->").await.unwrap(), Some(comment.clone()));
@@ -271,6 +275,8 @@ fn shapes(kind: ForgeKind, one: &Passed) -> (Option<&'static str>, &'static str)
         (ForgeKind::Gitea, "GET", ["repos", _, _, "collaborators", ..]) => (None, "gitea_answer_permission"),
         (ForgeKind::Gitea, "GET", ["repos", _, _, "pulls"]) => (None, "gitea_answer_pulls"),
         (ForgeKind::Gitea, "GET", ["repos", _, _, "labels"] | ["orgs", _, "labels"]) => (None, "gitea_answer_labels"),
+        (ForgeKind::Gitea, "GET", [.., "reviews"]) => (None, "gitea_answer_reviews"),
+        (ForgeKind::Gitea, "GET", [.., "reviews", _, "comments"]) => (None, "gitea_answer_on_lines"),
         (ForgeKind::Gitea, "PATCH", ["repos", _, _, "pulls", _]) => (Some("gitea_asked_edit"), "gitea_answer_pull"),
         (ForgeKind::Gitea, "GET", [.., "comments"]) => (None, "gitea_answer_comments"),
         (ForgeKind::Gitea, "POST", ["repos", _, _, "pulls"]) => (Some("gitea_asked_pull"), "gitea_answer_pull"),

@@ -21,7 +21,7 @@ fn told(delivery: &Delivery) -> String {
             let checks = command.checks.iter().map(|check| format!(" check {check}")).collect::<String>();
             format!("task: {trigger}: {}{model}{checks}", command.text)
         }
-        Wanted::Message { comment, trigger } => {
+        Wanted::Message { comment, trigger, .. } => {
             format!(
                 "message: {trigger}{}: {}",
                 comment.at.map_or_else(String::new, |at| format!(" at {at}")),
@@ -31,6 +31,7 @@ fn told(delivery: &Delivery) -> String {
         Wanted::Failure { text } => format!("failure: {text}"),
         Wanted::Cancel { trigger, .. } => format!("cancel: {trigger}"),
         Wanted::Merged { commit } => format!("merged: {}", &commit[..4]),
+        Wanted::Reopened => "reopened".to_owned(),
         Wanted::Nothing(reason) => format!("nothing: {reason}"),
     }
 }

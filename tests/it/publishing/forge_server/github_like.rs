@@ -51,6 +51,17 @@ pub(super) fn answer(
             (200, Value::Array(found.skip((page - 1) * 50).take(50).cloned().collect()))
         }
         ("POST", ["repos", owner, name, "pulls"]) => make(held, kind, (owner, name), body),
+        ("GET", ["repos", _, _, "pulls", _, "reviews"]) if !github => {
+            let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
+            let reviews = held.reviews.iter().zip(1..).skip((page - 1) * 50).take(50);
+            (200, reviews.map(|(review, id)| objects::review(id, review)).collect())
+        }
+        ("GET", ["repos", _, _, "pulls", _, "reviews", id, "comments"]) if !github => {
+            match id.parse().ok().and_then(|id: usize| held.reviews.get(id - 1)) {
+                Some(review) => (200, review.lines.iter().map(|line| objects::on_line(review, line)).collect()),
+                None => (404, json!({ "message": "Not Found" })),
+            }
+        }
         ("PATCH", ["repos", _, _, "pulls", number]) => change(held, kind, number, body),
         ("GET", ["repos", _, _, "labels"]) if !github => {
             let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());

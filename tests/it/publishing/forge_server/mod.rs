@@ -66,8 +66,17 @@ pub(crate) struct Passed {
     pub(crate) answer: Value,
 }
 
+/// Somebody's review at Gitea: when, and what it says of lines.
+#[derive(Clone)]
+pub(crate) struct Review {
+    pub(crate) login: String,
+    pub(crate) at: String,
+    pub(crate) lines: Vec<(String, u64, String)>,
+}
+
 #[derive(Default)]
 struct Held {
+    reviews: Vec<Review>,
     /// As they are answered.
     pulls: Vec<Value>,
     /// Each with the number of what it stands under.
@@ -165,6 +174,10 @@ impl ForgeServer {
     /// Somebody is let in.
     pub(crate) fn has_member(&self, member: Member) {
         self.state.lock().unwrap().members.push(member);
+    }
+
+    pub(crate) fn has_review(&self, review: Review) {
+        self.state.lock().unwrap().reviews.push(review);
     }
 
     pub(crate) fn has_label(&self, name: &str) {

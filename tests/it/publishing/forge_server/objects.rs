@@ -1,6 +1,6 @@
 //! What forges answer, whole: the objects of their payloads, which are those of their APIs; GitLab's API has its own.
 
-use super::Member;
+use super::{Member, Review};
 use crate::trackers::sent::fixture;
 use journeyman::{domain::linked_account::Provider, trackers::forge::ForgeKind};
 use serde_json::{Value, json};
@@ -116,6 +116,28 @@ pub(super) fn asked_for_review(login: &str) -> Value {
         "id": 1, "user": user(ForgeKind::Gitea, login), "team": null, "state": "REQUEST_REVIEW", "body": "",
         "commit_id": "", "stale": false, "official": false, "dismissed": false, "comments_count": 0, "submitted_at": AT,
         "updated_at": AT, "html_url": "https://forge.example/review/1", "pull_request_url": "https://forge.example/pulls/1",
+    })
+}
+
+/// Of Gitea: a review.
+pub(super) fn review(id: usize, review: &Review) -> Value {
+    let more = [
+        ("/id", json!(id)),
+        ("/user", user(ForgeKind::Gitea, &review.login)),
+        ("/state", json!("COMMENT")),
+        ("/comments_count", json!(review.lines.len())),
+        ("/submitted_at", json!(review.at)),
+    ];
+    set(asked_for_review(&review.login), more)
+}
+
+/// What it says of a line.
+pub(super) fn on_line(review: &Review, (path, line, text): &(String, u64, String)) -> Value {
+    json!({
+        "id": 1, "body": text, "user": user(ForgeKind::Gitea, &review.login), "resolver": null, "pull_request_review_id": 1,
+        "created_at": review.at, "updated_at": review.at, "path": path, "commit_id": "", "original_commit_id": "",
+        "diff_hunk": "@@ -1,2 +1,2 @@", "position": line, "original_position": 0,
+        "html_url": "https://forge.example/comment/1", "pull_request_url": "https://forge.example/pulls/1",
     })
 }
 
