@@ -119,6 +119,10 @@ pub struct Issue {
     /// Of a pull request: the branch that it would merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// The key that it had until this event; of a repository that has another name now the name that it had, and the key is its
+    /// name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
     /// When it was last changed, as the tracker writes it: the same in each copy of one event.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub updated_at: String,
@@ -209,6 +213,8 @@ pub enum What {
     Closed,
     /// A pull request that was closed is open again.
     Reopened,
+    /// It has another key now, and nothing else was done.
+    Moved,
     Merged {
         commit: String,
     },
@@ -224,7 +230,7 @@ impl What {
     /// What has come about and asks nobody for anything: it counts whoever tells of it, a program or the service's own account,
     /// under which checks of what it has pushed run.
     pub fn is_a_fact(&self) -> bool {
-        matches!(self, Self::CheckFailed { .. } | Self::Closed | Self::Reopened | Self::Merged { .. })
+        matches!(self, Self::CheckFailed { .. } | Self::Closed | Self::Reopened | Self::Moved | Self::Merged { .. })
     }
 
     /// An assignment and new labels, whichever there are of them; none where there are neither.

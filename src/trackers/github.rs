@@ -40,6 +40,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
         ("pull_request", "reopened") => about(delivery, issue(reader.json, "/pull_request"), What::Reopened),
         ("check_run", "completed") => check_run(delivery, reader.json),
         ("status", _) => status(delivery, reader.json),
+        ("repository", "renamed" | "transferred") => renamed(delivery, reader.json),
         _ => Delivery { what: ignored(unknown(&delivery.event)), ..delivery },
     }
 }
@@ -92,6 +93,7 @@ pub(super) fn issue(json: &Value, place: &str) -> Issue {
         project: None,
         is_pull_request: is_pull,
         branch,
+        moved_from: None,
         updated_at: word(at(found, "/updated_at")),
     }
 }
@@ -167,6 +169,21 @@ fn check_run(delivery: Delivery, json: &Value) -> Delivery {
         ..Issue::default()
     };
     about(delivery, issue, what)
+}
+
+/// A repository that has another name now, or another owner.
+fn renamed(delivery: Delivery, json: &Value) -> Delivery {
+    let (name, changes) = (word(at(json, "/repository/full_name")), at(json, "/changes"));
+    let (owner, repository) = name.split_once('/').unwrap_or_default();
+    let owners = ["/owner/from/organization/login", "/owner/from/user/login"].map(|place| word(at(changes, place)));
+    let before = match (owners.into_iter().find(|owner| !owner.is_empty()), word(at(changes, "/repository/name/from")))
+    {
+        (Some(owner), _) => format!("{owner}/{repository}"),
+        (None, name) if !name.is_empty() => format!("{owner}/{name}"),
+        (None, _) => return Delivery { what: ignored(unknown(&delivery.event)), ..delivery },
+    };
+    let updated_at = word(at(json, "/repository/updated_at"));
+    about(delivery, Issue { key: name, moved_from: Some(before), updated_at, ..Issue::default() }, What::Moved)
 }
 
 /// The status of a commit; Gitea tells it likewise, without the branches.

@@ -109,6 +109,7 @@ fn of(json: &Value, place: &str, mark: char) -> Issue {
         project: None,
         is_pull_request: is_merge,
         branch,
+        moved_from: None,
         updated_at: word(at(found, "/updated_at")),
     }
 }

@@ -5,7 +5,7 @@ use super::{
     delivery::{Comment, Delivery, Issue, Person, What},
     github::unknown,
     mark::{is_linked_in, own_or},
-    read::{Reader, about, at, cut, entries, ignored, person, text, title, word},
+    read::{Reader, about, at, cut, entries, ignored, moved_or, person, text, title, word},
 };
 use regex::Regex;
 use serde_json::Value;
@@ -27,7 +27,11 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             let assignees = user(at(fields, "/assignee")).into_iter().collect();
             about(delivery, found, What::Opened { labels, assignees })
         }
-        "issue_updated" => about(delivery, found, updated(json)),
+        "issue_updated" => {
+            let moved_from = moved_from(json);
+            let what = moved_or(moved_from.is_some(), updated(json));
+            about(delivery, Issue { moved_from, ..found }, what)
+        }
         "issue_deleted" => about(delivery, found, What::Closed),
         "comment_created" => about(delivery, found, commented(json)),
         _ => Delivery { what: ignored(unknown(&event)), ..delivery },
@@ -65,6 +69,13 @@ pub(super) fn issue(json: &Value) -> Issue {
         key,
         ..Issue::default()
     }
+}
+
+/// The key that it had in another project.
+fn moved_from(json: &Value) -> Option<String> {
+    let items = entries(at(json, "/changelog/items"));
+    let item = items.iter().find(|item| word(at(item, "/field")) == "Key")?;
+    Some(word(at(item, "/fromString"))).filter(|key| !key.is_empty())
 }
 
 fn updated(json: &Value) -> What {

@@ -4,7 +4,7 @@ use super::{
     delivery::{Comment, Delivery, Issue, Person, What},
     github::unknown,
     mark::{is_own_id, own_or},
-    read::{Reader, about, at, entries, ignored, link, names, person, text, title, word},
+    read::{Reader, about, at, entries, ignored, link, moved_or, names, person, text, title, word},
 };
 use serde_json::Value;
 
@@ -21,8 +21,9 @@ pub(super) fn read(reader: &Reader<'_>) -> Delivery {
             about(delivery, issue(json, data), What::Opened { labels, assignees })
         }
         ("Issue", "update") => {
-            let what = updated(json);
-            about(delivery, issue(json, reader.at("/data")), what)
+            let moved_from = moved_from(json);
+            let what = moved_or(moved_from.is_some(), updated(json));
+            about(delivery, Issue { moved_from, ..issue(json, reader.at("/data")) }, what)
         }
         ("Issue", "remove") => about(delivery, issue(json, reader.at("/data")), What::Closed),
         ("Comment", "create") => commented(delivery, json),
@@ -62,6 +63,12 @@ pub(super) fn issue(json: &Value, data: &Value) -> Issue {
         key,
         ..Issue::default()
     }
+}
+
+/// The identifier that it had in another team.
+fn moved_from(json: &Value) -> Option<String> {
+    at(json, "/updatedFrom").get("teamId")?;
+    entries(at(json, "/data/previousIdentifiers")).last().map(word).filter(|key| !key.is_empty())
 }
 
 fn updated(json: &Value) -> What {

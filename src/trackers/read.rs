@@ -55,6 +55,11 @@ pub(super) fn ignored(reason: impl Into<String>) -> What {
     What::Ignored { reason: reason.into() }
 }
 
+/// What was done, where that is anything but that it has moved.
+pub(super) fn moved_or(moved: bool, what: What) -> What {
+    if moved && matches!(what, What::Ignored { .. }) { What::Moved } else { what }
+}
+
 /// A short text or a number.
 pub(super) fn word(value: &Value) -> String {
     match value {

@@ -32,6 +32,8 @@ pub enum Wanted {
     Merged { commit: String },
     /// The pull request is open again.
     Reopened,
+    /// It has another key now.
+    Moved,
     /// Nothing; why.
     Nothing(String),
 }
@@ -62,6 +64,7 @@ pub fn meaning(delivery: &Delivery, wanted: &Wanted) -> Option<String> {
         (What::Stopped { session, id }, _) => format!("stopped {session} {id}"),
         (What::Closed | What::Merged { .. }, _) => format!("closed {key} {at}"),
         (What::Reopened, _) => format!("reopened {key} {at}"),
+        (What::Moved, _) => format!("moved {} {key} {at}", issue.moved_from.as_deref().unwrap_or_default()),
     };
     Some(text)
 }
@@ -148,6 +151,7 @@ pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
         What::Stopped { .. } => Wanted::Cancel { trigger: "its session was stopped".to_owned(), ended: true },
         What::Closed => Wanted::Cancel { trigger: "it was closed".to_owned(), ended: true },
         What::Merged { commit } => Wanted::Merged { commit: commit.clone() },
+        What::Moved => Wanted::Moved,
         What::Reopened if issue.is_pull_request => Wanted::Reopened,
         What::Reopened => Wanted::Nothing("nothing is done about an issue that is open again".to_owned()),
     }

@@ -82,10 +82,18 @@ impl Service {
             (Some(issue), _) => issue,
         };
         let mut tx = self.store().team(row.team).await?;
+        if let Some(from) = &issue.moved_from {
+            issues::moved(&mut tx, row.id, from, &issue.key).await?;
+            answers::moved(&mut tx, row.id, from, &issue.key).await?;
+        }
+        let acting = Acting { service: self, claimed, work, issue };
+        if *wanted == Wanted::Moved {
+            let reason = "it has another name now".to_owned();
+            return acting.finish(tx, Came { state: DeliveryState::Done, reason, task: None }).await;
+        }
         issues::ensure(&mut tx, row.team, row.id, &issue.key).await?;
         issues::lock(&mut tx, row.id, &issue.key).await?;
         let task = issues::task(&mut tx, row.id, &issue.key).await?;
-        let acting = Acting { service: self, claimed, work, issue };
         if let Some(TaskOf { task, .. }) = task
             && acting.was_told_otherwise(&mut tx).await?
         {
@@ -159,6 +167,7 @@ impl Service {
                 acting.finish(tx, Came::done("the pull request is open again", task)).await
             }
             (Wanted::Nothing(reason), _) => acting.finish(tx, Came::ignored(reason)).await,
+            (Wanted::Moved, _) => acting.finish(tx, Came::ignored("it was told already")).await,
         }
     }
 

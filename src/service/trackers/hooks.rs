@@ -110,7 +110,7 @@ impl Service {
         delivery: &Delivery,
         wanted: &Wanted,
     ) -> Result<Option<String>, Error> {
-        let Some(issue) = &delivery.issue else { return Ok(None) };
+        let Some(issue) = delivery.issue.as_ref().filter(|issue| issue.moved_from.is_none()) else { return Ok(None) };
         let may_have_task = || async {
             // A pull request may be one that the service has made and not written down yet.
             Ok::<_, Error>(

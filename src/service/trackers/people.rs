@@ -61,7 +61,7 @@ pub(super) fn needs_leave(wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Task { .. } | Wanted::Message { .. } => true,
         Wanted::Cancel { ended, .. } => !ended,
-        Wanted::Failure { .. } | Wanted::Merged { .. } | Wanted::Reopened | Wanted::Nothing(_) => false,
+        Wanted::Failure { .. } | Wanted::Merged { .. } | Wanted::Reopened | Wanted::Moved | Wanted::Nothing(_) => false,
     }
 }
 

@@ -54,6 +54,22 @@ pub async fn note(tx: &mut TeamTx, new: NewAnswer<'_>, seen: Option<&Seen>) -> R
     Ok(())
 }
 
+/// Has tasks answered where their issues are now; see [`super::issues::moved`].
+pub async fn moved(tx: &mut TeamTx, integration: IntegrationId, from: &str, to: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_answers SET place = jsonb_set(place::jsonb, '{issue}',
+            to_jsonb($3 || substr(place::jsonb ->> 'issue', length($2) + 1)))::text
+         WHERE team = current_team() AND integration = $1
+            AND (lower(place::jsonb ->> 'issue') = $2 OR starts_with(lower(place::jsonb ->> 'issue'), $2 || '#'))",
+    )
+    .bind(integration.0)
+    .bind(from.to_lowercase())
+    .bind(to)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// One that is being worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedAnswer {

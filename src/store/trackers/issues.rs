@@ -110,6 +110,22 @@ pub async fn link(
     Ok(())
 }
 
+/// Gives an issue another key, or all that a repository has where it has another name; what is there already stays.
+pub async fn moved(tx: &mut TeamTx, integration: IntegrationId, from: &str, to: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tracker_issues i SET issue = $3 || substr(i.issue, length($2) + 1)
+         WHERE i.team = current_team() AND i.integration = $1 AND (i.issue = $2 OR starts_with(i.issue, $2 || '#'))
+            AND NOT EXISTS (SELECT 1 FROM tracker_issues o
+                WHERE o.team = i.team AND o.integration = $1 AND o.issue = $3 || substr(i.issue, length($2) + 1))",
+    )
+    .bind(integration.0)
+    .bind(from.to_lowercase())
+    .bind(to.to_lowercase())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
 /// Whether an issue has a task, or may have one once what has come about it is worked off.
 pub async fn has_task(store: &Store, integration: IntegrationId, issue: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(

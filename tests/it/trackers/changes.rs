@@ -22,6 +22,7 @@ fn told(tracker: Provider, name: &str, change: &dyn Fn(&mut Value)) -> String {
         Wanted::Merged { commit } => format!("merged as {}", &commit[..4]),
         Wanted::Failure { .. } => "a check failed".to_owned(),
         Wanted::Message { .. } => "a message".to_owned(),
+        Wanted::Moved => "it has another name now".to_owned(),
         Wanted::Reopened => "it is open again".to_owned(),
         Wanted::Nothing(why) => why,
     }
@@ -51,7 +52,7 @@ fn an_end_ends_whatever_else_is_set_by_the_same_act() {
     let handed_back = |p: &mut Value| {
         let more = json!([
             { "field": "assignee", "fieldtype": "jira", "fieldId": "assignee", "from": null, "fromString": null,
-                "to": "557058:cid", "toString": "Cid", "tmpFromAccountId": null, "tmpToAccountId": "557058:cid" },
+                "to": "557058:cid", "toString": "Cid" },
             { "field": "labels", "fieldtype": "jira", "fieldId": "labels", "from": null, "fromString": "", "to": null,
                 "toString": "agent" },
         ]);

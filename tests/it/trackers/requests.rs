@@ -3,13 +3,19 @@
 use super::{
     sent::{Sent, sent_with},
     stories::World,
-    whole::{at, calc, labelled, mends, opened, reachable},
+    whole::{at, calc, labelled, mends, opened, reachable, until},
 };
 use crate::{
     publishing::forge_server::{ForgeServer, Review},
-    support::{calculator, service::git},
+    support::{
+        calculator,
+        service::{call, git, say},
+    },
 };
-use journeyman::{domain::linked_account::Provider, trackers::forge::ForgeKind};
+use journeyman::{
+    domain::linked_account::Provider,
+    trackers::{What, forge::ForgeKind, parse},
+};
 use serde_json::{Value, json};
 
 /// A task whose pull request is open: its id, and the number.
@@ -123,4 +129,62 @@ async fn what_a_review_at_gitea_says_of_lines_reaches_the_task() {
     let come = world.done(&reviewed("2026-11-01T14:00:00Z")).await;
     assert_eq!(state_and_reason(&come), ("ignored", "a comment without words"));
     world.service.stop().await;
+}
+
+/// What a repository is called is no part of what its tasks are about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_with_another_name_keeps_its_issues_tasks() {
+    let ask = call("ask_user", json!({ "questions": [{ "question": "Which one?" }] }));
+    let script =
+        json!({ "rules": [{ "when": { "calls": 0 }, "reply": ask }, { "when": {}, "reply": say("Looked.") }] });
+    let ground = reachable(calculator::ground(&script).await).await;
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    let world = World::on(ground, Provider::Github, &at(&server, &json!({}))).await;
+    let id = world.done(&labelled(Provider::Github)).await["task"].as_str().unwrap().to_owned();
+    world.api.until(&id, |task| task["status"] == "waiting").await;
+    until("answered", async || server.comments().first().cloned()).await;
+    let renamed = sent_with(Provider::Github, "repository_renamed", |p| {
+        p["repository"]["full_name"] = json!("acme/adder");
+        p["changes"]["repository"]["name"]["from"] = json!("calc");
+    });
+    assert_eq!(state_and_reason(&world.done(&renamed).await), ("done", "it has another name now"));
+    // Another repository that has the name now has no task.
+    let other = world.send(&sent_with(Provider::Github, "issues_closed", |_| {})).await;
+    assert_eq!((other.0, &other.1["reason"]), (200, &json!("no task is about this issue")), "{}", other.1);
+    let closed = sent_with(Provider::Github, "issues_closed", |p| {
+        p["repository"]["full_name"] = json!("acme/adder");
+        p["issue"]["updated_at"] = json!("2026-11-04T08:00:00Z");
+    });
+    let come = world.done(&closed).await;
+    assert_eq!((state_and_reason(&come).0, &come["task"]), ("done", &json!(id)), "{come:#}");
+    world.api.until(&id, |task| task["status"] == "cancelled").await;
+    let edited = |asked: &String| asked.starts_with("PATCH /api/v3/repos/acme/adder/issues/comments/");
+    until("answered there", async || server.asked().iter().any(edited).then_some(())).await;
+    world.service.stop().await;
+}
+
+/// An issue that goes to another project or team has another key, by which it is told of from then on.
+#[test]
+fn an_issue_that_was_moved_says_from_where_and_what_else_was_done() {
+    for tracker in [Provider::Jira, Provider::Linear] {
+        let read = |change: &dyn Fn(&mut Value)| {
+            let sent = sent_with(tracker, "issue_moved", change);
+            parse(tracker, &sent.map(), &sent.body)
+        };
+        let issue = read(&|_| {}).issue.unwrap();
+        assert_eq!((issue.key.as_str(), issue.moved_from.as_deref()), ("CALC-12", Some("OLD-3")));
+        // It may end by the same act.
+        let ended = read(&|p| {
+            if tracker == Provider::Jira {
+                let status = json!({ "field": "status", "fromString": "To Do", "toString": "Done" });
+                p["changelog"]["items"].as_array_mut().unwrap().push(status);
+                p["issue"]["fields"]["status"]["statusCategory"]["key"] = json!("done");
+            } else {
+                p["updatedFrom"]["stateId"] = json!("s-1");
+                p["data"]["state"]["type"] = json!("completed");
+            }
+        });
+        assert_eq!(ended.what, What::Closed, "{tracker:?}");
+        assert_eq!(ended.issue.unwrap().moved_from.as_deref(), Some("OLD-3"));
+    }
 }

@@ -77,6 +77,7 @@ fn headers(tracker: Provider, name: &str, payload: &Value) -> Vec<(String, Strin
                 "issues",
                 "check_run",
                 "status",
+                "repository",
                 "ping",
             ];
             let event = events.into_iter().find(|event| name.starts_with(event)).unwrap_or("star");

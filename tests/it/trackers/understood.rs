@@ -31,6 +31,7 @@ fn told(delivery: &Delivery) -> String {
         Wanted::Failure { text } => format!("failure: {text}"),
         Wanted::Cancel { trigger, .. } => format!("cancel: {trigger}"),
         Wanted::Merged { commit } => format!("merged: {}", &commit[..4]),
+        Wanted::Moved => "it has another name now".to_owned(),
         Wanted::Reopened => "reopened".to_owned(),
         Wanted::Nothing(reason) => format!("nothing: {reason}"),
     }
