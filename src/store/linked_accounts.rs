@@ -156,7 +156,7 @@ pub async fn meet(
          WHERE l.team = current_team() AND l.provider = $1 AND ($2::text IS NULL OR l.host = $2) AND l.state = 'confirmed'
             AND ($2::text IS NOT NULL AND $4 <> '' AND l.account = $4
                 OR $3 <> '' AND lower(l.login) = lower($3) AND (l.account IS NULL OR l.account = $4))
-         LIMIT 10",
+         ORDER BY l.account NULLS LAST LIMIT 10",
     )
     .bind(provider.as_str())
     .bind(host)
@@ -166,22 +166,28 @@ pub async fn meet(
     .await?;
     let mut users = Vec::new();
     for row in &rows {
-        let user = UserId(row.try_get("user_id")?);
+        let (user, known) = (UserId(row.try_get("user_id")?), row.try_get::<Option<String>, _>("account")?);
+        if known.is_some() {
+            // The id says more than any login.
+            return Ok(vec![user]);
+        }
         if !users.contains(&user) {
             users.push(user);
         }
     }
     if let ([row], Some(_), false) = (rows.as_slice(), host, account.is_empty()) {
-        let known: Option<String> = row.try_get("account")?;
-        if known.is_none() {
-            sqlx::query("UPDATE linked_accounts SET account = $2 WHERE team = current_team() AND id = $1")
-                .bind(row.try_get::<Uuid, _>("id")?)
-                .bind(account)
-                .execute(tx.connection())
-                .await?;
-        }
+        note_account(tx, row.try_get("id")?, account).await?;
     }
     Ok(users)
+}
+
+async fn note_account(tx: &mut TeamTx, link: Uuid, account: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE linked_accounts SET account = $2 WHERE team = current_team() AND id = $1 AND account IS NULL")
+        .bind(link)
+        .bind(account)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 fn link_row(row: &PgRow) -> Result<LinkRow, StoreError> {

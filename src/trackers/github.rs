@@ -200,19 +200,17 @@ pub(super) fn status(delivery: Delivery, json: &Value) -> Delivery {
     failed(delivery, json, &names(at(json, "/branches"), "/name"), what)
 }
 
-/// A check that failed at one of these branches, or at a commit whose branches are not told. Which pull request it is about is
-/// known to who has opened it.
+/// A check that failed at a commit, of these branches where they are told. Which pull request it is about is known to who has
+/// pushed that commit: a branch of a fork may have any name.
 pub(super) fn failed(delivery: Delivery, json: &Value, branches: &[String], what: What) -> Delivery {
     let mut branches = branches.iter().filter(|branch| !branch.is_empty()).peekable();
-    let is_told = branches.peek().is_some();
-    let branch = branches.find(|branch| branch.starts_with(BRANCH_PREFIX)).cloned();
-    if is_told && branch.is_none() {
+    if branches.peek().is_some() && !branches.any(|branch| branch.starts_with(BRANCH_PREFIX)) {
         return Delivery { what: ignored("a check of no pull request"), ..delivery };
     }
     let repository = at(json, "/repository");
     let (name, clone_url) = (word(at(repository, "/full_name")), link(at(repository, "/clone_url")));
     let repository = Some(Repository { name, clone_url });
-    let issue = Issue { repository, is_pull_request: true, branch, ..Issue::default() };
+    let issue = Issue { repository, is_pull_request: true, ..Issue::default() };
     Delivery { issue: Some(issue), what, ..delivery }
 }
 

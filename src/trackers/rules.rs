@@ -80,6 +80,15 @@ pub fn meaning_of_comment(key: &str, comment: &str) -> String {
 }
 
 pub fn wanted(delivery: &Delivery, rules: &Rules) -> Wanted {
+    let has_moved = delivery.issue.as_ref().is_some_and(|issue| issue.moved_from.is_some());
+    match by_rules(delivery, rules) {
+        // What else was done with it comes to nothing: that is all the same.
+        Wanted::Nothing(_) if has_moved => Wanted::Moved,
+        wanted => wanted,
+    }
+}
+
+fn by_rules(delivery: &Delivery, rules: &Rules) -> Wanted {
     let Some(issue) = &delivery.issue else { return Wanted::Nothing(reason(&delivery.what)) };
     // Own doings come back under the account that tokens belong to; what they are named by is in the rules.
     let own = [&rules.mention, &rules.assignee].into_iter().flatten();

@@ -121,7 +121,7 @@ impl Tokens {
             base_url: of.base_url.map(str::to_owned),
             app: app.clone(),
             key_hash: Sha256::digest(of.secret.expose()).into(),
-            repository: repository.and_then(|path| path.rsplit('/').next()).map(str::to_owned),
+            repository: repository.map(str::to_lowercase),
             purpose,
         };
         if let Some(token) = self.kept(&key) {

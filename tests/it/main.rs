@@ -84,6 +84,7 @@ mod scripted;
 mod scrubbed;
 mod secrets;
 mod setup;
+mod shares;
 mod shutdown;
 mod skills;
 mod steering;

@@ -244,7 +244,13 @@ impl Way<'_> {
     /// Shows that something was seen. What the tracker does not take is left out.
     async fn react(&self, seen: &Seen) -> Result<(), Stop> {
         let (answerer, one) = (self.answerer, self.one);
-        let found = (answerer.voices)(one.team, seen.integration, &seen.place).await?;
+        let found = match (answerer.voices)(one.team, seen.integration, &seen.place).await {
+            Err(Shut::ForGood(reason)) => {
+                tracing::warn!(task.id = %one.task, integration.id = %seen.integration, "no reaction: {reason}");
+                None
+            }
+            found => found?,
+        };
         if let Some((_, voice)) = found.filter(|(spec, _)| spec.answers.enabled) {
             match self.timely(voice.react(&seen.place, &seen.spot)).await {
                 Err(Stop::Ends(reason)) => {

@@ -1,6 +1,6 @@
 //! The pull request: found by its branch, or made; once.
 
-use super::{KnownForge, Shut, Stop, Way, gather::Gathered, push::Pushed};
+use super::{KnownForge, Shut, Stop, Way, gather::Gathered, push::Pushed, text::Text};
 use crate::{
     clock,
     domain::publish::PublishState,
@@ -68,8 +68,9 @@ impl Way<'_> {
             let recorded = outward::get(&publisher.store, act).await?.and_then(|act| act.outcome);
             let recorded = recorded.and_then(|outcome| serde_json::from_str::<Value>(&outcome).ok());
             outward::intend(&publisher.store, act, clock::new_id(), &there.url, &json!({ "head": row.branch })).await?;
-            // It was made, and that was not written down.
-            if recorded.is_none_or(|outcome| outcome["number"] != there.number) {
+            // It was made here, and that was not written down.
+            let is_new = recorded.is_none_or(|outcome| outcome["number"] != there.number);
+            if is_new && Text::is_own(&there.body) {
                 self.beside(forge.dress(repository, there.number, &new).await)?;
             }
             if let Some(edit) = gathered.text.renewed(&there.body) {
@@ -104,8 +105,12 @@ impl Way<'_> {
 
     /// What came of something beside the pull request itself: tried again for a while, and then gone without.
     fn beside(&self, came: Result<(), ForgeError>) -> Result<(), Stop> {
+        let attempts = self.publisher.settings.attempts;
         match came {
-            Err(ForgeError::Unavailable(reason)) if self.row.failures < BESIDE_TRIES => Err(Stop::Later(reason)),
+            // Not by the last try: the pull request stands.
+            Err(ForgeError::Unavailable(reason)) if self.row.failures + 1 < attempts.min(BESIDE_TRIES) => {
+                Err(Stop::Later(reason))
+            }
             Err(error) => {
                 tracing::warn!(task.id = %self.row.task, %error, "a pull request does not say all that it should");
                 Ok(())

@@ -97,6 +97,11 @@ impl Text {
         (body != there || draft.is_some()).then_some(PullRequestEdit { body, draft })
     }
 
+    /// Whether a pull request that says this was made by the service.
+    pub(super) fn is_own(body: &str) -> bool {
+        body.contains(DRAFT_MARK) || body.contains(READY_MARK)
+    }
+
     /// Between marks that a reader does not see.
     fn own_part(&self, chars_max: usize) -> String {
         let mark = if self.draft { DRAFT_MARK } else { READY_MARK };

@@ -71,6 +71,14 @@ impl Service {
     /// Does what a delivery asks for, and says in it what became of it.
     pub async fn work_off(&self, claimed: &ClaimedDelivery, work: &DeliveryWork) -> Result<Worked, Error> {
         let DeliveryWork { row, delivery, wanted, .. } = work;
+        // Whatever else is asked for, and by whom: what is told from now on is told of where it is now.
+        if let Some((from, issue)) = delivery.issue.as_ref().and_then(|issue| Some((issue.moved_from.as_ref()?, issue)))
+        {
+            let mut tx = self.store().team(row.team).await?;
+            issues::moved(&mut tx, row.id, from, &issue.key).await?;
+            answers::moved(&mut tx, row.id, from, &issue.key).await?;
+            tx.commit().await?;
+        }
         if people::needs_leave(wanted)
             && let Some(why) = work.sender.why_not(delivery.sender.as_ref())
         {
@@ -78,19 +86,15 @@ impl Service {
         }
         let issue = match (&delivery.issue, wanted) {
             (_, Wanted::Nothing(reason)) => return self.note(claimed, work, Came::ignored(reason)).await,
+            (_, Wanted::Moved) => {
+                let reason = "it has another name now".to_owned();
+                return self.note(claimed, work, Came { state: DeliveryState::Done, reason, task: None }).await;
+            }
             (None, _) => return self.note(claimed, work, Came::ignored("it names no issue")).await,
             (Some(issue), _) => issue,
         };
         let mut tx = self.store().team(row.team).await?;
-        if let Some(from) = &issue.moved_from {
-            issues::moved(&mut tx, row.id, from, &issue.key).await?;
-            answers::moved(&mut tx, row.id, from, &issue.key).await?;
-        }
         let acting = Acting { service: self, claimed, work, issue };
-        if *wanted == Wanted::Moved {
-            let reason = "it has another name now".to_owned();
-            return acting.finish(tx, Came { state: DeliveryState::Done, reason, task: None }).await;
-        }
         issues::ensure(&mut tx, row.team, row.id, &issue.key).await?;
         issues::lock(&mut tx, row.id, &issue.key).await?;
         let task = issues::task(&mut tx, row.id, &issue.key).await?;
@@ -167,7 +171,7 @@ impl Service {
                 acting.finish(tx, Came::done("the pull request is open again", task)).await
             }
             (Wanted::Nothing(reason), _) => acting.finish(tx, Came::ignored(reason)).await,
-            (Wanted::Moved, _) => acting.finish(tx, Came::ignored("it was told already")).await,
+            (Wanted::Moved, _) => acting.finish(tx, Came::ignored("it has another name now")).await,
         }
     }
 

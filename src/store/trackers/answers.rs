@@ -57,8 +57,12 @@ pub async fn note(tx: &mut TeamTx, new: NewAnswer<'_>, seen: Option<&Seen>) -> R
 /// Has tasks answered where their issues are now; see [`super::issues::moved`].
 pub async fn moved(tx: &mut TeamTx, integration: IntegrationId, from: &str, to: &str) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE tracker_answers SET place = jsonb_set(place::jsonb, '{issue}',
-            to_jsonb($3 || substr(place::jsonb ->> 'issue', length($2) + 1)))::text
+        "UPDATE tracker_answers SET
+            place = jsonb_set(place::jsonb, '{issue}', to_jsonb($3 || substr(place::jsonb ->> 'issue', length($2) + 1)))::text,
+            seen = coalesce((SELECT jsonb_agg(CASE
+                    WHEN lower(s #>> '{place,issue}') = $2 OR starts_with(lower(s #>> '{place,issue}'), $2 || '#')
+                    THEN jsonb_set(s, '{place,issue}', to_jsonb($3 || substr(s #>> '{place,issue}', length($2) + 1)))
+                    ELSE s END) FROM jsonb_array_elements(seen) s), '[]'::jsonb)
          WHERE team = current_team() AND integration = $1
             AND (lower(place::jsonb ->> 'issue') = $2 OR starts_with(lower(place::jsonb ->> 'issue'), $2 || '#'))",
     )

@@ -71,17 +71,18 @@ pub async fn claim(store: &Store, room: Room, places: &[Place], lease: Duration)
             SELECT team, sum(under_way) AS under_way FROM unnest($9::uuid[], $7::int[]) AS t (team, under_way) GROUP BY team
          ), due AS (
             SELECT w.team, w.url, w.failing, w.doubtful, d.id, d.due_at,
-                row_number() OVER (PARTITION BY w.doubtful ORDER BY d.due_at) AS place,
                 row_number() OVER (PARTITION BY w.team ORDER BY w.doubtful, d.due_at) AS of_team
             FROM wanted w, LATERAL (
                 SELECT id, due_at FROM webhook_deliveries
                 WHERE team = w.team AND endpoint = w.id AND state = 'pending' AND due_at <= now()
                 ORDER BY due_at LIMIT w.places FOR UPDATE SKIP LOCKED) d
             WHERE w.places > 0
+         ), placed AS (
+            SELECT due.team, id, url, failing, doubtful, due_at,
+                row_number() OVER (PARTITION BY doubtful ORDER BY due_at) AS place
+            FROM due LEFT JOIN teams USING (team) WHERE of_team + coalesce(teams.under_way, 0) <= $10
          ), chosen AS (
-            SELECT due.team, id, url, failing FROM due LEFT JOIN teams USING (team)
-            WHERE (NOT doubtful OR place <= $2) AND of_team + coalesce(teams.under_way, 0) <= $10
-            ORDER BY doubtful, due_at LIMIT $1
+            SELECT team, id, url, failing FROM placed WHERE NOT doubtful OR place <= $2 ORDER BY doubtful, due_at LIMIT $1
          )
          UPDATE webhook_deliveries d SET claim = d.claim + 1, due_at = now() + $3 * interval '1 second'
          FROM chosen c WHERE d.team = c.team AND d.id = c.id

@@ -39,6 +39,13 @@ struct Given {
     token: String,
     #[serde(with = "time::serde::rfc3339")]
     expires_at: time::OffsetDateTime,
+    #[serde(default)]
+    repositories: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    full_name: String,
 }
 
 pub(super) async fn installation_token(
@@ -48,15 +55,20 @@ pub(super) async fn installation_token(
     permissions: &[(&str, &str)],
 ) -> Result<InstallationToken, ForgeError> {
     let mut body = json!({});
-    if let Some(name) = repository {
-        body["repositories"] = json!([name]);
+    if let Some(path) = repository {
+        body["repositories"] = json!([parts(path)?.1]);
     }
     if !permissions.is_empty() {
         let all = permissions.iter().map(|(name, level)| ((*name).to_owned(), Value::from(*level)));
         body["permissions"] = Value::Object(all.collect::<Map<_, _>>());
     }
     let path = ["app", "installations", installation, "access_tokens"];
-    let Given { token, expires_at } = exchange.send_json(Method::POST, &path, &body).await?;
+    let Given { token, expires_at, repositories } = exchange.send_json(Method::POST, &path, &body).await?;
+    // Asked for by its name alone, it may be that of another owner.
+    let is_it = |path: &str| repositories.iter().any(|one| one.full_name.eq_ignore_ascii_case(path));
+    if let Some(path) = repository.filter(|path| !repositories.is_empty() && !is_it(path)) {
+        return Err(ForgeError::Rejected { status: 404, reason: format!("the App is installed for no {path}") });
+    }
     Ok(InstallationToken { token: Secret::new(token), until: Timestamp(expires_at) })
 }
 
@@ -147,15 +159,18 @@ pub(super) async fn edit_pull_request(
     edit: &PullRequestEdit,
 ) -> Result<(), ForgeError> {
     let (owner, name) = parts(repository)?;
+    if let Some(draft) = edit.draft {
+        // REST cannot (docs.github.com/graphql/reference/mutations).
+        let mutation = if draft { "convertPullRequestToDraft" } else { "markPullRequestReadyForReview" };
+        let query = format!(
+            "mutation($id: ID!) {{ {mutation}(input: {{ pullRequestId: $id }}) {{ pullRequest {{ isDraft }} }} }}"
+        );
+        let asked = exchange.graphql(&json!({ "query": query, "variables": { "id": there.node } })).await;
+        left_out("draft state", asked)?;
+    }
+    // The text last: it says what the state is.
     let path = ["repos", owner, name, "pulls", &there.number.to_string()];
-    exchange.send_json::<Value>(Method::PATCH, &path, &json!({ "body": edit.body })).await?;
-    let Some(draft) = edit.draft else { return Ok(()) };
-    // REST cannot (docs.github.com/graphql/reference/mutations).
-    let mutation = if draft { "convertPullRequestToDraft" } else { "markPullRequestReadyForReview" };
-    let query =
-        format!("mutation($id: ID!) {{ {mutation}(input: {{ pullRequestId: $id }}) {{ pullRequest {{ isDraft }} }} }}");
-    let asked = exchange.graphql(&json!({ "query": query, "variables": { "id": there.node } })).await;
-    left_out("draft state", asked)
+    exchange.send_json::<Value>(Method::PATCH, &path, &json!({ "body": edit.body })).await.map(drop)
 }
 
 pub(super) async fn comment_with(

@@ -115,8 +115,8 @@ impl Forge {
         }
     }
 
-    /// A token of an installation of the App that this forge is asked as, for one of its repositories (`name`) where it is given,
-    /// and with these permissions alone where there are any. GitHub's alone.
+    /// A token of an installation of the App that this forge is asked as, for one of its repositories (`owner/name`) where it is
+    /// given, and with these permissions alone where there are any. GitHub's alone.
     pub async fn installation_token(
         &self,
         installation: &str,

@@ -111,9 +111,16 @@ impl Repositories {
         };
         let Some(head) = head.filter(|head| *head != base) else { return Ok(committed(commit, base, paths)) };
         mirror.commit(&head.to_string()).await?;
-        // What was rewritten since has no place for the patch but its own base.
-        if own.fork_point(base, head).await? != Some(base) {
-            return Ok(committed(commit, base, paths));
+        match own.fork_point(base, head).await? {
+            Some(point) if point == base => {}
+            // What was rewritten since has no place for the patch but its own base.
+            Some(_) => return Ok(committed(commit, base, paths)),
+            // Its history would go where nobody has it: to another repository, or where it was taken out.
+            None => {
+                let reason = "its branch has nothing in common with what the task began from any more: it is another \
+                              repository now, or was written anew";
+                return Err(RepositoryError::Unusable { reason: reason.to_owned() });
+            }
         }
         let tree = match own.merged(head, commit).await? {
             Merged::Tree(tree) => tree,

@@ -37,6 +37,13 @@ async fn an_account_is_known_by_its_id_once_it_was_met() {
     assert_eq!(met(&server, host, "", "17").await, [json!(bob)]);
     assert_eq!(met(&server, Some("git.example.org"), "octobob", "17").await, nobody);
     assert_eq!(met(&server, host, "octobob", "").await, nobody);
+    // A name that is linked to somebody else says less than the id.
+    let (eve, _) = server.user("default", "eve", Role::Member, None).await;
+    let link_of_eve = json!({ "provider": "github", "login": "bob-the-builder", "user": eve });
+    let of_eve = server.post("/v1/linked_accounts", ADMIN, &link_of_eve).await.expect(201).id();
+    server.post(&format!("/v1/linked_accounts/{of_eve}/confirm"), ADMIN, &json!({})).await.expect(200);
+    assert_eq!(met(&server, host, "bob-the-builder", "17").await, [json!(bob)]);
+    assert_eq!(met(&server, host, "bob-the-builder", "19").await, [json!(eve)]);
     // Whom a tool names has no id.
     assert_eq!(resolved(&server, Provider::Github, None, "octobob").await, [json!(bob)]);
     // A link that is made anew is met anew.

@@ -284,3 +284,23 @@ async fn a_conflict_in_a_file_that_was_moved_is_not_resolved_by_the_old_one() {
     assert_eq!(branches(&repository), [] as [String; 0]);
     service.stop().await;
 }
+
+/// Another repository under the same name, or one whose history was taken out, is brought none of the old one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_has_nothing_in_common_with_the_base_gets_nothing_of_it() {
+    let ground = ground().await;
+    let service = ground.start().await;
+    let api = service.api();
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let repository = calc(&ground);
+    git(&repository, &["checkout", "--quiet", "--orphan", "new"]);
+    commit(&repository, "calc.py", "def add(a, b):\n    return a - b\n");
+    git(&repository, &["branch", "--force", "main", "new"]);
+    git(&repository, &["checkout", "--quiet", "main"]);
+    let accepted = publish(&api, &id, &json!({})).await;
+    let failed = came(&api, &id, &accepted, &["done", "failed", "conflict"]).await;
+    assert_eq!(failed["state"], "failed", "{failed:#}");
+    assert!(failed["reason"].as_str().unwrap().contains("nothing in common"), "{failed:#}");
+    assert_eq!(branches(&repository), [] as [String; 0]);
+    service.stop().await;
+}

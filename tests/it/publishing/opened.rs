@@ -113,6 +113,8 @@ async fn an_open_pull_request_says_what_holds_now_and_keeps_what_people_wrote() 
             let title = pull["title"].as_str().unwrap();
             pull["title"] = json!(title.trim_start_matches("Draft: ").trim_start_matches("WIP: "));
         });
+        // What is not done the first time is done by the next try.
+        server.graphql_is_away_for(1);
         let again = publish(&api, &id, &json!({ "pull_request": true })).await;
         assert_eq!(came(&api, &id, &again, &["done", "failed"]).await["state"], "done");
         let now = server.pulls()[0].clone();
@@ -137,6 +139,31 @@ async fn an_open_pull_request_says_what_holds_now_and_keeps_what_people_wrote() 
         assert_eq!((edits(), body_of(&server.pulls()[0])), (before, "All my own words."), "{tracker}");
         service.stop().await;
     }
+}
+
+/// Somebody has opened it himself: it gets none of what the service's have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_of_somebody_elses_is_taken_as_it_is() {
+    let ground = grounded().await;
+    let server = ForgeServer::start(ForgeKind::Github).await;
+    let service = ground.start().await;
+    let api = service.api();
+    let id = rested(&api, &request(&ground, "mend")).await;
+    let accepted = publish(&api, &id, &json!({})).await;
+    came(&api, &id, &accepted, &["done"]).await;
+    let own = json!({ "title": "Mine", "head": accepted["branch"], "base": "main", "body": "All my own words." });
+    let made = api.http.post(format!("{}/api/v3/repos/team/calc/pulls", server.url)).json(&own);
+    let made = made.bearer_auth(TOKEN).header("user-agent", "somebody").send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    integrate(&api, &ground, &server, "github").await;
+    let accepted = publish(&api, &id, &json!({ "pull_request": true })).await;
+    let done = came(&api, &id, &accepted, &["done", "failed"]).await;
+    assert!(done["pull_request_url"].is_string(), "{done:#}");
+    let pull = &server.pulls()[0];
+    assert_eq!((body_of(pull), &pull["labels"]), ("All my own words.", &json!([])), "{pull:#}");
+    let changed: Vec<String> = server.asked().into_iter().filter(|asked| !asked.starts_with("GET ")).collect();
+    assert_eq!(changed, ["POST /api/v3/repos/team/calc/pulls"], "but for theirs nothing was asked");
+    service.stop().await;
 }
 
 /// One App for some repositories of a host leaves the others to whoever else may speak for them.

@@ -134,26 +134,26 @@ fn what_was_merged_without_a_commit_of_its_own_is_the_last_of_the_branch() {
 }
 
 #[test]
-fn a_check_without_a_pull_request_is_known_by_the_branch_or_the_commit() {
+fn a_check_without_a_pull_request_is_known_by_its_commit() {
     let issue = |name: &str, change: &dyn Fn(&mut Value)| {
         let delivery =
             read(if name == "check_run_completed" { Provider::Github } else { Provider::Gitea }, name, change);
         delivery.issue.map(|issue| (issue.key, issue.branch, issue.repository.unwrap().name))
     };
-    let told_as = |branch: Option<&str>| Some((String::new(), branch.map(str::to_owned), "acme/calc".to_owned()));
+    let by_commit = || Some((String::new(), None, "acme/calc".to_owned()));
     let early = |p: &mut Value| {
         p["check_run"]["pull_requests"] = json!([]);
         p["check_run"]["check_suite"]["head_branch"] = json!("journeyman/0199-mend-add");
     };
-    assert_eq!(issue("check_run_completed", &early), told_as(Some("journeyman/0199-mend-add")));
+    assert_eq!(issue("check_run_completed", &early), by_commit());
     let of_main = |p: &mut Value| {
         early(p);
         p["check_run"]["check_suite"]["head_branch"] = json!("main");
     };
     assert_eq!(issue("check_run_completed", &of_main), None);
-    assert_eq!(issue("status_failed", &|_| {}), told_as(None));
+    assert_eq!(issue("status_failed", &|_| {}), by_commit());
     let at_a_branch = |p: &mut Value| p["run"]["prettyref"] = json!("journeyman/0199-mend-add");
-    assert_eq!(issue("action_run_failure", &at_a_branch), told_as(Some("journeyman/0199-mend-add")));
+    assert_eq!(issue("action_run_failure", &at_a_branch), by_commit());
     let well = |p: &mut Value| p["workflow_run"]["conclusion"] = json!("success");
     assert_eq!(told(Provider::Gitea, "workflow_run_failed", &well), "a check that came to success");
 }

@@ -91,6 +91,9 @@ async fn an_app_that_is_not_let_into_a_repository_is_not_asked_about_it_all_the_
     }
     assert_eq!(server.asked().len(), 2, "{:?}", server.asked());
     assert_eq!(tokens.of(of, Purpose::Comments, Some("team/calc")).await.unwrap().expose(), TOKEN);
+    // One of the same name is not it.
+    let other = tokens.of(of, Purpose::Comments, Some("upstream/calc")).await.unwrap_err();
+    assert!(matches!(other, ForgeError::Rejected { status: 404, .. }), "{other:?}");
 }
 
 #[test]

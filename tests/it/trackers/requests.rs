@@ -1,6 +1,7 @@
 //! Pull requests of a task: what is said there once they have ended, and what of them is told by no event.
 
 use super::{
+    reading::rules,
     sent::{Sent, sent_with},
     stories::World,
     whole::{at, calc, labelled, mends, opened, reachable, until},
@@ -14,7 +15,12 @@ use crate::{
 };
 use journeyman::{
     domain::linked_account::Provider,
-    trackers::{What, forge::ForgeKind, parse},
+    trackers::{
+        What,
+        forge::ForgeKind,
+        parse,
+        rules::{Wanted, wanted},
+    },
 };
 use serde_json::{Value, json};
 
@@ -173,6 +179,19 @@ fn an_issue_that_was_moved_says_from_where_and_what_else_was_done() {
         };
         let issue = read(&|_| {}).issue.unwrap();
         assert_eq!((issue.key.as_str(), issue.moved_from.as_deref()), ("CALC-12", Some("OLD-3")));
+        // It has moved whatever else was done with it, for which no rule is.
+        let labelled = read(&|p| {
+            if tracker == Provider::Jira {
+                let label = json!({ "field": "labels", "fromString": "", "toString": "bug" });
+                p["changelog"]["items"].as_array_mut().unwrap().push(label);
+            } else {
+                p["updatedFrom"]["labelIds"] = json!([]);
+                p["data"]["labels"][0]["name"] = json!("bug");
+                p["data"]["labels"] = json!([p["data"]["labels"][0]]);
+            }
+        });
+        assert!(matches!(labelled.what, What::Labelled { .. }), "{tracker:?}: {labelled:#?}");
+        assert_eq!(wanted(&labelled, &rules()), Wanted::Moved, "{tracker:?}");
         // It may end by the same act.
         let ended = read(&|p| {
             if tracker == Provider::Jira {

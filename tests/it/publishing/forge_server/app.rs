@@ -76,15 +76,19 @@ pub(super) fn token(held: &mut Held, headers: &HeaderMap, installation: &str, bo
             "There is at least one repository that does not exist or is not accessible to the parent installation.";
         return (422, json!({ "message": why }));
     }
+    // Whose they are says the answer alone.
+    let repositories: Vec<Value> =
+        app.repositories.iter().map(|name| json!({ "full_name": format!("team/{name}") })).collect();
     held.given.push(asked);
     let until = (time::OffsetDateTime::now_utc() + std::time::Duration::from_secs(3_600))
         .replace_nanosecond(0)
         .unwrap()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap();
-    (
-        201,
-        json!({ "token": TOKEN, "expires_at": until, "repository_selection": "selected",
-        "permissions": { "contents": "write", "issues": "write", "pull_requests": "write" } }),
-    )
+    let mut given = json!({ "token": TOKEN, "expires_at": until, "repository_selection": "selected",
+        "permissions": { "contents": "write", "issues": "write", "pull_requests": "write" } });
+    if !repositories.is_empty() {
+        given["repositories"] = repositories.into();
+    }
+    (201, given)
 }

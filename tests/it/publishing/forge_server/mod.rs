@@ -97,8 +97,9 @@ struct Held {
     given: Vec<Value>,
     /// So many answers to what makes something are lost.
     lose: u32,
-    /// So many requests find it away.
+    /// So many requests find it away, and so many to its GraphQL.
     away: u32,
+    graphql_away: u32,
     /// All that it answers.
     only: Option<u16>,
     beside: Beside,
@@ -189,6 +190,10 @@ impl ForgeServer {
         self.state.lock().unwrap().lose = answers;
     }
 
+    pub(crate) fn graphql_is_away_for(&self, requests: u32) {
+        self.state.lock().unwrap().graphql_away = requests;
+    }
+
     /// The next requests are answered 503.
     pub(crate) fn is_away_for(&self, requests: u32) {
         self.state.lock().unwrap().away = requests;
@@ -217,6 +222,10 @@ async fn answer(
         ForgeKind::Gitea => ("authorization", format!("token {TOKEN}"), "/api/v1/"),
     };
     if server.kind == ForgeKind::Github && uri.path() == "/api/graphql" {
+        if held.graphql_away > 0 {
+            held.graphql_away -= 1;
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
         let known = headers.get(name).is_some_and(|given| given == value.as_str());
         let (status, answered) =
             if known { github_like::graphql(&mut held, &body) } else { (401, json!({ "message": "Bad credentials" })) };
