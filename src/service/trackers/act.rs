@@ -159,6 +159,9 @@ impl Service {
             (Wanted::Cancel { trigger, ended }, Some(TaskOf { task, status, .. })) => {
                 if *ended && issue.is_pull_request {
                     issues::end(&mut tx, row.id, &issue.key, Some("closed")).await?;
+                    if status.is_end() {
+                        return acting.finish(tx, Came::done("it is remembered that it was closed", task)).await;
+                    }
                 }
                 acting.cancel(tx, (task, status), trigger).await
             }

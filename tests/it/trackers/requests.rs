@@ -74,7 +74,7 @@ async fn what_is_said_once_a_pull_request_has_ended_wakes_nobody_unless_it_speak
     world.api.until(&id, |task| task["run"] == 2 && task["status"] == "succeeded").await;
 
     let come = world.done(&request(&number, "closed", "closed")).await;
-    assert_eq!(state_and_reason(&come), ("ignored", "it was closed, and its task has ended already"));
+    assert_eq!(state_and_reason(&come), ("done", "it is remembered that it was closed"));
     let over = "the pull request was closed, and the comment does not speak to the agent";
     assert_eq!(state_and_reason(&world.done(&said(&number, "Thanks, nice.")).await), ("ignored", over));
     assert_eq!(state_and_reason(&world.done(&failed("tests")).await), ("ignored", "the pull request was closed"));
