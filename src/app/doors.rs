@@ -44,12 +44,23 @@ enum NoToken {
 }
 
 /// An integration that may speak for a repository.
-struct Candidate<'a> {
-    row: &'a ForgeTokenRow,
+struct Candidate {
+    integration: IntegrationId,
     kind: ForgeKind,
     spec: IntegrationSpec,
+    sealed: Sealed,
     /// Its path at the forge.
     repository: String,
+    /// The integration maps it, and need not be for its host.
+    mapped: bool,
+}
+
+/// Who speaks for a repository.
+enum Speaker {
+    With(Box<Candidate>, Secret),
+    /// Those that could are Apps that are not let into it; for people.
+    NotLet(String),
+    Nobody,
 }
 
 impl Doors {
@@ -76,35 +87,44 @@ impl Doors {
     }
 
     async fn forge(&self, team: TeamId, url: &RepositoryUrl) -> Result<Option<KnownForge>, Shut> {
-        let rows = self.rows(team, url).await?;
-        let mut not_let = None;
-        for Candidate { row, kind, spec, repository } in candidates(&rows, url) {
-            let integration = IntegrationId(row.integration);
-            let of = (integration, &spec, &row.sealed);
-            let token = match self.token(team, of, Purpose::PullRequests, Some(&repository)).await {
-                Ok(token) => token,
-                Err(NoToken::Shut(shut)) => return Err(shut),
-                Err(NoToken::NotLet(reason)) => {
-                    not_let.get_or_insert(reason);
-                    continue;
-                }
-            };
-            let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token)?;
-            let forge = Forge::new(access, self.client.clone());
-            let (labels, reviewers) = (spec.pull_requests.labels, spec.pull_requests.reviewers);
-            return Ok(Some(KnownForge { forge, repository, integration, labels, reviewers }));
-        }
-        not_let.map_or(Ok(None), |reason| Err(Shut::ForGood(reason)))
+        let (found, token) = match self.speaker(team, url, Purpose::PullRequests, |_| true).await? {
+            Speaker::With(found, token) => (found, token),
+            Speaker::NotLet(reason) => return Err(Shut::ForGood(reason)),
+            Speaker::Nobody => return Ok(None),
+        };
+        let Candidate { integration, kind, spec, repository, .. } = *found;
+        let access = ForgeAccess::new(kind, spec.base_url.as_deref(), token)?;
+        let forge = Forge::new(access, self.client.clone());
+        let wishes = spec.pull_requests;
+        Ok(Some(KnownForge { forge, repository, integration, labels: wishes.labels, reviewers: wishes.reviewers }))
     }
 
-    /// The team's integrations, those first that have heard of the repository where several are for its host.
-    async fn rows(&self, team: TeamId, url: &RepositoryUrl) -> Result<Vec<ForgeTokenRow>, Shut> {
-        let mut rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
-        if candidates(&rows, url).len() > 1 {
+    /// The first that has a token for a repository, of those that `fit`: who maps it, then who has heard of it, then who is for its
+    /// host.
+    async fn speaker(
+        &self,
+        team: TeamId,
+        url: &RepositoryUrl,
+        purpose: Purpose,
+        fit: impl Fn(&Candidate) -> bool,
+    ) -> Result<Speaker, Shut> {
+        let rows = forge_tokens::of_team(&self.store, team).await.map_err(|error| unread(&error))?;
+        let mut found: Vec<Candidate> =
+            rows.into_iter().filter_map(|row| candidate(row, url)).filter(|one| fit(one)).collect();
+        if found.len() > 1 {
             let heard = issues::heard_of(&self.store, team, &url.path()).await.map_err(|error| unread(&error))?;
-            rows.sort_by_key(|row| !heard.contains(&row.integration));
+            found.sort_by_key(|one| (!one.mapped, !heard.contains(&one.integration.0)));
         }
-        Ok(rows)
+        let mut not_let = None;
+        for one in found {
+            let of = (one.integration, &one.spec, &one.sealed);
+            match self.token(team, of, purpose, Some(&one.repository)).await {
+                Ok(token) => return Ok(Speaker::With(Box::new(one), token)),
+                Err(NoToken::Shut(shut)) => return Err(shut),
+                Err(NoToken::NotLet(reason)) => drop(not_let.get_or_insert(reason)),
+            }
+        }
+        Ok(not_let.map_or(Speaker::Nobody, Speaker::NotLet))
     }
 
     /// With what an integration is spoken at its tracker.
@@ -168,32 +188,22 @@ impl Doors {
         if url.credential_kind() != Some(GitCredentialKind::Token) {
             return Ok(None);
         }
-        let rows = self.rows(team, url).await?;
-        for Candidate { row, kind, spec, repository } in
-            candidates(&rows, url).into_iter().filter(|one| is_of(one, url))
-        {
-            let integration = IntegrationId(row.integration);
-            let of = (integration, &spec, &row.sealed);
-            let secret = match self.token(team, of, Purpose::Git, Some(&repository)).await {
-                Ok(secret) => secret,
-                Err(NoToken::Shut(shut)) => return Err(shut),
-                Err(NoToken::NotLet(_)) => continue,
-            };
-            let username = match kind {
-                ForgeKind::Github => "x-access-token",
-                ForgeKind::Gitlab => "oauth2",
-                ForgeKind::Gitea => "x-oauth-basic",
-            };
-            return Ok(Some(GitCredential {
-                id: integration.to_string(),
-                kind: GitCredentialKind::Token,
-                username: Some(username.to_owned()),
-                secret,
-                names_port: true,
-                known_hosts: None,
-            }));
-        }
-        Ok(None)
+        let Speaker::With(found, secret) = self.speaker(team, url, Purpose::Git, |one| is_of(one, url)).await? else {
+            return Ok(None);
+        };
+        let username = match found.kind {
+            ForgeKind::Github => "x-access-token",
+            ForgeKind::Gitlab => "oauth2",
+            ForgeKind::Gitea => "x-oauth-basic",
+        };
+        Ok(Some(GitCredential {
+            id: found.integration.to_string(),
+            kind: GitCredentialKind::Token,
+            username: Some(username.to_owned()),
+            secret,
+            names_port: true,
+            known_hosts: None,
+        }))
     }
 
     async fn token(
@@ -221,28 +231,22 @@ fn unread(error: &StoreError) -> Shut {
     Shut::ForNow("the team's integrations cannot be read now".to_owned())
 }
 
-/// Those that map a repository, and after them those for its host, each in their order.
-fn candidates<'a>(rows: &'a [ForgeTokenRow], url: &RepositoryUrl) -> Vec<Candidate<'a>> {
+/// The integration, if it maps a repository or is for its host.
+fn candidate(row: ForgeTokenRow, url: &RepositoryUrl) -> Option<Candidate> {
+    let kind = ForgeKind::parse(&row.tracker)?;
+    let spec: IntegrationSpec = serde_json::from_str(&row.spec).ok()?;
     let text = url.to_string();
-    let host = url.host_and_port().map(|(host, _)| host.to_ascii_lowercase());
     let same = |mapped: &str| mapped.trim_end_matches(".git") == text.trim_end_matches(".git");
-    let (mut mapped, mut of_host) = (Vec::new(), Vec::new());
-    for row in rows {
-        let Some(kind) = ForgeKind::parse(&row.tracker) else { continue };
-        let Ok(spec) = serde_json::from_str::<IntegrationSpec>(&row.spec) else { continue };
-        let named = spec.repositories.iter().find(|(_, mapped)| same(&mapped.url)).map(|(name, _)| name.clone());
-        if let Some(repository) = named {
-            mapped.push(Candidate { row, kind, spec, repository });
-        } else if host.is_some() && kind.host(spec.base_url.as_deref()).map(|host| host.to_ascii_lowercase()) == host {
-            of_host.push(Candidate { row, kind, spec, repository: url.path() });
-        }
-    }
-    mapped.extend(of_host);
-    mapped
+    let named = spec.repositories.iter().find(|(_, mapped)| same(&mapped.url)).map(|(name, _)| name.clone());
+    let host = url.host_and_port().map(|(host, _)| host.to_ascii_lowercase());
+    let mapped = named.is_some();
+    let is_of_host = host.is_some() && kind.host(spec.base_url.as_deref()) == host;
+    let repository = named.or_else(|| is_of_host.then(|| url.path()))?;
+    Some(Candidate { integration: IntegrationId(row.integration), kind, spec, sealed: row.sealed, repository, mapped })
 }
 
 /// Whether a repository is at the very host and port of the integration's forge, and is reached as safely as its API.
-fn is_of(found: &Candidate<'_>, url: &RepositoryUrl) -> bool {
+fn is_of(found: &Candidate, url: &RepositoryUrl) -> bool {
     let at = match found.spec.base_url.as_deref() {
         Some(base) => Url::parse(base).ok(),
         None => found.kind.host(None).and_then(|host| Url::parse(&format!("https://{host}")).ok()),

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// for others.
 const POLL: Duration = Duration::from_millis(300);
 const AT_ONCE: usize = 16;
-const OF_USER: usize = 4;
+const OF_USER: u32 = 4;
 
 /// What people have asked to be published is done by every worker.
 pub(super) fn start(

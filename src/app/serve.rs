@@ -334,7 +334,7 @@ fn start_worker(
             replica,
             host,
             at_once: settings.learning.at_once as usize,
-            of_user: usize::MAX,
+            of_user: u32::MAX,
             lease_ttl: settings.worker.lease_ttl,
             poll: LEARNING_POLL,
         };

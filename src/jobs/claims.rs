@@ -30,7 +30,7 @@ pub struct JobLoop {
     /// Jobs that are worked on at once.
     pub at_once: usize,
     /// Of one person, on all replicas together.
-    pub of_user: usize,
+    pub of_user: u32,
     pub lease_ttl: Duration,
     /// How often to look for work.
     pub poll: Duration,
@@ -65,7 +65,7 @@ where
         shutdown,
         move |store, room| async move {
             let JobLoop { replica, host, lease_ttl, of_user, .. } = settings;
-            jobs::claim(&store, kind, (replica, host), lease_ttl, (room, of_user as u32)).await
+            jobs::claim(&store, kind, (replica, host), lease_ttl, (room, of_user)).await
         },
         move |job: ClaimedJob| {
             let lost = CancellationToken::new();

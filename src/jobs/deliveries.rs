@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     clock,
+    domain::{IntegrationId, TeamId, integration::Place},
     service::{
         Error, Service,
         trackers::{DeliveryWork, Known, Worked},
@@ -20,6 +21,7 @@ use crate::{
     trackers::{
         forge::Standing,
         standing::{AskError, Standings},
+        voice::Voice,
     },
 };
 use std::time::Duration;
@@ -116,15 +118,25 @@ async fn attempt(service: &Service, asked: &Asked, one: &ClaimedDelivery) -> Res
     }
 }
 
+/// With what the tracker is asked; none where it lets nobody in.
+async fn voice(
+    voices: &VoiceOf,
+    team: TeamId,
+    integration: IntegrationId,
+    place: &Place,
+) -> Result<Option<Voice>, NotDone> {
+    match voices(team, integration, place).await {
+        Ok(found) => Ok(found.map(|(_, voice)| voice)),
+        Err(Shut::ForGood(_)) => Ok(None),
+        Err(Shut::ForNow(reason)) => Err(NotDone::Later(reason)),
+    }
+}
+
 /// Asks the tracker what its delivery does not say. What the integration's token may not read is done without.
 async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
     read_review(voices, work).await?;
     let Some((team, integration, place)) = work.unread() else { return Ok(()) };
-    let voice = match voices(team, integration, &place).await {
-        Ok(Some((_, voice))) => voice,
-        Ok(None) | Err(Shut::ForGood(_)) => return Ok(()),
-        Err(Shut::ForNow(reason)) => return Err(NotDone::Later(reason)),
-    };
+    let Some(voice) = voice(voices, team, integration, &place).await? else { return Ok(()) };
     match voice.issue(&place).await {
         Ok(Some(issue)) => service.add_issue(work, issue).await.map_err(not_done),
         Ok(None) => Ok(()),
@@ -139,17 +151,17 @@ async fn read(service: &Service, voices: &VoiceOf, work: &mut DeliveryWork) -> R
 /// Asks the forge what a review says of the code. Without that it says what its delivery does.
 async fn read_review(voices: &VoiceOf, work: &mut DeliveryWork) -> Result<(), NotDone> {
     let Some((team, integration, place, login, at)) = work.unread_review() else { return Ok(()) };
-    let told = match voices(team, integration, &place).await {
-        Ok(Some((_, voice))) => match voice.review(&place, login, at).await {
-            Ok(told) => told,
-            Err(error) if error.is_lasting() => {
-                tracing::warn!(integration.id = %integration, %error, "a review could not be read");
-                Vec::new()
-            }
-            Err(error) => return Err(NotDone::Later(format!("the review could not be read: {error}"))),
-        },
-        Ok(None) | Err(Shut::ForGood(_)) => Vec::new(),
-        Err(Shut::ForNow(reason)) => return Err(NotDone::Later(reason)),
+    let told = match voice(voices, team, integration, &place).await? {
+        Some(voice) => voice.review(&place, login, at).await,
+        None => Ok(Vec::new()),
+    };
+    let told = match told {
+        Ok(told) => told,
+        Err(error) if error.is_lasting() => {
+            tracing::warn!(integration.id = %integration, %error, "a review could not be read");
+            Vec::new()
+        }
+        Err(error) => return Err(NotDone::Later(format!("the review could not be read: {error}"))),
     };
     work.add_review(&told);
     Ok(())

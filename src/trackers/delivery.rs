@@ -1,6 +1,9 @@
 //! What a tracker tells, whichever it is.
 
-use super::{gitea, github, gitlab, jira, linear, read::Reader};
+use super::{
+    gitea, github, gitlab, jira, linear,
+    read::{BODY_CHARS_MAX, Reader, cut},
+};
 use crate::domain::{linked_account::Provider, publish::BRANCH_PREFIX};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -40,6 +43,17 @@ pub struct Person {
 }
 
 impl Delivery {
+    /// Adds what a review says of the code.
+    pub fn add_review(&mut self, told: &[ReviewComment]) {
+        let What::Review { comment, unread, .. } = &mut self.what else { return };
+        *unread = false;
+        let mut said = comment.body.clone();
+        for ReviewComment { at, body } in told {
+            said.extend(["\n\n", at, ": ", body.trim()]);
+        }
+        comment.body = cut(said.trim(), BODY_CHARS_MAX);
+    }
+
     /// Gives people their ids in a delivery that was written down before these stood apart from their names.
     pub fn complete(&mut self, tracker: Provider) {
         let author = match &mut self.what {
@@ -155,6 +169,15 @@ pub struct Comment {
     /// Of an agent session: that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+}
+
+/// What a review says of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewComment {
+    /// The file and the line: `calc.py:2`.
+    pub at: String,
+    /// Cleaned and cut.
+    pub body: String,
 }
 
 /// What has happened to the issue.

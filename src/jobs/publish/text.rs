@@ -83,12 +83,8 @@ impl Text {
     /// is the service's. What people wrote around that stays, and so does what they decided of a draft.
     pub(super) fn renewed(&self, there: &str) -> Option<PullRequestEdit> {
         let there = there.replace("\r\n", "\n");
-        let was_draft = match (there.find(DRAFT_MARK), there.find(READY_MARK)) {
-            (Some(draft), ready) => ready.is_none_or(|ready| draft < ready),
-            (None, Some(_)) => false,
-            (None, None) => return None,
-        };
-        let begin = there.find(if was_draft { DRAFT_MARK } else { READY_MARK })?;
+        let marks = [(there.find(DRAFT_MARK), true), (there.find(READY_MARK), false)];
+        let (begin, was_draft) = marks.into_iter().filter_map(|(at, draft)| Some((at?, draft))).min()?;
         let end = begin + there[begin..].find(END_MARK)? + END_MARK.len();
         let around = there[..begin].chars().count() + there[end..].chars().count();
         let own = self.own_part(BODY_CHARS_MAX.saturating_sub(around));

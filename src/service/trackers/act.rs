@@ -72,7 +72,8 @@ impl Service {
     pub async fn work_off(&self, claimed: &ClaimedDelivery, work: &DeliveryWork) -> Result<Worked, Error> {
         let DeliveryWork { row, delivery, wanted, .. } = work;
         // Whatever else is asked for, and by whom: what is told from now on is told of where it is now.
-        if let Some((from, issue)) = delivery.issue.as_ref().and_then(|issue| Some((issue.moved_from.as_ref()?, issue)))
+        if let Some(issue) = &delivery.issue
+            && let Some(from) = &issue.moved_from
         {
             let mut tx = self.store().team(row.team).await?;
             issues::moved(&mut tx, row.id, from, &issue.key).await?;

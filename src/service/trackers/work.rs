@@ -13,15 +13,12 @@ use crate::{
         },
     },
     trackers::{
-        Delivery, Issue, Person, What, clean,
+        Delivery, Issue, Person, What,
         forge::ReviewComment,
         rules::{self, Wanted},
         standing::Forge,
     },
 };
-
-/// What is told of one review.
-const REVIEW_CHARS_MAX: usize = 60_000;
 
 /// A delivery with all that is known of it: what only a forge can say is asked for between.
 #[derive(Debug)]
@@ -83,16 +80,7 @@ impl DeliveryWork {
 
     /// Adds what the review says of the code.
     pub fn add_review(&mut self, told: &[ReviewComment]) {
-        if let What::Review { comment, unread, .. } = &mut self.delivery.what {
-            *unread = false;
-            for ReviewComment { at, body } in told {
-                let (at, body) = (clean::cleaned(at), clean::cleaned(body));
-                let room = REVIEW_CHARS_MAX.saturating_sub(comment.body.chars().count());
-                let more = format!("\n\n{at}: {}", body.trim());
-                comment.body.extend(more.chars().take(room));
-            }
-            comment.body = comment.body.trim().to_owned();
-        }
+        self.delivery.add_review(told);
         self.wanted = rules::wanted(&self.delivery, &self.row.spec.rules);
     }
 

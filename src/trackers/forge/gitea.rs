@@ -2,9 +2,10 @@
 
 use super::{
     Exchange, ForgeError, NewPullRequest, PAGES_MAX, PullRequest, PullRequestEdit, ReviewComment, Target, Thread,
-    github::{Pull, ask_for_review, parts, put_eyes},
+    github::{Pull, ask_for_review, change_pull, parts, put_eyes},
     left_out, titled,
 };
+use crate::trackers::read::{text, word};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -118,13 +119,11 @@ pub(super) async fn edit_pull_request(
     there: &PullRequest,
     edit: &PullRequestEdit,
 ) -> Result<(), ForgeError> {
-    let (owner, name) = parts(repository)?;
     let mut change = json!({ "body": edit.body });
     if let Some(draft) = edit.draft {
         change["title"] = titled(&there.title, DRAFT, draft).into();
     }
-    let path = ["repos", owner, name, "pulls", &there.number.to_string()];
-    exchange.send_json::<Value>(Method::PATCH, &path, &change).await.map(drop)
+    change_pull(exchange, repository, there.number, &change).await
 }
 
 /// Comments on code are comments like others to it.
@@ -150,8 +149,8 @@ struct Login {
 
 #[derive(Deserialize)]
 struct OnCode {
-    path: String,
-    body: String,
+    path: Value,
+    body: Value,
     /// The line, of a line that is gone 0.
     #[serde(default)]
     position: u64,
@@ -190,8 +189,9 @@ pub(super) async fn review_comments(
     let path = ["repos", owner, name, "pulls", &number, "reviews", &review.id.to_string(), "comments"];
     let comments: Vec<OnCode> = exchange.get(&path, &[]).await?;
     let place = |one: &OnCode| match (one.position, one.original_position) {
-        (0, 0) => one.path.clone(),
-        (0, line) | (line, _) => format!("{}:{line}", one.path),
+        (0, 0) => word(&one.path),
+        (0, line) | (line, _) => format!("{}:{line}", word(&one.path)),
     };
-    Ok(comments.into_iter().take(COMMENTS_MAX).map(|one| ReviewComment { at: place(&one), body: one.body }).collect())
+    let told = |one: &OnCode| ReviewComment { at: place(one), body: text(&one.body) };
+    Ok(comments.iter().take(COMMENTS_MAX).map(told).collect())
 }

@@ -158,7 +158,6 @@ pub(super) async fn edit_pull_request(
     there: &PullRequest,
     edit: &PullRequestEdit,
 ) -> Result<(), ForgeError> {
-    let (owner, name) = parts(repository)?;
     if let Some(draft) = edit.draft {
         // REST cannot (docs.github.com/graphql/reference/mutations).
         let mutation = if draft { "convertPullRequestToDraft" } else { "markPullRequestReadyForReview" };
@@ -169,8 +168,19 @@ pub(super) async fn edit_pull_request(
         left_out("draft state", asked)?;
     }
     // The text last: it says what the state is.
-    let path = ["repos", owner, name, "pulls", &there.number.to_string()];
-    exchange.send_json::<Value>(Method::PATCH, &path, &json!({ "body": edit.body })).await.map(drop)
+    change_pull(exchange, repository, there.number, &json!({ "body": edit.body })).await
+}
+
+/// Gitea takes it likewise.
+pub(super) async fn change_pull(
+    exchange: &Exchange,
+    repository: &str,
+    number: u64,
+    change: &Value,
+) -> Result<(), ForgeError> {
+    let (owner, name) = parts(repository)?;
+    let path = ["repos", owner, name, "pulls", &number.to_string()];
+    exchange.send_json::<Value>(Method::PATCH, &path, change).await.map(drop)
 }
 
 pub(super) async fn comment_with(

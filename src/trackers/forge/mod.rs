@@ -9,6 +9,7 @@ mod github;
 mod gitlab;
 mod place;
 
+pub use super::delivery::ReviewComment;
 pub use error::ForgeError;
 pub use place::{ForgeAccess, ForgeKind};
 
@@ -74,15 +75,6 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
     pub id: u64,
-    pub body: String,
-}
-
-/// What a review says of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReviewComment {
-    /// The file and the line: `calc.py:2`.
-    pub at: String,
-    /// As it was written.
     pub body: String,
 }
 

@@ -488,7 +488,8 @@ async fn trust(places: &[PathBuf], settings: &RepositorySettings) -> Result<Path
 
 /// Whether what a host says of a ref that it did not take is its own trouble, and not that of who pushes.
 fn is_passing(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
     let lock = reason.contains("cannot lock ref") && !reason.contains("exists");
-    let own = ["nternal Server Error", "nternal server error", "failed to update ref", "unable to migrate objects"];
+    let own = ["internal server error", "failed to update ref", "unable to migrate objects"];
     lock || own.iter().any(|said| reason.contains(said))
 }

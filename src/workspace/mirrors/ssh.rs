@@ -36,8 +36,8 @@ pub(super) fn ssh_command(
         }
     };
     format!(
-        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o 'HostKeyAlias={alias}' -o ConnectTimeout={seconds} -o ServerAliveInterval=15 -o ServerAliveCountMax=3 \
-         -o StrictHostKeyChecking={strict} -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
+        "ssh -F /dev/null -o BatchMode=yes -o HostName={address} -o 'HostKeyAlias={alias}' -o ConnectTimeout={seconds} \
+         -o ServerAliveInterval=15 -o ServerAliveCountMax=3 -o StrictHostKeyChecking={strict} -o 'UserKnownHostsFile={known_hosts}' -o GlobalKnownHostsFile=/dev/null \
          -o IdentityFile=none {keys} -o ProxyCommand=none -o ForwardAgent=no \
          -o ForwardX11=no -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlMaster=no -o ControlPath=none"
     )
